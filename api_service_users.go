@@ -1,0 +1,118 @@
+package authos
+
+import (
+	"context"
+	"iter"
+	"net/http"
+)
+
+// ServiceUsersService are the users linked to the API key's service. Others are 404 NOT_FOUND, also when they exist.
+type ServiceUsersService struct{ c *Client }
+
+// ServiceUser is a user as a service sees it.
+type ServiceUser struct {
+	ID        string `json:"id"`
+	Email     string `json:"email"`
+	CreatedAt Time   `json:"created_at"`
+}
+
+func (u *ServiceUser) missing() string { return missingID(u.ID) }
+
+// ServiceUserListParams choose a page.
+type ServiceUserListParams struct {
+	// Limit is 1 to 100. Zero: the server's default, 50; for All, 100.
+	Limit int
+	// Offset is how many users to skip.
+	Offset int
+}
+
+// ServiceUserCreateParams are a new user.
+type ServiceUserCreateParams struct {
+	Email string `json:"email"`
+}
+
+// ServiceUserUpdateParams are the changes of [ServiceUsersService.Update]; nil fields stay as they are.
+type ServiceUserUpdateParams struct {
+	Email *string `json:"email,omitzero"`
+}
+
+type serviceUserList struct {
+	Users *[]ServiceUser `json:"users"`
+	Total int            `json:"total"`
+}
+
+func (l *serviceUserList) missing() string {
+	if l.Users == nil {
+		return "users"
+	}
+	return ""
+}
+
+// List returns one page of the service's users, in no order that the server promises. GET /api/service/users; permission
+// read:users; may be repeated; kept for the stale fallback.
+func (s *ServiceUsersService) List(ctx context.Context, p ServiceUserListParams, opts ...RequestOption) (*Page[ServiceUser], error) {
+	var in checks
+	in.page(p.Limit, p.Offset)
+	if err := in.err(); err != nil {
+		return nil, err
+	}
+	list, err := invoke[serviceUserList](ctx, s.c, http.MethodGet, "/api/service/users", nil, paging(p.Limit, p.Offset), nil, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Page[ServiceUser]{Items: *list.Users, Total: list.Total}, nil
+}
+
+// All iterates over the service's users from p.Offset on, p.Limit at a time. It stops at the first error, which it yields last.
+func (s *ServiceUsersService) All(ctx context.Context, p ServiceUserListParams, opts ...RequestOption) iter.Seq2[ServiceUser, error] {
+	return pages(ctx, p.Limit, p.Offset, func(limit, offset int) (*Page[ServiceUser], error) {
+		return s.List(ctx, ServiceUserListParams{Limit: limit, Offset: offset}, opts...)
+	})
+}
+
+// Get returns one user. GET /api/service/users/:user_id; permission read:users; may be repeated; kept for the stale fallback.
+func (s *ServiceUsersService) Get(ctx context.Context, userID string, opts ...RequestOption) (*ServiceUser, error) {
+	var in checks
+	in.id("user_id", userID)
+	if err := in.err(); err != nil {
+		return nil, err
+	}
+	return invoke[ServiceUser](ctx, s.c, http.MethodGet, "/api/service/users/:user_id", []string{userID}, nil, nil, opts)
+}
+
+// Create links a user to the service, by e-mail address, and makes the user when there is none. POST /api/service/users; permission
+// write:users; may be repeated: the server answers 201 the first time and 200 with the same user after that.
+func (s *ServiceUsersService) Create(ctx context.Context, p ServiceUserCreateParams, opts ...RequestOption) (*ServiceUser, error) {
+	var in checks
+	in.email("email", p.Email)
+	if err := in.err(); err != nil {
+		return nil, err
+	}
+	return invoke[ServiceUser](ctx, s.c, http.MethodPost, "/api/service/users", nil, nil, p, opts)
+}
+
+// Update changes a user. PATCH /api/service/users/:user_id; permission write:users; may be repeated. Today's servers refuse a new
+// address with 403 FORBIDDEN, because API keys may not change profiles; older ones took it.
+func (s *ServiceUsersService) Update(ctx context.Context, userID string, p ServiceUserUpdateParams, opts ...RequestOption) (*ServiceUser, error) {
+	var in checks
+	in.id("user_id", userID)
+	if p.Email != nil {
+		in.email("email", *p.Email)
+	}
+	if err := in.err(); err != nil {
+		return nil, err
+	}
+	return invoke[ServiceUser](ctx, s.c, http.MethodPatch, "/api/service/users/:user_id", []string{userID}, nil, p, opts)
+}
+
+// Delete unlinks a user from the service and drops the user's subscription to it; the user itself stays. DELETE
+// /api/service/users/:user_id; permission delete:users; may be repeated: when an attempt's outcome is unknown and its repeat
+// finds 404, Delete has succeeded.
+func (s *ServiceUsersService) Delete(ctx context.Context, userID string, opts ...RequestOption) error {
+	var in checks
+	in.id("user_id", userID)
+	if err := in.err(); err != nil {
+		return err
+	}
+	return s.c.call(ctx, http.MethodDelete, "/api/service/users/:user_id", []string{userID}, nil, nil, nil, opts)
+}

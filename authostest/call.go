@@ -1,0 +1,136 @@
+package authostest
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// call is one request on its way through the server. Handlers run with the
+// server's lock held.
+type call struct {
+	s        *Server
+	r        *http.Request
+	method   string
+	path     string
+	body     []byte
+	tooLarge bool
+	now      time.Time
+
+	place     *place   // the path's entry in the route table; nil when unknown
+	params    []string // values of the path parameters, in order
+	requestID string   // set under the documented contract only
+
+	user    *user    // who signed in, on Bearer routes
+	session *session // through which session
+	key     *apiKey  // which key, on service API routes
+
+	applied bool // the handler changed something
+}
+
+func newCall(s *Server, r *http.Request, body []byte, tooLarge bool) *call {
+	c := &call{s: s, r: r, method: r.Method, path: r.URL.Path, body: body, tooLarge: tooLarge, now: s.now()}
+	if c.method == "" {
+		c.method = http.MethodGet
+	}
+	if c.path == "" {
+		c.path = "/" // as net/http writes it on the wire
+	}
+	c.place, c.params = routes.find(r.URL.EscapedPath())
+	if c.documented() {
+		c.requestID = requestID(r)
+	}
+	return c
+}
+
+func (c *call) documented() bool { return c.s.config.contract == Documented }
+
+// dispatch takes the request through the server's layers in their order: body
+// limit, rate limit, routing, authentication, handler.
+func (c *call) dispatch() answer {
+	if c.tooLarge {
+		return c.bodyTooLarge()
+	}
+	if refused, limited := c.limited(); limited {
+		return refused
+	}
+	if c.place == nil {
+		return c.unknownPath()
+	}
+	route, ok := c.place.methods[c.method]
+	if !ok && c.method == http.MethodHead {
+		route, ok = c.place.methods[http.MethodGet]
+	}
+	if !ok {
+		return c.wrongMethod()
+	}
+	if refused, ok := c.authenticate(route.auth); !ok {
+		return refused
+	}
+	return route.handle(c)
+}
+
+// answer is a whole response, before and after finish.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func typed(status int, contentType string, body []byte) answer {
+	return answer{status: status, header: http.Header{"Content-Type": {contentType}}, body: body}
+}
+
+func empty(status int) answer {
+	return answer{status: status, header: http.Header{}}
+}
+
+// jsonAnswer encodes v as the server does, without HTML escapes and newline.
+func jsonAnswer(status int, v any) answer {
+	return typed(status, "application/json", encode(v))
+}
+
+func encode(v any) []byte {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	// Only this package's own structs get here; none of them can fail to encode.
+	_ = enc.Encode(v)
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+}
+
+// finish adds the headers that every answer of the server carries.
+func (c *call) finish(a answer) answer {
+	h := a.header
+	h["Strict-Transport-Security"] = []string{"max-age=31536000; includeSubDomains"}
+	h["X-Content-Type-Options"] = []string{"nosniff"}
+	h["X-Frame-Options"] = []string{"DENY"}
+	if c.documented() {
+		h["X-Request-Id"] = []string{c.requestID}
+		if h["X-Ratelimit-Limit"] == nil {
+			c.quotaHeaders(h)
+		}
+	}
+	return c.seal(a)
+}
+
+// seal adds what HTTP itself wants, to canned answers too.
+func (c *call) seal(a answer) answer {
+	a.header["Date"] = []string{c.now.Format(http.TimeFormat)}
+	if a.status != http.StatusNoContent && a.status != http.StatusNotModified {
+		a.header["Content-Length"] = []string{strconv.Itoa(len(a.body))}
+	} else {
+		a.body = nil
+	}
+	return a
+}
+
+func requestID(r *http.Request) string {
+	if id := strings.TrimSpace(r.Header.Get("X-Request-Id")); id != "" {
+		return id
+	}
+	return "req_" + randomHex(8)
+}

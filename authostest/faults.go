@@ -1,0 +1,153 @@
+package authostest
+
+import (
+	"bytes"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// FaultKind is a way for an exchange to go wrong on the wire.
+type FaultKind int
+
+const (
+	// NoFault leaves the wire alone.
+	NoFault FaultKind = iota
+	// ResetBefore resets the connection; the handler does not run.
+	ResetBefore
+	// ResetAfter lets the handler run, then resets the connection.
+	ResetAfter
+	// TruncateBody promises the whole body and cuts the connection after half of
+	// it. The handler runs. An answer without a body arrives whole.
+	TruncateBody
+	// Hang never answers. It ends when the client gives up or the server closes;
+	// the handler does not run.
+	Hang
+	// HangAfter lets the handler run, then never answers.
+	HangAfter
+	// SlowBody sends the head at once and the body in up to eight chunks, with
+	// [Fault.Delay] between them.
+	SlowBody
+)
+
+// Fault makes matching requests go wrong. Where several match a request, the one
+// added first wins.
+//
+// A real client transport repeats an idempotent request by itself when a
+// connection that it had used before is reset, so over sockets a reset that
+// happens once can stay invisible. [Server.Transport] reports every reset.
+type Fault struct {
+	// Method and Path select requests; empty means any. Path is a route template
+	// ("/api/service/users/:user_id"), a concrete path, or a prefix ending in "*".
+	Method, Path string
+
+	Times       int           // how many requests it hits; 0 means until removed
+	Skip        int           // how many matching requests go through first
+	Probability float64       // of hitting a matching request, between 0 and 1; 0 means always
+	From, Until time.Duration // when it is active, counted from New; zero Until means no end
+
+	// Delay passes before anything else happens. For SlowBody it passes between
+	// the chunks instead.
+	Delay time.Duration
+
+	// Status, when not zero, is answered in place of the handler's answer, with
+	// Header and Body and nothing else but Date and Content-Length. A missing
+	// Content-Type is guessed from Body; a key with no value sends none. A Status
+	// outside 200 to 999 is sent as 500. Kinds that lose the answer after the
+	// handler ran ignore it.
+	Status int
+	Header http.Header
+	Body   string
+
+	Kind FaultKind
+}
+
+type fault struct {
+	Fault
+	path  pattern
+	seen  int
+	spent int
+}
+
+// Fault adds a fault and returns what takes it away again.
+func (s *Server) Fault(f Fault) (remove func()) {
+	f.Header = f.Header.Clone()
+	entry := &fault{Fault: f, path: newPattern(f.Path)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, entry)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.faults = slices.DeleteFunc(s.faults, func(other *fault) bool { return other == entry })
+	}
+}
+
+// Outage answers every request with status and the HTML page of a proxy, until
+// end is called. There is no Retry-After.
+func (s *Server) Outage(status int) (end func()) {
+	text := http.StatusText(status)
+	return s.Fault(Fault{
+		Status: status,
+		Header: http.Header{"Content-Type": {"text/html"}},
+		Body:   "<html>\r\n<head><title>" + text + "</title></head>\r\n<body>\r\n<center><h1>" + text + "</h1></center>\r\n</body>\r\n</html>\r\n",
+	})
+}
+
+// drawFault picks the fault of this request, if any. The caller holds the lock.
+func (s *Server) drawFault(c *call) (Fault, bool) {
+	for i, f := range s.faults {
+		if !f.hits(s, c) {
+			continue
+		}
+		if f.spent++; f.spent == f.Times {
+			s.faults = slices.Delete(s.faults, i, i+1)
+		}
+		return f.Fault, true
+	}
+	return Fault{}, false
+}
+
+func (f *fault) hits(s *Server, c *call) bool {
+	if f.Method != "" && f.Method != c.method || !f.path.matches(c.path, c.template()) {
+		return false
+	}
+	if age := time.Since(s.started); age < f.From || f.Until != 0 && age >= f.Until {
+		return false
+	}
+	if f.seen++; f.seen <= f.Skip {
+		return false
+	}
+	return f.Probability == 0 || s.random.Float64() < f.Probability
+}
+
+func (c *call) template() string {
+	if c.place == nil {
+		return ""
+	}
+	return c.place.template
+}
+
+// canned is the answer of a fault. It has none of AuthOS's own headers, because
+// what answers in place of AuthOS usually is not AuthOS.
+func canned(c *call, f Fault) answer {
+	a := answer{status: f.Status, header: http.Header{}, body: []byte(f.Body)}
+	if a.status < 200 || a.status > 999 {
+		a.status = http.StatusInternalServerError
+	}
+	for name, values := range f.Header {
+		a.header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+	}
+	if _, ok := a.header["Content-Type"]; !ok && f.Body != "" {
+		a.header.Set("Content-Type", guessType(a.body))
+	}
+	return c.seal(a)
+}
+
+func guessType(body []byte) string {
+	if strings.HasPrefix(string(bytes.TrimSpace(body)), "{") || bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) {
+		return "application/json"
+	}
+	return http.DetectContentType(body)
+}

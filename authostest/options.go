@@ -1,0 +1,92 @@
+package authostest
+
+import "time"
+
+// Contract selects which description of the API the server keeps to.
+type Contract int
+
+const (
+	// Real is what deployed servers send.
+	Real Contract = iota
+	// Documented is what the AuthOS error guide says they send.
+	Documented
+)
+
+// ErrorFormat selects the shape of error bodies under [Documented].
+type ErrorFormat int
+
+const (
+	// Flat is {"error", "error_code", "timestamp"}, AuthOS's own shape.
+	Flat ErrorFormat = iota
+	// Nested is {"error": {"code", "message", "details", …}}, common elsewhere.
+	Nested
+	// Problem is application/problem+json (RFC 9457) with the extension members
+	// code, request_id and timestamp.
+	Problem
+)
+
+// An Option changes how [New] builds a server.
+type Option func(*config)
+
+type config struct {
+	inMemory    bool
+	contract    Contract
+	format      ErrorFormat
+	accessLife  time.Duration
+	refreshLife time.Duration
+	skew        time.Duration
+	seed        uint64
+	limiters    bool
+}
+
+func defaults() config {
+	return config{
+		accessLife:  24 * time.Hour,
+		refreshLife: 30 * 24 * time.Hour,
+		seed:        1,
+	}
+}
+
+// InMemory opens no socket: URL is "http://127.0.0.1" and only
+// [Server.Transport] reaches the server. It is implied inside a synctest bubble.
+func InMemory() Option {
+	return func(c *config) { c.inMemory = true }
+}
+
+// WithContract selects the contract. The default is [Real].
+func WithContract(contract Contract) Option {
+	return func(c *config) { c.contract = contract }
+}
+
+// WithErrorFormat selects the shape of error bodies. It matters only under
+// [Documented], since real servers know one shape. The default is [Flat].
+func WithErrorFormat(format ErrorFormat) Option {
+	return func(c *config) { c.format = format }
+}
+
+// WithTokenLife sets how long access and refresh tokens live. The defaults are
+// 24 hours and 30 days. Lives below a second work: expires_in and the exp claim
+// count whole seconds and are rounded up, but the token dies when it should.
+func WithTokenLife(access, refresh time.Duration) Option {
+	return func(c *config) { c.accessLife, c.refreshLife = access, refresh }
+}
+
+// WithClockSkew makes the server's clock run d ahead of the client's (behind, if
+// negative). It shows in the Date header, in timestamps and in token claims.
+func WithClockSkew(d time.Duration) Option {
+	return func(c *config) { c.skew = d }
+}
+
+// WithSeed seeds the draws of [Fault.Probability]. Equal seeds and equal orders
+// of requests give equal faults. The default seed is 1.
+func WithSeed(n uint64) Option {
+	return func(c *config) { c.seed = n }
+}
+
+// WithLimiters turns on the rate limits of the real server, which count per
+// client address (here: one address) and per group of routes: sign-in routes 1/s
+// with a burst of 20, device routes 1 per 5 s with a burst of 10, MFA
+// verification 1/s with a burst of 3, MFA setup 1 per 0.3 s with a burst of 5.
+func WithLimiters() Option {
+	return func(c *config) { c.limiters = true }
+}

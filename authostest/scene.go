@@ -1,0 +1,184 @@
+package authostest
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The scene every server starts with.
+const (
+	defaultOrg     = "acme"
+	defaultService = "app"
+)
+
+// scene is the server's database.
+type scene struct {
+	users     map[string]*user // by id
+	byEmail   map[string]*user // by lower-case address
+	orgs      map[string]*organization
+	keys      map[string]*apiKey // by prefix
+	sessions  map[string]*session
+	issued    map[hash]*issuedToken
+	refreshes map[hash]string // current refresh tokens: session id
+	consumed  map[hash]string // refresh tokens exchanged before: session id
+	links     map[hash]magicLink
+	preauths  map[string]bool // ids of the pre-auth tokens already used
+	logins    []login
+}
+
+// User is somebody who can sign in.
+type User struct {
+	ID       string
+	Email    string
+	Password string // empty when the user has none
+}
+
+type user struct {
+	User
+	platformOwner bool
+	mfa           bool
+	verified      time.Time
+	created       time.Time
+	updated       time.Time
+}
+
+type organization struct {
+	id, slug, name string
+	ownerID        string
+	status         string
+	created        time.Time
+	updated        time.Time
+	members        map[string]string // user id: role
+	services       map[string]*service
+}
+
+func (o *organization) active() bool { return o.status == "active" }
+
+type service struct {
+	id, slug, name string
+	kind           string
+	org            *organization
+	created        time.Time
+	linked         []*user // who has an identity here, in order
+}
+
+type apiKey struct {
+	secret      string // the whole key
+	permissions map[string]bool
+	service     *service
+}
+
+type magicLink struct {
+	userID  string
+	expires time.Time
+}
+
+// login is one sign-in to a service, for the analytics.
+type login struct {
+	org, service, userID string
+	at                   time.Time
+}
+
+func newScene(now time.Time) scene {
+	now = now.Truncate(time.Microsecond) // what the database keeps
+	sc := scene{
+		users:     map[string]*user{},
+		byEmail:   map[string]*user{},
+		orgs:      map[string]*organization{},
+		keys:      map[string]*apiKey{},
+		sessions:  map[string]*session{},
+		issued:    map[hash]*issuedToken{},
+		refreshes: map[hash]string{},
+		consumed:  map[hash]string{},
+		links:     map[hash]magicLink{},
+		preauths:  map[string]bool{},
+	}
+	sc.addService(defaultOrg, defaultService, now)
+	return sc
+}
+
+// addUser returns the user of an address and whether it is new.
+func (sc *scene) addUser(email, password string, now time.Time) (*user, bool) {
+	if u := sc.byEmail[strings.ToLower(email)]; u != nil {
+		return u, false
+	}
+	now = now.Truncate(time.Microsecond)
+	u := &user{User: User{ID: newID(), Email: email, Password: password}, verified: now, created: now, updated: now}
+	sc.users[u.ID] = u
+	sc.byEmail[strings.ToLower(email)] = u
+	return u, true
+}
+
+func (sc *scene) rename(u *user, email string, now time.Time) {
+	delete(sc.byEmail, strings.ToLower(u.Email))
+	u.Email, u.updated = email, now.Truncate(time.Microsecond)
+	sc.byEmail[strings.ToLower(email)] = u
+}
+
+// addService returns the service of an organization, and makes both where they
+// do not exist. An organization needs an owner, so it is made with one.
+func (sc *scene) addService(orgSlug, slug string, now time.Time) *service {
+	o := sc.orgs[orgSlug]
+	if o == nil {
+		owner, _ := sc.addUser("owner@"+orgSlug+".example", "", now)
+		o = &organization{
+			id: newID(), slug: orgSlug, name: title(orgSlug), ownerID: owner.ID, status: "active", created: now, updated: now,
+			members: map[string]string{owner.ID: "owner"}, services: map[string]*service{},
+		}
+		sc.orgs[orgSlug] = o
+	}
+	v := o.services[slug]
+	if v == nil {
+		v = &service{id: newID(), slug: slug, name: title(slug), kind: "web", org: o, created: now}
+		o.services[slug] = v
+	}
+	return v
+}
+
+func title(slug string) string {
+	if slug == "" {
+		return ""
+	}
+	return strings.ToUpper(slug[:1]) + slug[1:]
+}
+
+// service returns a service by slugs, or nil.
+func (sc *scene) service(org, slug string) *service {
+	if o := sc.orgs[org]; o != nil {
+		return o.services[slug]
+	}
+	return nil
+}
+
+// mayEnter reports whether a user belongs to a tenant: platform owners to all,
+// others by membership or by an identity of the service.
+func (sc *scene) mayEnter(who *user, o *organization, v *service) bool {
+	if who.platformOwner || o.members[who.ID] != "" {
+		return true
+	}
+	return v != nil && slices.Contains(v.linked, who)
+}
+
+// mayContinue is the check a refresh repeats: nothing that the session was
+// granted on may have gone away.
+func (sc *scene) mayContinue(who *user, row *session) bool {
+	if row.org == "" {
+		return true
+	}
+	o := sc.orgs[row.org]
+	if o == nil || !o.active() {
+		return false
+	}
+	v := o.services[row.service]
+	if row.service != "" && v == nil {
+		return false
+	}
+	return sc.mayEnter(who, o, v)
+}
+
+func (sc *scene) deleteOrg(o *organization) {
+	delete(sc.orgs, o.slug)
+	maps.DeleteFunc(sc.keys, func(_ string, k *apiKey) bool { return k.service.org == o })
+}

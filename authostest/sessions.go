@@ -1,0 +1,140 @@
+package authostest
+
+import (
+	"time"
+)
+
+// session is a row of the sessions table: one access and one refresh token, and
+// the tenant they were issued for.
+type session struct {
+	id             string
+	userID         string
+	org, service   string // slugs; empty when the sign-in named none
+	access         hash
+	accessExpires  time.Time
+	refresh        hash
+	refreshExpires time.Time
+}
+
+// issuedToken remembers an access token beyond the life of its session.
+type issuedToken struct {
+	sessionID string
+	expires   time.Time
+	forced    bool // by ExpireAccessTokens
+}
+
+type tokenAnswer struct {
+	AccessToken  string `json:"access_token"`
+	RefreshToken string `json:"refresh_token"`
+	ExpiresIn    int64  `json:"expires_in"`
+}
+
+// open starts a session. The caller holds the lock.
+func (s *Server) open(who *user, org, service string, now time.Time) tokenAnswer {
+	row := &session{id: newID(), userID: who.ID, org: org, service: service}
+	s.scene.sessions[row.id] = row
+	if service != "" {
+		s.scene.logins = append(s.scene.logins, login{org, service, who.ID, now})
+	}
+	return s.mint(row, who, now)
+}
+
+// mint puts new tokens into a session. Those it held die with that: the row knows
+// only one of each.
+func (s *Server) mint(row *session, who *user, now time.Time) tokenAnswer {
+	row.accessExpires = now.Add(s.config.accessLife)
+	row.refreshExpires = now.Add(s.config.refreshLife)
+	access := s.sign(managementType, who, row.org, row.service, now, row.accessExpires)
+	refresh := segment(randomBytes(32))
+	row.access, row.refresh = hashOf(access), hashOf(refresh)
+	s.scene.issued[row.access] = &issuedToken{sessionID: row.id, expires: row.accessExpires}
+	s.scene.refreshes[row.refresh] = row.id
+	return tokenAnswer{access, refresh, ceilSeconds(s.config.accessLife)}
+}
+
+// end deletes a session row. Nothing in it works any more.
+func (s *Server) end(row *session) {
+	delete(s.scene.sessions, row.id)
+	delete(s.scene.refreshes, row.refresh)
+}
+
+// endAll deletes the sessions of a user, except one.
+func (s *Server) endAll(userID, except string) {
+	for _, row := range s.scene.sessions {
+		if row.userID == userID && row.id != except {
+			s.end(row)
+		}
+	}
+}
+
+// liveSession finds the session of an access token, or says why there is none.
+func (c *call) liveSession(token string) (*session, *answer) {
+	known := c.s.scene.issued[hashOf(token)]
+	if known == nil {
+		return nil, c.strangeToken(token)
+	}
+	row := c.s.scene.sessions[known.sessionID]
+	switch {
+	case c.documented() && (known.forced || !c.now.Before(known.expires)):
+		a := c.fail(401, "TOKEN_EXPIRED", "Token expired")
+		return nil, &a
+	case known.forced || c.now.After(time.Unix(ceilUnix(known.expires), 0).Add(leeway)):
+		a := c.fail(401, "JWT_ERROR", "Invalid token")
+		return nil, &a
+	case row == nil || row.access != hashOf(token) || !c.now.Before(row.accessExpires):
+		// Within the leeway the signature still passes, and only the row, whose
+		// expiry has none, stops the token.
+		a := c.unauthorized("Session revoked or expired")
+		return nil, &a
+	}
+	return row, nil
+}
+
+// strangeToken explains a token that this server never issued as an access token.
+func (c *call) strangeToken(token string) *answer {
+	typ, claims, fresh := c.s.verify(token, c.now)
+	a := c.fail(401, "JWT_ERROR", "Invalid token")
+	switch {
+	case typ == "":
+	case !fresh && c.documented():
+		a = c.fail(401, "TOKEN_EXPIRED", "Token expired")
+	case !fresh:
+	case typ != managementType || claims.TokenUse != managementUse:
+		a = c.unauthorized("Token profile is not valid for the AuthOS API")
+	default:
+		// Signed with our key, by another fake of this process.
+		a = c.unauthorized("Session revoked or expired")
+	}
+	return &a
+}
+
+// refreshSession exchanges a refresh token. There is no grace period: a token
+// presented twice costs the whole session, new tokens included, because the
+// server cannot tell a lost answer from a stolen token.
+func (c *call) refreshSession(token string) answer {
+	s, presented := c.s, hashOf(token)
+	id, current := s.scene.refreshes[presented]
+	if !current {
+		if family, consumed := s.scene.consumed[presented]; consumed {
+			s.journal.replays++
+			if row := s.scene.sessions[family]; row != nil {
+				s.end(row)
+			}
+		}
+		return c.unauthorized("Invalid refresh token")
+	}
+	row := s.scene.sessions[id]
+	if !c.now.Before(row.refreshExpires) {
+		s.end(row)
+		return c.unauthorized("Refresh token expired")
+	}
+	who := s.scene.users[row.userID]
+	if who == nil || !s.scene.mayContinue(who, row) {
+		// The session stays: it works again when the organization does.
+		return c.unauthorized("Invalid refresh token")
+	}
+	delete(s.scene.refreshes, presented)
+	s.scene.consumed[presented] = row.id
+	c.applied = true
+	return jsonAnswer(200, s.mint(row, who, c.now))
+}

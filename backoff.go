@@ -1,0 +1,487 @@
+package authos
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+// RetryPolicy says how often and how long a call is tried. The zero value of a field is its default.
+//
+// Whether an attempt is repeated at all is not a matter of policy but of what may have happened at the server: what certainly did
+// not arrive or was refused unread is repeated; what may have been applied is repeated only where a second time does no harm.
+type RetryPolicy struct {
+	// MaxAttempts counts the first try. Default 4; 1 turns retries off.
+	MaxAttempts int
+	// BaseDelay is the bound of the first wait; it doubles with each retry up to MaxDelay. The wait is drawn evenly from zero to
+	// the bound (full jitter). Defaults 200 ms and 20 s.
+	BaseDelay, MaxDelay time.Duration
+	// MaxRetryAfter is the longest wait asked for by the server that is obeyed. Beyond it the error comes back at once, with
+	// RetryAfter set. Default 60 s.
+	MaxRetryAfter time.Duration
+	// MaxElapsed bounds the whole call, waits included. Default 2 min; negative: no bound.
+	MaxElapsed time.Duration
+	// AttemptTimeout bounds one attempt, body included. Default 35 s, since the server itself gives up after 30 s and says so with
+	// 408; negative: no bound.
+	AttemptTimeout time.Duration
+	// Budget bounds the share of retries in the traffic of all clients of a family.
+	Budget RetryBudget
+}
+
+// RetryBudget keeps a sick server from getting every call several times over. Each call earns Ratio of a retry, and Reserve more
+// are at hand from the start and come back within a minute, so that a lone call can always be retried. Waits that the server asked
+// for with 429 cost nothing the first time: it refused the call unread and said when to come back.
+type RetryBudget struct {
+	// Ratio is retries per call. Default 0.2; negative: no budget, every retry is allowed.
+	Ratio float64
+	// Reserve is how many retries are free. Default 10; negative: none.
+	Reserve int
+}
+
+const (
+	defaultMaxAttempts    = 4
+	defaultBaseDelay      = 200 * time.Millisecond
+	defaultMaxDelay       = 20 * time.Second
+	defaultMaxRetryAfter  = 60 * time.Second
+	defaultMaxElapsed     = 2 * time.Minute
+	defaultAttemptTimeout = 35 * time.Second
+	defaultBudgetRatio    = 0.2
+	defaultBudgetReserve  = 10
+)
+
+func (p RetryPolicy) check() error {
+	var errs []error
+	refuse := func(bad bool, text string) {
+		if bad {
+			errs = append(errs, errors.New(text))
+		}
+	}
+	refuse(p.MaxAttempts < 0, "MaxAttempts is negative; 1 turns retries off")
+	refuse(p.BaseDelay < 0, "BaseDelay is negative")
+	refuse(p.MaxDelay < 0, "MaxDelay is negative")
+	refuse(p.MaxRetryAfter < 0, "MaxRetryAfter is negative")
+	d := p.withDefaults()
+	refuse(p.BaseDelay > 0 && p.MaxDelay > 0 && d.BaseDelay > d.MaxDelay, "BaseDelay is longer than MaxDelay")
+	refuse(math.IsNaN(p.Budget.Ratio) || math.IsInf(p.Budget.Ratio, 0), "Budget.Ratio is not a number")
+	return errors.Join(errs...)
+}
+
+func (p RetryPolicy) withDefaults() RetryPolicy {
+	p.MaxAttempts = orDefault(p.MaxAttempts, defaultMaxAttempts)
+	p.BaseDelay = orDefault(p.BaseDelay, defaultBaseDelay)
+	p.MaxDelay = orDefault(p.MaxDelay, max(defaultMaxDelay, p.BaseDelay))
+	p.MaxRetryAfter = orDefault(p.MaxRetryAfter, defaultMaxRetryAfter)
+	p.MaxElapsed = orDefault(p.MaxElapsed, defaultMaxElapsed)
+	p.AttemptTimeout = orDefault(p.AttemptTimeout, defaultAttemptTimeout)
+	p.Budget.Ratio = orDefault(p.Budget.Ratio, defaultBudgetRatio)
+	p.Budget.Reserve = orDefault(p.Budget.Reserve, defaultBudgetReserve)
+	return p
+}
+
+func orDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// retries is the layer that drives a call's attempts: go-retryablehttp runs the loop and rewinds bodies, backoff/v4 draws the waits,
+// and what is worth repeating is decided here.
+func (c *Client) retries(next http.RoundTripper) http.RoundTripper {
+	r := &retry{policy: c.cfg.retry, fam: c.fam, client: c}
+	inner := c.fam.inner
+	// go-retryablehttp closes the idle connections of the client it is given after every failed call. The attempt type has no such
+	// method, so that a failure of one host does not cost the warm connections of all.
+	inner.Transport = &attempt{r, next}
+	r.inner = &inner
+	r.engines.New = func() any { return r.newEngine() }
+	return r
+}
+
+type retry struct {
+	policy  RetryPolicy
+	fam     *family
+	client  *Client
+	inner   *http.Client
+	engines sync.Pool // of *engine: a retryablehttp.Client cannot be copied, and a new one a call would cost three allocations
+}
+
+// engine is one call's go-retryablehttp: its callbacks get no request, so they find the call here.
+type engine struct {
+	retryablehttp.Client
+	cl      *call
+	backoff *backoff.ExponentialBackOff // made on the first failure
+	next    time.Duration               // the wait that judge decided on
+	free    bool                        // a 429's free retry has been used
+}
+
+func (r *retry) newEngine() *engine {
+	e := &engine{}
+	e.HTTPClient = r.inner
+	e.RetryMax = math.MaxInt // judge counts: on the last attempt the loop must end with the response kept
+	e.CheckRetry = func(_ context.Context, resp *http.Response, err error) (bool, error) {
+		return r.judge(e, resp, err), nil
+	}
+	e.Backoff = func(time.Duration, time.Duration, int, *http.Response) time.Duration { return e.next }
+	e.ErrorHandler = func(_ *http.Response, err error, _ int) (*http.Response, error) { return nil, err }
+	return e
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (r *retry) RoundTrip(req *http.Request) (*http.Response, error) {
+	cl := callOf(req)
+	r.fam.budget.earn()
+	e := r.engines.Get().(*engine) //nolint:forcetypeassert // the pool holds nothing else
+	e.cl, e.backoff, e.free = cl, nil, false
+	again := retryablehttp.Request{Request: req}
+	if cl.body != nil {
+		if err := again.SetBody(cl.body); err != nil {
+			return nil, err
+		}
+	}
+	resp, err := e.Do(&again)
+	e.cl = nil
+	r.engines.Put(e)
+	switch {
+	case err == nil && cl.method == http.MethodDelete && cl.unknown && gone(resp):
+		// An earlier attempt may have deleted it, and now it is not there: that is what was asked for.
+		cl.unknown = false
+		return emptySuccess(resp), nil
+	case err == nil:
+		if errorOf(resp) == nil {
+			cl.unknown = false
+		}
+		return resp, nil
+	}
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		err = ue.Err // its text holds the URL, query included
+	}
+	switch {
+	case ours(err):
+		return nil, err
+	case cl.Err() != nil:
+		return nil, cl.ended("wait") // go-retryablehttp gives the bare context error when it ends a wait
+	default:
+		return nil, &NetworkError{Op: "redirect", Err: err} // what http.Client itself refused
+	}
+}
+
+// ours says whether an error was made by a layer of this package.
+func ours(err error) bool {
+	_, ok := err.(interface{ end() *callEnd }) //nolint:errorlint // layers return their errors unwrapped
+	return ok
+}
+
+func gone(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone
+}
+
+// emptySuccess is a copy of an answer with its meaning turned to "done".
+func emptySuccess(resp *http.Response) *http.Response {
+	ok := *resp
+	ok.StatusCode, ok.Status, ok.Body, ok.ContentLength = http.StatusNoContent, "204 No Content", newAnswer(nil, nil), 0
+	return &ok
+}
+
+// attempt is the way from the loop into one attempt: it waits at the rate-limit gate and starts the attempt's clock.
+type attempt struct {
+	r    *retry
+	next http.RoundTripper
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
+	cl := callOf(req)
+	cl.sent, cl.probe = false, false
+	if err := a.r.fam.gates[cl.bucket()].pass(cl); err != nil {
+		return nil, err
+	}
+	cl.began = time.Now()
+	return a.next.RoundTrip(req)
+}
+
+func (cl *call) bucket() bucket {
+	if cl.route == nil {
+		return bucketOther
+	}
+	return cl.route.bucket
+}
+
+// judge looks at how an attempt ended and says whether there is another, having decided on the wait before it.
+func (r *retry) judge(e *engine, resp *http.Response, err error) bool {
+	cl := e.cl
+	var api *APIError
+	if err == nil {
+		if api = errorOf(resp); api == nil {
+			cl.observeAttempt(resp.StatusCode, nil)
+			return false // a success wins, whatever became of the context meanwhile
+		}
+		cl.last = api
+	}
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		err = ue.Err
+	}
+	status := 0
+	if api != nil {
+		status = api.StatusCode
+	}
+	if cl.sent {
+		cl.observeAttempt(status, err)
+	}
+	w := weigh(cl, api, err)
+	cl.unknown = cl.unknown || w.acted && cl.mutation
+	if api != nil && status == http.StatusTooManyRequests && api.RetryAfter > 0 {
+		r.fam.gates[cl.bucket()].raise(min(api.RetryAfter, r.policy.MaxRetryAfter))
+	}
+	limit := cl.maxAttempts
+	if api != nil && api.Hint != nil && api.Hint.MaxRetries != nil {
+		limit = min(limit, max(*api.Hint.MaxRetries, 0)+1)
+	}
+	if !w.again || cl.Err() != nil || cl.attempts >= limit {
+		return false
+	}
+	wait, ok := r.nextWait(e, api)
+	if !ok || !r.spend(e, api) {
+		return false
+	}
+	cl.wait = wait
+	e.next = wait
+	cl.observeWait(wait, "retry")
+	return true
+}
+
+// nextWait is max(what the server asked for, exponential backoff with full jitter). Where the server asked, up to a tenth, two
+// seconds at most, is added, so that a thousand clients do not come back in the same instant. ok is false when the wait is too
+// long: for the policy, for the caller's deadline or for MaxElapsed. Then the answer is worth more to the caller than a sleep.
+func (r *retry) nextWait(e *engine, api *APIError) (wait time.Duration, ok bool) {
+	wait = r.draw(e, api)
+	if api == nil || !api.waitAsked {
+		return wait, e.cl.fits(wait)
+	}
+	asked := api.RetryAfter
+	if asked <= 0 {
+		asked = r.policy.BaseDelay // "now", or a time that has passed: RFC 9110 has no floor, a hot loop needs one
+	}
+	if asked > r.policy.MaxRetryAfter {
+		return 0, false
+	}
+	wait = max(asked, wait)
+	if !e.cl.fits(wait) {
+		return 0, false
+	}
+	if jittered := wait + spread(asked); e.cl.fits(jittered) {
+		return jittered, true
+	}
+	e.cl.cause = nil // only the jitter did not fit
+	return wait, true
+}
+
+func spread(asked time.Duration) time.Duration {
+	return time.Duration(rand.Int64N(int64(min(asked/10, 2*time.Second)) + 1)) //nolint:gosec // jitter
+}
+
+// draw takes the next wait of the exponential series: evenly from zero to the bound, which is BaseDelay and doubles up to MaxDelay.
+func (r *retry) draw(e *engine, api *APIError) time.Duration {
+	if e.backoff == nil {
+		multiplier := 2.0
+		if api != nil && api.Hint != nil && api.Hint.Backoff == "constant" {
+			multiplier = 1
+		}
+		e.backoff = newBackoff(r.policy, multiplier)
+	}
+	wait := e.backoff.NextBackOff()
+	if api != nil && api.Hint != nil && api.Hint.Backoff == "linear" {
+		n := min(int64(e.cl.attempts), int64(r.policy.MaxDelay/r.policy.BaseDelay)+1)
+		wait = time.Duration(rand.Int64N(int64(min(r.policy.BaseDelay*time.Duration(n), r.policy.MaxDelay)) + 1)) //nolint:gosec // jitter
+	}
+	return max(wait, 0)
+}
+
+// newBackoff makes backoff/v4 draw with full jitter: it draws from interval·(1±factor), so half the bound and a factor of 1 give
+// zero to the bound. It would stop by itself after 15 minutes with a negative wait; the call has its own bounds, so it never does.
+func newBackoff(p RetryPolicy, multiplier float64) *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(max(p.BaseDelay/2, 1)), backoff.WithMaxInterval(max(p.MaxDelay/2, 1)),
+		backoff.WithMultiplier(multiplier), backoff.WithRandomizationFactor(1), backoff.WithMaxElapsedTime(0),
+	)
+}
+
+// spend takes a retry from the budget.
+func (r *retry) spend(e *engine, api *APIError) bool {
+	if !e.free && api != nil && api.StatusCode == http.StatusTooManyRequests && api.waitAsked {
+		e.free = true
+		return true
+	}
+	return r.fam.budget.spend()
+}
+
+// weight is what an attempt's end means.
+type weight struct {
+	again bool // another attempt makes sense and is safe
+	acted bool // the server may have applied the request
+}
+
+// weigh is the retry table of DESIGN.md: decided by what may have happened at the server, not by the status alone.
+func weigh(cl *call, api *APIError, err error) weight {
+	if api != nil {
+		w := weighAnswer(cl, api)
+		if h := api.Hint; h != nil && h.Retryable != nil && !api.Code.means(CodeAuditError) && (!cl.singleUse || !*h.Retryable) {
+			w.again = *h.Retryable
+		}
+		return w
+	}
+	switch e := err.(type) { //nolint:errorlint // layers return their errors unwrapped
+	case *NetworkError:
+		switch {
+		case cl.Err() != nil:
+			return weight{acted: cl.sent && !e.unsent}
+		case e.unsent:
+			return weight{again: !permanent(e.Err)}
+		case permanent(e.Err):
+			return weight{}
+		default:
+			return weight{again: cl.idempotent, acted: true}
+		}
+	case *CircuitOpenError, *RateLimitError, *SessionError, *DecodeError:
+		return weight{} // a session layer's or breaker's word is final; a DecodeError is a success we cannot read
+	default:
+		// http.Client's own refusal: a redirect. One that follows a write may come after the write.
+		return weight{acted: cl.sent}
+	}
+}
+
+func weighAnswer(cl *call, api *APIError) weight {
+	ambiguous := weight{again: cl.idempotent, acted: true}
+	switch status := api.effectiveStatus(); {
+	case api.Code.means(CodeAuditError):
+		// "Audit logging failed": older servers write the log after the change, newer ones together with it.
+		return weight{again: !cl.mutation || cl.byWord(), acted: true}
+	case status == http.StatusTooManyRequests:
+		// The limiters run before the handler. The e-mail limiter's own code comes without a wait, which may be an hour.
+		return weight{again: api.Code != CodeTooManyRequests || api.waitAsked}
+	case status == http.StatusTooEarly:
+		return weight{again: true} // RFC 8470, section 5.2: not processed
+	case status == http.StatusServiceUnavailable && api.shaped && cl.route != nil && cl.route.has(flagMail):
+		return weight{} // "e-mail is not configured here"
+	case status == http.StatusServiceUnavailable && api.shaped && api.waitAsked:
+		return weight{again: true} // refused by the server itself, which says when to come back
+	case status == http.StatusRequestTimeout:
+		return ambiguous // the server stopped waiting for its own work, which may still be committed
+	case status == http.StatusNotImplemented, status == http.StatusHTTPVersionNotSupported:
+		return weight{}
+	case status >= 500:
+		return ambiguous
+	default:
+		return weight{}
+	}
+}
+
+// byWord says that the caller, not the route, declared the call repeatable.
+func (cl *call) byWord() bool { return cl.declared && !cl.singleUse }
+
+// gate holds calls of one limiter bucket back while the server has asked for a wait, so that they do not each collect a 429.
+type gate struct {
+	mu    sync.Mutex
+	until time.Time
+}
+
+func (g *gate) raise(wait time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if until := time.Now().Add(wait); until.After(g.until) {
+		g.until = until
+	}
+}
+
+func (g *gate) remaining() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.until.IsZero() {
+		return 0
+	}
+	wait := time.Until(g.until)
+	if wait <= 0 {
+		g.until = time.Time{}
+	}
+	return wait
+}
+
+// pass waits until the gate is open. Where the wait does not fit, or the call is a single attempt, it fails at once.
+func (g *gate) pass(cl *call) error {
+	longest := cl.client.cfg.retry.MaxRetryAfter
+	var waited time.Duration
+	for {
+		wait := g.remaining()
+		if wait <= 0 {
+			return nil
+		}
+		// The gate may be raised again while we wait, but it holds no call longer than the longest wait that is obeyed.
+		if cl.maxAttempts <= 1 || waited+wait > longest || !cl.fits(wait) {
+			return &RateLimitError{RetryAfter: wait}
+		}
+		if jittered := wait + spread(wait); cl.fits(jittered) {
+			wait = jittered
+		} else {
+			cl.cause = nil
+		}
+		cl.observeWait(wait, "gate")
+		if err := cl.pause(wait); err != nil {
+			return err
+		}
+		waited += wait
+	}
+}
+
+// budget is a token bucket of retries. Calls fill it by ratio; the reserve fills by time.
+type budget struct {
+	ratio, reserve float64
+	mu             sync.Mutex
+	tokens         float64
+	last           time.Time
+}
+
+const (
+	budgetHistory  = 500 // calls whose share may be saved up: a burst of failures after a long healthy time can all be retried
+	reserveRefills = time.Minute
+)
+
+func newBudget(b RetryBudget) *budget {
+	reserve := float64(max(b.Reserve, 0))
+	return &budget{ratio: b.Ratio, reserve: reserve, tokens: reserve, last: time.Now()}
+}
+
+func (b *budget) earn() {
+	if b.ratio < 0 {
+		return
+	}
+	b.mu.Lock()
+	b.tokens = min(b.tokens+b.ratio, b.reserve+b.ratio*budgetHistory)
+	b.mu.Unlock()
+}
+
+func (b *budget) spend() bool {
+	if b.ratio < 0 {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if refill := b.reserve * float64(now.Sub(b.last)) / float64(reserveRefills); b.tokens < b.reserve {
+		b.tokens = min(b.tokens+refill, b.reserve)
+	}
+	b.last = now
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}

@@ -1,0 +1,471 @@
+package authos
+
+import (
+	"bytes"
+	"container/list"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"hash/maphash"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// CachePolicy says how answers are kept for the stale fallback. The zero value of a field is its default.
+type CachePolicy struct {
+	// MaxStale is the age of the oldest answer that may be served. Default 10 min.
+	MaxStale time.Duration
+	// Patience is how long a call tries when a kept answer is at hand. Default 5 s; negative: as long as without one.
+	Patience time.Duration
+	// MaxEntries and MaxBytes bound the memory. Defaults 1024 and 16 MiB. They do not apply to a Store of your own.
+	MaxEntries int
+	MaxBytes   int64
+	// Store keeps the answers. Nil: in memory.
+	Store CacheStore
+}
+
+// CacheStore keeps answers outside the process. Keys are opaque; a prefix ends at a '/'. A store that fails costs the fallback,
+// never the call. Values hold the server's answers: protect them as you protect the data they are about.
+type CacheStore interface {
+	// Get gives what was set and has not expired; ok is false when there is nothing.
+	Get(ctx context.Context, key string) (value []byte, ok bool, err error)
+	// Set keeps value for ttl at most. It must not keep a reference to value's bytes being changed later: the client does not.
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	// DeletePrefix forgets every key that begins with prefix.
+	DeletePrefix(ctx context.Context, prefix string) error
+}
+
+const (
+	defaultMaxStale   = 10 * time.Minute
+	defaultPatience   = 5 * time.Second
+	defaultMaxEntries = 1024
+	defaultMaxBytes   = 16 << 20
+	// cacheTimeout bounds each use of the store: the fallback must not become the outage.
+	cacheTimeout = time.Second
+)
+
+func (p CachePolicy) check() error {
+	var errs []error
+	if p.MaxStale < 0 {
+		errs = append(errs, errors.New("MaxStale is negative"))
+	}
+	if p.MaxEntries < 0 || p.MaxBytes < 0 {
+		errs = append(errs, errors.New("MaxEntries and MaxBytes must not be negative"))
+	}
+	if p.Store != nil && (p.MaxEntries != 0 || p.MaxBytes != 0) {
+		errs = append(errs, errors.New("MaxEntries and MaxBytes bound the built-in memory and have no effect on a Store"))
+	}
+	return errors.Join(errs...)
+}
+
+func (p CachePolicy) withDefaults() CachePolicy {
+	p.MaxStale = orDefault(p.MaxStale, defaultMaxStale)
+	p.Patience = orDefault(p.Patience, defaultPatience)
+	p.MaxEntries = orDefault(p.MaxEntries, defaultMaxEntries)
+	p.MaxBytes = orDefault(p.MaxBytes, defaultMaxBytes)
+	return p
+}
+
+// staleFallback is the outermost layer: it keeps good answers, and serves one when everything below gave up.
+func (c *Client) staleFallback(next http.RoundTripper) http.RoundTripper {
+	if c.fam.cache == nil {
+		return nil
+	}
+	f := &fallback{c: c, cache: c.fam.cache, next: next}
+	if c.cfg.apiKey != "" {
+		f.keyPrincipal = digest("key", c.cfg.apiKey)
+	}
+	return f
+}
+
+type fallback struct {
+	c            *Client
+	cache        *answerCache
+	next         http.RoundTripper
+	keyPrincipal string
+}
+
+var errImpatient = errors.New("an answer kept from before is at hand")
+
+// RoundTrip implements [http.RoundTripper].
+func (f *fallback) RoundTrip(req *http.Request) (*http.Response, error) {
+	cl := callOf(req)
+	if !keepable(cl) {
+		resp, err := f.next.RoundTrip(req)
+		if cl.mutation && (cl.attempts > 0 || cl.sent) {
+			f.written(cl)
+		}
+		return resp, err
+	}
+	began := f.cache.version(cl.concrete)
+	_, gen := f.principal(cl)
+	var early atomic.Pointer[kept]
+	if patience := f.cache.policy.Patience; patience > 0 {
+		ctx, cancel := context.WithCancelCause(cl.caller)
+		defer cancel(nil)
+		cl.Context = ctx // before anything below has seen the call
+		timer := time.AfterFunc(patience, func() {
+			if k := f.lookup(cl); k != nil {
+				early.Store(k)
+				cancel(errImpatient)
+			}
+		})
+		defer timer.Stop()
+	}
+	resp, err := f.next.RoundTrip(req)
+	switch {
+	case err == nil && errorOf(resp) == nil:
+		f.keep(cl, resp, began, gen)
+		return resp, nil
+	case err == nil && forgets(resp):
+		f.forget(cl)
+		return resp, nil
+	case err == nil && errorOf(resp).effectiveStatus() < 500, err != nil && !f.outage(cl, err):
+		return resp, err
+	}
+	k := early.Load()
+	if k == nil {
+		k = f.lookup(cl)
+	}
+	if k == nil {
+		return resp, err
+	}
+	cl.stale, cl.age = true, time.Since(k.at)
+	f.c.observeStale(cl, resp, err)
+	return k.response(req), nil
+}
+
+// keepable says whether a call's answer may be kept at all: a GET of a known route whose answers hold no secrets.
+func keepable(cl *call) bool {
+	return !cl.noCache && cl.method == http.MethodGet && cl.route != nil && cl.route.has(flagKeep)
+}
+
+// forgets: these answers say that the resource is gone, or no longer this principal's to see.
+func forgets(resp *http.Response) bool {
+	switch errorOf(resp).effectiveStatus() {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
+		return true
+	}
+	return false
+}
+
+// outage says whether a call ended because the server could not be reached. The caller's own cancellation is not that, and neither
+// is a session that ended or a limit that holds.
+func (f *fallback) outage(cl *call, err error) bool {
+	switch err.(type) { //nolint:errorlint // layers return their errors unwrapped
+	case *CircuitOpenError:
+		return true
+	case *NetworkError:
+		return !errors.Is(cl.caller.Err(), context.Canceled) && !errors.Is(err, errClosed)
+	}
+	return false
+}
+
+// principal names whose answers the call may see; empty: nobody's.
+func (f *fallback) principal(cl *call) (who string, gen uint64) {
+	switch cl.auth {
+	case authAPIKey:
+		if f.keyPrincipal == "" {
+			return "anonymous", 0
+		}
+		return f.keyPrincipal, 0
+	case authBearer:
+		return f.c.session.principal()
+	case authNone:
+	}
+	return "public", 0
+}
+
+func (f *fallback) storeContext(cl *call) (context.Context, context.CancelFunc) {
+	// The call's own context may be over: that is when a kept answer is wanted.
+	return context.WithTimeout(context.WithoutCancel(cl.caller), cacheTimeout)
+}
+
+func (f *fallback) lookup(cl *call) *kept {
+	who, _ := f.principal(cl)
+	if who == "" {
+		return nil
+	}
+	ctx, cancel := f.storeContext(cl)
+	defer cancel()
+	value, ok, err := f.cache.store.Get(ctx, f.cache.key(cl, who))
+	if err != nil {
+		f.c.warn("kept answers could not be read", err)
+		return nil
+	}
+	if !ok {
+		return nil
+	}
+	k, ok := parseKept(value)
+	if age := time.Since(k.at); !ok || age > f.cache.policy.MaxStale || age < 0 {
+		return nil
+	}
+	return k
+}
+
+// keep stores a good answer, unless the resource was written or the principal left while it was on its way.
+func (f *fallback) keep(cl *call, resp *http.Response, began, gen uint64) {
+	body := bodyOf(resp)
+	who, now := f.principal(cl)
+	if who == "" || now != gen || resp.StatusCode != http.StatusOK || noStore(resp.Header) || !json.Valid(body) ||
+		f.cache.version(cl.concrete) != began {
+		return
+	}
+	ctx, cancel := f.storeContext(cl)
+	defer cancel()
+	key := f.cache.key(cl, who)
+	if err := f.cache.store.Set(ctx, key, encodeKept(time.Now(), resp.Header, body), f.cache.policy.MaxStale); err != nil {
+		f.c.warn("an answer could not be kept", err)
+		return
+	}
+	if _, now := f.principal(cl); now != gen || f.cache.version(cl.concrete) != began {
+		f.forget(cl) // a write ended between the look and the store
+	}
+}
+
+func noStore(h http.Header) bool {
+	for _, line := range h["Cache-Control"] {
+		for directive := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(directive), "no-store") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// forget drops what is kept of the call's own resource, in every variant.
+func (f *fallback) forget(cl *call) {
+	f.drop(cl, cl.concrete+"/")
+}
+
+// written drops what a write may have changed: the resource with all below it, and its collection. A POST to a verb below an id, such
+// as /organizations/:id/suspend, changes what the id names.
+func (f *fallback) written(cl *call) {
+	f.cache.wrote(cl.concrete)
+	parent := parentOf(cl.concrete)
+	subtree := cl.concrete
+	if cl.method == http.MethodPost && cl.route != nil && strings.HasPrefix(lastSegment(parentOf(cl.route.template)), ":") {
+		subtree, parent = parent, parentOf(parent)
+	}
+	f.drop(cl, subtree+"/")
+	f.drop(cl, parent+"/"+variants)
+}
+
+func (f *fallback) drop(cl *call, path string) {
+	who, _ := f.principal(cl)
+	if who == "" {
+		return
+	}
+	ctx, cancel := f.storeContext(cl)
+	defer cancel()
+	if err := f.cache.store.DeletePrefix(ctx, f.cache.base+who+path); err != nil {
+		f.c.warn("kept answers could not be forgotten", err)
+	}
+}
+
+func parentOf(path string) string    { return path[:max(strings.LastIndexByte(path, '/'), 0)] }
+func lastSegment(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+
+// answerCache is what a family keeps.
+type answerCache struct {
+	policy CachePolicy
+	store  CacheStore
+	base   string // key prefix of this server
+	seed   maphash.Seed
+	// writes counts writes per part of the API (hashed: a clash costs a kept answer, no more). A read that began before a write must
+	// not bring the old answer back.
+	writes [256]atomic.Uint64
+}
+
+func newAnswerCache(p CachePolicy, baseURL string) *answerCache {
+	c := &answerCache{policy: p, store: p.Store, seed: maphash.MakeSeed(), base: "authos1/" + digest("base", baseURL) + "/"}
+	if c.store == nil {
+		c.store = newMemoryCache(p.MaxEntries, p.MaxBytes)
+	}
+	return c
+}
+
+// variants is the folder of one resource's answers, which differ by query, language and headers. No path segment is "?".
+const variants = "?/"
+
+// key is base/principal/path/?/variant, so that a principal, a resource with all below it, and one resource's variants are each
+// a prefix.
+func (c *answerCache) key(cl *call, who string) string {
+	variant := "-"
+	if cl.url.RawQuery != "" || cl.client.cfg.languages != "" || len(cl.header) > 0 {
+		var headers bytes.Buffer
+		_ = cl.header.Write(&headers) // sorted; a buffer does not fail
+		variant = digest(cl.url.RawQuery, cl.client.cfg.languages, headers.String())
+	}
+	return c.base + who + cl.concrete + "/" + variants + variant
+}
+
+func (c *answerCache) forgetPrincipal(ctx context.Context, who string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
+	defer cancel()
+	_ = c.store.DeletePrefix(ctx, c.base+who+"/") // a store that fails costs the fallback, never the sign-out
+}
+
+// part is the piece of the API a path belongs to: its first three segments.
+func (c *answerCache) part(path string) *atomic.Uint64 {
+	for i, n := 1, 0; i < len(path); i++ {
+		if path[i] != '/' {
+			continue
+		}
+		if n++; n == 3 {
+			path = path[:i]
+			break
+		}
+	}
+	return &c.writes[maphash.String(c.seed, path)%uint64(len(c.writes))]
+}
+
+func (c *answerCache) version(path string) uint64 { return c.part(path).Load() }
+
+func (c *answerCache) wrote(path string) {
+	c.part(path).Add(1)
+	c.part(parentOf(path)).Add(1)
+}
+
+// kept is an answer from before.
+type kept struct {
+	at                    time.Time
+	contentType, language string
+	body                  []byte
+}
+
+const keptVersion = 1 // the first byte of a kept answer; what has another is not served
+
+// encodeKept writes: version, Unix nanoseconds (8 bytes), content type and language (each length, text), body.
+func encodeKept(at time.Time, h http.Header, body []byte) []byte {
+	contentType, language := h.Get("Content-Type"), h.Get("Content-Language")
+	b := make([]byte, 0, 1+8+4+len(contentType)+len(language)+len(body))
+	b = append(b, keptVersion)
+	b = binary.BigEndian.AppendUint64(b, uint64(at.UnixNano())) //nolint:gosec // read back the same way
+	for _, text := range []string{contentType, language} {
+		text = text[:min(len(text), 1<<16-1)]
+		b = binary.BigEndian.AppendUint16(b, uint16(len(text))) //nolint:gosec // bounded above
+		b = append(b, text...)
+	}
+	return append(b, body...)
+}
+
+// parseKept reads what a store gave back, which may be anything.
+func parseKept(b []byte) (*kept, bool) {
+	k := &kept{}
+	if len(b) < 9 || b[0] != keptVersion {
+		return k, false
+	}
+	k.at = time.Unix(0, int64(binary.BigEndian.Uint64(b[1:]))) //nolint:gosec // any value is a time
+	b = b[9:]
+	for _, text := range []*string{&k.contentType, &k.language} {
+		if len(b) < 2 {
+			return k, false
+		}
+		n := int(binary.BigEndian.Uint16(b))
+		if len(b) < 2+n {
+			return k, false
+		}
+		*text, b = string(b[2:2+n]), b[2+n:]
+	}
+	k.body = b
+	return k, json.Valid(b)
+}
+
+func (k *kept) response(req *http.Request) *http.Response {
+	h := http.Header{}
+	for key, value := range map[string]string{"Content-Type": k.contentType, "Content-Language": k.language} {
+		if value != "" && isHeaderValue(value) {
+			h.Set(key, value)
+		}
+	}
+	return &http.Response{
+		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: h, Body: newAnswer(bytes.Clone(k.body), nil), ContentLength: int64(len(k.body)), Request: req,
+	}
+}
+
+// memoryCache is the built-in store: least recently used first out, bounded in entries and bytes.
+type memoryCache struct {
+	maxEntries int
+	maxBytes   int64
+
+	mu      sync.Mutex
+	order   *list.List // of *memoryEntry, most recently used first
+	entries map[string]*list.Element
+	bytes   int64
+}
+
+type memoryEntry struct {
+	key     string
+	value   []byte
+	expires time.Time
+}
+
+func newMemoryCache(maxEntries int, maxBytes int64) *memoryCache {
+	return &memoryCache{maxEntries: maxEntries, maxBytes: maxBytes, order: list.New(), entries: map[string]*list.Element{}}
+}
+
+// size is an entry's weight: its texts, and about what the map, the list and the headers of strings take.
+func (e *memoryEntry) size() int64 { return int64(len(e.key)+len(e.value)) + 200 }
+
+// Get implements [CacheStore].
+func (m *memoryCache) Get(_ context.Context, key string) ([]byte, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	el := m.entries[key]
+	if el == nil {
+		return nil, false, nil
+	}
+	e := el.Value.(*memoryEntry) //nolint:forcetypeassert // the list holds nothing else
+	if time.Now().After(e.expires) {
+		m.remove(el)
+		return nil, false, nil
+	}
+	m.order.MoveToFront(el)
+	return e.value, true, nil
+}
+
+// Set implements [CacheStore].
+func (m *memoryCache) Set(_ context.Context, key string, value []byte, ttl time.Duration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	expires := time.Now().Add(ttl)
+	if el := m.entries[key]; el != nil {
+		e := el.Value.(*memoryEntry) //nolint:forcetypeassert // the list holds nothing else
+		m.bytes += int64(len(value) - len(e.value))
+		e.value, e.expires = value, expires
+		m.order.MoveToFront(el)
+	} else {
+		e := &memoryEntry{key, value, expires}
+		m.entries[key] = m.order.PushFront(e)
+		m.bytes += e.size()
+	}
+	for m.order.Len() > m.maxEntries || m.bytes > m.maxBytes && m.order.Len() > 0 {
+		m.remove(m.order.Back())
+	}
+	return nil
+}
+
+// DeletePrefix implements [CacheStore].
+func (m *memoryCache) DeletePrefix(_ context.Context, prefix string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key, el := range m.entries {
+		if strings.HasPrefix(key, prefix) {
+			m.remove(el)
+		}
+	}
+	return nil
+}
+
+func (m *memoryCache) remove(el *list.Element) {
+	e := m.order.Remove(el).(*memoryEntry) //nolint:forcetypeassert // the list holds nothing else
+	delete(m.entries, e.key)
+	m.bytes -= e.size()
+}

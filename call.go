@@ -1,0 +1,270 @@
+package authos
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// Response is what a call learned besides its result. See [WithResponse].
+type Response struct {
+	// StatusCode and Header are the last answer's; 0 and nil when there was none.
+	StatusCode int
+	Header     http.Header
+	// RequestID is the server's own when it sent one, else the X-Request-ID that was sent.
+	RequestID string
+	// Attempts is how many tries were sent; the resend after a renewal belongs to its attempt. History is how each ended.
+	Attempts int
+	History  []Attempt
+	// Duration is the whole call, waits included.
+	Duration time.Duration
+	// Refreshed: the tokens were renewed for this call. Stale: the answer is a kept one, Age old.
+	Refreshed, Stale bool
+	Age              time.Duration
+	// RateLimit is what the last answer said; nil when it said nothing.
+	RateLimit *RateLimit
+}
+
+// call is one call of the API on its way down the layers and back. It is the context of the call's requests, so that each layer
+// finds it; Done is the caller's own channel, so that net/http needs no goroutine to watch a foreign one.
+//
+// One goroutine at a time works on a call; what outlives it in net/http (dialing) reads nothing but Context.
+type call struct {
+	context.Context                 // the caller's, or one derived from it by the stale fallback; fixed before anything is sent
+	caller          context.Context //nolint:containedctx // the caller's own, to tell its end from our impatience
+	client          *Client
+
+	// What to send. Fixed before the layers see it.
+	method      string
+	route       *route // nil: not a route we know
+	path        string // for errors, logs and rules: the route's template, or the literal path; never a query
+	concrete    string // the escaped path below the base URL
+	url         *url.URL
+	header      http.Header // the caller's own headers; nil: none
+	body        []byte
+	contentType string
+	requestID   string
+	group       string // the breaker's endpoint group
+	auth        authKind
+	idempotent  bool // may be repeated although the server may have acted
+	declared    bool // it is so by the caller's word
+	singleUse   bool // consumes a token: never sent twice
+	mutation    bool // may change something at the server
+	noCache     bool
+	maxAttempts int
+	start       time.Time
+	deadline    time.Time // of the whole call, from RetryPolicy.MaxElapsed; zero: none
+	response    *Response
+	halt        <-chan struct{} // a renewal's: the client is being closed, so wait no longer; nil otherwise
+
+	// What happened. Written by the layer named.
+	token     string // session: the access token of the current send
+	refreshed bool   // session
+	probe     bool   // breaker: half-open, the attempt must end
+	sent      bool   // wire: this attempt reached the transport
+	began     time.Time
+	wait      time.Duration
+	attempts  int // retry
+	history   []Attempt
+	firsts    [1]Attempt      // most calls have one attempt: its record needs no allocation of its own
+	last      *APIError       // retry: the server's last answer that was an error
+	unknown   bool            // retry: a mutation may have been applied
+	cause     error           // retry: what stopped the call although an answer was there
+	observed  context.Context //nolint:containedctx // the observer's, handed back to it
+	stale     bool            // cache
+	age       time.Duration   // cache
+	status    int             // the last answer's
+	answered  http.Header
+}
+
+type callKey struct{}
+
+// Value implements [context.Context]: the layers find the call, everybody else the caller's values.
+func (cl *call) Value(key any) any {
+	if key == (callKey{}) {
+		return cl
+	}
+	return cl.Context.Value(key)
+}
+
+// callOf is the call a request belongs to. Every request in the layers has one: do and the entry of HTTPClient see to it.
+func callOf(req *http.Request) *call {
+	cl, _ := req.Context().Value(callKey{}).(*call)
+	return cl
+}
+
+// left is how much time the call has: until the caller's deadline or the policy's MaxElapsed, whichever is first. byCaller says
+// that it is the caller's. ok is false when there is no limit.
+func (cl *call) left() (d time.Duration, byCaller, ok bool) {
+	limit := cl.deadline
+	if dl, has := cl.Deadline(); has && (limit.IsZero() || dl.Before(limit)) {
+		limit, byCaller = dl, true
+	}
+	if limit.IsZero() {
+		return 0, false, false
+	}
+	return time.Until(limit), byCaller, true
+}
+
+// fits says whether a wait leaves time for an attempt. Where the caller's deadline forbids it, that is recorded as what ended
+// the call, so that errors.Is finds [context.DeadlineExceeded] beside the last answer.
+func (cl *call) fits(wait time.Duration) bool {
+	left, byCaller, ok := cl.left()
+	if !ok || wait < left {
+		return true
+	}
+	if byCaller {
+		cl.cause = context.DeadlineExceeded
+	}
+	return false
+}
+
+// pause waits, and gives the context's error as a [*NetworkError] when the caller leaves first.
+func (cl *call) pause(d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		cl.wait += d
+		return nil
+	case <-cl.Done():
+		return cl.ended("wait")
+	case <-cl.halt:
+		return &NetworkError{Op: "wait", Err: errClosed, unsent: true}
+	}
+}
+
+// ended is the error of a call whose context is done.
+func (cl *call) ended(op string) *NetworkError {
+	return &NetworkError{Op: op, Err: contextEnd(cl)}
+}
+
+// contextEnd is ctx's error together with its cause, where the caller gave one.
+func contextEnd(ctx context.Context) error {
+	err := ctx.Err()
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, err) {
+		return &causedEnd{err, cause}
+	}
+	return err
+}
+
+type causedEnd struct{ err, cause error }
+
+func (e *causedEnd) Error() string   { return e.err.Error() + ": " + e.cause.Error() }
+func (e *causedEnd) Unwrap() []error { return []error{e.err, e.cause} }
+
+// record notes how an attempt ended.
+func (cl *call) record(a Attempt) {
+	if cl.history == nil {
+		cl.history = cl.firsts[:0]
+	}
+	cl.history = append(cl.history, a)
+	cl.attempts++
+}
+
+// fail completes a layer's error with what is known of the whole call. It is called once, at the end.
+func (cl *call) fail(err error) error {
+	if cl.client == nil {
+		return err
+	}
+	end := callEnd{unknown: cl.unknown, cause: cl.cause, last: cl.last}
+	switch e := err.(type) { //nolint:errorlint // our own layers' errors, never wrapped
+	case *APIError:
+		end.last = nil
+		cl.describe(e)
+		e.callEnd = end
+		return cl.refine(e)
+	case *NetworkError:
+		e.Method, e.Path, e.Attempts, e.History, e.ClientRequestID = cl.method, cl.path, cl.attempts, cl.history, cl.requestID
+		e.callEnd = end
+	case *DecodeError:
+		e.Method, e.Path = cl.method, cl.path
+		if e.RequestID == "" {
+			e.RequestID = cl.requestID
+		}
+		// The answer was a good one: what an earlier attempt met is no longer of interest, but may have doubled the effect.
+		end.last = nil
+		e.callEnd = end
+	case interface{ end() *callEnd }:
+		if own := e.end().last; own != nil {
+			end.last = own
+		}
+		*e.end() = end
+	default:
+		return err
+	}
+	if end.last != nil {
+		cl.describe(end.last)
+	}
+	return err
+}
+
+// describe puts the call's own facts on the server's answer.
+func (cl *call) describe(e *APIError) {
+	e.Method, e.Path, e.Attempts, e.History, e.ClientRequestID = cl.method, cl.path, cl.attempts, cl.history, cl.requestID
+	if e.RequestID == "" {
+		e.RequestID = cl.requestID
+	}
+	e.unknown = cl.unknown
+}
+
+// refine gives the more telling type where there is one; both unwrap to the *APIError.
+func (cl *call) refine(e *APIError) error {
+	switch {
+	case e.effectiveStatus() == http.StatusTooManyRequests:
+		return &RateLimitError{RetryAfter: e.RetryAfter, Limit: e.RateLimit, API: e, callEnd: callEnd{unknown: e.unknown}}
+	case e.effectiveStatus() == http.StatusBadRequest || e.effectiveStatus() == http.StatusUnprocessableEntity:
+		if len(e.Fields) > 0 || e.Code.means(CodeValidationError) {
+			return &ValidationError{Fields: e.Fields, API: e, callEnd: callEnd{unknown: e.unknown}}
+		}
+	}
+	return e
+}
+
+// fill writes what the caller asked for with [WithResponse].
+func (cl *call) fill() {
+	if cl.response == nil {
+		return
+	}
+	*cl.response = Response{
+		StatusCode: cl.status, Header: cl.answered, RequestID: cl.requestID, Attempts: cl.attempts, History: cl.history,
+		Duration: time.Since(cl.start), Refreshed: cl.refreshed, Stale: cl.stale, Age: cl.age,
+		RateLimit: parseRateLimit(cl.answered),
+	}
+	if id := serverRequestID(cl.answered); id != "" {
+		cl.response.RequestID = id
+	}
+}
+
+// passage records whether a request got a connection, so that an attempt that never left is told from one that may have arrived.
+// Its fields are set from net/http's goroutines.
+type passage struct{ asked, connected atomic.Bool }
+
+// neverLeft says that a connection was asked for and none was had. A RoundTripper that does not trace says nothing.
+func (p *passage) neverLeft() bool { return p != nil && p.asked.Load() && !p.connected.Load() }
+
+// newRequestID makes an id of 32 hex digits. It identifies, it does not authorize: math/rand is enough.
+func newRequestID(context.Context) string {
+	var buf [32]byte
+	b := strconv.AppendUint(buf[:0], rand.Uint64()|1<<63, 16)
+	b = strconv.AppendUint(b, rand.Uint64()|1<<63, 16)
+	return string(b)
+}
+
+// serverRequestID is the id the server gave the request in a header; empty when it gave none.
+func serverRequestID(h http.Header) string {
+	for _, name := range []string{"X-Request-Id", "Request-Id", "X-Correlation-Id"} {
+		if values := h[name]; len(values) > 0 && values[0] != "" {
+			return values[0]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,678 @@
+package authos
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Kinds of failure, for [errors.Is]. Each matches every code and status that means it, in AuthOS's documented contract and in
+// what the server really sends.
+var (
+	// ErrInvalid: the request was wrong. 400, 413, 415, 422, and every [ValidationError] found before sending.
+	ErrInvalid = errors.New("authos: invalid request")
+	// ErrUnauthenticated: no valid credential. 401 and [SessionError].
+	ErrUnauthenticated = errors.New("authos: not authenticated")
+	// ErrForbidden: a valid credential without the right. 403.
+	ErrForbidden = errors.New("authos: forbidden")
+	// ErrNotFound: no such resource or route. 404 and 410.
+	ErrNotFound = errors.New("authos: not found")
+	// ErrConflict: the request clashes with what is there. 409, and the codes that mean the same with another status:
+	// AuthOS answers 400 DUPLICATE_CONSTRAINT where others answer 409.
+	ErrConflict = errors.New("authos: conflict")
+	// ErrRateLimited: 429, or held back by the client because the server said to wait.
+	ErrRateLimited = errors.New("authos: rate limited")
+	// ErrServer: every 5xx.
+	ErrServer = errors.New("authos: server error")
+	// ErrUnavailable: the server could not be used. 408, 502, 503, 504, [NetworkError], [CircuitOpenError].
+	ErrUnavailable = errors.New("authos: unavailable")
+	// ErrNetwork: no answer arrived. [NetworkError].
+	ErrNetwork = errors.New("authos: network error")
+	// ErrCircuitOpen: refused here, without touching the network. [CircuitOpenError].
+	ErrCircuitOpen = errors.New("authos: circuit open")
+	// ErrSessionExpired: the session is over; the user has to sign in again. A [SessionError] without a RetryAt.
+	ErrSessionExpired = errors.New("authos: session expired")
+	// ErrOutcomeUnknown: the server may have acted on a request that changes something. Read back before repeating it.
+	// It is matched in addition to the other kinds, and never by a read.
+	ErrOutcomeUnknown = errors.New("authos: outcome unknown, the server may have acted")
+)
+
+// RetryHint is the "retry" object of an error body.
+type RetryHint struct {
+	// Retryable decides over the client's own retry rules, except for AUDIT_ERROR and single-use routes. Nil: not said.
+	Retryable *bool
+	// RetryAfter is how long the server asks to wait. Zero: not said.
+	RetryAfter time.Duration
+	// MaxRetries is how many repeats the server allows after the first try. Nil: not said.
+	MaxRetries *int
+	// Backoff is "exponential", "linear" or "constant"; anything else means exponential.
+	Backoff string
+}
+
+// RateLimit is what the server said about its limits, in headers or in an error's details.
+type RateLimit struct {
+	// Limit is how many requests a window allows, Remaining how many are left. -1: not sent.
+	Limit, Remaining int
+	// Reset is when the window ends, as the server's clock has it. Zero: not sent.
+	Reset time.Time
+}
+
+// Challenge is one challenge of a WWW-Authenticate field (RFC 9110, section 11.6.1).
+type Challenge struct {
+	Scheme string
+	// Params holds the auth-params, names in lower case. A token68 is kept under the empty name.
+	Params map[string]string
+}
+
+// Problem holds the members of an application/problem+json body (RFC 9457, before it RFC 7807).
+type Problem struct {
+	Type, Title, Detail, Instance string
+	Status                        int
+	Extensions                    map[string]json.RawMessage
+}
+
+// Attempt is one try of a call, as it ended.
+type Attempt struct {
+	// StatusCode is the answer's status; 0 when there was none.
+	StatusCode int
+	// Err is why there was no answer.
+	Err error
+	// Wait is how long the client waited before this attempt, Duration how long the attempt took, body included.
+	Wait, Duration time.Duration
+}
+
+// FieldError is one finding of a validation, by the server or by the client before sending.
+type FieldError struct {
+	// Field is the path of the input, such as "items[0].quantity". Fields is set instead when a rule spans several.
+	Field  string
+	Fields []string
+	// Code is the rule that failed: REQUIRED, INVALID_FORMAT, OUT_OF_RANGE, INVALID_ENUM, INVALID_RANGE …
+	Code    Code
+	Message string
+	// Value is what was provided, when the server repeats it. It is never printed, logged or marshalled.
+	Value any `json:"-"`
+	// Constraints are the rule's bounds, such as min, max or pattern.
+	Constraints map[string]any
+}
+
+// Format implements [fmt.Formatter] for every verb, so that no verb prints the value.
+func (f FieldError) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, f.text()) }
+
+// LogValue implements [slog.LogValuer]; it leaves the value out.
+func (f FieldError) LogValue() slog.Value { return slog.StringValue(f.text()) }
+
+func (f FieldError) text() string {
+	name := f.Field
+	if name == "" {
+		name = strings.Join(f.Fields, ", ")
+	}
+	name = safeText(name) // the server's too
+	message := safeText(hideValues(f.Message, f))
+	switch {
+	case message != "" && name != "":
+		return name + ": " + message
+	case message != "":
+		return message
+	default:
+		return name + ": " + safeText(string(f.Code))
+	}
+}
+
+// hideValues takes the provided values out of a server's text, which likes to quote them. Values of one or two characters stay:
+// they are parts of words.
+func hideValues(text string, fields ...FieldError) string {
+	var values []string
+	for _, f := range fields {
+		values = appendTexts(values, f.Value)
+	}
+	if len(values) == 0 {
+		return text
+	}
+	slices.SortFunc(values, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // longest first
+	pairs := make([]string, 0, 2*len(values))
+	for _, v := range values {
+		pairs = append(pairs, v, "[value]")
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+// appendTexts appends the texts in a decoded JSON value.
+func appendTexts(texts []string, v any) []string {
+	switch v := v.(type) {
+	case string:
+		if len(v) > 2 {
+			texts = append(texts, v)
+		}
+	case []any:
+		for _, each := range v {
+			texts = appendTexts(texts, each)
+		}
+	case map[string]any:
+		for _, each := range v {
+			texts = appendTexts(texts, each)
+		}
+	}
+	return texts
+}
+
+// callEnd is what an error knows about its call besides its own cause. Every error type of this package embeds it, so that the
+// server's last answer to this call, the context's error and [ErrOutcomeUnknown] are found in the same way in all of them.
+type callEnd struct {
+	unknown bool      // a mutation may have been applied
+	last    *APIError // the server's last answer to this call, when the error itself is not that answer
+	cause   error     // what stopped the call although an answer was there, such as the caller's deadline
+}
+
+func (e *callEnd) end() *callEnd { return e }
+
+// join lists the non-nil errors of an Unwrap, so that no typed nil is ever handed out.
+func (e *callEnd) join(own ...error) []error {
+	all := slices.DeleteFunc(own, func(err error) bool { return err == nil })
+	if e.cause != nil {
+		all = append(all, e.cause)
+	}
+	if e.last != nil {
+		all = append(all, e.last)
+	}
+	return all
+}
+
+// APIError is the server's answer with a status of 400 or more, or an error body that came with another status. Every error
+// body becomes one, whatever its shape. It is found with [errors.As] in every error of a call that got such an answer.
+//
+// [errors.Is] matches it with a [Code], its aliases and parent codes, and with the kinds ([ErrNotFound] …).
+type APIError struct {
+	StatusCode int
+	// Code is what the server sent; where it sent none, the code of the status (see the README's table).
+	Code Code
+	// Message is the server's text, for developers. [UserMessage] has texts for end users.
+	Message string
+	// Timestamp is the server's, zero when it sent none.
+	Timestamp time.Time
+	// RequestID is the server's own when it sent one, else the client's; ClientRequestID is what was sent as X-Request-ID.
+	RequestID, ClientRequestID string
+	DocumentationURL           string
+	// Language is the answer's Content-Language.
+	Language string
+	// Details is the body's "details" as it came. [APIError.DecodeDetails] reads it.
+	Details json.RawMessage `json:"-"`
+	// Fields are the validation findings, when the body carries them.
+	Fields []FieldError
+	// Hint is the body's "retry" object, Problem the members of a problem+json body; nil when absent.
+	Hint    *RetryHint
+	Problem *Problem
+	// RetryAfter is the longest wait the server asked for, in headers or body. Zero: none.
+	RetryAfter time.Duration
+	RateLimit  *RateLimit
+	Challenges []Challenge
+	// Method and Path are the request's; Path is the route's template for known routes, and never has a query.
+	Method, Path string
+	// Attempts is how many tries the call took, History how each of them ended.
+	Attempts int
+	History  []Attempt
+	// Body is the body as it came, at most 64 KiB of it. It is never printed, logged or marshalled.
+	Body []byte `json:"-"`
+
+	waitAsked bool // the server named a wait, be it zero
+	shaped    bool // the body was an API error, not a proxy's page or plain text
+	fromText  bool // Message is raw text of the body: not for Error
+	callEnd
+}
+
+// Error is one line: method, route, status, code, the server's message and the request id. It holds no secrets, query strings,
+// field values or raw bodies.
+func (e *APIError) Error() string {
+	var b strings.Builder
+	b.WriteString("authos: ")
+	if e.Method != "" {
+		b.WriteString(e.Method + " " + e.Path + ": ")
+	}
+	b.WriteString(strconv.Itoa(e.StatusCode))
+	if e.Code != "" {
+		b.WriteString(" " + safeText(string(e.Code)))
+	}
+	if text := e.printable(); text != "" {
+		b.WriteString(": " + text)
+	}
+	for i, f := range e.Fields {
+		if i == 3 {
+			b.WriteString("; …")
+			break
+		}
+		if f.Message == e.Message {
+			f.Message = "" // said already
+		}
+		b.WriteString("; " + f.text())
+	}
+	if e.Attempts > 1 {
+		b.WriteString(" after " + strconv.Itoa(e.Attempts) + " attempts")
+	}
+	if e.unknown {
+		b.WriteString("; the server may have acted")
+	}
+	if id := e.RequestID; id != "" {
+		b.WriteString(" (request " + safeText(id) + ")")
+	}
+	return b.String()
+}
+
+// printable is the message as it may be shown to a developer: the text of an API error cleaned of secrets, and for everything
+// else (a proxy's page, a framework's plain text that may quote input) the catalog's words.
+func (e *APIError) printable() string {
+	if e.Message == "" || e.fromText {
+		if info, ok := catalog[e.Code]; ok {
+			return info.meaning
+		}
+		return strings.ToLower(http.StatusText(e.StatusCode))
+	}
+	return safeText(hideValues(e.Message, e.Fields...))
+}
+
+// Format implements [fmt.Formatter]: every verb prints [APIError.Error], so that %d and %#v do not print the body.
+func (e *APIError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// LogValue implements [slog.LogValuer] with request id, method, route, status, error code, message, timestamp and attempts.
+func (e *APIError) LogValue() slog.Value {
+	if e == nil {
+		return slog.Value{}
+	}
+	return slog.GroupValue(
+		slog.String("request_id", safeText(e.RequestID)),
+		slog.String("method", e.Method),
+		slog.String("route", e.Path),
+		slog.Int("status", e.StatusCode),
+		slog.String("error_code", safeText(string(e.Code))),
+		slog.String("message", e.printable()),
+		slog.Time("timestamp", e.Timestamp),
+		slog.Int("attempts", e.Attempts),
+	)
+}
+
+// DecodeDetails reads the body's "details" into v, as [json.Unmarshal] does. It returns [io.EOF] when there are none.
+func (e *APIError) DecodeDetails(v any) error {
+	if len(e.Details) == 0 {
+		return io.EOF
+	}
+	return json.Unmarshal(e.Details, v)
+}
+
+// Unwrap gives what ended the call besides this answer, such as the caller's deadline.
+func (e *APIError) Unwrap() []error { return e.join() }
+
+// Is matches codes (with aliases, parents and the real server's texts) and kinds.
+func (e *APIError) Is(target error) bool {
+	if code, ok := target.(Code); ok {
+		return e.hasCode(code)
+	}
+	switch target { //nolint:errorlint // Is compares with sentinels, as errors.Is asks of it
+	case ErrOutcomeUnknown:
+		return e.unknown
+	case ErrConflict:
+		return e.effectiveStatus() == http.StatusConflict || e.Code.means(CodeConflictError) || e.Code.means(CodeDuplicateConstraint)
+	default:
+		return statusIs(e.effectiveStatus(), target)
+	}
+}
+
+// effectiveStatus is the status the answer means: its own, or, for an error body that came with a good status, the one its code
+// stands for in the catalog.
+func (e *APIError) effectiveStatus() int {
+	if e.StatusCode >= 400 {
+		return e.StatusCode
+	}
+	return catalog[e.Code].status
+}
+
+// statusIs says whether an answer with this status is of the given kind.
+func statusIs(status int, kind error) bool {
+	switch kind { //nolint:errorlint // compares sentinels
+	case ErrInvalid:
+		return status == 400 || status == 413 || status == 415 || status == 422
+	case ErrUnauthenticated:
+		return status == http.StatusUnauthorized
+	case ErrForbidden:
+		return status == http.StatusForbidden
+	case ErrNotFound:
+		return status == http.StatusNotFound || status == http.StatusGone
+	case ErrRateLimited:
+		return status == http.StatusTooManyRequests
+	case ErrServer:
+		return status >= 500
+	case ErrUnavailable:
+		return status == 408 || status == 502 || status == 503 || status == 504
+	default:
+		return false
+	}
+}
+
+// RateLimitError is a 429, or a call that was held back here because the server had told another call to wait.
+type RateLimitError struct {
+	// RetryAfter is how long to wait. Zero: the server did not say.
+	RetryAfter time.Duration
+	Limit      *RateLimit
+	// API is the server's answer; nil when the call was held back here and nothing was sent.
+	API *APIError
+	callEnd
+}
+
+// Error is one line without secrets.
+func (e *RateLimitError) Error() string {
+	text := "authos: held back, nothing was sent: the server asked for a wait"
+	if e.API != nil {
+		text = e.API.Error()
+	}
+	if e.RetryAfter > 0 {
+		text += fmt.Sprintf("; retry after %s", e.RetryAfter.Round(time.Millisecond))
+	}
+	return text
+}
+
+// Format implements [fmt.Formatter]: every verb prints Error.
+func (e *RateLimitError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// Unwrap gives the server's answer, where there was one.
+func (e *RateLimitError) Unwrap() []error { return e.join(asError(e.API)) }
+
+// Is matches [ErrRateLimited], and [CodeRateLimitExceeded] also when nothing was sent.
+func (e *RateLimitError) Is(target error) bool {
+	if code, ok := target.(Code); ok {
+		return CodeRateLimitExceeded.means(code)
+	}
+	return target == ErrRateLimited || target == ErrOutcomeUnknown && e.unknown //nolint:errorlint // sentinels
+}
+
+// ValidationError is bad input: found here before anything was sent (API nil), or by the server.
+type ValidationError struct {
+	Fields []FieldError
+	API    *APIError
+	callEnd
+}
+
+// Error is one line that names every bad field, never its value.
+func (e *ValidationError) Error() string {
+	if e.API != nil {
+		return e.API.Error()
+	}
+	texts := make([]string, len(e.Fields))
+	for i, f := range e.Fields {
+		texts[i] = f.text()
+	}
+	return "authos: invalid input, nothing was sent: " + strings.Join(texts, "; ")
+}
+
+// Format implements [fmt.Formatter]: every verb prints Error.
+func (e *ValidationError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// Unwrap gives the server's answer, where there was one.
+func (e *ValidationError) Unwrap() []error { return e.join(asError(e.API)) }
+
+// Is matches [ErrInvalid], [CodeValidationError] and the codes of the fields.
+func (e *ValidationError) Is(target error) bool {
+	if code, ok := target.(Code); ok {
+		return code == CodeValidationError || slices.ContainsFunc(e.Fields, func(f FieldError) bool { return f.Code == code })
+	}
+	return target == ErrInvalid || target == ErrOutcomeUnknown && e.unknown //nolint:errorlint // sentinels
+}
+
+// NetworkError is a call without an answer: the connection failed, timed out or broke, or the caller's context ended it.
+type NetworkError struct {
+	// Op is what was going on: "dial", "send", "read body", "redirect", "wait" (between attempts), "renew" (waiting for tokens).
+	Op           string
+	Method, Path string
+	// Err is the cause, without URLs. Both [context.DeadlineExceeded] and [context.Cause] are found in it.
+	Err      error
+	Attempts int
+	History  []Attempt
+	// ClientRequestID is what was sent as X-Request-ID.
+	ClientRequestID string
+	unsent          bool // the request certainly did not reach the server
+	callEnd
+}
+
+// Error is one line without secrets or query strings.
+func (e *NetworkError) Error() string {
+	text := "authos: " + e.Method + " " + e.Path + ": " + e.Op + ": " + safeText(fmt.Sprint(e.Err))
+	if e.Attempts > 1 {
+		text += " after " + strconv.Itoa(e.Attempts) + " attempts"
+	}
+	if e.unknown {
+		text += "; the server may have acted"
+	}
+	if e.last != nil {
+		text += "; last answer " + strconv.Itoa(e.last.StatusCode) + " " + safeText(string(e.last.Code))
+	}
+	return text
+}
+
+// Format implements [fmt.Formatter]: every verb prints Error.
+func (e *NetworkError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// Unwrap gives the cause, and the server's last answer to this call where there was one.
+func (e *NetworkError) Unwrap() []error { return e.join(e.Err) }
+
+// Is matches [ErrNetwork] and [ErrUnavailable], but neither when the caller itself cancelled the call.
+func (e *NetworkError) Is(target error) bool {
+	switch target { //nolint:errorlint // sentinels
+	case ErrNetwork, ErrUnavailable:
+		return !errors.Is(e.Err, context.Canceled)
+	case ErrOutcomeUnknown:
+		return e.unknown
+	default:
+		return false
+	}
+}
+
+// Timeout says whether time ran out: the caller's deadline, or an attempt's.
+func (e *NetworkError) Timeout() bool {
+	if errors.Is(e.Err, context.DeadlineExceeded) {
+		return true
+	}
+	ne, ok := errors.AsType[net.Error](e.Err)
+	return ok && ne.Timeout()
+}
+
+// CircuitOpenError is a call refused here, without touching the network, because the endpoint group has been failing.
+type CircuitOpenError struct {
+	// Group is the endpoint group, such as "service".
+	Group string
+	// RetryAt is when the next probe may be sent.
+	RetryAt time.Time
+	// LastStatus and LastCode are what opened the circuit, answers to other calls; zero when no answer came.
+	LastStatus int
+	LastCode   Code
+	callEnd
+}
+
+// Error is one line without secrets.
+func (e *CircuitOpenError) Error() string {
+	text := "authos: circuit of group " + strconv.Quote(e.Group) + " is open, nothing was sent; next probe at " + e.RetryAt.UTC().Format(time.RFC3339)
+	if e.LastStatus != 0 {
+		text += "; last failure " + strconv.Itoa(e.LastStatus) + " " + safeText(string(e.LastCode))
+	}
+	if e.unknown {
+		text += "; an earlier attempt may have taken effect"
+	}
+	return text
+}
+
+// Format implements [fmt.Formatter]: every verb prints Error.
+func (e *CircuitOpenError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// Unwrap gives the server's last answer to this call, when an earlier attempt got one.
+func (e *CircuitOpenError) Unwrap() []error { return e.join() }
+
+// Is matches [ErrCircuitOpen] and [ErrUnavailable].
+func (e *CircuitOpenError) Is(target error) bool {
+	return target == ErrCircuitOpen || target == ErrUnavailable || target == ErrOutcomeUnknown && e.unknown //nolint:errorlint // sentinels
+}
+
+// SessionError is a session that could not be renewed. RetryAt zero: the server refused, the user has to sign in again
+// ([ErrSessionExpired]). RetryAt set: the renewal's outcome is unknown or it could not be tried; calls may succeed from then on.
+type SessionError struct {
+	RetryAt time.Time
+	// Err says why. It never is another call's [*APIError]; its code and kind are matched by [errors.Is].
+	Err error
+	callEnd
+}
+
+// Error is one line without secrets.
+func (e *SessionError) Error() string {
+	text := "authos: session over, sign in again"
+	if !e.RetryAt.IsZero() {
+		text = "authos: session could not be renewed, retry at " + e.RetryAt.UTC().Format(time.RFC3339)
+	}
+	if e.Err != nil {
+		text += ": " + safeText(strings.TrimPrefix(e.Err.Error(), "authos: "))
+	}
+	if e.unknown {
+		text += "; an earlier attempt may have taken effect"
+	}
+	return text
+}
+
+// Format implements [fmt.Formatter]: every verb prints Error.
+func (e *SessionError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// Unwrap gives the cause, and this call's own 401 where there was one.
+func (e *SessionError) Unwrap() []error { return e.join(e.Err) }
+
+// Is matches [ErrUnauthenticated], and [ErrSessionExpired] when the server refused.
+func (e *SessionError) Is(target error) bool {
+	switch target { //nolint:errorlint // sentinels
+	case ErrUnauthenticated:
+		return true
+	case ErrSessionExpired:
+		return e.RetryAt.IsZero()
+	case ErrOutcomeUnknown:
+		return e.unknown
+	default:
+		return false
+	}
+}
+
+// MFARequiredError is a sign-in whose password was right and that needs a second factor. No session was made.
+type MFARequiredError struct {
+	// PreAuthToken is what the second step presents. It prints redacted; Reveal gives the text.
+	PreAuthToken Secret
+	// ExpiresAt is when the token ends; zero when the server did not say.
+	ExpiresAt time.Time
+	callEnd
+}
+
+// Error is one line; it never holds the token.
+func (e *MFARequiredError) Error() string { return "authos: sign-in needs a second factor" }
+
+// Format implements [fmt.Formatter]: every verb prints Error.
+func (e *MFARequiredError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// Is matches [ErrUnauthenticated]: there is no session yet.
+func (e *MFARequiredError) Is(target error) bool { return target == ErrUnauthenticated } //nolint:errorlint // sentinel
+
+// DecodeError is a good status whose body is not what the route promises: HTML, cut short, of the wrong JSON type, without the
+// id or token it must have, or larger than 16 MiB. The server accepted the request.
+type DecodeError struct {
+	Method, Path string
+	StatusCode   int
+	ContentType  string
+	// RequestID as in [APIError].
+	RequestID string
+	// Err says what is wrong, without the body.
+	Err error
+	// Body is the start of the body, at most 64 KiB. It is never printed, logged or marshalled.
+	Body []byte `json:"-"`
+	callEnd
+}
+
+// Error is one line without the body.
+func (e *DecodeError) Error() string {
+	text := "authos: " + e.Method + " " + e.Path + ": " + strconv.Itoa(e.StatusCode) + " with an unexpected body"
+	if e.ContentType != "" {
+		text += " (" + safeText(e.ContentType) + ")"
+	}
+	if e.Err != nil {
+		text += ": " + safeText(e.Err.Error())
+	}
+	return text
+}
+
+// Format implements [fmt.Formatter]: every verb prints Error.
+func (e *DecodeError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// Unwrap gives the cause.
+func (e *DecodeError) Unwrap() []error { return e.join(e.Err) }
+
+// Is matches [ErrOutcomeUnknown] when an earlier attempt may have been applied as well.
+func (e *DecodeError) Is(target error) bool { return target == ErrOutcomeUnknown && e.unknown } //nolint:errorlint // sentinel
+
+// Retryable says whether trying the same call again later makes sense and is safe. It is false with [ErrOutcomeUnknown].
+func Retryable(err error) bool {
+	if err == nil || errors.Is(err, ErrOutcomeUnknown) {
+		return false
+	}
+	if e, ok := errors.AsType[*SessionError](err); ok {
+		return !e.RetryAt.IsZero()
+	}
+	if errors.Is(err, ErrCircuitOpen) || errors.Is(err, ErrRateLimited) {
+		return true
+	}
+	if e, ok := errors.AsType[*NetworkError](err); ok {
+		return !permanent(e.Err) && !errors.Is(e.Err, context.Canceled)
+	}
+	e, ok := errors.AsType[*APIError](err)
+	if !ok {
+		return false
+	}
+	if e.Hint != nil && e.Hint.Retryable != nil && !e.Is(CodeAuditError) {
+		return *e.Hint.Retryable
+	}
+	switch status := e.effectiveStatus(); {
+	case status == http.StatusRequestTimeout, status == http.StatusTooEarly:
+		return true
+	case status == http.StatusNotImplemented, status == http.StatusHTTPVersionNotSupported:
+		return false
+	default:
+		return status >= 500
+	}
+}
+
+// asError keeps a nil *APIError from becoming a non-nil error.
+func asError(e *APIError) error {
+	if e == nil {
+		return nil
+	}
+	return e
+}
+
+// formatError writes err.Error() whatever the verb is: %d and %#v on a pointer would print its fields.
+func formatError(s fmt.State, err error) { _, _ = io.WriteString(s, err.Error()) }
+
+// permanent says whether trying again cannot help: the certificate, the name or the request itself is wrong.
+func permanent(err error) bool {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return dns.IsNotFound
+	}
+	return errors.Is(err, errClosed) || isTLSRefusal(err)
+}
+
+// isTLSRefusal says whether TLS itself failed, which the next attempt would do as well. A handshake that timed out is not that.
+func isTLSRefusal(err error) bool {
+	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
+	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
+	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
+	_, hostname := errors.AsType[x509.HostnameError](err)
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	_, alert := errors.AsType[tls.AlertError](err)
+	return verification || authority || invalid || hostname || record || alert || errors.Is(err, http.ErrSchemeMismatch)
+}

@@ -1,0 +1,11 @@
+module github.com/authos-go/authos
+
+go 1.26.0
+
+require (
+	github.com/cenkalti/backoff/v4 v4.3.0
+	github.com/hashicorp/go-retryablehttp v0.7.8
+	github.com/sony/gobreaker/v2 v2.4.0
+)
+
+require github.com/hashicorp/go-cleanhttp v0.5.2 // indirect

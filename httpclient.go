@@ -1,0 +1,69 @@
+package authos
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// entry is where foreign code comes in: an *http.Request becomes a call and goes down the same layers as a typed method's.
+type entry struct{ c *Client }
+
+var (
+	errForeignOrigin = errors.New("authos: request to another origin or path than the base URL's refused: it would carry the credential there")
+	errForeignBody   = fmt.Errorf("authos: request body larger than %d MiB", maxAnswer>>20)
+)
+
+// RoundTrip implements [http.RoundTripper].
+func (e *entry) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := readForeign(req)
+	if err != nil {
+		return nil, err
+	}
+	concrete, ok := e.c.fam.below(req.URL)
+	if !ok {
+		return nil, errForeignOrigin
+	}
+	concrete, _, err = splitPath(concrete)
+	if err != nil {
+		return nil, err
+	}
+	cl, err := e.c.newCall(req.Context(), req.Method, matchRoute(req.Method, concrete), concrete, req.URL.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	cl.body = body
+	cl.header = req.Header.Clone()
+	for key := range framing {
+		cl.header.Del(key)
+	}
+	cl.settle()
+	resp, err := e.c.roundTrip(cl)
+	if err != nil {
+		err = cl.fail(err)
+		e.c.observeDone(cl, err)
+		return nil, err
+	}
+	e.c.observeDone(cl, nil)
+	resp.Request = req
+	if cl.stale {
+		// RFC 9111, section 5.1: an answer from a cache says its age.
+		resp.Header.Set("Age", fmt.Sprint(int64(cl.age/time.Second)))
+	}
+	return resp, nil
+}
+
+// readForeign reads a foreign request's body, so that it can be sent again, and closes it, as a RoundTripper must.
+func readForeign(req *http.Request) ([]byte, error) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return nil, nil
+	}
+	defer func() { _ = req.Body.Close() }()
+	data, err := io.ReadAll(io.LimitReader(req.Body, maxAnswer+1))
+	if err == nil && len(data) > maxAnswer {
+		err = errForeignBody
+	}
+	return data, err
+}

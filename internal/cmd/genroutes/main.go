@@ -1,0 +1,318 @@
+// Command genroutes writes routes_gen.go, the client's route table, from testdata/routes.json.
+//
+// It takes no decision silently: a GET that is neither listed as kept nor as not kept, an unknown kind of authentication and a rule
+// that names no route are errors. Run it by "go generate" in the root of the module.
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"go/format"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+)
+
+func main() {
+	in := flag.String("in", "testdata/routes.json", "route list to read")
+	out := flag.String("out", "routes_gen.go", "Go file to write")
+	flag.Parse()
+	if err := run(*in, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "genroutes:", err)
+		os.Exit(1)
+	}
+}
+
+func run(in, out string) error {
+	data, err := os.ReadFile(in)
+	if err != nil {
+		return err
+	}
+	src, err := generate(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", in, err)
+	}
+	return os.WriteFile(out, src, 0o644)
+}
+
+// route is one entry of the route list; members that the client has no use for are left out.
+type route struct {
+	Method        string         `json:"method"`
+	Path          string         `json:"path"`
+	Auth          string         `json:"auth"`
+	Group         string         `json:"group"`
+	SuccessStatus int            `json:"success_status"`
+	Response      map[string]any `json:"response"`
+	RetrySafe     bool           `json:"retry_safe"`
+	SingleUse     bool           `json:"single_use"`
+}
+
+func (r *route) String() string { return r.Method + " " + r.Path }
+
+// auths maps the list's kinds of authentication to the client's. Credentials that the client does not hold are no credential.
+var auths = map[string]string{
+	"none":               "authNone",
+	"bearer":             "authBearer",
+	"platform_owner":     "authBearer", // a bearer token of a user who is one
+	"api_key":            "authAPIKey",
+	"scim_token":         "authNone", // the identity provider's
+	"oauth_client":       "authNone", // client id and secret of the caller
+	"metrics_token":      "authNone", // the operator's
+	"provider_signature": "authNone", // the billing provider's
+}
+
+// mailRoutes answer 503 SERVICE_UNAVAILABLE when the server cannot send e-mail at all.
+var mailRoutes = []string{
+	"POST /api/auth/forgot-password",
+	"POST /api/auth/magic-link/request",
+	"POST /api/auth/register",
+	"POST /api/auth/resend-verification",
+}
+
+// own401Routes answer 401 also for the caller's own input.
+var own401Routes = []string{
+	"GET /api/auth/magic-link/verify",             // the link's token
+	"POST /api/auth/login",                        // e-mail and password
+	"POST /api/auth/logout",                       // header missing; a token is not even looked at
+	"POST /api/auth/mfa/verify",                   // the code, or an expired pre-auth token
+	"POST /api/auth/passkeys/authenticate/finish", // the assertion
+	"POST /api/auth/refresh",                      // the refresh token
+	"POST /api/auth/reset-password",               // the reset token
+	"POST /api/public/bootstrap-login",            // the bootstrap token
+	"POST /api/user/change-password",              // the current password
+	"POST /api/user/mfa/verify",                   // the code; the newest server answers 400
+	"POST /auth/token",                            // the client id of the device code
+	"POST /oauth/token",                           // client id and secret
+	"POST /oauth2/token",                          // the same
+	"POST /saml/mfa/verify",                       // the code
+}
+
+// authBucketPaths and authBucketPrefixes are the paths of the server's "auth" limiter.
+var (
+	authBucketPaths = []string{
+		"/api/auth/context",
+		"/api/auth/forgot-password",
+		"/api/auth/login",
+		"/api/auth/logout",
+		"/api/auth/lookup-email",
+		"/api/auth/refresh",
+		"/api/auth/register",
+		"/api/auth/resend-verification",
+		"/api/auth/reset-password",
+		"/auth/:provider",
+		"/auth/:provider/callback",
+		"/auth/revoke",
+		"/auth/saml/callback",
+		"/auth/verify-email",
+		"/oauth/token",
+		"/oauth2/token",
+	}
+	authBucketPrefixes = []string{
+		"/api/auth/magic-link/",
+		"/api/auth/passkeys/authenticate/", // registration and management of passkeys have no limiter
+		"/auth/admin/",
+	}
+)
+
+// keptGroups are the groups whose GET answers may be kept for the stale fallback, unless notKept says otherwise. They hold no token,
+// no secret and no private export, and an answer that is a few minutes old is still worth having.
+var keptGroups = []string{
+	"analytics",
+	"api_keys", // name, prefix and permissions; the key itself is shown once, by POST
+	"audit",    // the server redacts secrets in the metadata
+	"billing",
+	"branding",
+	"domains",
+	"end_users",
+	"invitations", // the token is shown once, by POST
+	"members",
+	"oauth_credentials", // has_secret, not the secret
+	"organizations",
+	"plans",
+	"platform",
+	"risk",
+	"roles",
+	"service_api",
+	"services", // client_secret is null in every GET
+	"user",
+	"web",
+	"webhooks", // the secret is shown once, by POST
+}
+
+// notKeptGroups are the groups of which no answer is kept, with the reason.
+var notKeptGroups = map[string]string{
+	"device":             "codes and tokens",
+	"health":             "an old answer about health is a wrong one",
+	"magic_link":         "tokens",
+	"mfa":                "whether a second factor is on must be true now",
+	"oauth":              "browser redirects",
+	"passkeys":           "sign-in credentials",
+	"privacy":            "export of personal data",
+	"provider_tokens":    "tokens of other providers, and the way to them",
+	"saml":               "browser routes and key material",
+	"scim":               "SCIM tokens; provisioning needs the present state",
+	"siem":               "credentials of log collectors",
+	"smtp":               "mail server account",
+	"upstream_providers": "client secrets of identity providers",
+}
+
+// keptRoutes are kept although their group is not decided as a whole.
+var keptRoutes = []string{
+	"GET /.well-known/authos-configuration",
+	"GET /.well-known/jwks.json", // public keys
+	"GET /api/auth/context",      // what a sign-in page shows
+}
+
+// notKept are GETs of kept or undecided groups whose answers are not kept, with the reason.
+var notKept = map[string]string{
+	"GET /.well-known/oauth-authorization-server":                      "always 404",
+	"GET /.well-known/openid-configuration":                            "always 404",
+	"GET /api/organizations/:org_slug/billing-credentials/:provider":   "payment provider's secrets",
+	"GET /api/organizations/:org_slug/domain-routes":                   "may carry verification tokens",
+	"GET /api/organizations/:org_slug/webhooks/:webhook_id/deliveries": "payloads, and bodies that other servers answered",
+	"GET /api/platform/bootstrap/config":                               "setup secrets",
+	"GET /api/platform/mfa/metrics":                                    "MFA",
+	"GET /api/platform/mfa/metrics/generate":                           "a GET that writes",
+	"GET /api/platform/mfa/suspicious-activity":                        "MFA; an old alert list misleads",
+	"GET /api/platform/organizations":                                  "domain_verification_token",
+	"GET /api/platform/users/:user_id/mfa/status":                      "MFA",
+	"GET /auth/verify-email":                                           "consumes a token, answers HTML",
+	"GET /invitations/accept/:token":                                   "browser redirect with a token in its path",
+}
+
+// generate returns the source of routes_gen.go for a route list in JSON.
+func generate(data []byte) ([]byte, error) {
+	var routes []route
+	if err := json.Unmarshal(data, &routes); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(routes, func(a, b route) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Method, b.Method))
+	})
+	if err := checkRules(routes); err != nil {
+		return nil, err
+	}
+	var buf bytes.Buffer
+	buf.WriteString("// Code generated by genroutes; DO NOT EDIT.\n\npackage authos\n\n")
+	buf.WriteString("// routeTable holds every route of testdata/routes.json, sorted by path, then method.\n")
+	buf.WriteString("var routeTable = [...]route{\n")
+	for _, r := range routes {
+		auth, ok := auths[r.Auth]
+		if !ok {
+			return nil, fmt.Errorf("%v: unknown auth %q", &r, r.Auth)
+		}
+		flags, err := r.flags()
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&buf, "\t{method: %q, template: %q, auth: %s, bucket: %s", r.Method, r.Path, auth, r.bucket())
+		if len(flags) > 0 {
+			fmt.Fprintf(&buf, ", flags: %s", strings.Join(flags, " | "))
+		}
+		buf.WriteString("},\n")
+	}
+	buf.WriteString("}\n")
+	return format.Source(buf.Bytes())
+}
+
+// checkRules reports a route that is listed twice, and a rule that names a route or path the list does not have: either the rule or
+// the list is out of date.
+func checkRules(routes []route) error {
+	seen := make(map[string]bool)
+	for _, r := range routes {
+		if seen[r.String()] {
+			return fmt.Errorf("%v: listed twice", &r)
+		}
+		seen[r.String()] = true
+	}
+	for _, rules := range [][]string{mailRoutes, own401Routes, keptRoutes} {
+		for _, rule := range rules {
+			if !seen[rule] {
+				return fmt.Errorf("rule for %s, which is not in the list", rule)
+			}
+		}
+	}
+	for rule := range notKept {
+		if !seen[rule] {
+			return fmt.Errorf("rule for %s, which is not in the list", rule)
+		}
+	}
+	for _, path := range authBucketPaths {
+		if !slices.ContainsFunc(routes, func(r route) bool { return r.Path == path }) {
+			return fmt.Errorf("rule for %s, which is not in the list", path)
+		}
+	}
+	return nil
+}
+
+func (r *route) bucket() string {
+	switch {
+	case slices.Contains(authBucketPaths, r.Path),
+		slices.ContainsFunc(authBucketPrefixes, func(p string) bool { return strings.HasPrefix(r.Path, p) }):
+		return "bucketAuth"
+	case r.Group == "device":
+		return "bucketDevice"
+	case r.Path == "/api/auth/mfa/verify", r.Path == "/saml/mfa/verify":
+		return "bucketMFAVerify"
+	case r.Path == "/api/user/mfa", strings.HasPrefix(r.Path, "/api/user/mfa/"):
+		return "bucketMFASetup"
+	}
+	return "bucketOther"
+}
+
+func (r *route) flags() ([]string, error) {
+	keep, err := r.keep()
+	if err != nil {
+		return nil, err
+	}
+	var flags []string
+	for _, f := range []struct {
+		name string
+		on   bool
+	}{
+		{"flagRepeatable", r.RetrySafe},
+		{"flagSingleUse", r.SingleUse},
+		{"flagKeep", keep},
+		{"flagEmpty", r.mayBeEmpty()},
+		{"flagMail", slices.Contains(mailRoutes, r.String())},
+		{"flagOwn401", slices.Contains(own401Routes, r.String())},
+	} {
+		if f.on {
+			flags = append(flags, f.name)
+		}
+	}
+	return flags, nil
+}
+
+// mayBeEmpty reports whether the route's success may carry nothing: by its status, by what the list says of its body, or because
+// it is a write of which the list knows no body at all.
+func (r *route) mayBeEmpty() bool {
+	if r.SuccessStatus == http.StatusNoContent {
+		return true
+	}
+	if len(r.Response) == 0 {
+		return r.Method != http.MethodGet
+	}
+	return r.Response["_"] == "null" || r.Response["_"] == "empty"
+}
+
+// keep decides whether a good answer may be kept for the stale fallback.
+func (r *route) keep() (bool, error) {
+	if r.Method != http.MethodGet || r.SingleUse {
+		return false, nil
+	}
+	if _, ok := notKept[r.String()]; ok {
+		return false, nil
+	}
+	if slices.Contains(keptRoutes, r.String()) || slices.Contains(keptGroups, r.Group) {
+		return true, nil
+	}
+	if _, ok := notKeptGroups[r.Group]; ok {
+		return false, nil
+	}
+	return false, fmt.Errorf("%v: no rule says whether its answer may be kept", r)
+}

@@ -1,0 +1,298 @@
+package authos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Option configures a [Client]. Options are checked by [New] and [Client.With], which report every bad one.
+type Option struct {
+	name  string
+	apply func(*config) error
+}
+
+// shared says whether the option is about what a family of clients has in common, so that [Client.With] cannot change it.
+func (o Option) shared() bool {
+	return slices.Contains([]string{"WithHTTPClient", "WithBreaker", "WithCache", "WithInsecureHTTP"}, o.name)
+}
+
+// config is what the options say. The zero value of every field is the default.
+type config struct {
+	apiKey        string
+	tokens        Tokens
+	store         TokenStore
+	httpClient    *http.Client
+	insecureHTTP  bool
+	retry         RetryPolicy
+	breaker       BreakerPolicy
+	cache         *CachePolicy
+	logger        *slog.Logger
+	observer      Observer
+	languages     string // the Accept-Language value
+	userAgent     string
+	requestID     func(context.Context) string
+	refreshBefore time.Duration
+}
+
+const (
+	version              = "0.1.0"
+	defaultUserAgent     = "authos-go/" + version
+	defaultRefreshBefore = 30 * time.Second
+)
+
+func newConfig() config {
+	return config{
+		retry: RetryPolicy{}.withDefaults(), breaker: BreakerPolicy{}.withDefaults(),
+		logger: slog.New(slog.DiscardHandler), userAgent: defaultUserAgent, requestID: newRequestID, refreshBefore: defaultRefreshBefore,
+	}
+}
+
+func (c *config) applyAll(opts []Option) error {
+	var errs []error
+	for _, o := range opts {
+		if o.apply == nil {
+			errs = append(errs, errors.New("authos: zero Option"))
+			continue
+		}
+		if err := o.apply(c); err != nil {
+			errs = append(errs, fmt.Errorf("authos: %s: %w", o.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// WithAPIKey sets the service API key, sent as X-Api-Key to /api/service/* and nowhere else. It may be combined with tokens.
+func WithAPIKey(key string) Option {
+	return Option{"WithAPIKey", func(c *config) error {
+		if err := checkCredential("the key", key); err != nil {
+			return err
+		}
+		c.apiKey = key
+		return nil
+	}}
+}
+
+// WithTokens sets the session's tokens, sent as Authorization: Bearer. With a [TokenStore] they seed a store that is empty; a
+// store that already holds tokens wins. Without a refresh token the session ends with its access token.
+func WithTokens(t Tokens) Option {
+	return Option{"WithTokens", func(c *config) error {
+		if err := t.check(); err != nil {
+			return err
+		}
+		c.tokens = t
+		return nil
+	}}
+}
+
+// WithTokenStore keeps the session's tokens in s, so that they survive the process. A store that is also a
+// [LockingTokenStore] is locked around every renewal. Default: in memory.
+func WithTokenStore(s TokenStore) Option {
+	return Option{"WithTokenStore", func(c *config) error {
+		if s == nil {
+			return errors.New("nil TokenStore")
+		}
+		c.store = s
+		return nil
+	}}
+}
+
+// WithHTTPClient sends through hc's Transport and obeys its Jar, its CheckRedirect (after our own rules) and its Timeout (as a
+// bound of each attempt). hc itself is not changed, and its idle connections are not closed by [Client.Close].
+// Default: a transport of our own with 100 idle connections, 32 of them to one host.
+func WithHTTPClient(hc *http.Client) Option {
+	return Option{"WithHTTPClient", func(c *config) error {
+		if hc == nil {
+			return errors.New("nil *http.Client")
+		}
+		own := *hc
+		c.httpClient = &own
+		return nil
+	}}
+}
+
+// WithRetry sets the retry policy. Zero fields are the defaults named at [RetryPolicy]; MaxAttempts 1 turns retries off.
+func WithRetry(p RetryPolicy) Option {
+	return Option{"WithRetry", func(c *config) error {
+		if err := p.check(); err != nil {
+			return err
+		}
+		c.retry = p.withDefaults()
+		return nil
+	}}
+}
+
+// WithBreaker sets the circuit breaker's policy. Zero fields are the defaults named at [BreakerPolicy]; Disabled turns it off.
+func WithBreaker(p BreakerPolicy) Option {
+	return Option{"WithBreaker", func(c *config) error {
+		if err := p.check(); err != nil {
+			return err
+		}
+		c.breaker = p.withDefaults()
+		return nil
+	}}
+}
+
+// WithCache turns the stale fallback on: a good GET answer is kept, and served, marked as stale, when the server cannot be
+// reached. It is off by default, because an old answer about who may do what can be wrong in a way that matters.
+func WithCache(p CachePolicy) Option {
+	return Option{"WithCache", func(c *config) error {
+		if err := p.check(); err != nil {
+			return err
+		}
+		p = p.withDefaults()
+		c.cache = &p
+		return nil
+	}}
+}
+
+// WithLogger logs to l: attempts at debug; waits, renewals and breaker changes at info; stale answers and failures at warn.
+// No record holds a secret, a query string or a body. Default: silent.
+func WithLogger(l *slog.Logger) Option {
+	return Option{"WithLogger", func(c *config) error {
+		if l == nil {
+			return errors.New("nil *slog.Logger")
+		}
+		c.logger = l
+		return nil
+	}}
+}
+
+// WithObserver calls o's functions as calls proceed, for metrics and traces. o is copied. Default: none.
+func WithObserver(o *Observer) Option {
+	return Option{"WithObserver", func(c *config) error {
+		if o == nil {
+			return errors.New("nil *Observer")
+		}
+		c.observer = *o
+		return nil
+	}}
+}
+
+// WithLanguage sends Accept-Language with the tags in order of preference, such as "es", "en". Default: not sent.
+func WithLanguage(tags ...string) Option {
+	return Option{"WithLanguage", func(c *config) error {
+		var b strings.Builder
+		for i, tag := range tags {
+			if !isLanguageTag(tag) {
+				return fmt.Errorf("%q is not a language tag (RFC 5646)", tag)
+			}
+			if i > 0 {
+				// RFC 9110, section 12.4.2: weights have at most three digits; ten preferences are told apart.
+				fmt.Fprintf(&b, ", %s;q=0.%d", tag, max(10-i, 1))
+				continue
+			}
+			b.WriteString(tag)
+		}
+		c.languages = b.String()
+		return nil
+	}}
+}
+
+// WithUserAgent puts product, such as "billing/1.4", in front of the SDK's own User-Agent.
+func WithUserAgent(product string) Option {
+	return Option{"WithUserAgent", func(c *config) error {
+		if product == "" || !isHeaderValue(product) {
+			return fmt.Errorf("%q is not a header value", product)
+		}
+		c.userAgent = product + " " + defaultUserAgent
+		return nil
+	}}
+}
+
+// WithRequestID takes each call's X-Request-ID from next, for instance from a trace in the context. Where next returns the empty
+// string or something that is not a header value of at most 128 bytes, the client makes one itself. Default: 32 random hex digits.
+func WithRequestID(next func(context.Context) string) Option {
+	return Option{"WithRequestID", func(c *config) error {
+		if next == nil {
+			return errors.New("nil function")
+		}
+		c.requestID = func(ctx context.Context) string {
+			if id := next(ctx); validRequestID(id) {
+				return id
+			}
+			return newRequestID(ctx)
+		}
+		return nil
+	}}
+}
+
+// WithRefreshBefore sets how long before its expiry an access token is renewed, or a fifth of the token's life if that is
+// shorter. Default 30 s. Negative: never ahead, only when the server refuses the token.
+func WithRefreshBefore(d time.Duration) Option {
+	return Option{"WithRefreshBefore", func(c *config) error {
+		c.refreshBefore = d
+		if d == 0 {
+			c.refreshBefore = defaultRefreshBefore
+		}
+		return nil
+	}}
+}
+
+// WithInsecureHTTP allows an http:// base URL whose host is not a loopback address. Credentials then travel in the clear.
+func WithInsecureHTTP() Option {
+	return Option{"WithInsecureHTTP", func(c *config) error {
+		c.insecureHTTP = true
+		return nil
+	}}
+}
+
+// RequestOption changes one call.
+type RequestOption struct{ apply func(*call) error }
+
+// WithResponse fills dst when the call ends, whether it succeeded or failed. dst must not be shared between concurrent calls.
+func WithResponse(dst *Response) RequestOption {
+	return RequestOption{func(cl *call) error {
+		if dst == nil {
+			return invalid("response", "REQUIRED", "WithResponse needs a non-nil *Response")
+		}
+		cl.response = dst
+		return nil
+	}}
+}
+
+// WithIdempotent says that this POST or PATCH may safely be repeated: it is then retried like a PUT. It has no effect on routes
+// that consume a single-use token.
+func WithIdempotent() RequestOption {
+	return RequestOption{func(cl *call) error {
+		cl.idempotent, cl.declared = true, true
+		return nil
+	}}
+}
+
+// WithHeader sets a header of this call. A caller's own Authorization or X-Api-Key is sent instead of the client's credential and
+// is never renewed. Headers that frame the message (Host, Content-Length, Transfer-Encoding, Connection …) are refused.
+func WithHeader(key, value string) RequestOption {
+	return RequestOption{func(cl *call) error {
+		if err := checkHeader(key, value); err != nil {
+			return err
+		}
+		if cl.header == nil {
+			cl.header = http.Header{}
+		}
+		cl.header.Set(key, value)
+		return nil
+	}}
+}
+
+// WithoutRetry makes the call a single attempt. It is not held back by the rate-limit gate either: while the server has asked for
+// a wait, it fails at once with a [RateLimitError].
+func WithoutRetry() RequestOption {
+	return RequestOption{func(cl *call) error {
+		cl.maxAttempts = 1
+		return nil
+	}}
+}
+
+// WithoutCache neither keeps this call's answer nor serves a kept one.
+func WithoutCache() RequestOption {
+	return RequestOption{func(cl *call) error {
+		cl.noCache = true
+		return nil
+	}}
+}

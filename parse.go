@@ -1,0 +1,544 @@
+package authos
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	maxMessage = 1 << 10 // bytes of a plain text that become the Message
+	maxCode    = 128     // a longer "code" is none
+)
+
+// parseError makes an *APIError of an answer, whatever its body is: AuthOS's flat object, the nested one, problem+json, OAuth,
+// plain text, HTML, nothing, or any of these cut short. The status is always kept, a member of the wrong JSON type is ignored
+// alone, and it never fails.
+func parseError(status int, h http.Header, body []byte, now time.Time) *APIError {
+	if len(body) > maxErrorBody {
+		body = bytes.Clone(body[:maxErrorBody])
+	}
+	e := &APIError{
+		StatusCode: status,
+		Language:   strings.TrimSpace(h.Get("Content-Language")),
+		Challenges: parseChallenges(h["Www-Authenticate"]),
+		RateLimit:  rateLimitAt(h, now),
+		Body:       body,
+	}
+	text := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	contentType := strings.ToLower(h.Get("Content-Type"))
+	var o object
+	switch {
+	case len(text) == 0:
+	case text[0] == '{':
+		o = e.readObject(parseObject(text), strings.HasPrefix(contentType, "application/problem+json"))
+	case text[0] == '<' || strings.Contains(contentType, "html"):
+		// A proxy's page: nothing in it is meant for a program.
+	default:
+		e.readText(text, strings.Contains(contentType, "json"))
+	}
+	if e.Code == "" {
+		e.Code = codeForStatus(status, len(text) == 0)
+	}
+	details := parseObject(o["details"])
+	e.readDetails(details)
+	for _, name := range []string{"X-Request-Id", "Request-Id", "X-Correlation-Id"} {
+		if id := first(h[name]); id != "" {
+			e.RequestID = id
+			break
+		}
+	}
+	e.RetryAfter, e.waitAsked = askedWait(h, status, readWaits(o, details), now)
+	return e
+}
+
+// errorInSuccess says whether the JSON body of a good answer is an error all the same: its "error" is a text and its
+// "error_code" a text that is not empty, or its "error" is an object with the texts "code" and "message". Only the outermost
+// object counts. It runs on every good answer and allocates nothing.
+func errorInSuccess(body []byte) bool {
+	if !bytes.Contains(body, []byte(`"error"`)) {
+		return false
+	}
+	var isText, hasCode, nested bool
+	for s := (objectScanner{rest: body}); s.next(); {
+		switch string(s.key) {
+		case "error":
+			isText = isString(s.value)
+			nested = !isText && isNestedError(s.value)
+		case "error_code":
+			hasCode = isString(s.value) && len(s.value) > len(`""`)
+		}
+	}
+	return nested || isText && hasCode
+}
+
+func isNestedError(value []byte) bool {
+	var hasCode, hasMessage bool
+	for s := (objectScanner{rest: value}); s.next(); {
+		switch string(s.key) {
+		case "code":
+			hasCode = isString(s.value)
+		case "message":
+			hasMessage = isString(s.value)
+		}
+	}
+	return hasCode && hasMessage
+}
+
+func isString(value []byte) bool { return len(value) > 0 && value[0] == '"' }
+
+// object holds the members of a JSON object, each still to be decoded, so that one of the wrong type harms no other.
+type object map[string]json.RawMessage
+
+// parseObject reads as many members as there are. It is nil for anything that does not begin as an object.
+func parseObject(data []byte) object {
+	s := objectScanner{rest: data}
+	if !s.open() {
+		return nil
+	}
+	o := object{}
+	for s.next() {
+		if key, ok := s.name(); ok {
+			o[key] = s.value
+		}
+	}
+	return o
+}
+
+// unnest lays a nested error open: the members of "error", and those beside it where they do not hide one. It says whether
+// there was one.
+func (o object) unnest() (object, bool) {
+	inner := parseObject(o["error"])
+	if inner == nil {
+		return o, false
+	}
+	for name, value := range o {
+		if _, both := inner[name]; !both && name != "error" {
+			inner[name] = value
+		}
+	}
+	return inner, true
+}
+
+// readObject takes over what a JSON error body says, and gives the object that says it: the body, or the error nested in it.
+func (e *APIError) readObject(body object, isProblem bool) object {
+	o, nested := body.unnest()
+	switch {
+	case nested:
+		e.Code, e.Message = o.code("code", "error_code"), o.text("message", "detail")
+		e.shaped = e.Code != "" || e.Message != ""
+	case isProblem || o.looksLikeProblem():
+		e.Code, e.Message = o.code("code", "error_code"), o.text("detail", "title", "message", "error")
+		e.Problem = o.problem()
+		e.shaped = true
+	case o.isOAuth():
+		e.Code, e.Message = o.code("error"), o.text("error_description")
+		e.shaped = true
+	default:
+		e.Code, e.Message = o.code("error_code", "code"), o.text("error", "message", "error_description", "detail", "title")
+		_, dated := o["timestamp"]
+		_, coded := o["error_code"]
+		e.shaped = e.Code != "" || o.text("error") != "" && (dated || coded)
+	}
+	e.RequestID = o.text("request_id")
+	e.DocumentationURL = o.text("documentation_url")
+	if t, ok := parseTime(o.text("timestamp")); ok {
+		e.Timestamp = t
+	}
+	if details := o["details"]; json.Valid(details) && string(details) != "null" {
+		e.Details = details
+	}
+	e.Fields = fieldErrors(elements(o["details"]))
+	if len(e.Fields) == 0 {
+		for _, name := range []string{"errors", "invalid-params", "invalid_params"} { // RFC 9457 and RFC 7807, section 3
+			e.Fields = append(e.Fields, fieldErrors(elements(o[name]))...)
+		}
+	}
+	e.readHint(parseObject(o["retry"]))
+	return o
+}
+
+// readHint reads the "retry" object; nil when there is none.
+func (e *APIError) readHint(retry object) {
+	if retry == nil {
+		return
+	}
+	e.Hint = &RetryHint{Backoff: retry.text("backoff")}
+	var retryable bool
+	if isBool(retry["retryable"]) && json.Unmarshal(retry["retryable"], &retryable) == nil {
+		e.Hint.Retryable = &retryable
+	}
+	if n, ok := retry.count("max_retries"); ok {
+		e.Hint.MaxRetries = &n
+	}
+	e.Hint.RetryAfter, _ = retry.seconds("retry_after")
+}
+
+func isBool(value []byte) bool { return len(value) > 0 && (value[0] == 't' || value[0] == 'f') }
+
+// readDetails makes a finding of details that name a field, and completes RateLimit from the details of a 429.
+func (e *APIError) readDetails(details object) {
+	if f := fieldError(details); details.text("field") != "" || len(f.Fields) > 0 {
+		if f.Code == "" {
+			f.Code = e.Code
+		}
+		if f.Message == "" {
+			f.Message = e.Message
+		}
+		e.Fields = append(e.Fields, f)
+	}
+	if e.StatusCode != http.StatusTooManyRequests && !e.Code.means(CodeRateLimitExceeded) {
+		return
+	}
+	limit, hasLimit := details.count("limit")
+	remaining, hasRemaining := details.count("remaining")
+	reset, hasReset := parseTime(details.text("reset_at"))
+	if !hasLimit && !hasRemaining && !hasReset {
+		return
+	}
+	if e.RateLimit == nil {
+		e.RateLimit = &RateLimit{Limit: -1, Remaining: -1}
+	}
+	if hasLimit && e.RateLimit.Limit < 0 {
+		e.RateLimit.Limit = limit
+	}
+	if hasRemaining && e.RateLimit.Remaining < 0 {
+		e.RateLimit.Remaining = remaining
+	}
+	if hasReset && e.RateLimit.Reset.IsZero() {
+		e.RateLimit.Reset = reset
+	}
+}
+
+// readWaits gathers the waits of a body: retry_after in the error, in its "retry" and in its details, and the details'
+// maintenance_end and reset_at; the last one is none as long as something remains.
+func readWaits(o, details object) (w bodyWaits) {
+	for _, from := range []object{o, parseObject(o["retry"]), details} {
+		if d, ok := from.seconds("retry_after"); ok {
+			w.wait, w.asked = max(w.wait, d), true
+		}
+	}
+	names := []string{"maintenance_end", "reset_at"}
+	if n, ok := details.count("remaining"); ok && n > 0 {
+		names = names[:1]
+	}
+	for _, name := range names {
+		if t, ok := parseTime(details.text(name)); ok && t.After(w.until) {
+			w.until = t
+		}
+	}
+	return w
+}
+
+// readText takes a plain text as the message, when it is one: valid UTF-8 without control characters. JSON that is no object says
+// nothing, but for a lone string, which is a text in quotes.
+func (e *APIError) readText(text []byte, isJSON bool) {
+	if isJSON || json.Valid(text) {
+		var s string
+		if json.Unmarshal(text, &s) != nil {
+			return
+		}
+		text = []byte(s)
+	}
+	text = cutText(text)
+	control := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' }
+	if !utf8.Valid(text) || bytes.ContainsFunc(text, control) {
+		return
+	}
+	e.Message = string(bytes.TrimSpace(text))
+	e.fromText = e.Message != ""
+}
+
+// cutText keeps as much of a text as a message may have, without the rune that the cut goes through.
+func cutText(text []byte) []byte {
+	if len(text) <= maxMessage {
+		return text
+	}
+	text = text[:maxMessage]
+	for range utf8.UTFMax - 1 {
+		if r, size := utf8.DecodeLastRune(text); r != utf8.RuneError || size != 1 {
+			break
+		}
+		text = text[:len(text)-1]
+	}
+	return text
+}
+
+// looksLikeProblem recognizes problem details that came as plain JSON: a title, beside a detail, a type or a status.
+func (o object) looksLikeProblem() bool {
+	if o["error"] != nil || o["error_code"] != nil || o.text("title") == "" {
+		return false
+	}
+	_, status := o.count("status")
+	return status || o.text("detail") != "" || o.text("type") != ""
+}
+
+// problem reads the members of RFC 9457, section 3.1; all others are extensions.
+func (o object) problem() *Problem {
+	p := &Problem{Type: o.text("type"), Title: o.text("title"), Detail: o.text("detail"), Instance: o.text("instance")}
+	p.Status, _ = o.count("status")
+	for name, value := range o {
+		switch name {
+		case "type", "title", "status", "detail", "instance":
+		default:
+			if !json.Valid(value) {
+				continue
+			}
+			if p.Extensions == nil {
+				p.Extensions = make(map[string]json.RawMessage)
+			}
+			p.Extensions[name] = value
+		}
+	}
+	return p
+}
+
+// isOAuth recognizes the errors of RFC 6749, section 5.2: "error" is a code, described by "error_description". Without a
+// description it must read like a code.
+func (o object) isOAuth() bool {
+	code := o.text("error")
+	if code == "" || o["error_code"] != nil || strings.Contains(code, " ") {
+		return false
+	}
+	if o["error_description"] != nil {
+		return true
+	}
+	return strings.Contains(code, "_") && code == strings.ToLower(code)
+}
+
+// fieldErrors reads a list of validation findings. A finding says where it is, or which rule failed and why; elements that do
+// neither are left out.
+func fieldErrors(list []json.RawMessage) []FieldError {
+	var all []FieldError
+	for _, raw := range list {
+		f := fieldError(parseObject(raw))
+		if f.Field != "" || len(f.Fields) > 0 || f.Code != "" && f.Message != "" {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// fieldError reads one finding: "field", or "fields" where a rule spans several; in problem details "pointer" or "name", with
+// "detail" or "reason".
+func fieldError(o object) FieldError {
+	f := FieldError{
+		Field:   o.text("field", "pointer", "name"),
+		Code:    o.code("code"),
+		Message: o.text("message", "detail", "reason"),
+	}
+	for _, raw := range elements(o["fields"]) {
+		var name string
+		if json.Unmarshal(raw, &name) == nil && name != "" {
+			f.Fields = append(f.Fields, name)
+		}
+	}
+	for _, name := range []string{"value_provided", "values_provided", "value"} {
+		if raw, ok := o[name]; ok && json.Unmarshal(raw, &f.Value) == nil {
+			break
+		}
+	}
+	if c := parseObject(o["constraints"]); c != nil {
+		_ = json.Unmarshal(o["constraints"], &f.Constraints) // nil when cut
+	}
+	return f
+}
+
+// text is the first of the named members that is a string with something in it.
+func (o object) text(names ...string) string {
+	for _, name := range names {
+		var s string
+		if isString(o[name]) && json.Unmarshal(o[name], &s) == nil && s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// code is text for members that hold a code.
+func (o object) code(names ...string) Code {
+	for _, name := range names {
+		if s := strings.TrimSpace(o.text(name)); s != "" && len(s) <= maxCode {
+			return Code(s)
+		}
+	}
+	return ""
+}
+
+// number is the text of a member that is a number, or a number in quotes.
+func (o object) number(name string) string {
+	if s := o.text(name); s != "" {
+		return strings.TrimSpace(s)
+	}
+	return string(o[name])
+}
+
+// count reads a whole number that is not negative; one that does not fit is the largest int.
+func (o object) count(name string) (int, bool) {
+	s := o.number(name)
+	if !isDigits(s) {
+		return 0, false
+	}
+	n, err := strconv.Atoi(s)
+	if errors.Is(err, strconv.ErrRange) {
+		return math.MaxInt, true
+	}
+	return n, err == nil
+}
+
+// seconds reads a number of seconds, decimals included. JSON writes numbers with exponents too.
+func (o object) seconds(name string) (time.Duration, bool) {
+	if d, ok := parseSeconds(o.number(name)); ok {
+		return d, true
+	}
+	raw := o[name]
+	if len(raw) == 0 || raw[0] < '0' || raw[0] > '9' || !json.Valid(raw) {
+		return 0, false
+	}
+	f, _ := strconv.ParseFloat(string(raw), 64) // out of range: infinite
+	if f >= tooLong.Seconds() {
+		return tooLong, true
+	}
+	return time.Duration(math.Ceil(f * float64(time.Second))), true
+}
+
+// objectScanner walks over the members of one JSON object without decoding them and without allocating. It needs no valid JSON:
+// it stops where the data stops making sense, so the members before a cut are found, and a value the cut goes through is given
+// as far as it goes when it is an object or a list, for those have members of their own.
+type objectScanner struct {
+	rest   []byte
+	key    []byte // between its quotes, escapes as they are
+	value  []byte
+	opened bool
+}
+
+// open enters the object.
+func (s *objectScanner) open() bool {
+	s.rest = skipSpace(s.rest)
+	if len(s.rest) == 0 || s.rest[0] != '{' {
+		return false
+	}
+	s.rest, s.opened = s.rest[1:], true
+	return true
+}
+
+// next moves to the next member.
+func (s *objectScanner) next() bool {
+	if !s.opened && !s.open() {
+		return false
+	}
+	s.rest = skipSpace(s.rest)
+	if len(s.rest) > 0 && s.rest[0] == ',' {
+		s.rest = skipSpace(s.rest[1:])
+	}
+	n, whole := valueEnd(s.rest)
+	if !whole || s.rest[0] != '"' {
+		return false
+	}
+	s.key, s.rest = s.rest[1:n-1], skipSpace(s.rest[n:])
+	if len(s.rest) == 0 || s.rest[0] != ':' {
+		return false
+	}
+	s.rest = skipSpace(s.rest[1:])
+	n, whole = valueEnd(s.rest)
+	s.value, s.rest = s.rest[:n:n], s.rest[n:]
+	return whole || n > 0 && (s.value[0] == '{' || s.value[0] == '[')
+}
+
+// name is the key with its escapes read.
+func (s *objectScanner) name() (string, bool) {
+	if bytes.IndexByte(s.key, '\\') < 0 && utf8.Valid(s.key) {
+		return string(s.key), true
+	}
+	var name string
+	err := json.Unmarshal(bytes.Join([][]byte{{'"'}, s.key, {'"'}}, nil), &name)
+	return name, err == nil
+}
+
+// elements gives the elements of a JSON list, up to where it is cut.
+func elements(data []byte) []json.RawMessage {
+	rest := skipSpace(data)
+	if len(rest) == 0 || rest[0] != '[' {
+		return nil
+	}
+	var all []json.RawMessage
+	for rest = skipSpace(rest[1:]); len(rest) > 0 && rest[0] != ']'; {
+		n, whole := valueEnd(rest)
+		if n > 0 && (whole || rest[0] == '{') {
+			all = append(all, json.RawMessage(rest[:n:n]))
+		}
+		rest = skipSpace(rest[n:])
+		if len(rest) == 0 || rest[0] != ',' {
+			break
+		}
+		rest = skipSpace(rest[1:])
+	}
+	return all
+}
+
+// valueEnd is the length of the JSON value at the start of data, and whether the value is whole. It counts brackets outside of
+// strings and leaves it to the decoder to find fault with what is between them.
+func valueEnd(data []byte) (n int, whole bool) {
+	if len(data) == 0 {
+		return 0, false
+	}
+	switch data[0] {
+	case '"':
+		return stringEnd(data)
+	case '{', '[':
+	default:
+		n = bytes.IndexAny(data, ",]} \t\r\n")
+		if n < 0 {
+			return len(data), false // a number that is cut may have lost digits
+		}
+		return n, n > 0
+	}
+	depth := 0
+	for n < len(data) {
+		switch data[n] {
+		case '"':
+			end, whole := stringEnd(data[n:])
+			if !whole {
+				return len(data), false
+			}
+			n += end
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		n++
+		if depth == 0 {
+			return n, true
+		}
+	}
+	return n, false
+}
+
+// stringEnd is the length of the JSON string at the start of data, quotes included.
+func stringEnd(data []byte) (n int, whole bool) {
+	for n = 1; n < len(data); n++ {
+		switch data[n] {
+		case '\\':
+			n++
+		case '"':
+			return n + 1, true
+		}
+	}
+	return len(data), false
+}
+
+func skipSpace(data []byte) []byte {
+	for len(data) > 0 && (data[0] == ' ' || data[0] == '\t' || data[0] == '\r' || data[0] == '\n') {
+		data = data[1:]
+	}
+	return data
+}

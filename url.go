@@ -1,0 +1,157 @@
+package authos
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// parseBase checks the base URL and gives it without its trailing slash, and its origin.
+func parseBase(raw string, insecure bool) (*url.URL, string, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return nil, "", errors.New("authos: the base URL cannot be parsed") // url.Error repeats it, and it may hold a password
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, "", fmt.Errorf("authos: the base URL needs the scheme https or http, has %q", u.Scheme)
+	case u.Hostname() == "":
+		return nil, "", errors.New("authos: the base URL has no host")
+	case u.User != nil:
+		return nil, "", errors.New("authos: the base URL must not hold credentials")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, "", errors.New("authos: the base URL must not have a query or a fragment")
+	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
+		return nil, "", fmt.Errorf("authos: refusing to send credentials to %s over http://; use https:// or WithInsecureHTTP", u.Hostname())
+	}
+	if err := checkSegments(u.EscapedPath()); err != nil {
+		return nil, "", fmt.Errorf("authos: the base URL's path: %w", err)
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawPath = strings.TrimRight(u.RawPath, "/")
+	return u, originOf(u), nil
+}
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost") { // RFC 6761, section 6.3
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// originOf is scheme, host and port, the port written out (RFC 6454, section 4).
+func originOf(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
+// url is the URL of an escaped path below the base URL.
+func (f *family) url(escaped, query string) *url.URL {
+	u := &url.URL{Scheme: f.base.Scheme, Host: f.base.Host, Path: f.base.Path + escaped, RawQuery: query}
+	if strings.Contains(escaped, "%") || f.base.RawPath != "" {
+		u.RawPath = f.base.EscapedPath() + escaped
+		u.Path, _ = url.PathUnescape(u.RawPath) // checked by splitPath, or made by url.PathEscape
+	}
+	return u
+}
+
+// below gives the escaped path of u below the base URL, and whether u belongs to the base URL at all.
+func (f *family) below(u *url.URL) (string, bool) {
+	if originOf(u) != f.origin {
+		return "", false
+	}
+	rest, ok := strings.CutPrefix(u.EscapedPath(), f.base.EscapedPath())
+	if !ok || rest != "" && rest[0] != '/' {
+		return "", false
+	}
+	return rest, true
+}
+
+// splitPath checks what a caller gives as a path, and splits its query off.
+func splitPath(raw string) (path, query string, err error) {
+	path, query, _ = strings.Cut(raw, "?")
+	bad := func(message string) (string, string, error) {
+		return "", "", invalid("path", CodeInvalidFormat, message)
+	}
+	switch {
+	case !strings.HasPrefix(path, "/"):
+		return bad("must begin with a slash; absolute URLs are refused")
+	case strings.HasPrefix(path, "//"), strings.HasPrefix(path, `/\`):
+		return bad("must not name a host")
+	case strings.Contains(raw, "#"):
+		return bad("must not have a fragment")
+	case strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }):
+		return bad("must be escaped: it holds spaces, backslashes or control characters")
+	}
+	if err := checkSegments(path); err != nil {
+		return bad(err.Error())
+	}
+	return path, query, nil
+}
+
+// checkSegments refuses dot segments, also escaped ones: a proxy may resolve them, and the request would reach another route.
+func checkSegments(escaped string) error {
+	for segment := range strings.SplitSeq(escaped, "/") {
+		plain, err := url.PathUnescape(segment)
+		if err != nil {
+			return errors.New("has a bad percent-encoding")
+		}
+		for part := range strings.FieldsFuncSeq(plain, func(r rune) bool { return r == '/' || r == '\\' }) {
+			if part == "." || part == ".." {
+				return errors.New("must not have dot segments")
+			}
+		}
+	}
+	return nil
+}
+
+// expand puts escaped arguments into a template's parameters, in order.
+func expand(template string, args []string) string {
+	if len(args) == 0 {
+		return template
+	}
+	var b strings.Builder
+	for rest := template; ; {
+		literal, after, found := strings.Cut(rest, ":")
+		b.WriteString(literal)
+		if !found {
+			return b.String()
+		}
+		b.WriteString(url.PathEscape(args[0]))
+		args = args[1:]
+		_, tail, more := strings.Cut(after, "/")
+		if !more {
+			return b.String()
+		}
+		rest = "/" + tail
+	}
+}
+
+// authFor is which credential a request carries: the route's, for unknown ones by path.
+func authFor(r *route, path string) authKind {
+	switch {
+	case r != nil:
+		return r.auth
+	case strings.HasPrefix(path, "/api/service/"):
+		return authAPIKey
+	case strings.HasPrefix(path, "/oauth"), strings.HasPrefix(path, "/scim/"):
+		return authNone
+	default:
+		return authBearer
+	}
+}
+
+// isRead says whether a method is safe (RFC 9110, section 9.2.1), repeatable whether it is idempotent (section 9.2.2).
+func isRead(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions || method == http.MethodTrace
+}
+
+func repeatable(method string) bool {
+	return isRead(method) || method == http.MethodPut || method == http.MethodDelete
+}
