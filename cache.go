@@ -181,6 +181,9 @@ func (f *fallback) principal(cl *call) (who string, gen uint64) {
 }
 
 func (f *fallback) storeContext(cl *call) (context.Context, context.CancelFunc) {
+	if f.cache.policy.Store == nil {
+		return cl.caller, func() {} // memory does not wait
+	}
 	// The call's own context may be over: that is when a kept answer is wanted.
 	return context.WithTimeout(context.WithoutCancel(cl.caller), cacheTimeout)
 }
@@ -379,14 +382,15 @@ func parseKept(b []byte) (*kept, bool) {
 
 func (k *kept) response(req *http.Request) *http.Response {
 	h := http.Header{}
-	for key, value := range map[string]string{"Content-Type": k.contentType, "Content-Language": k.language} {
-		if value != "" && isHeaderValue(value) {
-			h.Set(key, value)
-		}
+	if isHeaderValue(k.contentType) {
+		h["Content-Type"] = []string{k.contentType}
+	}
+	if k.language != "" && isHeaderValue(k.language) {
+		h["Content-Language"] = []string{k.language}
 	}
 	return &http.Response{
 		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: h, Body: newAnswer(bytes.Clone(k.body), nil), ContentLength: int64(len(k.body)), Request: req,
+		Header: h, Body: newAnswer(k.body, nil), ContentLength: int64(len(k.body)), Request: req,
 	}
 }
 

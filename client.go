@@ -299,6 +299,9 @@ func (cl *call) decode(resp *http.Response, out any) error {
 		return nil
 	case *[]byte:
 		*out = body
+		if cl.stale {
+			*out = bytes.Clone(body) // the store may hold the same bytes
+		}
 		return nil
 	}
 	if len(bytes.TrimSpace(body)) == 0 || bytes.Equal(bytes.TrimSpace(body), []byte("null")) {
@@ -388,12 +391,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		})
 	}
 	out := req.WithContext(ctx)
-	// Without GetBody net/http cannot resend a request that has a body. One without a body it resends by itself when a kept-alive
-	// connection breaks, if its method is a read or it has an Idempotency-Key: an empty body that cannot be rewound prevents that.
-	out.GetBody = nil
-	if out.Body == nil && !cl.idempotent {
-		out.Body = new(onceEmpty)
-	}
+	cl.dress(out)
 	cl.sent = true
 	resp, err := w.next.RoundTrip(out)
 	if err != nil {
@@ -423,6 +421,54 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp.ContentLength = int64(len(data))
 	return resp, nil
+}
+
+// dress gives the attempt's own copy of a request its headers. They are made anew for each attempt: net/http would hand one header map
+// to all of them, and puts a Referer with the query on a redirect.
+func (cl *call) dress(out *http.Request) {
+	h := make(http.Header, 8)
+	values := make([]string, 0, 8)
+	set := func(key, value string) {
+		if value == "" || cl.header[key] != nil {
+			return
+		}
+		values = append(values, value)
+		h[key] = values[len(values)-1 : len(values) : len(values)]
+	}
+	cfg := cl.client.cfg
+	set("Accept", "application/json")
+	set("Accept-Language", cfg.languages)
+	set("User-Agent", cfg.userAgent)
+	set("X-Request-Id", cl.requestID)
+	set("Content-Type", cl.contentType)
+	switch cl.auth {
+	case authBearer:
+		if cl.token != "" {
+			set("Authorization", "Bearer "+cl.token)
+		}
+	case authAPIKey:
+		set("X-Api-Key", cfg.apiKey)
+	case authNone:
+	}
+	for key, vv := range cl.header {
+		h[key] = vv
+	}
+	if cookies := out.Header["Cookie"]; cookies != nil {
+		h["Cookie"] = cookies // of the caller's own http.Client with a Jar
+	}
+	out.Header = h
+	if out.GetBody != nil && cl.body != nil {
+		// The resend after a renewal belongs to the same attempt, and needs the body from its start too.
+		if body, err := out.GetBody(); err == nil {
+			out.Body = body
+		}
+	}
+	// Without GetBody net/http cannot resend a request that has a body. One without a body it resends by itself when a kept-alive
+	// connection breaks, if its method is a read or it has an Idempotency-Key: an empty body that cannot be rewound prevents that.
+	out.GetBody = nil
+	if out.Body == nil && !cl.idempotent {
+		out.Body = new(onceEmpty)
+	}
 }
 
 // bound gives an attempt its time. A probe of a half-open circuit always has a limit: one that hung would keep the circuit

@@ -242,10 +242,10 @@ const (
 	retryNo     = "no"
 	retryReads  = "reads and idempotent calls"
 	retryWait   = "after the wait"
-	retryNever  = "reads only; outcome unknown"
+	retryAudit  = "reads, and calls with WithIdempotent"
 	retryRenew  = "once, with a renewed token"
-	retrySelf   = "when the circuit lets it through"
 	retryHinted = "reads and idempotent calls; others when it names a wait"
+	retryUnsent = "reads and idempotent calls; others when nothing was sent"
 )
 
 // codeInfo is one entry of the catalog. The relations make a small graph without cycles:
@@ -369,7 +369,7 @@ var catalog = map[Code]codeInfo{
 		en: "Authentication failed. Please log in.", es: "Error de autenticación. Inicie sesión.",
 	},
 	CodeUnauthorized: {
-		status: 401, retry: retryRenew, meaning: "no valid credential: missing, wrong, revoked, or ended with its session",
+		status: 401, retry: retryRenew, meaning: "no valid credential (missing, wrong, revoked, or ended with its session)",
 		action: "sign in again, or check the API key", parents: []Code{CodeAuthenticationError},
 		en: "Authentication failed. Please log in.", es: "Error de autenticación. Inicie sesión.",
 	},
@@ -443,7 +443,7 @@ var catalog = map[Code]codeInfo{
 		status: 404, retry: retryNo, meaning: "no such resource, or not visible to this credential", action: "check the id or slug", sameAs: CodeNotFound,
 	},
 	CodeRouteNotFound: {
-		status: 404, retry: retryNo, meaning: "an empty 404: no such route", action: "check the base URL and the server's version", parents: []Code{CodeNotFound},
+		status: 404, retry: retryNo, meaning: "no such route (a 404 without a body)", action: "check the base URL and the server's version", parents: []Code{CodeNotFound},
 	},
 	CodeMethodNotAllowed: {
 		status: 405, retry: retryNo, meaning: "the route exists, not with this method", action: "check the method and the server's version",
@@ -519,7 +519,7 @@ var catalog = map[Code]codeInfo{
 		es: "No se pudo acceder al sistema de facturación. Inténtelo de nuevo más tarde.",
 	},
 	CodeAuditError: {
-		status: 500, retry: retryNever, meaning: "the audit log failed; whether the change was made depends on the server's version",
+		status: 500, retry: retryAudit, meaning: "the audit log failed; whether the change was made depends on the server's version",
 		action: "read back before repeating a change; report it",
 	},
 	CodeIOError: {
@@ -537,7 +537,7 @@ var catalog = map[Code]codeInfo{
 		es: "El servicio no está disponible temporalmente. Inténtelo de nuevo más tarde.",
 	},
 	CodeServiceUnavailable: {
-		status: 503, retry: retryHinted, meaning: "overload or maintenance; on the e-mail routes: e-mail is not configured", action: "wait; on an e-mail route, configure e-mail",
+		status: 503, retry: retryHinted, meaning: "overload or maintenance (on the e-mail routes: e-mail is not configured)", action: "wait; on an e-mail route, configure e-mail",
 		en: "The service is temporarily unavailable. Please try again later.",
 		es: "El servicio no está disponible temporalmente. Inténtelo de nuevo más tarde.",
 	},
@@ -549,7 +549,7 @@ var catalog = map[Code]codeInfo{
 
 	// found on this side
 	CodeNetworkError: {
-		retry: retryReads, meaning: "no answer arrived", action: "check the network; read back before repeating a change",
+		retry: retryUnsent, meaning: "no answer arrived", action: "check the network; read back before repeating a change",
 		en: "We could not reach the service. Please check your connection and try again.",
 		es: "No pudimos conectar con el servicio. Compruebe su conexión e inténtelo de nuevo.",
 	},
@@ -563,7 +563,7 @@ var catalog = map[Code]codeInfo{
 		en: "The request was canceled.", es: "La solicitud se canceló.",
 	},
 	CodeCircuitOpen: {
-		retry: retrySelf, meaning: "refused here: the server has been failing", action: "wait until RetryAt",
+		retry: retryNo, meaning: "refused here, because the server has been failing", action: "wait until RetryAt",
 		en: "The service is temporarily unavailable. Please try again later.",
 		es: "El servicio no está disponible temporalmente. Inténtelo de nuevo más tarde.",
 	},
@@ -572,7 +572,7 @@ var catalog = map[Code]codeInfo{
 		en: "Your session has expired. Please log in again.", es: "Su sesión ha caducado. Inicie sesión de nuevo.",
 	},
 	CodeSessionUncertain: {
-		retry: "after RetryAt", meaning: "the session could not be renewed, it may still be alive", action: "try again after RetryAt",
+		retry: retryNo, meaning: "the session could not be renewed, it may still be alive", action: "try again after RetryAt",
 		en: "We could not confirm your session. Please try again in a moment.",
 		es: "No pudimos confirmar su sesión. Inténtelo de nuevo en un momento.",
 	},

@@ -95,7 +95,8 @@ func newSession(cfg *config) *session {
 	return s
 }
 
-// authorize is the layer that puts the credential on a request, and on its repetition when the token turns out to be dead.
+// authorize is the layer that chooses the token a request is sent with, and sends it again with a new one when the token turns out to
+// be dead. The wire writes it into the header, on the attempt's own copy of the request.
 func (c *Client) authorize(next http.RoundTripper) http.RoundTripper {
 	return &authorizer{c: c, s: c.session, next: next}
 }
@@ -110,7 +111,7 @@ type authorizer struct {
 func (a *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl := callOf(req)
 	if cl.auth != authBearer {
-		return a.next.RoundTrip(cl.dress(req))
+		return a.next.RoundTrip(req)
 	}
 	held, err := a.s.acquire(cl, a)
 	if err != nil {
@@ -119,7 +120,7 @@ func (a *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
 	renewed := false
 	for resend := 0; ; resend++ {
 		cl.token = held.AccessToken
-		resp, err := a.next.RoundTrip(cl.dress(req))
+		resp, err := a.next.RoundTrip(req)
 		if err != nil {
 			return nil, err
 		}
@@ -151,50 +152,6 @@ func (a *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
 		cl.refreshed = true
 		held = fresh
 	}
-}
-
-// dress makes the attempt's own copy of a request, with all its headers: net/http hands one header map to every attempt, and adds a
-// Referer with the query to a redirect.
-func (cl *call) dress(req *http.Request) *http.Request {
-	out := *req
-	h := make(http.Header, 8)
-	values := make([]string, 0, 8)
-	set := func(key, value string) {
-		if value == "" || cl.header[key] != nil {
-			return
-		}
-		values = append(values, value)
-		h[key] = values[len(values)-1 : len(values) : len(values)]
-	}
-	cfg := cl.client.cfg
-	set("Accept", "application/json")
-	set("Accept-Language", cfg.languages)
-	set("User-Agent", cfg.userAgent)
-	set("X-Request-Id", cl.requestID)
-	set("Content-Type", cl.contentType)
-	switch cl.auth {
-	case authBearer:
-		if cl.token != "" {
-			set("Authorization", "Bearer "+cl.token)
-		}
-	case authAPIKey:
-		set("X-Api-Key", cfg.apiKey)
-	case authNone:
-	}
-	for key, vv := range cl.header {
-		h[key] = vv
-	}
-	if cookies := req.Header["Cookie"]; cookies != nil {
-		h["Cookie"] = cookies // of the caller's own http.Client with a Jar
-	}
-	out.Header = h
-	if req.GetBody != nil && cl.body != nil {
-		// A resend within the attempt needs the body from its start.
-		if body, err := req.GetBody(); err == nil {
-			out.Body = body
-		}
-	}
-	return &out
 }
 
 // deadToken says whether an answer means that the access token is no longer good. The real server says so with JWT_ERROR or
@@ -561,7 +518,7 @@ func (s *session) presentOnce(a *authorizer, refreshToken string) (*call, tokenB
 	req := (&http.Request{Method: cl.method, URL: cl.url, Host: cl.url.Host, Header: http.Header{}}).WithContext(cl)
 	req.Body, req.ContentLength = newAnswer(cl.body, nil), int64(len(cl.body))
 	cl.began = time.Now()
-	resp, err := a.next.RoundTrip(cl.dress(req))
+	resp, err := a.next.RoundTrip(req)
 	if err != nil {
 		if ne, ok := errors.AsType[*NetworkError](err); ok {
 			ne.Method, ne.Path, ne.ClientRequestID = cl.method, cl.path, cl.requestID

@@ -24,7 +24,8 @@
 //
 // # The scene
 //
-// A new server has one active organization, "acme", with one service, "app".
-// Everybody added with [Server.AddUser] or [Server.SignIn] is an owner of acme;
-// [Server.SetRole] changes that.
+// A new server has one active organization, "acme", with one service, "app". Its
+// owner is owner@acme.example, who has no password. Everybody else added with
+// [Server.AddUser] or [Server.SignIn] is an owner of acme too; [Server.SetRole]
+// changes that.
 package authostest
