@@ -3,7 +3,6 @@ package authos
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,8 +14,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -34,20 +31,6 @@ type Client struct {
 	fam     *family
 	session *session
 	stack   http.RoundTripper
-}
-
-// family is what all clients made from one [New] share: connections, breakers, rate-limit gates, retry budget, kept answers.
-type family struct {
-	base      *url.URL
-	origin    string
-	transport http.RoundTripper
-	own       *http.Transport // to be closed with the client; nil when the caller brought one
-	inner     http.Client     // what go-retryablehttp sends through, but for its Transport
-	breakers  *breakers
-	gates     [bucketCount]gate
-	budget    *budget
-	cache     *answerCache // nil: no stale fallback
-	closing   closing
 }
 
 // The bounds of what is read from the network.
@@ -550,25 +533,18 @@ func readBounded(resp *http.Response, limit int64) ([]byte, error) {
 	}
 }
 
-// scrub takes the call's own credentials out of a message that repeats them.
+// scrub takes the call's own credentials out of the texts of an answer that repeats them.
 func (cl *call) scrub(e *APIError) *APIError {
 	for _, secret := range []string{cl.token, cl.client.cfg.apiKey} {
-		if secret != "" && e.Message != "" {
-			e.Message = strings.ReplaceAll(e.Message, secret, redacted)
+		if secret == "" || !bytes.Contains(e.Body, []byte(secret)) {
+			continue
+		}
+		e.Message = strings.ReplaceAll(e.Message, secret, redacted)
+		for i := range e.Fields {
+			e.Fields[i].Message = strings.ReplaceAll(e.Fields[i].Message, secret, redacted)
 		}
 	}
 	return e
-}
-
-// HTTPClient gives an *http.Client over the same layers, for generated or foreign code. It sends to the base URL's origin only,
-// puts the client's credential on unless the request has its own, and follows http.Client's rules: a status of 400 or more is a
-// response, not an error. The client's own limits apply: bodies of at most 16 MiB, held in memory.
-func (c *Client) HTTPClient() *http.Client {
-	return &http.Client{
-		Transport: &entry{c},
-		// Redirects are followed inside, where the credential's origin is watched.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 }
 
 // Close ends the client and all that were made from it by [Client.With]: it waits for a renewal of tokens that is in flight, which
@@ -605,89 +581,3 @@ func (c *Client) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, c.String
 
 // LogValue implements [slog.LogValuer].
 func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
-
-// closing lets renewals finish before a client is closed.
-type closing struct {
-	mu     sync.Mutex // orders launch and close, so that close waits for all that was launched
-	closed atomic.Bool
-	done   chan struct{}
-	flight sync.WaitGroup
-}
-
-var errClosed = fmt.Errorf("the client is closed: %w", net.ErrClosed)
-
-// launch runs f in a goroutine that close waits for.
-func (c *closing) launch(f func()) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed.Load() {
-		return errClosed
-	}
-	c.flight.Go(f)
-	return nil
-}
-
-func (c *closing) close() {
-	c.mu.Lock()
-	if !c.closed.Swap(true) {
-		close(c.done)
-	}
-	c.mu.Unlock()
-	c.flight.Wait()
-}
-
-// connect settles what requests go through.
-func (f *family) connect(hc *http.Client) {
-	f.inner.CheckRedirect = f.checkRedirect(nil)
-	if hc == nil {
-		f.own = newTransport()
-		f.transport = f.own
-		return
-	}
-	f.transport = hc.Transport
-	if f.transport == nil {
-		f.transport = http.DefaultTransport
-	}
-	f.inner.Jar = hc.Jar
-	f.inner.CheckRedirect = f.checkRedirect(hc.CheckRedirect)
-}
-
-// newTransport is net/http's default transport with room for a busy service, and bounds.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           100,
-		MaxIdleConnsPerHost:    32,
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    10 * time.Second,
-		ExpectContinueTimeout:  time.Second,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-		MaxResponseHeaderBytes: maxHeaderBytes,
-	}
-}
-
-var (
-	errRedirectOrigin = errors.New("redirect to another origin refused: it would carry the credential there")
-	errRedirectWrite  = errors.New("redirect of a request that is not a read refused: it could be applied twice")
-	errRedirects      = fmt.Errorf("more than %d redirects", maxRedirects)
-)
-
-// checkRedirect keeps credentials on the base URL's own origin. net/http drops Authorization on another host, but not X-Api-Key.
-func (f *family) checkRedirect(users func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
-	return func(req *http.Request, via []*http.Request) error {
-		cl := callOf(req)
-		switch {
-		case cl.mutation || !isRead(via[0].Method):
-			return errRedirectWrite
-		case originOf(req.URL) != f.origin:
-			return errRedirectOrigin
-		case len(via) >= maxRedirects:
-			return errRedirects
-		case users != nil:
-			return users(req, via)
-		}
-		return nil
-	}
-}

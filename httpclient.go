@@ -8,6 +8,17 @@ import (
 	"time"
 )
 
+// HTTPClient gives an *http.Client over the same layers, for generated or foreign code. It sends to the base URL's origin only,
+// puts the client's credential on unless the request has its own, and follows http.Client's rules: a status of 400 or more is a
+// response, not an error. The client's own limits apply: bodies of at most 16 MiB, held in memory.
+func (c *Client) HTTPClient() *http.Client {
+	return &http.Client{
+		Transport: &entry{c},
+		// Redirects are followed inside, where the credential's origin is watched.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
 // entry is where foreign code comes in: an *http.Request becomes a call and goes down the same layers as a typed method's.
 type entry struct{ c *Client }
 

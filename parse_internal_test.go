@@ -232,6 +232,27 @@ func TestParseErrorHuge(t *testing.T) {
 	}
 }
 
+func TestParseErrorEscapedNames(t *testing.T) {
+	t.Parallel()
+	e := parseError(400, nil, []byte(`{"\u0065rror":"gone","error\u005fcode":"NOT_FOUND","\x":"bad escape","request_id":"r1"}`), goldenNow)
+	if e.Code != CodeNotFound || e.Message != "gone" || e.RequestID != "r1" {
+		t.Errorf("parseError = %s %q %q, want NOT_FOUND, gone, r1", e.Code, e.Message, e.RequestID)
+	}
+}
+
+// A cut through a secret leaves a piece that no longer looks like one, and masking what is before moves it to the front.
+func TestErrorLineHidesHalvedSecrets(t *testing.T) {
+	t.Parallel()
+	const token = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYmF"
+	for pad := -50; pad < 50; pad++ {
+		text := strings.Repeat("A", 4*maxSafeText-len(token)-pad) + " " + token + " " + strings.Repeat("b ", 100)
+		line := (&APIError{StatusCode: 500, Message: text}).Error()
+		if strings.Contains(line, token[:8]) {
+			t.Fatalf("pad %d: %q", pad, line)
+		}
+	}
+}
+
 func TestParseErrorKeepsNoPartialRune(t *testing.T) {
 	t.Parallel()
 	for cut := range 4 {

@@ -63,6 +63,9 @@ var secretShapes = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]*|\bsk_[
 func safeText(s string) string {
 	if len(s) > 4*maxSafeText {
 		s = s[:4*maxSafeText]
+		if i := strings.LastIndexAny(s, " \t\r\n"); i > 0 {
+			s = s[:i] // the cut may have halved a secret beyond recognition
+		}
 	}
 	clean := strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 {

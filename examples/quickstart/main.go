@@ -1,0 +1,166 @@
+// Quickstart shows one client living through what a production service meets: an expired token, a rate limit, a burst of failures, bad
+// input, an outage and its end. It starts a fake AuthOS in process, so it runs offline:
+//
+//	go run ./examples/quickstart
+//
+// With AUTHOS_BASE_URL and AUTHOS_API_KEY set, it runs its read-only part against that server instead.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/authostest"
+)
+
+func main() {
+	run := offline
+	if os.Getenv("AUTHOS_BASE_URL") != "" && os.Getenv("AUTHOS_API_KEY") != "" {
+		run = readOnly
+	}
+	if err := run(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// offline lives through everything against a fake server.
+func offline(ctx context.Context) error {
+	srv := authostest.New()
+	defer srv.Close()
+	srv.AddUser("ada@example.com", "correct horse")
+
+	base, err := authos.New(srv.URL,
+		authos.WithAPIKey(srv.AddAPIKey()),
+		authos.WithCache(authos.CachePolicy{}),                             // serve a kept answer in an outage
+		authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: time.Second}), // a minute by default: too long for a demonstration
+		authos.WithObserver(&authos.Observer{Breaker: func(e authos.BreakerEvent) {
+			fmt.Printf("     breaker    %s: %s → %s\n", e.Group, e.From, e.To)
+		}}),
+	)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = base.Close() }()
+
+	title("sign in", "checked the password and made a session")
+	tokens, err := base.Auth.Login(ctx, authos.LoginParams{Email: "ada@example.com", Password: "correct horse"})
+	if err != nil {
+		return err
+	}
+	client, err := base.With(authos.WithTokens(tokens)) // a client for this user, on the same connections
+	if err != nil {
+		return err
+	}
+	fmt.Printf("     caller got %v\n", tokens) // credentials never print
+
+	profile := func() error {
+		var r authos.Response
+		user, err := client.User.Get(ctx, authos.WithResponse(&r))
+		if err != nil {
+			return fmt.Errorf("profile: %w", err)
+		}
+		report(r, user.Email)
+		return nil
+	}
+
+	title("a typed call", "answered 200")
+	if err := profile(); err != nil {
+		return err
+	}
+
+	title("an expired token", "refused the access token with 401; the client renewed it once and sent the call again")
+	srv.ExpireAccessTokens()
+	if err := profile(); err != nil {
+		return err
+	}
+
+	title("a rate limit", "answered 429, come back within a second; the client waited")
+	srv.Fault(authostest.Fault{Path: "/api/user", Times: 1, Status: http.StatusTooManyRequests,
+		Header: http.Header{"X-Ratelimit-After": {"0"}}, Body: "Too Many Requests! Wait for 0s"})
+	if err := profile(); err != nil {
+		return err
+	}
+
+	title("a burst of failures", "answered 503 twice; the client backed off and tried again")
+	srv.Fault(authostest.Fault{Path: "/api/user", Times: 2, Status: http.StatusServiceUnavailable})
+	if err := profile(); err != nil {
+		return err
+	}
+
+	title("bad input", "was never asked: the client checks before it sends")
+	_, err = client.Service.Users.Create(ctx, authos.ServiceUserCreateParams{Email: "not an address"})
+	if bad, ok := errors.AsType[*authos.ValidationError](err); ok {
+		fmt.Printf("     caller got %T: %v\n", bad, bad.Fields)
+	}
+
+	title("something that is not there", "answered 404")
+	_, err = client.Service.Users.Get(ctx, "nobody")
+	if api, ok := errors.AsType[*authos.APIError](err); ok && errors.Is(err, authos.ErrNotFound) {
+		fmt.Printf("     caller got %T: code %s, request %s\n     user reads %q\n", api, api.Code, api.RequestID, authos.UserMessage(err))
+	}
+
+	title("an outage", "answered nothing but a proxy's 503 page; the client tried, then opened the circuit, and served what it had kept")
+	end := srv.Outage(http.StatusServiceUnavailable)
+	for range 3 {
+		if err := profile(); err != nil {
+			return err
+		}
+	}
+
+	title("recovery", "is back; the next probe closed the circuit")
+	end()
+	time.Sleep(1300 * time.Millisecond) // OpenTimeout and its spread of a fifth
+	if err := profile(); err != nil {
+		return err
+	}
+	fmt.Printf("\n%d requests reached the server, %d of them renewed tokens; no call failed that could succeed.\n",
+		len(srv.Requests()), srv.Count(http.MethodPost, "/api/auth/refresh"))
+	return nil
+}
+
+// readOnly changes nothing at a real server.
+func readOnly(ctx context.Context) error {
+	client, err := authos.New(os.Getenv("AUTHOS_BASE_URL"), authos.WithAPIKey(os.Getenv("AUTHOS_API_KEY")))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	var r authos.Response
+	title("which service the key belongs to", "was asked for /api/service/info")
+	info, err := client.Service.Info(ctx, authos.WithResponse(&r))
+	if err != nil {
+		return err
+	}
+	report(r, info.Name)
+	title("its users", "was asked for the first page")
+	page, err := client.Service.Users.List(ctx, authos.ServiceUserListParams{Limit: 5}, authos.WithResponse(&r))
+	if err != nil {
+		return err
+	}
+	report(r, fmt.Sprintf("%d of %d users", len(page.Items), page.Total))
+	return nil
+}
+
+func title(event, server string) { fmt.Printf("\n  %s\n     the server %s\n", event, server) }
+
+// report says what a call took and what it gave.
+func report(r authos.Response, result string) {
+	var waited time.Duration
+	for _, a := range r.History {
+		waited += a.Wait
+	}
+	fmt.Printf("     caller got %q: attempts %d, waited %s", result, r.Attempts, waited.Round(time.Millisecond))
+	if r.Refreshed {
+		fmt.Print(", tokens renewed")
+	}
+	if r.Stale {
+		fmt.Printf(", STALE by %s", r.Age.Round(time.Millisecond))
+	}
+	fmt.Println()
+}

@@ -1,0 +1,271 @@
+package authos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// RateLimitError is a 429, or a call that was held back here because the server had told another call to wait.
+type RateLimitError struct {
+	// RetryAfter is how long to wait. Zero: the server did not say.
+	RetryAfter time.Duration
+	Limit      *RateLimit
+	// API is the server's answer; nil when the call was held back here and nothing was sent.
+	API *APIError
+	callEnd
+}
+
+// Error is one line without secrets.
+func (e *RateLimitError) Error() string {
+	text := "authos: held back, nothing was sent: the server asked for a wait"
+	if e.API != nil {
+		text = e.API.Error()
+	}
+	if e.RetryAfter > 0 {
+		text += fmt.Sprintf("; retry after %s", e.RetryAfter.Round(time.Millisecond))
+	}
+	return text
+}
+
+// Format implements [fmt.Formatter]: every verb prints Error.
+func (e *RateLimitError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// Unwrap gives the server's answer, where there was one.
+func (e *RateLimitError) Unwrap() []error { return e.join(asError(e.API)) }
+
+// Is matches [ErrRateLimited], and [CodeRateLimitExceeded] also when nothing was sent.
+func (e *RateLimitError) Is(target error) bool {
+	if code, ok := target.(Code); ok {
+		return CodeRateLimitExceeded.means(code)
+	}
+	return target == ErrRateLimited || target == ErrOutcomeUnknown && e.unknown //nolint:errorlint // sentinels
+}
+
+// ValidationError is bad input: found here before anything was sent (API nil), or by the server.
+type ValidationError struct {
+	Fields []FieldError
+	API    *APIError
+	callEnd
+}
+
+// Error is one line that names every bad field, never its value.
+func (e *ValidationError) Error() string {
+	if e.API != nil {
+		return e.API.Error()
+	}
+	texts := make([]string, len(e.Fields))
+	for i, f := range e.Fields {
+		texts[i] = f.text()
+	}
+	return "authos: invalid input, nothing was sent: " + strings.Join(texts, "; ")
+}
+
+// Format implements [fmt.Formatter]: every verb prints Error.
+func (e *ValidationError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// Unwrap gives the server's answer, where there was one.
+func (e *ValidationError) Unwrap() []error { return e.join(asError(e.API)) }
+
+// Is matches [ErrInvalid], [CodeValidationError] and the codes of the fields.
+func (e *ValidationError) Is(target error) bool {
+	if code, ok := target.(Code); ok {
+		return CodeValidationError.means(code) || slices.ContainsFunc(e.Fields, func(f FieldError) bool { return f.Code.means(code) })
+	}
+	return target == ErrInvalid || target == ErrOutcomeUnknown && e.unknown //nolint:errorlint // sentinels
+}
+
+// NetworkError is a call without an answer: the connection failed, timed out or broke, or the caller's context ended it.
+type NetworkError struct {
+	// Op is what was going on: "dial", "send", "read body", "redirect", "wait" (between attempts), "renew" (waiting for tokens).
+	Op           string
+	Method, Path string
+	// Err is the cause, without URLs. Both [context.DeadlineExceeded] and [context.Cause] are found in it.
+	Err      error
+	Attempts int
+	History  []Attempt
+	// ClientRequestID is what was sent as X-Request-ID.
+	ClientRequestID string
+	unsent          bool // the request certainly did not reach the server
+	callEnd
+}
+
+// Error is one line without secrets or query strings.
+func (e *NetworkError) Error() string {
+	text := "authos: " + e.Method + " " + e.Path + ": " + e.Op + ": " + safeText(fmt.Sprint(e.Err))
+	if e.Attempts > 1 {
+		text += " after " + strconv.Itoa(e.Attempts) + " attempts"
+	}
+	if e.unknown {
+		text += "; the server may have acted"
+	}
+	if e.last != nil {
+		text += "; last answer " + strconv.Itoa(e.last.StatusCode) + " " + safeText(string(e.last.Code))
+	}
+	return text
+}
+
+// Format implements [fmt.Formatter]: every verb prints Error.
+func (e *NetworkError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// Unwrap gives the cause, and the server's last answer to this call where there was one.
+func (e *NetworkError) Unwrap() []error { return e.join(e.Err) }
+
+// Is matches [ErrNetwork] and [ErrUnavailable], but neither when the caller itself cancelled the call.
+func (e *NetworkError) Is(target error) bool {
+	switch target { //nolint:errorlint // sentinels
+	case ErrNetwork, ErrUnavailable:
+		return !errors.Is(e.Err, context.Canceled)
+	case ErrOutcomeUnknown:
+		return e.unknown
+	default:
+		return false
+	}
+}
+
+// Timeout says whether time ran out: the caller's deadline, or an attempt's.
+func (e *NetworkError) Timeout() bool {
+	if errors.Is(e.Err, context.DeadlineExceeded) {
+		return true
+	}
+	ne, ok := errors.AsType[net.Error](e.Err)
+	return ok && ne.Timeout()
+}
+
+// CircuitOpenError is a call refused here, without touching the network, because the endpoint group has been failing.
+type CircuitOpenError struct {
+	// Group is the endpoint group, such as "service".
+	Group string
+	// RetryAt is when the next probe may be sent.
+	RetryAt time.Time
+	// LastStatus and LastCode are what opened the circuit, answers to other calls; zero when no answer came.
+	LastStatus int
+	LastCode   Code
+	callEnd
+}
+
+// Error is one line without secrets.
+func (e *CircuitOpenError) Error() string {
+	text := "authos: circuit of group " + strconv.Quote(e.Group) + " is open, nothing was sent; next probe at " + e.RetryAt.UTC().Format(time.RFC3339)
+	if e.LastStatus != 0 {
+		text += "; last failure " + strconv.Itoa(e.LastStatus) + " " + safeText(string(e.LastCode))
+	}
+	if e.unknown {
+		text += "; an earlier attempt may have taken effect"
+	}
+	return text
+}
+
+// Format implements [fmt.Formatter]: every verb prints Error.
+func (e *CircuitOpenError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// Unwrap gives the server's last answer to this call, when an earlier attempt got one.
+func (e *CircuitOpenError) Unwrap() []error { return e.join() }
+
+// Is matches [ErrCircuitOpen] and [ErrUnavailable].
+func (e *CircuitOpenError) Is(target error) bool {
+	return target == ErrCircuitOpen || target == ErrUnavailable || target == ErrOutcomeUnknown && e.unknown //nolint:errorlint // sentinels
+}
+
+// SessionError is a session that could not be renewed. RetryAt zero: the server refused, the user has to sign in again
+// ([ErrSessionExpired]). RetryAt set: the renewal's outcome is unknown or it could not be tried; calls may succeed from then on.
+type SessionError struct {
+	RetryAt time.Time
+	// Err says why. It never is another call's [*APIError]; its code and kind are matched by [errors.Is].
+	Err error
+	callEnd
+}
+
+// Error is one line without secrets.
+func (e *SessionError) Error() string {
+	text := "authos: session over, sign in again"
+	if !e.RetryAt.IsZero() {
+		text = "authos: session could not be renewed, retry at " + e.RetryAt.UTC().Format(time.RFC3339)
+	}
+	if e.Err != nil {
+		text += ": " + safeText(strings.TrimPrefix(e.Err.Error(), "authos: "))
+	}
+	if e.unknown {
+		text += "; an earlier attempt may have taken effect"
+	}
+	return text
+}
+
+// Format implements [fmt.Formatter]: every verb prints Error.
+func (e *SessionError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// Unwrap gives the cause, and this call's own 401 where there was one.
+func (e *SessionError) Unwrap() []error { return e.join(e.Err) }
+
+// Is matches [ErrUnauthenticated], and [ErrSessionExpired] when the server refused.
+func (e *SessionError) Is(target error) bool {
+	switch target { //nolint:errorlint // sentinels
+	case ErrUnauthenticated:
+		return true
+	case ErrSessionExpired:
+		return e.RetryAt.IsZero()
+	case ErrOutcomeUnknown:
+		return e.unknown
+	default:
+		return false
+	}
+}
+
+// MFARequiredError is a sign-in whose password was right and that needs a second factor. No session was made.
+type MFARequiredError struct {
+	// PreAuthToken is what the second step presents. It prints redacted; Reveal gives the text.
+	PreAuthToken Secret
+	// ExpiresAt is when the token ends; zero when the server did not say.
+	ExpiresAt time.Time
+	callEnd
+}
+
+// Error is one line; it never holds the token.
+func (e *MFARequiredError) Error() string { return "authos: sign-in needs a second factor" }
+
+// Format implements [fmt.Formatter]: every verb prints Error.
+func (e *MFARequiredError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// Is matches [ErrUnauthenticated]: there is no session yet.
+func (e *MFARequiredError) Is(target error) bool { return target == ErrUnauthenticated } //nolint:errorlint // sentinel
+
+// DecodeError is a good status whose body is not what the route promises: HTML, cut short, of the wrong JSON type, without the
+// id or token it must have, or larger than 16 MiB. The server accepted the request.
+type DecodeError struct {
+	Method, Path string
+	StatusCode   int
+	ContentType  string
+	// RequestID as in [APIError].
+	RequestID string
+	// Err says what is wrong, without the body.
+	Err error
+	// Body is the start of the body, at most 64 KiB. It is never printed, logged or marshalled.
+	Body []byte `json:"-"`
+	callEnd
+}
+
+// Error is one line without the body.
+func (e *DecodeError) Error() string {
+	text := "authos: " + e.Method + " " + e.Path + ": " + strconv.Itoa(e.StatusCode) + " with an unexpected body"
+	if e.ContentType != "" {
+		text += " (" + safeText(e.ContentType) + ")"
+	}
+	if e.Err != nil {
+		text += ": " + safeText(e.Err.Error())
+	}
+	return text
+}
+
+// Format implements [fmt.Formatter]: every verb prints Error.
+func (e *DecodeError) Format(s fmt.State, _ rune) { formatError(s, e) }
+
+// Unwrap gives the cause.
+func (e *DecodeError) Unwrap() []error { return e.join(e.Err) }
+
+// Is matches [ErrOutcomeUnknown] when an earlier attempt may have been applied as well.
+func (e *DecodeError) Is(target error) bool { return target == ErrOutcomeUnknown && e.unknown } //nolint:errorlint // sentinel
