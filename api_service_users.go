@@ -45,6 +45,11 @@ func (l *serviceUserList) missing() string {
 	if l.Users == nil {
 		return "users"
 	}
+	for _, u := range *l.Users {
+		if u.ID == "" {
+			return "id of a user"
+		}
+	}
 	return ""
 }
 
@@ -65,7 +70,7 @@ func (s *ServiceUsersService) List(ctx context.Context, p ServiceUserListParams,
 
 // All iterates over the service's users from p.Offset on, p.Limit at a time. It stops at the first error, which it yields last.
 func (s *ServiceUsersService) All(ctx context.Context, p ServiceUserListParams, opts ...RequestOption) iter.Seq2[ServiceUser, error] {
-	return pages(ctx, p.Limit, p.Offset, func(limit, offset int) (*Page[ServiceUser], error) {
+	return pages(p.Limit, p.Offset, func(limit, offset int) (*Page[ServiceUser], error) {
 		return s.List(ctx, ServiceUserListParams{Limit: limit, Offset: offset}, opts...)
 	})
 }

@@ -157,7 +157,7 @@ func (r *retry) RoundTrip(req *http.Request) (*http.Response, error) {
 		cl.unknown = false
 		return emptySuccess(resp), nil
 	case err == nil:
-		if errorOf(resp) == nil {
+		if errorOf(resp) == nil && resp.StatusCode/100 == 2 {
 			cl.unknown = false
 		}
 		return resp, nil
@@ -226,6 +226,7 @@ func (r *retry) judge(e *engine, resp *http.Response, err error) bool {
 			return false // a success wins, whatever became of the context meanwhile
 		}
 		cl.last = api
+		cl.refused.Store(api.effectiveStatus() < 500)
 	}
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err
@@ -433,6 +434,7 @@ func (g *gate) pass(cl *call) error {
 		} else {
 			cl.cause = nil
 		}
+		cl.refused.Store(true)
 		cl.observeWait(wait, "gate")
 		if err := cl.pause(wait); err != nil {
 			return err

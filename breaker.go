@@ -138,7 +138,7 @@ func (b *breakers) of(group string) *circuit {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.groups) >= maxGroups {
+	if len(b.groups) >= maxGroups && group != groupRenewal {
 		group = groupRest
 	}
 	if b.groups[group] == nil {
@@ -180,7 +180,7 @@ func newCircuit(b *breakers, group string) *circuit {
 		MaxRequests: uint32(p.HalfOpenProbes), //nolint:gosec // 1 to 100
 		Timeout:     timeout,
 		// IsSuccessful is called once for each outcome of the current generation that counts, which is where we count it.
-		IsSuccessful: func(err error) bool { return c.count(err == nil) },
+		IsSuccessful: func(err error) bool { return c.count(!errors.Is(err, errFailure)) },
 		IsExcluded:   c.excluded,
 		ReadyToTrip:  func(gobreaker.Counts) bool { return c.trips() },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
@@ -201,8 +201,8 @@ var (
 	errLimited = errors.New("rate limited")
 )
 
-// excluded: a caller's cancellation never counts. A 429 neither, but in half-open it is the answer of a server that is alive:
-// excluding it there would send probe after probe into a throttling server.
+// excluded: a caller's cancellation never counts. A 429 neither, but in half-open it is a success, the answer of a server that is
+// alive: excluding it there would send probe after probe into a throttling server.
 func (c *circuit) excluded(err error) bool {
 	return errors.Is(err, errNeutral) || errors.Is(err, errLimited) && *c.state.Load() == BreakerClosed
 }
@@ -212,6 +212,7 @@ func (c *circuit) count(good bool) bool {
 	c.row++
 	if good {
 		c.row = 0
+		c.hold.Store(0) // the server is back before the time it named
 	}
 	c.ring[c.next] = outcome{time.Now(), !good}
 	c.next = (c.next + 1) % windowSize
@@ -305,7 +306,7 @@ func judge(cl *call, resp *http.Response, err error, took time.Duration) error {
 		switch {
 		case errors.Is(cl.Err(), context.Canceled) && !errors.Is(context.Cause(cl), errImpatient):
 			return errNeutral
-		case cl.Err() != nil && took < time.Second:
+		case cl.over() && took < time.Second:
 			return errNeutral // a deadline that short says more about the caller than about the server
 		case !isNetworkError(err):
 			return nil // an answer came, though it could not be used
@@ -321,13 +322,18 @@ func judge(cl *call, resp *http.Response, err error, took time.Duration) error {
 		return errLimited
 	case status < 500, status == http.StatusNotImplemented, status == http.StatusHTTPVersionNotSupported:
 		return nil
-	case api.shaped && (api.Code == CodeAuditError || api.Code == CodeOAuthError || api.Code == CodeStripeError || api.Code == CodeBillingError):
+	case api.coded && (api.Code == CodeAuditError || api.Code == CodeOAuthError || api.Code == CodeStripeError || api.Code == CodeBillingError):
 		return nil // somebody else's failure, or one about a single request, reported by a server that works
-	case api.shaped && api.Code == CodeServiceUnavailable && cl.route != nil && cl.route.has(flagMail):
+	case api.coded && api.Code == CodeServiceUnavailable && cl.route != nil && cl.route.has(flagMail):
 		return nil // "e-mail is not configured here": a refusal
 	default:
 		return errFailure
 	}
+}
+
+// over says that the call's time is up: the caller's, or the policy's MaxElapsed.
+func (cl *call) over() bool {
+	return cl.Err() != nil || !cl.deadline.IsZero() && !time.Now().Before(cl.deadline)
 }
 
 func isNetworkError(err error) bool {
@@ -415,13 +421,28 @@ func (n *notifier) begin() bool {
 	return true
 }
 
+// end lets the next goroutine deliver after a hook has panicked.
+func (n *notifier) end() {
+	n.mu.Lock()
+	n.running = false
+	n.mu.Unlock()
+}
+
 func (b *breaker) deliver() {
-	if b.all.notify.waiting.Load() == 0 || !b.all.notify.begin() {
+	n := &b.all.notify
+	if n.waiting.Load() == 0 || !n.begin() {
 		return
 	}
+	done := false
+	defer func() {
+		if !done {
+			n.end()
+		}
+	}()
 	for {
-		change, ok := b.all.notify.next()
+		change, ok := n.next()
 		if !ok {
+			done = true // next has ended it, and another may have begun already
 			return
 		}
 		b.c.observeBreaker(change)

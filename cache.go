@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"hash/maphash"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -101,42 +102,74 @@ func (f *fallback) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return resp, err
 	}
-	began := f.cache.version(cl.concrete)
-	_, gen := f.principal(cl)
+	version := f.cache.version(cl.concrete)
+	_, gen := f.principal(cl, "")
 	var early atomic.Pointer[kept]
-	if patience := f.cache.policy.Patience; patience > 0 {
-		ctx, cancel := context.WithCancelCause(cl.caller)
-		defer cancel(nil)
-		cl.Context = ctx // before anything below has seen the call
-		timer := time.AfterFunc(patience, func() {
-			if k := f.lookup(cl); k != nil {
-				early.Store(k)
-				cancel(errImpatient)
-			}
-		})
-		defer timer.Stop()
+	if f.cache.policy.Patience > 0 {
+		defer f.impatience(cl, gen, &early)()
 	}
 	resp, err := f.next.RoundTrip(req)
-	switch {
-	case err == nil && errorOf(resp) == nil:
-		f.keep(cl, resp, began, gen)
-		return resp, nil
-	case err == nil && forgets(resp):
-		f.forget(cl)
-		return resp, nil
-	case err == nil && errorOf(resp).effectiveStatus() < 500, err != nil && !f.outage(cl, err):
+	failure := err
+	if err == nil {
+		api := errorOf(resp)
+		if api == nil {
+			cl.keeping = keeping{f, version, gen}
+			return resp, nil
+		}
+		if forgets(api.effectiveStatus()) {
+			f.forget(cl)
+		}
+		failure = api
+	}
+	if !f.outage(cl, failure) {
 		return resp, err
 	}
 	k := early.Load()
 	if k == nil {
-		k = f.lookup(cl)
+		k = f.lookup(cl, gen)
 	}
 	if k == nil {
 		return resp, err
 	}
-	cl.stale, cl.age = true, time.Since(k.at)
-	f.c.observeStale(cl, resp, err)
+	cl.stale, cl.age, cl.failure = true, time.Since(k.at), failure
+	f.c.observeStale(cl)
 	return k.response(req), nil
+}
+
+// impatience ends the call once its patience is over and a kept answer is at hand, which it leaves in early. It does not end a call
+// that the server has just refused, told to wait or asked for a new token: after a 4xx a kept answer is never served.
+func (f *fallback) impatience(cl *call, gen uint64, early *atomic.Pointer[kept]) (stop func()) {
+	ctx, cancel := context.WithCancelCause(cl.caller)
+	cl.Context = ctx // before anything below has seen the call
+	var timer *time.Timer
+	timer = time.AfterFunc(math.MaxInt64, func() { // armed below: it may fire before the variable is set
+		if cl.refused.Load() {
+			timer.Reset(f.cache.policy.Patience)
+			return
+		}
+		if k := f.lookup(cl, gen); k != nil && !cl.refused.Load() {
+			early.Store(k)
+			cancel(errImpatient)
+		}
+	})
+	timer.Reset(f.cache.policy.Patience)
+	return func() {
+		timer.Stop()
+		cancel(nil)
+	}
+}
+
+// keeping is what a good answer needs to be kept, once it has proved to be what the route promises.
+type keeping struct {
+	by           *fallback // nil: not to be kept
+	version, gen uint64    // from before the call was sent
+}
+
+// keep hands a good answer to the stale fallback.
+func (cl *call) keep(resp *http.Response) {
+	if k := cl.keeping; k.by != nil {
+		k.by.keep(cl, resp, k.version, k.gen)
+	}
 }
 
 // keepable says whether a call's answer may be kept at all: a GET of a known route whose answers hold no secrets.
@@ -145,36 +178,39 @@ func keepable(cl *call) bool {
 }
 
 // forgets: these answers say that the resource is gone, or no longer this principal's to see.
-func forgets(resp *http.Response) bool {
-	switch errorOf(resp).effectiveStatus() {
+func forgets(status int) bool {
+	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
 		return true
 	}
 	return false
 }
 
-// outage says whether a call ended because the server could not be reached. The caller's own cancellation is not that, and neither
-// is a session that ended or a limit that holds.
+// outage says whether a call ended because the server could not be reached or is broken. The caller's own cancellation is not that,
+// and neither is a session that ended or a limit that holds.
 func (f *fallback) outage(cl *call, err error) bool {
-	switch err.(type) { //nolint:errorlint // layers return their errors unwrapped
+	if errors.Is(cl.caller.Err(), context.Canceled) {
+		return false
+	}
+	switch e := err.(type) { //nolint:errorlint // layers return their errors unwrapped
+	case *APIError:
+		return e.effectiveStatus() >= 500
 	case *CircuitOpenError:
 		return true
 	case *NetworkError:
-		return !errors.Is(cl.caller.Err(), context.Canceled) && !errors.Is(err, errClosed)
+		return !errors.Is(err, errClosed)
 	}
 	return false
 }
 
-// principal names whose answers the call may see; empty: nobody's.
-func (f *fallback) principal(cl *call) (who string, gen uint64) {
+// principal names whose answers the call may see; empty: nobody's. token is what the call was sent with, where that matters: the
+// session may have another one by now, which may be somebody else's.
+func (f *fallback) principal(cl *call, token string) (who string, gen uint64) {
 	switch cl.auth {
 	case authAPIKey:
-		if f.keyPrincipal == "" {
-			return "anonymous", 0
-		}
 		return f.keyPrincipal, 0
 	case authBearer:
-		return f.c.session.principal()
+		return f.c.session.principal(token)
 	case authNone:
 	}
 	return "public", 0
@@ -188,9 +224,10 @@ func (f *fallback) storeContext(cl *call) (context.Context, context.CancelFunc) 
 	return context.WithTimeout(context.WithoutCancel(cl.caller), cacheTimeout)
 }
 
-func (f *fallback) lookup(cl *call) *kept {
-	who, _ := f.principal(cl)
-	if who == "" {
+// lookup gives the kept answer, unless the principal has left since the call began.
+func (f *fallback) lookup(cl *call, gen uint64) *kept {
+	who, now := f.principal(cl, "")
+	if who == "" || now != gen {
 		return nil
 	}
 	ctx, cancel := f.storeContext(cl)
@@ -211,11 +248,11 @@ func (f *fallback) lookup(cl *call) *kept {
 }
 
 // keep stores a good answer, unless the resource was written or the principal left while it was on its way.
-func (f *fallback) keep(cl *call, resp *http.Response, began, gen uint64) {
+func (f *fallback) keep(cl *call, resp *http.Response, version, gen uint64) {
 	body := bodyOf(resp)
-	who, now := f.principal(cl)
+	who, now := f.principal(cl, cl.token)
 	if who == "" || now != gen || resp.StatusCode != http.StatusOK || noStore(resp.Header) || !json.Valid(body) ||
-		f.cache.version(cl.concrete) != began {
+		f.cache.version(cl.concrete) != version {
 		return
 	}
 	ctx, cancel := f.storeContext(cl)
@@ -225,8 +262,8 @@ func (f *fallback) keep(cl *call, resp *http.Response, began, gen uint64) {
 		f.c.warn("an answer could not be kept", err)
 		return
 	}
-	if _, now := f.principal(cl); now != gen || f.cache.version(cl.concrete) != began {
-		f.forget(cl) // a write ended between the look and the store
+	if _, now := f.principal(cl, ""); now != gen || f.cache.version(cl.concrete) != version {
+		f.drop(cl, who, cl.concrete+"/") // a write ended, or the principal left, between the look and the store
 	}
 }
 
@@ -243,24 +280,31 @@ func noStore(h http.Header) bool {
 
 // forget drops what is kept of the call's own resource, in every variant.
 func (f *fallback) forget(cl *call) {
-	f.drop(cl, cl.concrete+"/")
+	who, _ := f.principal(cl, "")
+	f.drop(cl, who, cl.concrete+"/")
 }
 
 // written drops what a write may have changed: the resource with all below it, and its collection. A POST to a verb below an id, such
 // as /organizations/:id/suspend, changes what the id names.
 func (f *fallback) written(cl *call) {
-	f.cache.wrote(cl.concrete)
-	parent := parentOf(cl.concrete)
 	subtree := cl.concrete
-	if cl.method == http.MethodPost && cl.route != nil && strings.HasPrefix(lastSegment(parentOf(cl.route.template)), ":") {
-		subtree, parent = parent, parentOf(parent)
+	if isVerb(cl) {
+		subtree = parentOf(subtree)
 	}
-	f.drop(cl, subtree+"/")
-	f.drop(cl, parent+"/"+variants)
+	f.cache.wrote(subtree)
+	f.cache.wrote(parentOf(subtree))
+	who, _ := f.principal(cl, "")
+	f.drop(cl, who, subtree+"/")
+	f.drop(cl, who, parentOf(subtree)+"/"+variants)
 }
 
-func (f *fallback) drop(cl *call, path string) {
-	who, _ := f.principal(cl)
+// isVerb tells a POST to an action of what an id names from a POST to a collection below it, which can also be read.
+func isVerb(cl *call) bool {
+	return cl.method == http.MethodPost && cl.route != nil && strings.HasPrefix(lastSegment(parentOf(cl.route.template)), ":") &&
+		!strings.HasPrefix(lastSegment(cl.route.template), ":") && routeByTemplate(http.MethodGet, cl.route.template) == nil
+}
+
+func (f *fallback) drop(cl *call, who, path string) {
 	if who == "" {
 		return
 	}
@@ -280,8 +324,8 @@ type answerCache struct {
 	store  CacheStore
 	base   string // key prefix of this server
 	seed   maphash.Seed
-	// writes counts writes per part of the API (hashed: a clash costs a kept answer, no more). A read that began before a write must
-	// not bring the old answer back.
+	// writes counts writes by the start of their path (hashed: a clash costs a kept answer, no more). A read that began before a write
+	// must not bring the old answer back.
 	writes [256]atomic.Uint64
 }
 
@@ -302,11 +346,14 @@ func (c *answerCache) key(cl *call, who string) string {
 	variant := "-"
 	if cl.url.RawQuery != "" || cl.client.cfg.languages != "" || len(cl.header) > 0 {
 		var headers bytes.Buffer
-		_ = cl.header.Write(&headers) // sorted; a buffer does not fail
+		_ = cl.header.WriteSubset(&headers, notVarying) // sorted; a buffer does not fail
 		variant = digest(cl.url.RawQuery, cl.client.cfg.languages, headers.String())
 	}
 	return c.base + who + cl.concrete + "/" + variants + variant
 }
+
+// notVarying are headers that name the request, not what is asked for. They differ from call to call.
+var notVarying = map[string]bool{"X-Request-Id": true, "Traceparent": true, "Tracestate": true, "User-Agent": true}
 
 func (c *answerCache) forgetPrincipal(ctx context.Context, who string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
@@ -314,13 +361,13 @@ func (c *answerCache) forgetPrincipal(ctx context.Context, who string) {
 	_ = c.store.DeletePrefix(ctx, c.base+who+"/") // a store that fails costs the fallback, never the sign-out
 }
 
-// part is the piece of the API a path belongs to: its first three segments.
-func (c *answerCache) part(path string) *atomic.Uint64 {
-	for i, n := 1, 0; i < len(path); i++ {
+// part is the counter of a path's first segments.
+func (c *answerCache) part(path string, segments int) *atomic.Uint64 {
+	for i := 1; i < len(path); i++ {
 		if path[i] != '/' {
 			continue
 		}
-		if n++; n == 3 {
+		if segments--; segments == 0 {
 			path = path[:i]
 			break
 		}
@@ -328,12 +375,10 @@ func (c *answerCache) part(path string) *atomic.Uint64 {
 	return &c.writes[maphash.String(c.seed, path)%uint64(len(c.writes))]
 }
 
-func (c *answerCache) version(path string) uint64 { return c.part(path).Load() }
+// version changes with every write to the path, to what is above it, and to most of what is beside and below it.
+func (c *answerCache) version(path string) uint64 { return c.part(path, 2).Load() + c.part(path, 3).Load() }
 
-func (c *answerCache) wrote(path string) {
-	c.part(path).Add(1)
-	c.part(parentOf(path)).Add(1)
-}
+func (c *answerCache) wrote(path string) { c.part(path, 3).Add(1) }
 
 // kept is an answer from before.
 type kept struct {
@@ -439,18 +484,16 @@ func (m *memoryCache) Get(_ context.Context, key string) ([]byte, bool, error) {
 func (m *memoryCache) Set(_ context.Context, key string, value []byte, ttl time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	expires := time.Now().Add(ttl)
 	if el := m.entries[key]; el != nil {
-		e := el.Value.(*memoryEntry) //nolint:forcetypeassert // the list holds nothing else
-		m.bytes += int64(len(value) - len(e.value))
-		e.value, e.expires = value, expires
-		m.order.MoveToFront(el)
-	} else {
-		e := &memoryEntry{key, value, expires}
-		m.entries[key] = m.order.PushFront(e)
-		m.bytes += e.size()
+		m.remove(el)
 	}
-	for m.order.Len() > m.maxEntries || m.bytes > m.maxBytes && m.order.Len() > 0 {
+	e := &memoryEntry{key, value, time.Now().Add(ttl)}
+	if e.size() > m.maxBytes {
+		return nil // it would push everything else out, and itself in the end
+	}
+	m.entries[key] = m.order.PushFront(e)
+	m.bytes += e.size()
+	for m.order.Len() > m.maxEntries || m.bytes > m.maxBytes {
 		m.remove(m.order.Back())
 	}
 	return nil

@@ -78,6 +78,9 @@ type call struct {
 	observed  context.Context //nolint:containedctx // the observer's, handed back to it
 	stale     bool            // cache
 	age       time.Duration   // cache
+	failure   error           // cache: what the caller would have got instead of a kept answer
+	keeping   keeping         // cache
+	refused   atomic.Bool     // the server's last word was a 4xx, or the gate holds: set from there to the next send
 	status    int             // the last answer's
 	answered  http.Header
 }
@@ -142,9 +145,9 @@ func (cl *call) pause(d time.Duration) error {
 	}
 }
 
-// ended is the error of a call whose context is done.
+// ended is the error of a call whose context is done while nothing is in flight.
 func (cl *call) ended(op string) *NetworkError {
-	return &NetworkError{Op: op, Err: contextEnd(cl)}
+	return &NetworkError{Op: op, Err: contextEnd(cl), unsent: true}
 }
 
 // contextEnd is ctx's error together with its cause, where the caller gave one.

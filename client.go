@@ -52,7 +52,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		return nil, err
 	}
 	fam := &family{base: base, origin: origin, budget: newBudget(cfg.retry.Budget), breakers: newBreakers(base.Host, cfg.breaker)}
-	fam.closing.done = make(chan struct{})
+	fam.closing.ctx, fam.closing.end = context.WithCancel(context.Background())
 	fam.connect(cfg.httpClient)
 	if cfg.cache != nil {
 		fam.cache = newAnswerCache(*cfg.cache, baseURL)
@@ -221,6 +221,12 @@ func (c *Client) exchange(cl *call, out any, opts []RequestOption) error {
 	resp, err := c.roundTrip(cl)
 	if err == nil {
 		err = cl.decode(resp, out)
+		switch {
+		case err == nil:
+			cl.keep(resp)
+		case cl.stale:
+			cl.stale, cl.age, err = false, 0, cl.failure // what was kept is of no use
+		}
 	}
 	if err != nil {
 		err = cl.fail(err)
@@ -310,6 +316,9 @@ func (cl *call) decode(resp *http.Response, out any) error {
 // mayBeEmpty says whether an empty or null success is the answer the route promises. Nothing is known of an unknown route, so that
 // 204 and null speak for themselves there.
 func (cl *call) mayBeEmpty(status int, body []byte) bool {
+	if cl.method == http.MethodDelete && status == http.StatusNoContent {
+		return true // what a DELETE of something that is gone already ends with
+	}
 	if cl.route != nil {
 		return cl.route.has(flagEmpty)
 	}
@@ -363,6 +372,9 @@ func (c *Client) wiring(next http.RoundTripper) http.RoundTripper {
 // RoundTrip implements [http.RoundTripper].
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl := callOf(req)
+	if cl.Err() != nil {
+		return nil, cl.ended("send")
+	}
 	ctx, cancel := w.bound(cl)
 	defer cancel()
 	var p *passage
@@ -376,6 +388,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	out := req.WithContext(ctx)
 	cl.dress(out)
 	cl.sent = true
+	cl.refused.Store(false)
 	resp, err := w.next.RoundTrip(out)
 	if err != nil {
 		return nil, cl.networkError("send", err, p)
@@ -571,7 +584,7 @@ func (c *Client) SetTokens(ctx context.Context, t Tokens) error {
 }
 
 // Tokens gives the tokens now held, read from the store on first use. It returns the store's error.
-func (c *Client) Tokens(ctx context.Context) (Tokens, error) { return c.session.held(ctx, c) }
+func (c *Client) Tokens(ctx context.Context) (Tokens, error) { return c.held(ctx) }
 
 // String names the server; it holds no credentials, as no format verb does.
 func (c *Client) String() string { return "authos.Client(" + c.fam.origin + ")" }

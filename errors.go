@@ -227,6 +227,7 @@ type APIError struct {
 
 	waitAsked bool // the server named a wait, be it zero
 	shaped    bool // the body was an API error, not a proxy's page or plain text
+	coded     bool // the server sent Code itself
 	fromText  bool // Message is raw text of the body: not for Error
 	callEnd
 }
@@ -362,11 +363,11 @@ func Retryable(err error) bool {
 	if e, ok := errors.AsType[*SessionError](err); ok {
 		return !e.RetryAt.IsZero()
 	}
+	if e, ok := errors.AsType[*NetworkError](err); ok { // before the kinds: its last answer may be a 429
+		return e.Op != "redirect" && !permanent(e.Err) && !errors.Is(e.Err, context.Canceled)
+	}
 	if errors.Is(err, ErrCircuitOpen) || errors.Is(err, ErrRateLimited) {
 		return true
-	}
-	if e, ok := errors.AsType[*NetworkError](err); ok {
-		return !permanent(e.Err) && !errors.Is(e.Err, context.Canceled)
 	}
 	e, ok := errors.AsType[*APIError](err)
 	if !ok {

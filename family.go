@@ -1,6 +1,7 @@
 package authos
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -30,7 +31,8 @@ type family struct {
 type closing struct {
 	mu     sync.Mutex // orders launch and close, so that close waits for all that was launched
 	closed atomic.Bool
-	done   chan struct{}
+	ctx    context.Context //nolint:containedctx // ends when the client is closed
+	end    context.CancelFunc
 	flight sync.WaitGroup
 }
 
@@ -49,9 +51,8 @@ func (c *closing) launch(f func()) error {
 
 func (c *closing) close() {
 	c.mu.Lock()
-	if !c.closed.Swap(true) {
-		close(c.done)
-	}
+	c.closed.Store(true)
+	c.end()
 	c.mu.Unlock()
 	c.flight.Wait()
 }

@@ -57,6 +57,7 @@ func (e *entry) RoundTrip(req *http.Request) (*http.Response, error) {
 		e.c.observeDone(cl, err)
 		return nil, err
 	}
+	cl.keep(resp)
 	e.c.observeDone(cl, nil)
 	resp.Request = req
 	if cl.stale {

@@ -3,7 +3,6 @@ package authos
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"time"
 )
 
@@ -142,11 +141,13 @@ func (cl *call) observeWait(wait time.Duration, reason string) {
 func (c *Client) observeRenewal(took time.Duration, adopted bool, failed *renewalError) {
 	e := RenewalEvent{Duration: took, Adopted: adopted}
 	attrs := []slog.Attr{slog.Duration("duration", took), slog.Bool("adopted", adopted)}
+	text := "authos: tokens renewed"
 	if failed != nil {
 		e.Err = failed.sessionError()
+		text = "authos: tokens not renewed"
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
 	}
-	c.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, "authos: tokens renewed", attrs...)
+	c.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, text, attrs...)
 	if f := c.cfg.observer.Renewal; f != nil {
 		f(e)
 	}
@@ -160,16 +161,13 @@ func (c *Client) observeBreaker(b breakerChange) {
 	}
 }
 
-func (c *Client) observeStale(cl *call, resp *http.Response, err error) {
-	if err == nil {
-		err = errorOf(resp)
-	}
+func (c *Client) observeStale(cl *call) {
 	if c.cfg.logger.Enabled(cl.caller, slog.LevelWarn) {
 		c.cfg.logger.LogAttrs(cl.watch(), slog.LevelWarn, "authos: serving a kept answer",
-			append(cl.attrs(), slog.Duration("age", cl.age), slog.String("cause", safeText(err.Error())))...)
+			append(cl.attrs(), slog.Duration("age", cl.age), slog.String("cause", safeText(cl.failure.Error())))...)
 	}
 	if f := c.cfg.observer.Stale; f != nil {
-		f(cl.watch(), StaleEvent{cl.method, cl.path, cl.requestID, cl.age, err})
+		f(cl.watch(), StaleEvent{cl.method, cl.path, cl.requestID, cl.age, cl.failure})
 	}
 }
 

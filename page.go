@@ -1,7 +1,6 @@
 package authos
 
 import (
-	"context"
 	"iter"
 	"net/url"
 	"strconv"
@@ -18,8 +17,8 @@ type Page[T any] struct {
 }
 
 // pages iterates over a list by limit and offset, fetching a page when its first item is asked for. It stops on an empty page,
-// whatever the total says, and yields an error once, as the last pair.
-func pages[T any](ctx context.Context, limit, offset int, fetch func(limit, offset int) (*Page[T], error)) iter.Seq2[T, error] {
+// whatever the total says, and yields an error once, as the last pair. fetch fails when its context is done.
+func pages[T any](limit, offset int, fetch func(limit, offset int) (*Page[T], error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		limit, offset := limit, offset // ranging again starts again
@@ -27,10 +26,6 @@ func pages[T any](ctx context.Context, limit, offset int, fetch func(limit, offs
 			limit = maxPageSize
 		}
 		for {
-			if err := ctx.Err(); err != nil {
-				yield(none, &NetworkError{Op: "wait", Err: contextEnd(ctx)})
-				return
-			}
 			page, err := fetch(limit, offset)
 			if err != nil {
 				yield(none, err)

@@ -44,7 +44,8 @@ func parseError(status int, h http.Header, body []byte, now time.Time) *APIError
 	default:
 		e.readText(text, strings.Contains(contentType, "json"))
 	}
-	if e.Code == "" {
+	e.coded = e.Code != ""
+	if !e.coded {
 		e.Code = codeForStatus(status, len(text) == 0)
 	}
 	details := parseObject(o["details"])

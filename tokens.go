@@ -2,7 +2,6 @@ package authos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -141,5 +140,3 @@ func (b *tokenBody) preAuth() bool {
 }
 
 const preAuthSeconds = 300 // the life of a pre-auth token, as the server sends it
-
-var errNotRenewable = errors.New("no refresh token, or renewing did not help this call before")
