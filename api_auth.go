@@ -67,6 +67,7 @@ func (s *AuthService) Refresh(ctx context.Context, refreshToken string, opts ...
 	if err != nil {
 		return Tokens{}, err
 	}
+	body.keep(refreshToken)
 	return body.session()
 }
 

@@ -68,16 +68,15 @@ func (p RetryPolicy) check() error {
 	refuse(p.BaseDelay < 0, "BaseDelay is negative")
 	refuse(p.MaxDelay < 0, "MaxDelay is negative")
 	refuse(p.MaxRetryAfter < 0, "MaxRetryAfter is negative")
-	d := p.withDefaults()
-	refuse(p.BaseDelay > 0 && p.MaxDelay > 0 && d.BaseDelay > d.MaxDelay, "BaseDelay is longer than MaxDelay")
+	refuse(p.MaxDelay > 0 && p.BaseDelay > p.MaxDelay, "BaseDelay is longer than MaxDelay")
 	refuse(math.IsNaN(p.Budget.Ratio) || math.IsInf(p.Budget.Ratio, 0), "Budget.Ratio is not a number")
 	return errors.Join(errs...)
 }
 
 func (p RetryPolicy) withDefaults() RetryPolicy {
 	p.MaxAttempts = orDefault(p.MaxAttempts, defaultMaxAttempts)
-	p.BaseDelay = orDefault(p.BaseDelay, defaultBaseDelay)
 	p.MaxDelay = orDefault(p.MaxDelay, max(defaultMaxDelay, p.BaseDelay))
+	p.BaseDelay = orDefault(p.BaseDelay, min(defaultBaseDelay, p.MaxDelay))
 	p.MaxRetryAfter = orDefault(p.MaxRetryAfter, defaultMaxRetryAfter)
 	p.MaxElapsed = orDefault(p.MaxElapsed, defaultMaxElapsed)
 	p.AttemptTimeout = orDefault(p.AttemptTimeout, defaultAttemptTimeout)
@@ -177,7 +176,7 @@ func (r *retry) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // ours says whether an error was made by a layer of this package.
 func ours(err error) bool {
-	_, ok := err.(interface{ end() *callEnd }) //nolint:errorlint // layers return their errors unwrapped
+	_, ok := err.(interface{ end() *callEnd })
 	return ok
 }
 
@@ -225,7 +224,7 @@ func (r *retry) judge(e *engine, resp *http.Response, err error) bool {
 			cl.observeAttempt(resp.StatusCode, nil)
 			return false // a success wins, whatever became of the context meanwhile
 		}
-		cl.last = api
+		cl.last, cl.answered = api, resp.Header
 		cl.refused.Store(api.effectiveStatus() < 500)
 	}
 	if ue, ok := errors.AsType[*url.Error](err); ok {
@@ -269,11 +268,11 @@ func (r *retry) nextWait(e *engine, api *APIError) (wait time.Duration, ok bool)
 		return wait, e.cl.fits(wait)
 	}
 	asked := api.RetryAfter
-	if asked <= 0 {
-		asked = r.policy.BaseDelay // "now", or a time that has passed: RFC 9110 has no floor, a hot loop needs one
-	}
 	if asked > r.policy.MaxRetryAfter {
 		return 0, false
+	}
+	if asked <= 0 {
+		asked = r.policy.BaseDelay // "now", or a time that has passed: RFC 9110 has no floor, a hot loop needs one
 	}
 	wait = max(asked, wait)
 	if !e.cl.fits(wait) {

@@ -291,6 +291,7 @@ func (b *breaker) RoundTrip(req *http.Request) (*http.Response, error) {
 		b.deliver()
 	}()
 	cl.probe = *circuit.state.Load() == BreakerHalfOpen
+	b.deliver() // half-open is news before its probe has ended
 	start := time.Now()
 	resp, err := b.next.RoundTrip(req)
 	verdict = judge(cl, resp, err, time.Since(start))
@@ -357,9 +358,10 @@ func (c *circuit) remember(resp *http.Response) {
 	}
 }
 
-// held refuses while a Retry-After keeps an open circuit open longer than gobreaker would.
+// held refuses while a Retry-After keeps an open circuit open longer than gobreaker would. gobreaker may call it half-open by then:
+// an attempt from before that ends late is enough for that.
 func (c *circuit) held() *CircuitOpenError {
-	if until := c.hold.Load(); until != 0 && *c.state.Load() == BreakerOpen && time.Now().UnixNano() < until {
+	if until := c.hold.Load(); until != 0 && *c.state.Load() != BreakerClosed && time.Now().UnixNano() < until {
 		return c.refuse()
 	}
 	return nil
@@ -367,11 +369,11 @@ func (c *circuit) held() *CircuitOpenError {
 
 // refuse makes the error of a call that is not sent. While a probe is under way, the next one is at hand as soon as it ends.
 func (c *circuit) refuse() *CircuitOpenError {
-	at := time.Now().Add(min(time.Second, c.openTime()))
+	at := time.Now().Add(min(time.Second, c.openTime())).UnixNano()
 	if *c.state.Load() == BreakerOpen {
-		at = time.Unix(0, max(c.opened.Load(), c.hold.Load()))
+		at = c.opened.Load()
 	}
-	e := &CircuitOpenError{Group: c.group, RetryAt: at}
+	e := &CircuitOpenError{Group: c.group, RetryAt: time.Unix(0, max(at, c.hold.Load()))}
 	if last := c.last.Load(); last != nil {
 		e.LastStatus, e.LastCode = last.StatusCode, last.Code
 	}

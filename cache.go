@@ -90,7 +90,7 @@ type fallback struct {
 	keyPrincipal string
 }
 
-var errImpatient = errors.New("an answer kept from before is at hand")
+var errImpatient = errors.New("no answer within CachePolicy.Patience, and one kept from before is at hand")
 
 // RoundTrip implements [http.RoundTripper].
 func (f *fallback) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -131,7 +131,7 @@ func (f *fallback) RoundTrip(req *http.Request) (*http.Response, error) {
 	if k == nil {
 		return resp, err
 	}
-	cl.stale, cl.age, cl.failure = true, time.Since(k.at), failure
+	cl.stale, cl.age, cl.failure = true, time.Since(k.at), cl.fail(failure)
 	f.c.observeStale(cl)
 	return k.response(req), nil
 }
@@ -284,8 +284,8 @@ func (f *fallback) forget(cl *call) {
 	f.drop(cl, who, cl.concrete+"/")
 }
 
-// written drops what a write may have changed: the resource with all below it, and its collection. A POST to a verb below an id, such
-// as /organizations/:id/suspend, changes what the id names.
+// written drops what a write may have changed: the resource with all below it, and its collection. A POST to a verb, such as
+// /organizations/:id/suspend or /devices/revoke-all, changes what stands before the verb.
 func (f *fallback) written(cl *call) {
 	subtree := cl.concrete
 	if isVerb(cl) {
@@ -298,10 +298,10 @@ func (f *fallback) written(cl *call) {
 	f.drop(cl, who, parentOf(subtree)+"/"+variants)
 }
 
-// isVerb tells a POST to an action of what an id names from a POST to a collection below it, which can also be read.
+// isVerb tells a POST to an action from a POST to a collection, which can also be read.
 func isVerb(cl *call) bool {
-	return cl.method == http.MethodPost && cl.route != nil && strings.HasPrefix(lastSegment(parentOf(cl.route.template)), ":") &&
-		!strings.HasPrefix(lastSegment(cl.route.template), ":") && routeByTemplate(http.MethodGet, cl.route.template) == nil
+	return cl.method == http.MethodPost && cl.route != nil && !strings.HasPrefix(lastSegment(cl.route.template), ":") &&
+		routeByTemplate(http.MethodGet, cl.route.template) == nil
 }
 
 func (f *fallback) drop(cl *call, who, path string) {
@@ -376,7 +376,9 @@ func (c *answerCache) part(path string, segments int) *atomic.Uint64 {
 }
 
 // version changes with every write to the path, to what is above it, and to most of what is beside and below it.
-func (c *answerCache) version(path string) uint64 { return c.part(path, 2).Load() + c.part(path, 3).Load() }
+func (c *answerCache) version(path string) uint64 {
+	return c.part(path, 2).Load() + c.part(path, 3).Load()
+}
 
 func (c *answerCache) wrote(path string) { c.part(path, 3).Add(1) }
 
@@ -427,7 +429,7 @@ func parseKept(b []byte) (*kept, bool) {
 
 func (k *kept) response(req *http.Request) *http.Response {
 	h := http.Header{}
-	if isHeaderValue(k.contentType) {
+	if k.contentType != "" && isHeaderValue(k.contentType) {
 		h["Content-Type"] = []string{k.contentType}
 	}
 	if k.language != "" && isHeaderValue(k.language) {

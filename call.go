@@ -152,8 +152,11 @@ func (cl *call) ended(op string) *NetworkError {
 
 // contextEnd is ctx's error together with its cause, where the caller gave one.
 func contextEnd(ctx context.Context) error {
-	err := ctx.Err()
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, err) {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	switch {
+	case errors.Is(cause, errImpatient):
+		return errImpatient // it was not the caller who ended it
+	case cause != nil && !errors.Is(cause, err):
 		return &causedEnd{err, cause}
 	}
 	return err
@@ -233,7 +236,7 @@ func (cl *call) refine(e *APIError) error {
 }
 
 // fill writes what the caller asked for with [WithResponse].
-func (cl *call) fill() {
+func (cl *call) fill(err error) {
 	if cl.response == nil {
 		return
 	}
@@ -244,6 +247,8 @@ func (cl *call) fill() {
 	}
 	if id := serverRequestID(cl.answered); id != "" {
 		cl.response.RequestID = id
+	} else if e, ok := errors.AsType[*APIError](err); ok {
+		cl.response.RequestID = e.RequestID // also from a body
 	}
 }
 

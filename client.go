@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ import (
 
 // Client talks to one AuthOS server as one principal. It is safe for concurrent use; make one and keep it.
 // [Client.With] gives further principals on the same connections.
-type Client struct {
+type Client struct { //nolint:recvcheck // a copy must not print credentials either
 	// User is the signed-in user.
 	User *UserService
 	// Auth signs in and out and renews tokens.
@@ -217,6 +218,9 @@ func (c *Client) exchange(cl *call, out any, opts []RequestOption) error {
 			return err
 		}
 	}
+	if v := reflect.ValueOf(out); out != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
+		return invalid("out", CodeInvalidFormat, "must be a non-nil pointer, or nil")
+	}
 	cl.settle()
 	resp, err := c.roundTrip(cl)
 	if err == nil {
@@ -231,7 +235,7 @@ func (c *Client) exchange(cl *call, out any, opts []RequestOption) error {
 	if err != nil {
 		err = cl.fail(err)
 	}
-	cl.fill()
+	cl.fill(err)
 	c.observeDone(cl, err)
 	return err
 }
@@ -252,10 +256,10 @@ func (cl *call) settle() {
 
 // roundTrip sends a call down the layers.
 func (c *Client) roundTrip(cl *call) (*http.Response, error) {
+	c.observeStart(cl)
 	if c.fam.closing.closed.Load() {
 		return nil, &NetworkError{Op: "send", Err: errClosed}
 	}
-	c.observeStart(cl)
 	req := (&http.Request{
 		Method: cl.method, URL: cl.url, Host: cl.url.Host, Header: http.Header{},
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -285,6 +289,11 @@ func (cl *call) decode(resp *http.Response, out any) error {
 	}
 	switch out := out.(type) {
 	case nil:
+		// Nothing is wanted of the body, but a page is no answer of a route that takes a credential: with a wrong base URL the server's
+		// own web pages answer 200 to anything.
+		if cl.route != nil && cl.route.auth != authNone && isPage(body) {
+			return wrong(errPage)
+		}
 		return nil
 	case *[]byte:
 		*out = body
@@ -300,8 +309,8 @@ func (cl *call) decode(resp *http.Response, out any) error {
 		return wrong(errors.New("empty body"))
 	}
 	if err := json.Unmarshal(body, out); err != nil {
-		if bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) {
-			err = errors.New("HTML instead of JSON: is the base URL right?")
+		if isPage(body) {
+			err = errPage
 		}
 		return wrong(err)
 	}
@@ -312,6 +321,10 @@ func (cl *call) decode(resp *http.Response, out any) error {
 	}
 	return nil
 }
+
+var errPage = errors.New("HTML instead of JSON: is the base URL right?")
+
+func isPage(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }
 
 // mayBeEmpty says whether an empty or null success is the answer the route promises. Nothing is known of an unknown route, so that
 // 204 and null speak for themselves there.
@@ -453,17 +466,18 @@ func (cl *call) dress(out *http.Request) {
 		h["Cookie"] = cookies // of the caller's own http.Client with a Jar
 	}
 	out.Header = h
-	if out.GetBody != nil && cl.body != nil {
-		// The resend after a renewal belongs to the same attempt, and needs the body from its start too.
-		if body, err := out.GetBody(); err == nil {
-			out.Body = body
-		}
+	if cl.body != nil {
+		// The resend after a renewal belongs to the same attempt, and needs the body from its start too. net/http itself sends again
+		// what certainly did not arrive: over a connection that was dead before the first byte, on a refused HTTP/2 stream.
+		out.GetBody = func() (io.ReadCloser, error) { return newAnswer(cl.body, nil), nil }
+		out.Body, _ = out.GetBody()
 	}
-	// Without GetBody net/http cannot resend a request that has a body. One without a body it resends by itself when a kept-alive
-	// connection breaks, if its method is a read or it has an Idempotency-Key: an empty body that cannot be rewound prevents that.
-	out.GetBody = nil
-	if out.Body == nil && !cl.idempotent {
-		out.Body = new(onceEmpty)
+	// Reads and what has an Idempotency-Key net/http also sends again after a reset. A body that cannot be rewound prevents that.
+	if !cl.idempotent && (isRead(cl.method) || h["Idempotency-Key"] != nil || h["X-Idempotency-Key"] != nil) {
+		out.GetBody = nil
+		if out.Body == nil {
+			out.Body = new(onceEmpty)
+		}
 	}
 }
 
@@ -506,7 +520,7 @@ func (cl *call) networkError(op string, err error, p *passage) *NetworkError {
 	if errors.As(err, &ue) {
 		err = ue.Err // its text holds the URL, query included
 	}
-	e := &NetworkError{Op: op, Err: err}
+	e := &NetworkError{Op: op, Method: cl.method, Path: cl.path, Err: err}
 	oe, isOp := errors.AsType[*net.OpError](err)
 	_, isDNS := errors.AsType[*net.DNSError](err)
 	if p.neverLeft() || isDNS || isOp && (oe.Op == "dial" || oe.Op == "proxyconnect") {
@@ -546,7 +560,8 @@ func readBounded(resp *http.Response, limit int64) ([]byte, error) {
 	}
 }
 
-// scrub takes the call's own credentials out of the texts of an answer that repeats them.
+// scrub takes the call's own credentials out of the texts of an answer that repeats them, and what the request held out of what is
+// printed of them.
 func (cl *call) scrub(e *APIError) *APIError {
 	for _, secret := range []string{cl.token, cl.client.cfg.apiKey} {
 		if secret == "" || !bytes.Contains(e.Body, []byte(secret)) {
@@ -557,7 +572,25 @@ func (cl *call) scrub(e *APIError) *APIError {
 			e.Fields[i].Message = strings.ReplaceAll(e.Fields[i].Message, secret, redacted)
 		}
 	}
+	printed := e.print(cl.texts())
+	e.said = &printed
 	return e
+}
+
+// texts are what the caller put into the request: passwords, e-mail addresses, the token of a link.
+func (cl *call) texts() any {
+	var body any
+	_ = json.Unmarshal(cl.body, &body) // nil for a form
+	texts := []any{body}
+	for _, encoded := range []string{cl.url.RawQuery, string(cl.body)} {
+		values, _ := url.ParseQuery(encoded)
+		for _, each := range values {
+			for _, text := range each {
+				texts = append(texts, text)
+			}
+		}
+	}
+	return texts
 }
 
 // Close ends the client and all that were made from it by [Client.With]: it waits for a renewal of tokens that is in flight, which
@@ -587,10 +620,10 @@ func (c *Client) SetTokens(ctx context.Context, t Tokens) error {
 func (c *Client) Tokens(ctx context.Context) (Tokens, error) { return c.held(ctx) }
 
 // String names the server; it holds no credentials, as no format verb does.
-func (c *Client) String() string { return "authos.Client(" + c.fam.origin + ")" }
+func (c Client) String() string { return "authos.Client(" + c.fam.origin + ")" }
 
 // Format implements [fmt.Formatter] for every verb, so that %+v and %#v cannot print credentials.
-func (c *Client) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, c.String()) }
+func (c Client) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, c.String()) }
 
 // LogValue implements [slog.LogValuer].
-func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
+func (c Client) LogValue() slog.Value { return slog.StringValue(c.String()) }

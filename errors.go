@@ -229,8 +229,13 @@ type APIError struct {
 	shaped    bool // the body was an API error, not a proxy's page or plain text
 	coded     bool // the server sent Code itself
 	fromText  bool // Message is raw text of the body: not for Error
+	said      *said
 	callEnd
 }
+
+// said is what the server's texts look like in print. It is made while the request is at hand, whose values they may quote; the
+// request itself is not kept.
+type said struct{ message, fields string }
 
 // Error is one line: method, route, status, code, the server's message and the request id. It holds no secrets, query strings,
 // field values or raw bodies.
@@ -244,19 +249,11 @@ func (e *APIError) Error() string {
 	if e.Code != "" {
 		b.WriteString(" " + safeText(string(e.Code)))
 	}
-	if text := e.printable(); text != "" {
-		b.WriteString(": " + text)
+	printed := e.printable()
+	if printed.message != "" {
+		b.WriteString(": " + printed.message)
 	}
-	for i, f := range e.Fields {
-		if i == 3 {
-			b.WriteString("; …")
-			break
-		}
-		if f.Message == e.Message {
-			f.Message = "" // said already
-		}
-		b.WriteString("; " + f.text())
-	}
+	b.WriteString(printed.fields)
 	if e.Attempts > 1 {
 		b.WriteString(" after " + strconv.Itoa(e.Attempts) + " attempts")
 	}
@@ -269,13 +266,34 @@ func (e *APIError) Error() string {
 	return b.String()
 }
 
-// printable is the message as it may be shown to a developer: the text of an API error cleaned of secrets, and for everything
-// else (a proxy's page, a framework's plain text that may quote input) the status in words.
-func (e *APIError) printable() string {
-	if e.Message == "" || e.fromText {
-		return strings.ToLower(http.StatusText(e.StatusCode))
+// printable is what may be shown to a developer.
+func (e *APIError) printable() said {
+	if e.said != nil {
+		return *e.said
 	}
-	return safeText(hideValues(e.Message, e.Fields...))
+	return e.print(nil)
+}
+
+// print makes the server's texts fit to be shown: those of an API error without secrets, values that failed and values that were sent,
+// and instead of everything else (a proxy's page, a framework's plain text that may quote input) the status in words.
+func (e *APIError) print(sent any) said {
+	var p said
+	if e.Message == "" || e.fromText {
+		p.message = strings.ToLower(http.StatusText(e.StatusCode))
+	} else {
+		p.message = safeText(hideValues(e.Message, append(slices.Clip(e.Fields), FieldError{Value: sent})...))
+	}
+	for i, f := range e.Fields {
+		if i == 3 {
+			p.fields += "; …"
+			break
+		}
+		if f.Message == e.Message {
+			f.Message = "" // said already
+		}
+		p.fields += "; " + hideValues(f.text(), FieldError{Value: sent})
+	}
+	return p
 }
 
 // Format implements [fmt.Formatter]: every verb prints [APIError.Error], so that %d and %#v do not print the body.
@@ -292,7 +310,7 @@ func (e *APIError) LogValue() slog.Value {
 		slog.String("route", e.Path),
 		slog.Int("status", e.StatusCode),
 		slog.String("error_code", safeText(string(e.Code))),
-		slog.String("message", e.printable()),
+		slog.String("message", e.printable().message),
 		slog.Time("timestamp", e.Timestamp),
 		slog.Int("attempts", e.Attempts),
 	)

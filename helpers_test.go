@@ -174,7 +174,7 @@ func rtClient(t *testing.T, rt http.RoundTripper, opts ...authos.Option) *authos
 	return c
 }
 
-func rtRetry(p authos.RetryPolicy) authos.Option { return authos.WithRetry(p) }
+var rtRetry = authos.WithRetry
 
 // rtOK is a good answer, rtAPI an error of AuthOS's flat shape, rtPage a proxy's error page.
 func rtOK() rtStep { return rtStep{status: 200, body: `{"ok":true}`} }

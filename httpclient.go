@@ -1,10 +1,12 @@
 package authos
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -23,7 +25,7 @@ func (c *Client) HTTPClient() *http.Client {
 type entry struct{ c *Client }
 
 var (
-	errForeignOrigin = errors.New("authos: request to another origin or path than the base URL's refused: it would carry the credential there")
+	errForeignOrigin = errors.New("authos: request outside the base URL refused: it would carry the credential there")
 	errForeignBody   = fmt.Errorf("authos: request body larger than %d MiB", maxAnswer>>20)
 )
 
@@ -41,7 +43,8 @@ func (e *entry) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	cl, err := e.c.newCall(req.Context(), req.Method, matchRoute(req.Method, concrete), concrete, req.URL.RawQuery)
+	method := cmp.Or(req.Method, http.MethodGet)
+	cl, err := e.c.newCall(req.Context(), method, matchRoute(method, concrete), concrete, req.URL.RawQuery)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +65,7 @@ func (e *entry) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp.Request = req
 	if cl.stale {
 		// RFC 9111, section 5.1: an answer from a cache says its age.
-		resp.Header.Set("Age", fmt.Sprint(int64(cl.age/time.Second)))
+		resp.Header.Set("Age", strconv.FormatInt(int64(cl.age/time.Second), 10))
 	}
 	return resp, nil
 }

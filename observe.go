@@ -54,10 +54,11 @@ type WaitEvent struct {
 }
 
 // RenewalEvent is the end of a renewal. Err is nil when there are new tokens; Adopted says that they were found in the store, put
-// there by another process.
+// there by another process; Unsaved is why they could not be saved, though they are in use.
 type RenewalEvent struct {
 	Duration time.Duration
 	Adopted  bool
+	Unsaved  error
 	Err      error
 }
 
@@ -138,9 +139,8 @@ func (cl *call) observeWait(wait time.Duration, reason string) {
 	}
 }
 
-func (c *Client) observeRenewal(took time.Duration, adopted bool, failed *renewalError) {
-	e := RenewalEvent{Duration: took, Adopted: adopted}
-	attrs := []slog.Attr{slog.Duration("duration", took), slog.Bool("adopted", adopted)}
+func (c *Client) observeRenewal(e RenewalEvent, failed *renewalError) {
+	attrs := []slog.Attr{slog.Duration("duration", e.Duration), slog.Bool("adopted", e.Adopted)}
 	text := "authos: tokens renewed"
 	if failed != nil {
 		e.Err = failed.sessionError()

@@ -122,6 +122,9 @@ func WithRetry(p RetryPolicy) Option {
 		if err := p.check(); err != nil {
 			return err
 		}
+		if p.Budget == (RetryBudget{}) {
+			p.Budget = c.retry.Budget // the default, or for With the family's
+		}
 		c.retry = p.withDefaults()
 		return nil
 	}}
@@ -145,8 +148,8 @@ func WithCache(p CachePolicy) Option {
 		if err := p.check(); err != nil {
 			return err
 		}
-		p = p.withDefaults()
-		c.cache = &p
+		own := p.withDefaults() // p stays as it is: an Option may be used again
+		c.cache = &own
 		return nil
 	}}
 }

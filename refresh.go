@@ -78,12 +78,11 @@ func (a *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		if !deadToken(cl, resp) {
-			if errorOf(resp) == nil {
-				a.accepted(cl)
-			}
+			a.accepted(cl, resp)
 			return resp, nil
 		}
 		before := cl.last
+		cl.refused.Store(true)
 		cl.last = errorOf(resp) // a SessionError carries the call's own 401
 		if sends == maxSends {
 			return resp, nil
@@ -160,63 +159,71 @@ func (a *authorizer) acquire(cl *call) (held Tokens, renewed bool, err error) {
 func (a *authorizer) replace(cl *call, renewed bool) (Tokens, error) {
 	s := a.s
 	s.mu.Lock()
-	if s.cur.AccessToken == cl.token && !s.expired() {
-		until, known := s.uncured[cl.errand()]
-		switch now := time.Now(); {
-		case renewed:
-			if len(s.uncured) >= maxUncured || s.uncured == nil {
-				s.uncured = map[string]time.Time{}
-			}
-			s.uncured[cl.errand()] = now.Add(coolDown)
-			fallthrough
-		case known && now.Before(until):
+	if s.cur.AccessToken == cl.token {
+		if s.helpless(cl.method+" "+cl.path, renewed) {
 			s.mu.Unlock()
 			return Tokens{}, errNotRenewable
 		}
-	}
-	if s.cur.AccessToken == cl.token && s.cur.RefreshToken != "" {
 		s.dead = true
 	}
 	s.mu.Unlock()
 	return a.renew(cl)
 }
 
-// errand names what a call is about, to remember that a new token did not help it.
-func (cl *call) errand() string { return cl.method + " " + cl.path }
+// helpless says whether a new token would not help a call either: the refused one is new itself, or the like of this call was refused
+// with a new one lately. A token that has expired, or that was only found in the store, proves nothing. s.mu is held.
+func (s *session) helpless(errand string, renewed bool) bool {
+	if s.expired() || !s.renewed {
+		return false
+	}
+	if !renewed {
+		return time.Now().Before(s.uncured[errand])
+	}
+	if s.uncured == nil || len(s.uncured) >= maxUncured {
+		s.uncured = map[string]time.Time{}
+	}
+	s.uncured[errand] = time.Now().Add(coolDown)
+	return true
+}
 
 // renew waits for tokens other than the one the call was sent with, starting a renewal if nobody else has.
 func (a *authorizer) renew(cl *call) (Tokens, error) {
 	s := a.s
-	for range 3 { // a flight may end with another refresh token only; a server may give the same access token for ever
+	for range 2 { // the first may find no more than another refresh token in the store
 		s.mu.Lock()
-		if held := s.cur; held.AccessToken != cl.token && held.AccessToken != "" {
-			s.mu.Unlock()
-			return held, nil
+		held, gen := s.cur, s.gen
+		var f *flight
+		changed := held.AccessToken != cl.token && held.AccessToken != ""
+		if !changed && held.RefreshToken != "" {
+			f = a.join(func() *renewalError { return a.renewal(gen) })
 		}
-		if s.cur.RefreshToken == "" {
-			break
-		}
-		gen := s.gen
-		f := a.join(func() *renewalError { return a.renewal(gen) })
 		s.mu.Unlock()
+		switch {
+		case changed:
+			return held, nil
+		case f == nil:
+			return Tokens{}, errNotRenewable
+		}
 		if err := f.wait(cl); err != nil {
 			return Tokens{}, err
 		}
 		if f.err != nil {
 			return Tokens{}, f.err.sessionError()
 		}
-		s.mu.Lock()
+		if f.held.AccessToken != "" {
+			return f.held, nil
+		}
 	}
-	s.mu.Unlock()
 	return Tokens{}, errNotRenewable
 }
 
-var errNotRenewable = errors.New("no refresh token, or renewing did not help this call before")
+var errNotRenewable = errors.New("no refresh token, or a new token does not help this call")
 
 // flight is an errand that all who need it wait for: reading the store, or a renewal.
 type flight struct {
 	done chan struct{}
-	err  *renewalError // set before done is closed
+	held Tokens        // in use at its end
+	err  *renewalError // both are set before done is closed
 }
 
 // join gives the flight under way, or starts one. s.mu is held.
@@ -244,7 +251,7 @@ func (a *authorizer) join(errand func() *renewalError) *flight {
 // land ends the flight and lets its waiters go. s.mu is held.
 func (s *session) land(err *renewalError) {
 	if f := s.flight; f != nil {
-		f.err = err
+		f.held, f.err = s.cur, err
 		close(f.done)
 		s.flight = nil
 	}
@@ -311,9 +318,6 @@ func (a *authorizer) renewal(gen uint64) (failed *renewalError) {
 	if failed != nil {
 		s.holdBack(gen, failed)
 	} else {
-		if fresh.RefreshToken == "" {
-			fresh.RefreshToken = held.RefreshToken // RFC 6749, section 6: a server that does not rotate need not send it again
-		}
 		unsaved = a.install(gen, fresh, true)
 	}
 	a.c.observeRenewal(RenewalEvent{Duration: time.Since(start), Unsaved: unsaved}, failed)
@@ -443,7 +447,8 @@ func (a *authorizer) presentOnce(refreshToken string) (*call, Tokens, error) {
 	if resp.StatusCode < 300 {
 		_ = cl.decode(resp, &body) // what cannot be read has no tokens
 	}
-	if body.AccessToken == "" || checkCredential("", body.AccessToken) != nil {
+	body.keep(refreshToken)
+	if checkCredential("access_token", body.AccessToken) != nil || body.preAuth() {
 		return cl, Tokens{}, errLostTokens
 	}
 	return cl, body.tokens(), nil

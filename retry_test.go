@@ -372,7 +372,7 @@ func TestRetryContext(t *testing.T) {
 						if rtStatus(err) != p.status {
 							t.Errorf("last answer in %v = %d, want %d", err, rtStatus(err), p.status)
 						}
-						if retryable := end == "deadline" && !(p.unknown && col.kind != "read"); authos.Retryable(err) != retryable {
+						if retryable := end == "deadline" && (!p.unknown || col.kind == "read"); authos.Retryable(err) != retryable {
 							t.Errorf("Retryable(%v) = %t, want %t", err, !retryable, retryable)
 						}
 					})
@@ -551,7 +551,7 @@ func TestHistory(t *testing.T) {
 			if a.StatusCode != []int{0, 502, 429, 404}[i] || (a.Err != nil) != (i == 0) {
 				t.Errorf("History[%d] = %+v", i, a)
 			}
-			if want := []time.Duration{1, 2, 0, 3}[i] * time.Second; a.Duration != want {
+			if want := []time.Duration{time.Second, 2 * time.Second, 0, 3 * time.Second}[i]; a.Duration != want {
 				t.Errorf("History[%d].Duration = %s, want %s", i, a.Duration, want)
 			}
 			if gap := rt.requests()[i].at.Sub(start) - waits; i > 0 && a.Wait > gap {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
+	"unique"
 )
 
 const redacted = "[redacted]"
@@ -15,20 +16,33 @@ var errMarshalSecret = errors.New("authos: refusing to marshal a secret: write i
 
 // Secret is a text that prints as "[redacted]" in every format verb and in slog, and that refuses to be marshalled, so that it
 // reaches a log or a file only where the program says so with [Secret.Reveal].
-type Secret struct{ text string }
+type Secret struct {
+	// A handle, not the text itself: fmt calls no methods on unexported fields of foreign structs, and would print a text there.
+	text unique.Handle[string]
+}
 
 // NewSecret wraps a text.
-func NewSecret(text string) Secret { return Secret{text} }
+func NewSecret(text string) Secret {
+	if text == "" {
+		return Secret{}
+	}
+	return Secret{unique.Make(text)}
+}
 
 // Reveal gives the text.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.IsZero() {
+		return ""
+	}
+	return s.text.Value()
+}
 
 // IsZero says whether there is no text.
-func (s Secret) IsZero() bool { return s.text == "" }
+func (s Secret) IsZero() bool { return s == Secret{} }
 
 // String implements [fmt.Stringer]; it never is the text.
 func (s Secret) String() string {
-	if s.text == "" {
+	if s.IsZero() {
 		return ""
 	}
 	return redacted
@@ -46,9 +60,12 @@ func (s Secret) MarshalJSON() ([]byte, error) { return nil, errMarshalSecret }
 // MarshalText fails like MarshalJSON; it covers XML, YAML and map keys.
 func (s Secret) MarshalText() ([]byte, error) { return nil, errMarshalSecret }
 
+// MarshalBinary fails like MarshalJSON; it covers gob.
+func (s Secret) MarshalBinary() ([]byte, error) { return nil, errMarshalSecret }
+
 // UnmarshalText reads the text as it is.
 func (s *Secret) UnmarshalText(b []byte) error {
-	s.text = string(b)
+	*s = NewSecret(string(b))
 	return nil
 }
 

@@ -2,8 +2,10 @@ package authos
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -22,6 +24,7 @@ type session struct {
 	loaded  bool       // the store has been asked; an empty one is asked again, since somebody may sign in there
 	seed    Tokens     // WithTokens, until the store has been asked
 	cur     Tokens
+	renewed bool    // cur came from the server in a renewal of ours
 	stored  *Tokens // what the store holds as far as we know; not cur after a failed save, nil when never read or written
 	renewAt time.Time
 	early   bool                 // cur has had its renewal ahead of expiry
@@ -68,7 +71,7 @@ func (s *session) adopt(t Tokens, obtained bool) {
 	if !obtained {
 		s.uncured = nil // a renewal continues the session that did not help; these may be another
 	}
-	s.loaded, s.seed, s.cur = true, Tokens{}, t
+	s.loaded, s.seed, s.cur, s.renewed = true, Tokens{}, t, obtained
 	s.early, s.dead, s.setback = false, false, nil
 	s.renewAt = time.Time{}
 	if life := time.Until(t.ExpiresAt); !t.ExpiresAt.IsZero() && s.before > 0 {
@@ -215,12 +218,16 @@ func (c *Client) setTokens(ctx context.Context, t Tokens) error {
 	s := c.session
 	s.mu.Lock()
 	s.gen++ // what is in flight changes nothing from here on
-	gen, who := s.gen, s.who
+	gen, who, old := s.gen, s.who, s.cur.AccessToken
 	s.adopt(t, false)
 	s.land(nil)
 	s.mu.Unlock()
 	if t.isZero() && c.fam.cache != nil && who != "" {
 		c.fam.cache.forgetPrincipal(ctx, who)
+		if claims, ok := jwtPrincipal(old); ok && claims != who {
+			// Not accepted here, but perhaps in an earlier process. Forgetting is the safe side.
+			c.fam.cache.forgetPrincipal(ctx, claims)
+		}
 	}
 	if err := s.write(ctx, gen, t); err != nil {
 		return fmt.Errorf("authos: saving the tokens: %w", err)
@@ -280,15 +287,17 @@ func (c *Client) held(ctx context.Context) (Tokens, error) {
 	return s.cur, nil
 }
 
-// accepted notes that the server took a token, so that what it says about its principal may be believed.
-func (a *authorizer) accepted(cl *call) {
-	if a.c.fam.cache == nil || cl.token == "" {
+// accepted notes that the server took a token, so that what it says about its principal may be believed. Only a JSON success of a known
+// route is such a word: sign-out answers 200 to any token, and a proxy's redirect or page to anybody.
+func (a *authorizer) accepted(cl *call, resp *http.Response) {
+	if a.c.fam.cache == nil || cl.token == "" || cl.route == nil || cl.route.has(flagOwn401) ||
+		errorOf(resp) != nil || resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return
 	}
 	s := a.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.trusted || s.cur.AccessToken != cl.token {
+	if s.trusted || s.cur.AccessToken != cl.token || !json.Valid(bodyOf(resp)) {
 		return
 	}
 	s.trusted = true
@@ -297,13 +306,13 @@ func (a *authorizer) accepted(cl *call) {
 	}
 }
 
-// principal names whose answers are kept and served. A token that the server has not accepted here names nobody but itself: a
-// forged one must not open somebody else's entries.
-func (s *session) principal() (who string, gen uint64) {
+// principal names whose answers are kept and served; empty: nobody's. A token that the server has not accepted here names nobody but
+// itself: a forged one must not open somebody else's entries. sent, if not empty, must be the token now held.
+func (s *session) principal(sent string) (who string, gen uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cur.AccessToken == "" {
-		return "anonymous", s.gen
+	if s.cur.AccessToken == "" || sent != "" && sent != s.cur.AccessToken {
+		return "", s.gen
 	}
 	return s.who, s.gen
 }

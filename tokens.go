@@ -10,7 +10,8 @@ import (
 )
 
 // Tokens are a session's credentials. They print as "[redacted]" in every format verb and in slog, and marshalling them is an
-// error, so that nobody saves a placeholder: a store writes the fields.
+// error, so that nobody saves a placeholder: a store writes the fields. Only fmt's %p, and %+v of a struct of yours that holds Tokens in an
+// unexported field, still print them: fmt calls no methods there.
 type Tokens struct {
 	// AccessToken authorizes requests; RefreshToken, single-use, renews it. Without one the session ends with its access token.
 	AccessToken, RefreshToken string
@@ -110,6 +111,14 @@ func (b *tokenBody) missing() string {
 		return "access_token"
 	}
 	return ""
+}
+
+// keep continues with the refresh token that was presented where the answer has none: a server that does not rotate need not send it
+// again (RFC 6749, section 6).
+func (b *tokenBody) keep(refreshToken string) {
+	if b.RefreshToken == "" {
+		b.RefreshToken = refreshToken
+	}
 }
 
 // tokens dates the expiry from now, when the answer arrived: a wrong clock on either side does no harm.

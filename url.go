@@ -24,7 +24,8 @@ func parseBase(raw string, insecure bool) (*url.URL, string, error) {
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, "", errors.New("authos: the base URL must not have a query or a fragment")
 	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
-		return nil, "", fmt.Errorf("authos: refusing to send credentials to %s over http://; use https:// or WithInsecureHTTP", u.Hostname())
+		return nil, "", fmt.Errorf("authos: refusing to send credentials to %s over http://; use https:// or WithInsecureHTTP",
+			u.Hostname())
 	}
 	if err := checkSegments(u.EscapedPath()); err != nil {
 		return nil, "", fmt.Errorf("authos: the base URL's path: %w", err)
@@ -91,6 +92,10 @@ func splitPath(raw string) (path, query string, err error) {
 	}
 	if err := checkSegments(path); err != nil {
 		return bad(err.Error())
+	}
+	// net/url would escape such a path anew, and an escaped slash in it would become a real one.
+	if plain, _ := url.PathUnescape(path); (&url.URL{Path: plain, RawPath: path}).EscapedPath() != path {
+		return bad("must be escaped")
 	}
 	return path, query, nil
 }

@@ -1,6 +1,359 @@
 package authos_test
 
-import "strings"
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authos-go/authos"
+)
+
+const rtKey = "sk_0123456789ab_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+func rtTokens() authos.Option {
+	return authos.WithTokens(authos.Tokens{AccessToken: "access-token-of-the-test"})
+}
 
 // rtLarge is a JSON body of 17 MiB.
 func rtLarge() string { return `{"x":"` + strings.Repeat("x", 17<<20) + `"}` }
+
+func rtRedirect(status int, location string) rtStep { return rtEmpty(status, "Location", location) }
+
+func TestRedirects(t *testing.T) {
+	for _, tt := range []struct {
+		name, method, path string
+		step               rtStep
+		sent               int // 2: followed
+		unknown            bool
+	}{
+		{"same origin", "GET", "/api/user", rtRedirect(302, "/api/user/profile"), 2, false},
+		{"same origin, absolute", "GET", "/api/user", rtRedirect(307, rtBase+"/api/user/profile"), 2, false},
+		{"same origin, default port", "GET", "/api/user", rtRedirect(308, rtBase+":443/api/user/profile"), 2, false},
+		{"same origin, upper case", "GET", "/api/user", rtRedirect(301, "HTTPS://AUTHOS.test/api/user/profile"), 2, false},
+		{"HEAD", "HEAD", "/api/user", rtRedirect(302, "/api/user/profile"), 2, false},
+		{"other host", "GET", "/api/service/info", rtRedirect(302, "https://evil.test/x"), 1, false},
+		{"subdomain", "GET", "/api/service/info", rtRedirect(302, "https://a.authos.test/x"), 1, false},
+		{"host by slashes", "GET", "/api/service/info", rtRedirect(302, "//evil.test/x"), 1, false},
+		{"other port", "GET", "/api/service/info", rtRedirect(307, rtBase+":8443/x"), 1, false},
+		{"http", "GET", "/api/service/info", rtRedirect(308, "http://authos.test/x"), 1, false},
+		{"other scheme", "GET", "/api/service/info", rtRedirect(302, "file:///etc/passwd"), 1, false},
+		{"bad location", "GET", "/api/service/info", rtRedirect(302, "https://%zz/"), 1, false},
+		{"POST 302", "POST", "/api/organizations", rtRedirect(302, "/x"), 1, true},
+		{"POST 307", "POST", "/api/organizations", rtRedirect(307, "/x"), 1, true},
+		{"PUT 308", "PUT", "/x/thing", rtRedirect(308, "/x"), 1, true},
+		{"DELETE 303", "DELETE", "/x/thing", rtRedirect(303, "/x"), 1, true},
+		{"single-use GET", "GET", "/api/auth/magic-link/verify?token=t", rtRedirect(302, "/x"), 1, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ok := rtOK()
+				if tt.method == "HEAD" {
+					ok.body = ""
+				}
+				rt := rtSteps(tt.step, ok)
+				c := rtClient(t, rt, authos.WithAPIKey(rtKey), rtTokens())
+				err := rtDo(t.Context(), c, tt.method, tt.path)
+				if rt.count() != tt.sent {
+					t.Fatalf("Do = %v, sent %d, want %d", err, rt.count(), tt.sent)
+				}
+				if tt.sent == 2 {
+					first, second := rt.requests()[0], rt.requests()[1]
+					if err != nil && tt.method != "HEAD" {
+						t.Errorf("Do = %v, want the redirect followed", err)
+					}
+					for _, name := range []string{"Authorization", "X-Request-Id", "Accept", "User-Agent"} {
+						if second.header.Get(name) == "" || second.header.Get(name) != first.header.Get(name) {
+							t.Errorf("%s after the redirect = %q, want %q", name, second.header.Get(name), first.header.Get(name))
+						}
+					}
+					if ref := second.header.Get("Referer"); ref != "" {
+						t.Errorf("Referer = %q, want none: it would hold the query", ref)
+					}
+					return
+				}
+				var network *authos.NetworkError
+				if !errors.As(err, &network) || network.Op != "redirect" || authos.Retryable(err) {
+					t.Errorf("Do = %v, want a *NetworkError of op redirect that is not retryable", err)
+				}
+				if errors.Is(err, authos.ErrOutcomeUnknown) != tt.unknown {
+					t.Errorf("errors.Is(%v, ErrOutcomeUnknown) = %t", err, !tt.unknown)
+				}
+				if strings.Contains(err.Error(), "token=") {
+					t.Errorf("Error() = %q holds the query", err)
+				}
+			})
+		})
+	}
+}
+
+func TestRedirectLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := rtSteps(rtRedirect(302, "/x/again"))
+		err := rtDo(t.Context(), rtClient(t, rt), "GET", "/x/thing")
+		if e, ok := errors.AsType[*authos.NetworkError](err); !ok || e.Op != "redirect" || rt.count() != 10 || authos.Retryable(err) {
+			t.Errorf("Do = %v, sent %d, want 10 requests and no more", err, rt.count())
+		}
+	})
+}
+
+// The caller's own CheckRedirect comes after our rules.
+func TestUsersCheckRedirect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refusal := errors.New("not on my watch")
+		asked := 0
+		for location, want := range map[string]int{"/x/other": 1, "https://evil.test/": 0} {
+			asked = 0
+			rt := rtSteps(rtRedirect(302, location), rtOK())
+			hc := &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { asked++; return refusal }}
+			err := rtDo(t.Context(), rtClient(t, nil, authos.WithHTTPClient(hc)), "GET", "/x/thing")
+			if asked != want || rt.count() != 1 || errors.Is(err, refusal) != (want == 1) {
+				t.Errorf("Do(%s) = %v, asked %d times, want %d", location, err, asked, want)
+			}
+		}
+	})
+}
+
+// On real connections: the other server sees nothing at all.
+func TestRedirectToAnotherServer(t *testing.T) {
+	var leaked []http.Header
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { leaked = append(leaked, r.Header) }))
+	defer other.Close()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+"/stolen", http.StatusTemporaryRedirect)
+	}))
+	defer srv.Close()
+	c, err := authos.New(srv.URL, authos.WithAPIKey(rtKey), rtTokens())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	for _, path := range []string{"/api/service/info", "/api/user"} {
+		if err := rtDo(t.Context(), c, "GET", path); !errors.Is(err, authos.ErrNetwork) {
+			t.Errorf("Do(%s) = %v, want ErrNetwork", path, err)
+		}
+		resp, err := c.HTTPClient().Get(srv.URL + path)
+		if err == nil {
+			_ = resp.Body.Close()
+			t.Errorf("HTTPClient().Get(%s) = %d, want an error", path, resp.StatusCode)
+		}
+	}
+	if len(leaked) != 0 {
+		t.Errorf("the other server saw %v", leaked)
+	}
+}
+
+func TestBodies(t *testing.T) {
+	exact := `{"x":"` + strings.Repeat("x", 16<<20-8) + `"}`
+	for _, tt := range []struct {
+		name   string
+		step   rtStep
+		sent   int
+		decode string // in the text of the *DecodeError; "": none
+		status int    // of the *APIError
+	}{
+		{"good", rtOK(), 1, "", 0},
+		{"16 MiB", rtStep{status: 200, body: exact}, 1, "", 0},
+		{"17 MiB", rtStep{status: 200, body: rtLarge()}, 1, "larger than 16 MiB", 0},
+		{"17 MiB, cut", rtStep{status: 200, body: rtLarge(), cut: io.ErrUnexpectedEOF}, 1, "larger than 16 MiB", 0},
+		{"20 MB error", rtStep{status: 400, body: `{"error":"the text","error_code":"BAD_REQUEST","x":"` + strings.Repeat("x", 20_000_000) + `"}`}, 1, "", 400},
+		{"20 MB error page", rtStep{status: 502, body: "<html>" + strings.Repeat("x", 20_000_000)}, 4, "", 502},
+		{"cut error", rtStep{status: 403, body: `{"error":"the te`, cut: io.ErrUnexpectedEOF}, 1, "", 403},
+		{"reset error", rtStep{status: 404, cut: rtReset()}, 1, "", 404},
+		{"cut without a length", rtStep{status: 200, body: `{"ok":`}, 1, "unexpected end of JSON", 0},
+		{"HTML", rtStep{status: 200, header: rtHeader("Content-Type", "text/html"), body: "\n<!doctype html><title>x</title>"}, 1, "HTML instead of JSON", 0},
+		{"empty", rtEmpty(200), 1, "empty", 0},
+		{"wrong type", rtStep{status: 200, body: `["x"]`}, 1, "array", 0},
+		{"302 without a location", rtEmpty(302), 1, "neither a success nor an error", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rt := rtSteps(tt.step)
+				var out struct{ OK bool }
+				err := rtClient(t, rt).Do(t.Context(), "GET", "/x/thing", nil, &out)
+				if rt.count() != tt.sent {
+					t.Errorf("sent %d, want %d", rt.count(), tt.sent)
+				}
+				var decode *authos.DecodeError
+				if errors.As(err, &decode) != (tt.decode != "") || decode != nil &&
+					(!strings.Contains(err.Error(), tt.decode) || len(decode.Body) > 64<<10 || decode.StatusCode != tt.step.status || decode.RequestID == "") {
+					t.Errorf("Do = %v (%+v), want a *DecodeError with %q", err, decode != nil, tt.decode)
+				}
+				if tt.decode != "" && (authos.Retryable(err) || errors.Is(err, authos.ErrOutcomeUnknown)) {
+					t.Errorf("Do = %v: want neither retryable nor unknown", err)
+				}
+				var api *authos.APIError
+				if errors.As(err, &api) != (tt.status != 0) || api != nil && (api.StatusCode != tt.status || len(api.Body) > 64<<10) {
+					t.Errorf("Do = %v, want status %d and a bounded body", err, tt.status)
+				}
+				if tt.decode == "" && tt.status == 0 && err != nil {
+					t.Errorf("Do = %v, want nil", err)
+				}
+			})
+		})
+	}
+}
+
+func TestDribblingBody(t *testing.T) {
+	for _, status := range []int{200, 502} {
+		synctest.Test(t, func(t *testing.T) {
+			rt := rtSteps(rtStep{do: func(req *http.Request) (*http.Response, error) {
+				resp := rtStep{status: status}.response(req)
+				resp.Body = &rtDribble{ctx: req.Context(), every: time.Second}
+				return resp, nil
+			}})
+			c := rtClient(t, rt, rtRetry(authos.RetryPolicy{AttemptTimeout: 10 * time.Second, MaxAttempts: 2, BaseDelay: 1, MaxDelay: 1}))
+			start := time.Now()
+			err := rtDo(t.Context(), c, "GET", "/x/thing")
+			if took := time.Since(start).Round(time.Second); took != 20*time.Second || rt.count() != 2 {
+				t.Errorf("took %s, sent %d, want two attempts of 10s", took, rt.count())
+			}
+			var network *authos.NetworkError
+			if status == 200 && (!errors.As(err, &network) || !network.Timeout() || network.Op != "read body") {
+				t.Errorf("Do = %v, want a *NetworkError that timed out", err)
+			}
+			if status != 200 && rtStatus(err) != status {
+				t.Errorf("Do = %v, want the status", err)
+			}
+		})
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := rtSteps(rtPage(502), rtStep{err: rtReset()}, rtOK())
+		c := rtClient(t, rt, authos.WithAPIKey(rtKey), rtTokens(), authos.WithUserAgent("billing/1.4"), authos.WithLanguage("es", "en"))
+		var resp authos.Response
+		if err := c.Do(t.Context(), "PUT", "/x/thing", map[string]int{"a": 1}, nil, authos.WithHeader("X-Organization-ID", "o1"), authos.WithResponse(&resp)); err != nil {
+			t.Fatal(err)
+		}
+		for i, seen := range rt.requests() {
+			for name, want := range map[string]string{
+				"Accept": "application/json", "Accept-Language": "es, en;q=0.9", "User-Agent": "billing/1.4 authos-go/0.1.0",
+				"Content-Type": "application/json", "X-Organization-Id": "o1", "Authorization": "Bearer access-token-of-the-test",
+				"X-Api-Key": "", "X-Request-Id": resp.RequestID,
+			} {
+				if got := seen.header.Get(name); got != want {
+					t.Errorf("attempt %d: %s = %q, want %q", i+1, name, got, want)
+				}
+			}
+			if seen.body != `{"a":1}` {
+				t.Errorf("attempt %d: body = %q", i+1, seen.body)
+			}
+		}
+		if len(resp.RequestID) != 32 {
+			t.Errorf("RequestID = %q, want 32 hex digits", resp.RequestID)
+		}
+	})
+}
+
+func TestCredentials(t *testing.T) {
+	own := authos.WithHeader("Authorization", "Basic b3duOm93bg==")
+	for _, tt := range []struct {
+		method, path string
+		opts         []authos.RequestOption
+		bearer, key  string
+	}{
+		{"GET", "/api/user", nil, "Bearer access-token-of-the-test", ""},
+		{"GET", "/x/thing", nil, "Bearer access-token-of-the-test", ""},
+		{"GET", "/api/service/info", nil, "", rtKey},
+		{"GET", "/api/service/unknown", nil, "", rtKey},
+		{"GET", "/api/serviceX", nil, "Bearer access-token-of-the-test", ""},
+		{"POST", "/api/auth/login", nil, "", ""},
+		{"POST", "/oauth/token", nil, "", ""},
+		{"POST", "/oauth2/whatever", nil, "", ""},
+		{"GET", "/scim/v2/Users", nil, "", ""},
+		{"GET", "/api/user", []authos.RequestOption{own}, "Basic b3duOm93bg==", ""},
+		{"GET", "/scim/v2/Users", []authos.RequestOption{own}, "Basic b3duOm93bg==", ""},
+		{"GET", "/api/service/info", []authos.RequestOption{authos.WithHeader("X-Api-Key", "sk_other")}, "", "sk_other"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			rt := rtSteps(rtOK())
+			c := rtClient(t, rt, authos.WithAPIKey(rtKey), rtTokens())
+			if err := rtDo(t.Context(), c, tt.method, tt.path, tt.opts...); err != nil {
+				t.Fatalf("Do(%s) = %v", tt.path, err)
+			}
+			h := rt.requests()[0].header
+			if h.Get("Authorization") != tt.bearer || h.Get("X-Api-Key") != tt.key {
+				t.Errorf("Do(%s): Authorization = %q, X-Api-Key = %q, want %q, %q", tt.path, h.Get("Authorization"), h.Get("X-Api-Key"), tt.bearer, tt.key)
+			}
+		})
+	}
+}
+
+func TestRequestID(t *testing.T) {
+	fixed := func(id string) authos.Option {
+		return authos.WithRequestID(func(context.Context) string { return id })
+	}
+	for _, tt := range []struct {
+		name   string
+		opts   []authos.Option
+		req    []authos.RequestOption
+		step   rtStep
+		sent   string // "": any of ours
+		server string // "": ours
+	}{
+		{name: "ours", step: rtAPI(404, "NOT_FOUND")},
+		{name: "the caller's function", opts: []authos.Option{fixed("trace-1")}, step: rtAPI(404, "NOT_FOUND"), sent: "trace-1"},
+		{name: "the caller's function gives nothing", opts: []authos.Option{fixed("")}, step: rtAPI(404, "NOT_FOUND")},
+		{name: "the caller's function gives a line", opts: []authos.Option{fixed("a\r\nX-Evil: 1")}, step: rtAPI(404, "NOT_FOUND")},
+		{name: "the caller's function gives too much", opts: []authos.Option{fixed(strings.Repeat("x", 129))}, step: rtAPI(404, "NOT_FOUND")},
+		{name: "the call's header", req: []authos.RequestOption{authos.WithHeader("X-Request-ID", "mine")}, step: rtAPI(404, "NOT_FOUND"), sent: "mine"},
+		{name: "the server's header", step: rtAPI(404, "NOT_FOUND", "X-Request-Id", "srv-1"), server: "srv-1"},
+		{name: "the server's body", step: rtStep{status: 404, body: `{"error":{"code":"NOT_FOUND","message":"m","request_id":"srv-2"}}`}, server: "srv-2"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rt := rtSteps(rtPage(502), tt.step)
+				var resp authos.Response
+				err := rtDo(t.Context(), rtClient(t, rt, tt.opts...), "GET", "/x/thing", append(tt.req, authos.WithResponse(&resp))...)
+				seen := rt.requests()
+				sent := seen[0].header.Get("X-Request-Id")
+				if sent == "" || sent != seen[1].header.Get("X-Request-Id") || tt.sent != "" && sent != tt.sent || tt.sent == "" && len(sent) != 32 {
+					t.Errorf("X-Request-ID = %q, then %q, want %q on both", sent, seen[1].header.Get("X-Request-Id"), tt.sent)
+				}
+				want := tt.server
+				if want == "" {
+					want = sent
+				}
+				var api *authos.APIError
+				if !errors.As(err, &api) || api.RequestID != want || api.ClientRequestID != sent {
+					t.Errorf("Do = %v with RequestID %q, ClientRequestID %q, want %q, %q", err, api.RequestID, api.ClientRequestID, want, sent)
+				}
+				if resp.RequestID != want {
+					t.Errorf("Response.RequestID = %q, want %q", resp.RequestID, want)
+				}
+			})
+		})
+	}
+}
+
+// A form is sent as such, and as the query of a read.
+func TestForms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := rtSteps(rtOK())
+		c := rtClient(t, rt)
+		form := url.Values{"b": {"2 &"}, "a": {"1"}}
+		for _, tt := range []struct{ method, path, url, body, contentType string }{
+			{"POST", "/oauth/token", "/oauth/token", "a=1&b=2+%26", "application/x-www-form-urlencoded"},
+			{"GET", "/x/thing", "/x/thing?a=1&b=2+%26", "", ""},
+			{"GET", "/x/thing?c=3", "/x/thing?c=3&a=1&b=2+%26", "", ""},
+			{"HEAD", "/x/thing", "/x/thing?a=1&b=2+%26", "", ""},
+		} {
+			rt.forget()
+			if err := c.Do(t.Context(), tt.method, tt.path, form, nil); err != nil {
+				t.Fatalf("Do(%s) = %v", tt.path, err)
+			}
+			seen := rt.requests()[0]
+			if seen.url != rtBase+tt.url || seen.body != tt.body || seen.header.Get("Content-Type") != tt.contentType {
+				t.Errorf("Do(%s %s) sent %s, %q, %q", tt.method, tt.path, seen.url, seen.body, seen.header.Get("Content-Type"))
+			}
+		}
+	})
+}

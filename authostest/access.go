@@ -2,7 +2,9 @@ package authostest
 
 import (
 	"crypto/subtle"
+	"slices"
 	"strings"
+	"time"
 )
 
 // authenticate fills in who is calling, or refuses.
@@ -20,6 +22,8 @@ func (c *call) authenticate(need access) (refused answer, ok bool) {
 		}
 	case serviceKey:
 		return c.authenticateKey()
+	case scimToken:
+		return c.authenticateSCIM()
 	}
 	return answer{}, true
 }
@@ -47,6 +51,9 @@ func (c *call) authenticateUser() (refused answer, ok bool) {
 	if who == nil {
 		return c.unauthorized("User not found"), false
 	}
+	if actor := c.s.scene.users[row.actorID]; row.actorID != "" && (actor == nil || !actor.platformOwner) {
+		return c.unauthorized("Impersonation authorization is no longer valid"), false
+	}
 	c.session, c.user = row, who
 	return answer{}, true
 }
@@ -64,12 +71,16 @@ func (c *call) authenticateKey() (refused answer, ok bool) {
 	if key == nil || subtle.ConstantTimeCompare([]byte(key.secret), []byte(presented)) != 1 {
 		return c.unauthorized("Invalid API key"), false
 	}
+	if !key.expires.IsZero() && !c.now.Before(key.expires) {
+		return c.unauthorized("API key has expired"), false
+	}
 	if !key.service.org.active() {
 		if c.documented() {
 			return c.organizationNotActive(key.service.org.status), false
 		}
 		return c.unauthorized("API key organization is not active"), false
 	}
+	key.used = c.now.Truncate(time.Microsecond)
 	c.key = key
 	return answer{}, true
 }
@@ -77,7 +88,7 @@ func (c *call) authenticateKey() (refused answer, ok bool) {
 // may checks a permission of the API key. Handlers ask after they have read
 // their input, so a bad body is reported first.
 func (c *call) may(permission string) *answer {
-	if c.key.permissions[permission] {
+	if slices.Contains(c.key.permissions, permission) {
 		return nil
 	}
 	a := c.forbidden("Missing required permission: " + permission)

@@ -13,6 +13,11 @@ func (t *table) authRoutes() {
 	t.add("POST", "/auth/revoke", public, (*call).revoke)
 	t.add("POST", "/api/auth/mfa/verify", public, (*call).verifyMFA)
 	t.add("GET", "/api/auth/magic-link/verify", public, (*call).verifyMagicLink)
+	t.registerRoutes()
+	t.signinRoutes()
+	t.deviceRoutes()
+	t.oauthRoutes()
+	t.passkeyRoutes()
 }
 
 // mfaCode is the one-time code of everybody.
@@ -38,36 +43,34 @@ func (c *call) login() answer {
 	if bad != nil {
 		return *bad
 	}
-	switch {
-	case in.ServiceSlug != nil && in.OrgSlug == nil:
-		return c.badRequest("service_slug requires org_slug")
-	case in.RedirectURI != nil && in.ServiceSlug == nil:
-		return c.badRequest("redirect_uri requires org_slug and service_slug")
+	if refused := c.needsTenant(in.OrgSlug, in.ServiceSlug, in.RedirectURI); refused != nil {
+		return *refused
 	}
-	var o *organization
-	var v *service
-	if in.OrgSlug != nil {
-		if o = c.s.scene.orgs[*in.OrgSlug]; o == nil {
-			return c.notFound("Organization not found")
-		}
+	o, v, refused := c.tenant(in.OrgSlug, in.ServiceSlug)
+	if refused == nil {
+		refused = c.unregisteredURI(v, in.RedirectURI)
 	}
-	if in.ServiceSlug != nil {
-		if v = o.services[*in.ServiceSlug]; v == nil {
-			return c.notFound("Service not found")
-		}
+	if refused != nil {
+		return *refused
 	}
 	who := c.s.scene.byEmail[strings.ToLower(in.Email)]
-	if who == nil || who.Password == "" || who.Password != in.Password {
-		return c.unauthorized("Invalid email or password")
-	}
-	if o != nil && !o.active() {
-		return c.organizationNotActive(o.status)
-	}
 	switch {
-	case v != nil && !c.s.scene.mayEnter(who, o, v):
-		return c.forbidden("You do not have access to this service")
-	case o != nil && !c.s.scene.mayEnter(who, o, v):
-		return c.forbidden("You are not a member of this organization")
+	case who == nil || who.Password == "" || who.Password != in.Password:
+		if o != nil {
+			c.s.publish(o, event{name: "user.login.failed", actor: who}, c.now)
+		}
+		return c.unauthorized("Invalid email or password")
+	case who.verified.IsZero():
+		return c.unauthorized("Please verify your email address before logging in")
+	}
+	if refused = c.inactive(o); refused == nil {
+		refused = c.mayEnterHere(who, o, v)
+	}
+	if refused == nil && o != nil {
+		refused = c.monthlyLimit(o)
+	}
+	if refused != nil {
+		return *refused
 	}
 	org, svc := deref(in.OrgSlug), deref(in.ServiceSlug)
 	if who.mfa {
@@ -150,21 +153,21 @@ func (c *call) verifyMFA() answer {
 	if bad != nil {
 		return *bad
 	}
-	typ, claims, fresh := c.s.verify(in.PreauthToken, c.now)
-	switch {
-	case typ == "" || !fresh:
-		return c.fail(http.StatusUnauthorized, "JWT_ERROR", "Invalid token")
-	case typ != preauthType || claims.TokenUse != preauthUse:
-		return c.badRequest("Invalid pre-authentication token")
-	case in.Code != mfaCode:
-		return c.unauthorized("Invalid MFA code")
-	}
+	typ, claims, found := c.s.verify(in.PreauthToken, c.now)
 	who := c.s.scene.users[claims.Sub]
 	switch {
+	case found == unknownKey && typ == preauthType:
+		return *c.unknownKey()
+	case found != genuine:
+		return c.fail(http.StatusUnauthorized, "JWT_ERROR", "Invalid token")
+	case typ != preauthType || claims.TokenUse != preauthUse || in.DeviceCodeID != nil:
+		return c.badRequest("Invalid pre-authentication token")
 	case who == nil:
 		return c.notFound("User not found")
 	case c.s.scene.preauths[claims.JTI]:
 		return c.badRequest("Invalid pre-authentication token")
+	case !who.presents(in.Code, c.now):
+		return c.unauthorized("Invalid MFA code")
 	}
 	c.s.scene.preauths[claims.JTI] = true
 	c.applied = true
@@ -177,22 +180,29 @@ func (c *call) verifyMagicLink() answer {
 	if bad != nil {
 		return *bad
 	}
-	link, ok := c.s.scene.links[hashOf(token)]
-	if !ok {
+	h := hashOf(token)
+	link, ok := c.s.scene.links[h]
+	if !ok || !c.now.Before(link.expires) {
 		return c.badRequest("Invalid or expired magic link")
 	}
-	delete(c.s.scene.links, hashOf(token))
-	if !c.now.Before(link.expires) {
-		return c.badRequest("Magic link has expired")
+	bound, query := c.s.scene.mail.context[h], c.r.URL.Query()
+	for name, want := range map[string]*string{"redirect_uri": bound.redirectURI, "state": bound.state} {
+		if want != nil && query.Has(name) && query.Get(name) != *want {
+			return c.badRequest(name + " does not match the issued magic link")
+		}
 	}
 	who := c.s.scene.users[link.userID]
 	if who == nil {
-		return c.notFound("User not found")
+		return c.badRequest("User not found. Please register first.")
 	}
+	if refused := c.linkAccess(who, bound); refused != nil {
+		return *refused
+	}
+	delete(c.s.scene.links, h)
 	c.applied = true
 	if who.mfa {
-		var state *string
-		if query := c.r.URL.Query(); query.Has("state") {
+		state := bound.state
+		if state == nil && query.Has("state") {
 			state = new(query.Get("state"))
 		}
 		return jsonAnswer(http.StatusOK, struct {
@@ -200,11 +210,26 @@ func (c *call) verifyMagicLink() answer {
 			PreauthToken string  `json:"preauth_token"`
 			State        *string `json:"state"`
 			Message      string  `json:"message"`
-		}{true, c.preauth(who, "", ""), state, "Additional verification required"})
+		}{true, c.preauth(who, bound.org, bound.service), state, "Additional verification required"})
 	}
-	a := jsonAnswer(http.StatusOK, c.s.open(who, "", "", c.now))
+	a := jsonAnswer(http.StatusOK, c.s.openVia("magic_link", who, bound.org, bound.service, c.now))
 	a.header.Set("Set-Cookie", "device_token="+randomHex(32)+"; HttpOnly; Secure; SameSite=Lax; Path=/; Max-Age=7776000")
 	return a
+}
+
+// linkAccess checks that the tenant a link was asked for still lets the user in.
+func (c *call) linkAccess(who *user, bound linkContext) *answer {
+	o, v, refused := c.tenant(optional(bound.org), optional(bound.service))
+	for _, check := range []func() *answer{
+		func() *answer { return refused },
+		func() *answer { return c.inactive(o) },
+		func() *answer { return c.mayEnterHere(who, o, v) },
+	} {
+		if refused := check(); refused != nil {
+			return refused
+		}
+	}
+	return nil
 }
 
 func deref(s *string) string {

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // call is one request on its way through the server. Handlers run with the
@@ -27,6 +29,7 @@ type call struct {
 	user    *user    // who signed in, on Bearer routes
 	session *session // through which session
 	key     *apiKey  // which key, on service API routes
+	scimOrg string   // id of the organization whose SCIM token this is
 
 	applied bool // the handler changed something
 }
@@ -49,16 +52,16 @@ func newCall(s *Server, r *http.Request, body []byte, tooLarge bool) *call {
 func (c *call) documented() bool { return c.s.config.contract == Documented }
 
 // dispatch takes the request through the server's layers in their order: body
-// limit, rate limit, routing, authentication, handler.
+// limit, routing, rate limit, authentication, handler.
 func (c *call) dispatch() answer {
 	if c.tooLarge {
 		return c.bodyTooLarge()
 	}
-	if refused, limited := c.limited(); limited {
-		return refused
-	}
 	if c.place == nil {
 		return c.unknownPath()
+	}
+	if refused, limited := c.limited(false); limited {
+		return refused
 	}
 	route, ok := c.place.methods[c.method]
 	if !ok && c.method == http.MethodHead {
@@ -70,7 +73,23 @@ func (c *call) dispatch() answer {
 	if refused, ok := c.authenticate(route.auth); !ok {
 		return refused
 	}
+	if refused, limited := c.limited(true); limited {
+		return refused
+	}
+	if refused := c.foreignParams(); refused != nil {
+		return *refused
+	}
 	return route.handle(c)
+}
+
+// foreignParams refuses a path parameter that is not UTF-8.
+func (c *call) foreignParams() *answer {
+	if i := slices.IndexFunc(c.params, func(value string) bool { return !utf8.ValidString(value) }); i >= 0 {
+		name := c.place.params()[i]
+		a := c.plainText(http.StatusBadRequest, "Invalid URL: Invalid UTF-8 in `"+name+"`", "BAD_REQUEST", "Invalid path parameter: "+name)
+		return &a
+	}
+	return nil
 }
 
 // answer is a whole response, before and after finish.

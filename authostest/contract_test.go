@@ -136,19 +136,31 @@ func TestLimiterGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv, c := inMemory(t, authostest.WithLimiters())
 		key := "X-Api-Key: " + srv.AddAPIKey()
+		auth := bearer(srv.SignIn("ada@example.com").AccessToken)
+		for range 50 {
+			// This group alone counts after the token has been checked.
+			if got := c.do("GET", "/api/user/mfa/status", "").StatusCode; got != 401 {
+				t.Fatalf("MFA status without a token: %d, want 401 however often", got)
+			}
+		}
+		for range 50 {
+			if got := c.do("GET", "/auth/no/such/path", "").StatusCode; got != 404 {
+				t.Fatalf("an unknown path is limited: %d", got)
+			}
+		}
 		for _, tc := range []struct {
-			path  string
-			burst int
-			wait  string
+			method, path string
+			burst        int
+			wait         string
 		}{
-			{"/api/auth/login", 20, "1"},
-			{"/auth/token", 10, "5"},
-			{"/api/auth/mfa/verify", 3, "1"},
-			{"/api/user/mfa/status", 5, "0"},
+			{"POST", "/api/auth/login", 20, "1"},
+			{"POST", "/auth/token", 10, "5"},
+			{"POST", "/api/auth/mfa/verify", 3, "1"},
+			{"GET", "/api/user/mfa/status", 5, "0"},
 		} {
 			n := 0
 			for ; n < 100; n++ {
-				got := c.do("POST", tc.path, "{}")
+				got := c.do(tc.method, tc.path, "{}", auth)
 				if got.StatusCode != 429 {
 					continue
 				}

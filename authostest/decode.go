@@ -25,8 +25,8 @@ const (
 	json400
 )
 
-// decode takes the request's JSON body into a T, whose string fields are required
-// and whose *string fields are optional, and refuses it as the real server would.
+// decode takes the request's JSON body into a T, whose pointer fields are optional
+// and whose other fields are required, and refuses it as the real server would.
 // It does not use encoding/json on T itself, which is laxer than the server about
 // the case of names and about missing fields.
 func decode[T any](c *call, kind extractor) (T, *answer) {
@@ -133,26 +133,97 @@ func readObject(body []byte) (*object, error) {
 	return o, nil
 }
 
-// set stores a member in a *string (required) or **string (optional, null is
-// absent). Members nobody asks for are ignored.
+// set stores a member in a variable that into points to. Where that is a pointer
+// itself, the member is optional, and null is the same as absent. A
+// [json.RawMessage] is optional too, and null is kept. Members nobody asks for are
+// ignored.
 func (o *object) set(name string, into any) *shapeError {
 	m, present := o.members[name]
-	if optional, ok := into.(**string); ok {
+	v := reflect.ValueOf(into).Elem()
+	if v.Kind() == reflect.Pointer {
 		if !present || string(m.raw) == "null" {
 			return nil
 		}
-		*optional = new(string)
-		into = *optional
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
 	}
 	if !present {
+		if v.Type() == reflect.TypeFor[json.RawMessage]() {
+			return nil
+		}
 		return &shapeError{field: name, missing: true,
 			text: fmt.Sprintf("missing field `%s` at %s", name, position(o.body, o.end))}
 	}
-	if len(m.raw) == 0 || m.raw[0] != '"' || json.Unmarshal(m.raw, into) != nil {
-		return &shapeError{field: name,
-			text: fmt.Sprintf("%s: invalid type: %s, expected a string at %s", name, kindOf(m.raw), position(o.body, m.end))}
+	if wrong := fill(v, m.raw); wrong != "" {
+		return &shapeError{field: name, text: fmt.Sprintf("%s: %s at %s", name, wrong, position(o.body, m.end))}
 	}
 	return nil
+}
+
+// fill stores a JSON value in a string, bool, integer, slice, map, struct or
+// [json.RawMessage], or says what is wrong with it.
+func fill(v reflect.Value, raw json.RawMessage) (wrong string) {
+	if v.Type() == reflect.TypeFor[json.RawMessage]() {
+		v.SetBytes(bytes.Clone(raw))
+		return ""
+	}
+	mismatch := func(want string) string {
+		return "invalid type: " + kindOf(raw) + ", expected " + want
+	}
+	switch first := raw[0]; v.Kind() {
+	case reflect.String:
+		if first != '"' || json.Unmarshal(raw, v.Addr().Interface()) != nil {
+			return mismatch("a string")
+		}
+	case reflect.Bool:
+		if first != 't' && first != 'f' {
+			return mismatch("a boolean")
+		}
+		v.SetBool(first == 't')
+	case reflect.Int, reflect.Int64:
+		n, err := strconv.ParseInt(string(raw), 10, 64)
+		if err != nil {
+			return mismatch("i64")
+		}
+		v.SetInt(n)
+	case reflect.Slice:
+		return fillSlice(v, raw, mismatch("a sequence"))
+	case reflect.Map: // of strings
+		if first != '{' || json.Unmarshal(raw, v.Addr().Interface()) != nil {
+			return mismatch("a map")
+		}
+	default:
+		return fillStruct(v, raw)
+	}
+	return ""
+}
+
+func fillSlice(v reflect.Value, raw json.RawMessage, mismatch string) (wrong string) {
+	var items []json.RawMessage
+	if raw[0] != '[' || json.Unmarshal(raw, &items) != nil {
+		return mismatch
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
+	for i, item := range items {
+		if wrong := fill(v.Index(i), item); wrong != "" {
+			return fmt.Sprintf("[%d]: %s", i, wrong)
+		}
+	}
+	return ""
+}
+
+func fillStruct(v reflect.Value, raw json.RawMessage) (wrong string) {
+	fields, err := readObject(raw)
+	if err != nil {
+		return err.Error()
+	}
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("json")
+		if bad := fields.set(name, v.Field(i).Addr().Interface()); bad != nil {
+			return bad.Error()
+		}
+	}
+	return ""
 }
 
 // kindOf names a JSON value as the server's messages do.
@@ -208,19 +279,23 @@ func (c *call) form(required string) (url.Values, *answer) {
 
 // window reads limit and offset, clamped as everywhere in the API.
 func (c *call) window() (limit, offset int, refused *answer) {
-	query := c.r.URL.Query()
-	limit, offset = 50, 0
-	for name, into := range map[string]*int{"limit": &limit, "offset": &offset} {
-		if !query.Has(name) {
-			continue
-		}
-		n, err := strconv.ParseInt(query.Get(name), 10, 64)
-		if err != nil {
-			return 0, 0, c.refuseQuery(name, query.Get(name), err)
-		}
-		*into = int(min(max(n, 0), math.MaxInt32))
+	if limit, refused = c.integer("limit", 50); refused == nil {
+		offset, refused = c.integer("offset", 0)
 	}
-	return min(max(limit, 1), 100), offset, nil
+	return min(max(limit, 1), 100), max(offset, 0), refused
+}
+
+// integer reads a query parameter that is a whole number.
+func (c *call) integer(name string, fallback int) (int, *answer) {
+	query := c.r.URL.Query()
+	if !query.Has(name) {
+		return fallback, nil
+	}
+	n, err := strconv.ParseInt(query.Get(name), 10, 64)
+	if err != nil {
+		return 0, c.refuseQuery(name, query.Get(name), err)
+	}
+	return int(min(max(n, math.MinInt32), math.MaxInt32)), nil
 }
 
 // slice is the page of items that limit and offset select.

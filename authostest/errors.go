@@ -87,12 +87,26 @@ func (c *call) notFound(text string) answer {
 	return c.fail(http.StatusNotFound, "NOT_FOUND", text)
 }
 
-// taken is how a duplicate is refused: real servers have no 409 at all.
+// taken is how a duplicate is refused that a handler has looked for: real servers
+// have no 409 at all.
 func (c *call) taken(text string) answer {
-	if c.documented() {
+	return c.conflict("BAD_REQUEST", text)
+}
+
+// duplicate is how a duplicate is refused that only the database has noticed.
+func (c *call) duplicate(text string) answer {
+	return c.conflict("DUPLICATE_CONSTRAINT", text)
+}
+
+func (c *call) conflict(realCode, text string) answer {
+	switch {
+	case !c.documented():
+		return c.fail(http.StatusBadRequest, realCode, text)
+	case c.s.config.format == Nested:
+		return c.fail(http.StatusConflict, "RESOURCE_ALREADY_EXISTS", text)
+	default:
 		return c.fail(http.StatusConflict, "CONFLICT", text)
 	}
-	return c.badRequest(text)
 }
 
 // invalid refuses a field of the input. Only the nested format has a place for

@@ -68,6 +68,9 @@ func (c *client) request(method, path, body string, headers ...string) *http.Req
 		req.Header.Set("Content-Type", "application/json")
 	}
 	for _, h := range headers {
+		if h == "" {
+			continue
+		}
 		name, value, _ := strings.Cut(h, ": ")
 		req.Header.Set(name, value)
 	}

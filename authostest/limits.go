@@ -3,29 +3,43 @@ package authostest
 import (
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
 // limitGroup is a set of routes that share one bucket per client address.
 type limitGroup struct {
-	burst int
-	every time.Duration // one token comes back each
-	paths []string      // exact, or a prefix when it ends in "*"
+	burst     int
+	every     time.Duration // one token comes back each
+	afterAuth bool          // the limiter sits behind the check of the token
+	routes    []string      // templates
 }
 
 var limitGroups = []limitGroup{
-	{burst: 10, every: 5 * time.Second, paths: []string{"/auth/device/*", "/auth/token"}},
-	{burst: 3, every: time.Second, paths: []string{"/api/auth/mfa/verify", "/saml/mfa/verify"}},
-	{burst: 5, every: 300 * time.Millisecond, paths: []string{"/api/user/mfa/*", "/api/user/mfa"}},
-	{burst: 20, every: time.Second, paths: []string{
-		"/auth/*", "/oauth/token", "/oauth2/token",
-		"/api/auth/register", "/api/auth/resend-verification", "/api/auth/login", "/api/auth/logout",
-		"/api/auth/refresh", "/api/auth/forgot-password", "/api/auth/reset-password",
-		"/api/auth/lookup-email", "/api/auth/context",
-		"/api/auth/magic-link/*", "/api/auth/passkeys/authenticate/*",
+	{burst: 20, every: time.Second, routes: []string{
+		"/auth/:provider", "/auth/:provider/callback", "/auth/saml/callback", "/auth/admin/:provider", "/auth/admin/:provider/callback",
+		"/auth/revoke", "/auth/verify-email", "/oauth/token", "/oauth2/token",
+		"/api/auth/register", "/api/auth/resend-verification", "/api/auth/login", "/api/auth/logout", "/api/auth/refresh",
+		"/api/auth/forgot-password", "/api/auth/reset-password", "/api/auth/lookup-email", "/api/auth/context",
+		"/api/auth/magic-link/request", "/api/auth/magic-link/verify",
+		"/api/auth/passkeys/authenticate/start", "/api/auth/passkeys/authenticate/finish",
+	}},
+	{burst: 10, every: 5 * time.Second, routes: []string{"/auth/device/code", "/auth/device/verify", "/auth/token"}},
+	{burst: 3, every: time.Second, routes: []string{"/api/auth/mfa/verify", "/saml/mfa/verify"}},
+	{burst: 5, every: 300 * time.Millisecond, afterAuth: true, routes: []string{
+		"/api/user/mfa", "/api/user/mfa/status", "/api/user/mfa/setup", "/api/user/mfa/verify", "/api/user/mfa/backup-codes/regenerate",
 	}},
 }
+
+// limitGroupOf is the index of the group by template.
+var limitGroupOf = func() map[string]int {
+	groups := map[string]int{}
+	for i, group := range limitGroups {
+		for _, template := range group.routes {
+			groups[template] = i
+		}
+	}
+	return groups
+}()
 
 // unlimitedQuota is what the documented contract's headers say on routes, or on
 // servers, that limit nothing.
@@ -39,25 +53,12 @@ type limits struct {
 
 func newLimits() limits { return limits{full: make([]time.Time, len(limitGroups))} }
 
-func limitGroupOf(path string) int {
-	for i, group := range limitGroups {
-		for _, p := range group.paths {
-			if prefix, ok := strings.CutSuffix(p, "*"); p == path || ok && strings.HasPrefix(path, prefix) {
-				return i
-			}
-		}
-	}
-	return -1
-}
-
 // limited takes a token out of the group's bucket, or refuses the request. The
-// limiter sits before the handler: a refused request has no effect.
-func (c *call) limited() (answer, bool) {
-	if !c.s.config.limiters {
-		return answer{}, false
-	}
-	i := limitGroupOf(c.path)
-	if i < 0 {
+// limiter sits before the handler, and but for one group before the check of the
+// token: a refused request has no effect.
+func (c *call) limited(afterAuth bool) (answer, bool) {
+	i, ok := limitGroupOf[c.template()]
+	if !ok || !c.s.config.limiters || limitGroups[i].afterAuth != afterAuth {
 		return answer{}, false
 	}
 	group, full := limitGroups[i], c.s.limits.full[i]
@@ -74,26 +75,28 @@ func (c *call) limited() (answer, bool) {
 }
 
 func (c *call) tooMany(group limitGroup, full time.Time, wait time.Duration) answer {
-	if !c.documented() {
-		seconds := strconv.Itoa(int(wait / time.Second)) // cut off, so it can be 0
-		a := empty(http.StatusTooManyRequests)
-		a.header["X-Ratelimit-After"] = []string{seconds}
-		a.body = []byte("Too Many Requests! Wait for " + seconds + "s")
-		return a
+	if c.documented() {
+		return c.quotaExceeded(group.burst, full, wait)
 	}
+	seconds := strconv.Itoa(int(wait / time.Second)) // cut off, so it can be 0
+	a := empty(http.StatusTooManyRequests)
+	a.header["X-Ratelimit-After"] = []string{seconds}
+	a.body = []byte("Too Many Requests! Wait for " + seconds + "s")
+	return a
+}
+
+// quotaExceeded is the documented 429.
+func (c *call) quotaExceeded(limit int, reset time.Time, wait time.Duration) answer {
 	a := c.fail(http.StatusTooManyRequests, "RATE_LIMIT_EXCEEDED", "Rate limit exceeded")
 	a.header.Set("Retry-After", strconv.FormatInt(ceilSeconds(wait), 10))
-	setQuota(a.header, group.burst, 0, full)
+	setQuota(a.header, limit, 0, reset)
 	return a
 }
 
 // quotaHeaders are on every documented answer, good ones included.
 func (c *call) quotaHeaders(h http.Header) {
-	i := -1
-	if c.s.config.limiters {
-		i = limitGroupOf(c.path)
-	}
-	if i < 0 {
+	i, ok := limitGroupOf[c.template()]
+	if !ok || !c.s.config.limiters {
 		setQuota(h, unlimitedQuota, unlimitedQuota-1, c.now.Add(time.Minute))
 		return
 	}

@@ -1,6 +1,10 @@
 package authostest
 
-import "time"
+import (
+	"cmp"
+	"net/http"
+	"time"
+)
 
 // Contract selects which description of the API the server keeps to.
 type Contract int
@@ -37,6 +41,9 @@ type config struct {
 	skew        time.Duration
 	seed        uint64
 	limiters    bool
+	webhooks    http.RoundTripper
+	mail        bool
+	metrics     string
 }
 
 func defaults() config {
@@ -44,6 +51,7 @@ func defaults() config {
 		accessLife:  24 * time.Hour,
 		refreshLife: 30 * 24 * time.Hour,
 		seed:        1,
+		webhooks:    loopback(),
 	}
 }
 
@@ -86,7 +94,29 @@ func WithSeed(n uint64) Option {
 // WithLimiters turns on the rate limits of the real server, which count per
 // client address (here: one address) and per group of routes: sign-in routes 1/s
 // with a burst of 20, device routes 1 per 5 s with a burst of 10, MFA
-// verification 1/s with a burst of 3, MFA setup 1 per 0.3 s with a burst of 5.
+// verification 1/s with a burst of 3, MFA setup 1 per 0.3 s with a burst of 5. The
+// routes that send mail also count per e-mail address: 5 an hour.
 func WithLimiters() Option {
 	return func(c *config) { c.limiters = true }
+}
+
+// WithMail makes the server one that can send mail; see [Server.MailFor]. Without
+// it, as on a server where nobody has set mail up, the routes that send some answer
+// 503 SERVICE_UNAVAILABLE.
+func WithMail() Option {
+	return func(c *config) { c.mail = true }
+}
+
+// WithMetrics turns /metrics on, for clients that present this bearer token.
+// Without it the route answers 404.
+func WithMetrics(token string) Option {
+	return func(c *config) { c.metrics = token }
+}
+
+// WithWebhookTransport sets what webhook deliveries are sent through. By default
+// they reach receivers on loopback addresses only. Inside a testing/synctest bubble
+// a socket would stall the fake clock, so a test there hands over something that
+// calls its receiver in memory.
+func WithWebhookTransport(rt http.RoundTripper) Option {
+	return func(c *config) { c.webhooks = cmp.Or(rt, c.webhooks) }
 }

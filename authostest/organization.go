@@ -2,14 +2,18 @@ package authostest
 
 import (
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
-	"time"
 )
 
 func (t *table) organizationRoutes() {
+	t.add("GET", "/api/organizations", bearer, (*call).listOrganizations)
+	t.add("POST", "/api/organizations", bearer, (*call).createOrganization)
 	t.add("GET", "/api/organizations/:org_slug", bearer, (*call).getOrganization)
 	t.add("PATCH", "/api/organizations/:org_slug", bearer, (*call).updateOrganization)
 	t.add("DELETE", "/api/organizations/:org_slug", bearer, (*call).deleteOrganization)
+	t.add("POST", "/api/organizations/:org_slug/select", bearer, (*call).selectOrganization)
 }
 
 // organizationModel is the tenant's view of an organization, with times that
@@ -37,6 +41,32 @@ type organizationModel struct {
 	UpdatedAt         string  `json:"updated_at"`
 }
 
+// newOrganizationModel is the tenant's view of a row.
+func newOrganizationModel(o *organization) organizationModel {
+	return organizationModel{
+		ID:                o.id,
+		Slug:              o.slug,
+		Name:              o.name,
+		OwnerUserID:       o.ownerID,
+		Status:            o.status,
+		TierID:            new(o.tierOf().ID),
+		MaxServices:       o.maxServices,
+		MaxUsers:          o.maxUsers,
+		ApprovedBy:        optional(o.approvedBy),
+		ApprovedAt:        stamped(o.approvedAt, stampNaive),
+		RejectedBy:        optional(o.rejectedBy),
+		RejectedAt:        stamped(o.rejectedAt, stampNaive),
+		RejectionReason:   optional(o.rejectionReason),
+		CustomDomain:      optional(o.domain.name),
+		DomainVerified:    o.domain.verified,
+		BrandLogoURL:      o.brand.LogoURL,
+		BrandPrimaryColor: o.brand.PrimaryColor,
+		FeatureOverrides:  o.featureOverrides(),
+		CreatedAt:         stampNaive(o.created),
+		UpdatedAt:         stampNaive(o.updated),
+	}
+}
+
 type organizationAnswer struct {
 	Organization    organizationModel `json:"organization"`
 	MembershipCount int               `json:"membership_count"`
@@ -44,30 +74,15 @@ type organizationAnswer struct {
 	Tier            *tier             `json:"tier"`
 }
 
-func (c *call) describeOrganization(o *organization) answer {
-	return jsonAnswer(http.StatusOK, organizationAnswer{
-		Organization: organizationModel{
-			ID:          o.id,
-			Slug:        o.slug,
-			Name:        o.name,
-			OwnerUserID: o.ownerID,
-			Status:      o.status,
-			TierID:      new(freeTier.ID),
-			CreatedAt:   stampNaive(o.created),
-			UpdatedAt:   stampNaive(o.updated),
-		},
-		MembershipCount: len(o.members),
-		ServiceCount:    len(o.services),
-		Tier:            new(freeTier.stamped(stampNaive)),
-	})
+func newOrganizationAnswer(o *organization) organizationAnswer {
+	return organizationAnswer{newOrganizationModel(o), len(o.members), len(o.services), new(o.tierOf().stamped(stampNaive))}
 }
 
 // memberOf finds the organization of the path for a member of it. Existence
 // comes first, so strangers can tell a 404 from a 403.
 func (c *call) memberOf() (o *organization, role string, refused *answer) {
-	if o = c.s.scene.orgs[c.params[0]]; o == nil {
-		a := c.notFound("Organization not found")
-		return nil, "", &a
+	if o, refused = c.org(); refused != nil {
+		return nil, "", refused
 	}
 	if role = o.members[c.user.ID]; role == "" {
 		a := c.forbidden("Not a member of this organization")
@@ -76,12 +91,114 @@ func (c *call) memberOf() (o *organization, role string, refused *answer) {
 	return o, role, nil
 }
 
+// ownedOrg finds the organization of the path for an owner of it.
+func (c *call) ownedOrg() (*organization, *answer) {
+	o, role, refused := c.memberOf()
+	if refused == nil && role != "owner" {
+		a := c.forbidden("Requires one of roles: owner")
+		refused = &a
+	}
+	return o, refused
+}
+
+func (c *call) listOrganizations() answer {
+	page, limit, bad := c.page(20)
+	if bad != nil {
+		return *bad
+	}
+	query := c.r.URL.Query()
+	list := []organizationAnswer{}
+	for _, o := range c.s.scene.allOrganizations() {
+		if o.members[c.user.ID] != "" && (!query.Has("status") || query.Get("status") == o.status) {
+			list = append(list, newOrganizationAnswer(o))
+		}
+	}
+	return jsonAnswer(http.StatusOK, pageOf(list, page, limit))
+}
+
+// maxOwned is how many organizations one user may own.
+const maxOwned = 5
+
+var reservedSlugs = []string{
+	"api", "www", "mail", "ftp", "admin", "root", "support", "help", "docs", "blog", "news",
+	"status", "health", "ping", "cdn", "assets", "static",
+}
+
+// createOrganization makes a pending organization, and a session in it beside the
+// one that asked.
+func (c *call) createOrganization() answer {
+	in, bad := decode[struct {
+		Slug string `json:"slug"`
+		Name string `json:"name"`
+	}](c, plainJSON)
+	if bad != nil {
+		return *bad
+	}
+	if bad := c.checkSlug(in.Slug); bad != nil {
+		return *bad
+	}
+	if bad := c.checkName(in.Name); bad != nil {
+		return *bad
+	}
+	owned := 0
+	for _, o := range c.s.scene.orgs {
+		if o.ownerID == c.user.ID {
+			owned++
+		}
+	}
+	if owned >= maxOwned {
+		return c.badRequest("You have reached the maximum number of organizations (" + strconv.Itoa(maxOwned) +
+			") you can create. Please contact support if you need more.")
+	}
+	if c.s.scene.orgs[in.Slug] != nil {
+		return c.taken("Unable to create organization with the provided information")
+	}
+	o := c.s.scene.addOrg(in.Slug, in.Name, "pending", c.user, c.now)
+	tokens := c.s.openSession(c.user, o.slug, "", c.now)
+	c.applied = true
+	return jsonAnswer(http.StatusOK, struct {
+		Organization organizationModel `json:"organization"`
+		Owner        userModel         `json:"owner"`
+		Membership   membershipModel   `json:"membership"`
+		AccessToken  string            `json:"access_token"`
+		RefreshToken string            `json:"refresh_token"`
+	}{newOrganizationModel(o), newUserModel(c.user), newMembershipModel(o, c.user.ID), tokens.AccessToken, tokens.RefreshToken})
+}
+
+func (c *call) checkSlug(slug string) *answer {
+	var a answer
+	switch {
+	case len(slug) < 3 || len(slug) > 50:
+		a = c.invalid("slug", "OUT_OF_RANGE", "Slug must be between 3 and 50 characters")
+	case strings.Trim(slug, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "":
+		a = c.invalid("slug", "INVALID_FORMAT", "Slug can only contain lowercase alphanumeric characters, hyphens, and underscores")
+	case slices.Contains(reservedSlugs, slug):
+		a = c.invalid("slug", "INVALID_VALUE", "Slug is reserved")
+	default:
+		return nil
+	}
+	return &a
+}
+
+func (c *call) checkName(name string) *answer {
+	var a answer
+	switch {
+	case len(name) < 2 || len(name) > 100:
+		a = c.invalid("name", "OUT_OF_RANGE", "Name must be between 2 and 100 characters")
+	case strings.TrimSpace(name) == "":
+		a = c.invalid("name", "REQUIRED", "Name cannot be empty")
+	default:
+		return nil
+	}
+	return &a
+}
+
 func (c *call) getOrganization() answer {
 	o, _, refused := c.memberOf()
 	if refused != nil {
 		return *refused
 	}
-	return c.describeOrganization(o)
+	return jsonAnswer(http.StatusOK, newOrganizationAnswer(o))
 }
 
 func (c *call) updateOrganization() answer {
@@ -91,33 +208,48 @@ func (c *call) updateOrganization() answer {
 	if bad != nil {
 		return *bad
 	}
-	o := c.s.scene.orgs[c.params[0]]
-	if o == nil {
-		return c.notFound("Organization not found")
-	}
-	if role := o.members[c.user.ID]; role != "owner" && role != "admin" && !c.user.platformOwner {
-		return c.forbidden("Insufficient permissions to manage organization settings")
+	o, refused := c.settingsOrg()
+	if refused != nil {
+		return *refused
 	}
 	if in.Name != nil {
-		if n := len(*in.Name); n < 2 || n > 100 || strings.TrimSpace(*in.Name) == "" {
-			return c.invalid("name", "OUT_OF_RANGE", "Organization name must be between 2 and 100 characters")
+		if bad := c.checkName(*in.Name); bad != nil {
+			return *bad
 		}
 		o.name = *in.Name
 	}
-	o.updated = c.now.Truncate(time.Microsecond) // touched even by {}
+	o.touch(c.now) // even by {}
 	c.applied = true
-	return c.describeOrganization(o)
+	return jsonAnswer(http.StatusOK, newOrganizationAnswer(o))
 }
 
 func (c *call) deleteOrganization() answer {
-	o, role, refused := c.memberOf()
-	switch {
-	case refused != nil:
+	o, refused := c.ownedOrg()
+	if refused != nil {
 		return *refused
-	case role != "owner":
-		return c.forbidden("Requires one of roles: owner")
 	}
 	c.s.scene.deleteOrg(o)
 	c.applied = true
-	return typed(http.StatusOK, "application/json", []byte("null"))
+	return null()
+}
+
+// selectOrganization opens a session in an organization beside the one that asked.
+func (c *call) selectOrganization() answer {
+	o, refused := c.activeOrg()
+	switch {
+	case refused != nil:
+		return *refused
+	case o.members[c.user.ID] == "":
+		return c.forbidden("You are not a member of this organization")
+	}
+	if refused := c.monthlyLimit(o); refused != nil {
+		return *refused
+	}
+	tokens := c.s.openSession(c.user, o.slug, "", c.now)
+	c.applied = true
+	return jsonAnswer(http.StatusOK, struct {
+		Organization organizationModel `json:"organization"`
+		Membership   membershipModel   `json:"membership"`
+		tokenAnswer
+	}{newOrganizationModel(o), newMembershipModel(o, c.user.ID), tokens})
 }

@@ -15,6 +15,7 @@ const (
 	bearer
 	platformOwner
 	serviceKey
+	scimToken
 )
 
 type route struct {
@@ -31,10 +32,11 @@ type place struct {
 }
 
 // table finds places by the number of their segments; within a number, literal
-// segments beat parameters.
+// segments beat parameters. What is below a template that ends in "/*" comes last.
 type table struct {
 	bySize map[int][]*place
 	byPath map[string]*place
+	below  []*place
 }
 
 // routes is the whole API. Each resource group declares its own part.
@@ -44,8 +46,21 @@ var routes = func() *table {
 	t.userRoutes()
 	t.serviceRoutes()
 	t.organizationRoutes()
+	t.memberRoutes()
+	t.roleRoutes()
+	t.invitationRoutes()
+	t.catalogRoutes()
+	t.planRoutes()
+	t.apiKeyRoutes()
+	t.endUserRoutes()
+	t.analyticsRoutes()
+	t.auditRoutes()
+	t.webhookRoutes()
+	t.brandingRoutes()
+	t.settingsRoutes()
 	t.platformRoutes()
 	t.publicRoutes()
+	t.enterpriseRoutes()
 	for _, places := range t.bySize {
 		slices.SortStableFunc(places, func(a, b *place) int {
 			return strings.Count(a.template, ":") - strings.Count(b.template, ":")
@@ -59,6 +74,9 @@ func (t *table) add(method, template string, auth access, handle func(*call) ans
 	if p == nil {
 		p = &place{template: template, segments: split(template), methods: map[string]route{}}
 		t.byPath[template] = p
+		if strings.HasSuffix(template, "/*") {
+			t.below = append(t.below, p)
+		}
 		t.bySize[len(p.segments)] = append(t.bySize[len(p.segments)], p)
 	}
 	p.methods[method] = route{auth: auth, handle: handle}
@@ -74,13 +92,18 @@ func (t *table) add(method, template string, auth access, handle func(*call) ans
 
 // find looks a path up, still escaped so that %2F does not split a segment.
 func (t *table) find(escaped string) (*place, []string) {
-	if p := t.byPath[escaped]; p != nil && !strings.Contains(escaped, ":") {
+	if p := t.byPath[escaped]; p != nil && !strings.ContainsAny(escaped, ":*") {
 		return p, nil
 	}
 	segments := split(escaped)
 	for _, p := range t.bySize[len(segments)] {
 		if params, ok := p.match(segments); ok {
 			return p, params
+		}
+	}
+	for _, p := range t.below {
+		if rest, ok := strings.CutPrefix(escaped, strings.TrimSuffix(p.template, "*")); ok && rest != "" {
+			return p, nil
 		}
 	}
 	return nil, nil
@@ -102,6 +125,17 @@ func (p *place) match(segments []string) ([]string, bool) {
 		params = append(params, value)
 	}
 	return params, true
+}
+
+// params are the names of the path parameters.
+func (p *place) params() []string {
+	var names []string
+	for _, s := range p.segments {
+		if name, ok := strings.CutPrefix(s, ":"); ok {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func split(path string) []string {

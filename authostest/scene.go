@@ -15,17 +15,25 @@ const (
 
 // scene is the server's database.
 type scene struct {
-	users     map[string]*user // by id
-	byEmail   map[string]*user // by lower-case address
-	orgs      map[string]*organization
-	keys      map[string]*apiKey // by prefix
-	sessions  map[string]*session
-	issued    map[hash]*issuedToken
-	refreshes map[hash]string // current refresh tokens: session id
-	consumed  map[hash]string // refresh tokens exchanged before: session id
-	links     map[hash]magicLink
-	preauths  map[string]bool // ids of the pre-auth tokens already used
-	logins    []login
+	users      map[string]*user // by id
+	byEmail    map[string]*user // by lower-case address
+	orgs       map[string]*organization
+	keys       map[string]*apiKey // by prefix
+	sessions   map[string]*session
+	issued     map[hash]*issuedToken
+	refreshes  map[hash]string // current refresh tokens: session id
+	consumed   map[hash]string // refresh tokens exchanged before: session id
+	links      map[hash]magicLink
+	mail       mailbox
+	devices    deviceFlow
+	platform   platformState
+	keyRing    keyRing
+	signIns    signInStates
+	scim       scimTokens
+	challenges passkeyChallenges
+	shelves    map[shelfKey][]thing
+	preauths   map[string]bool // ids of the pre-auth tokens already used
+	logins     []login
 }
 
 // User is somebody who can sign in.
@@ -39,6 +47,11 @@ type user struct {
 	User
 	platformOwner bool
 	mfa           bool
+	factor        secondFactor
+	devices       []*device
+	passkeys      []*passkey
+	accounts      []*account // at identity providers
+	tenantID      string     // the organization that made the user for itself; empty for most
 	verified      time.Time
 	created       time.Time
 	updated       time.Time
@@ -51,7 +64,9 @@ type organization struct {
 	created        time.Time
 	updated        time.Time
 	members        map[string]string // user id: role
+	tenant                           // what its members have set up
 	services       map[string]*service
+	decision       // what the platform has decided about it
 }
 
 func (o *organization) active() bool { return o.status == "active" }
@@ -62,12 +77,22 @@ type service struct {
 	org            *organization
 	created        time.Time
 	linked         []*user // who has an identity here, in order
+	catalog                // what its organization has set up for it
+	clientID       string
+	redirectURIs   []string
+	activationURI  string // where users type device codes; empty when there is none
 }
 
 type apiKey struct {
+	id, name    string
+	prefix      string
 	secret      string // the whole key
-	permissions map[string]bool
+	permissions []string
 	service     *service
+	createdBy   string // user id
+	created     time.Time
+	expires     time.Time // zero for never
+	used        time.Time // zero when it never was
 }
 
 type magicLink struct {
@@ -75,9 +100,11 @@ type magicLink struct {
 	expires time.Time
 }
 
-// login is one sign-in to a service, for the analytics.
+// login is one sign-in to a tenant, for the analytics.
 type login struct {
-	org, service, userID string
+	id                   string
+	org, service, userID string // service is empty for a sign-in to the organization alone
+	provider             string
 	at                   time.Time
 }
 
@@ -93,6 +120,8 @@ func newScene(now time.Time) scene {
 		refreshes: map[hash]string{},
 		consumed:  map[hash]string{},
 		links:     map[hash]magicLink{},
+		mail:      newMailbox(),
+		devices:   newDeviceFlow(),
 		preauths:  map[string]bool{},
 	}
 	sc.addService(defaultOrg, defaultService, now)
@@ -123,18 +152,30 @@ func (sc *scene) addService(orgSlug, slug string, now time.Time) *service {
 	o := sc.orgs[orgSlug]
 	if o == nil {
 		owner, _ := sc.addUser("owner@"+orgSlug+".example", "", now)
-		o = &organization{
-			id: newID(), slug: orgSlug, name: title(orgSlug), ownerID: owner.ID, status: "active", created: now, updated: now,
-			members: map[string]string{owner.ID: "owner"}, services: map[string]*service{},
-		}
-		sc.orgs[orgSlug] = o
+		o = sc.addOrg(orgSlug, title(orgSlug), "active", owner, now)
 	}
 	v := o.services[slug]
 	if v == nil {
-		v = &service{id: newID(), slug: slug, name: title(slug), kind: "web", org: o, created: now}
+		v = &service{
+			id: newID(), slug: slug, name: title(slug), kind: "web", org: o, created: now, clientID: orgSlug + "_" + slug,
+			redirectURIs:  []string{"https://" + slug + "." + orgSlug + ".example/callback"},
+			activationURI: "https://" + slug + "." + orgSlug + ".example/activate",
+		}
+		v.plans = []*plan{newFreePlan(now)}
 		o.services[slug] = v
 	}
 	return v
+}
+
+func (sc *scene) addOrg(slug, name, status string, owner *user, now time.Time) *organization {
+	now = now.Truncate(time.Microsecond)
+	o := &organization{
+		id: newID(), slug: slug, name: name, ownerID: owner.ID, status: status, created: now, updated: now,
+		members: map[string]string{}, services: map[string]*service{}, tenant: newTenant(),
+	}
+	o.join(owner.ID, "owner", now)
+	sc.orgs[slug] = o
+	return o
 }
 
 func title(slug string) string {

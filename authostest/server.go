@@ -28,13 +28,16 @@ type Server struct {
 	journal journal
 	limits  limits
 	scene   scene
+	jobs    map[*context.CancelFunc]struct{} // what runs beside the requests
+
+	working sync.WaitGroup // the jobs; not guarded by mu
 }
 
 // New starts a fake AuthOS. It listens on a loopback port, and panics when the
 // machine offers none, except inside a testing/synctest bubble or with
 // [InMemory]: then only [Server.Transport] and [Server.ServeHTTP] reach it.
 func New(opts ...Option) *Server {
-	s := &Server{config: defaults(), started: time.Now(), waiters: map[chan struct{}]struct{}{}}
+	s := &Server{config: defaults(), started: time.Now(), waiters: map[chan struct{}]struct{}{}, jobs: map[*context.CancelFunc]struct{}{}}
 	for _, opt := range opts {
 		opt(&s.config)
 	}
@@ -59,11 +62,15 @@ func (s *Server) Close() {
 		for end := range s.waiters {
 			close(end)
 		}
+		for cancel := range s.jobs {
+			(*cancel)()
+		}
 	}
 	s.mu.Unlock()
 	if s.web != nil {
 		s.web.close()
 	}
+	s.working.Wait()
 }
 
 // now is the server's clock, which may be skewed.

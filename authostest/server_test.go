@@ -22,7 +22,7 @@ func TestAnswersOfTheLayers(t *testing.T) {
 			{"health", "GET", "/health", "", nil, 200, jsonType, `{"status":"healthy","version":"<…>"}`},
 			{"unknown path", "GET", "/api/nothing", "", nil, 404, "", ""},
 			{"trailing slash", "GET", "/health/", "", nil, 404, "", ""},
-			{"route not built here", "GET", "/api/user/devices", "", nil, 404, "", ""},
+			{"parameter not UTF-8", "GET", "/api/service/users/%ff", "", []string{key}, 400, textType, "Invalid URL: Invalid UTF-8 in `user_id`"},
 			{"wrong method", "DELETE", "/api/user", "", nil, 405, "", ""},
 			{"no content type", "POST", "/api/service/users", "{}", []string{"Content-Type: text/html", key}, 415, textType,
 				"Expected request with `Content-Type: application/json`"},

@@ -16,6 +16,12 @@ func (t *table) serviceRoutes() {
 	t.add("GET", "/api/service/info", serviceKey, (*call).serviceInfo)
 	t.add("PATCH", "/api/service/info", serviceKey, (*call).updateServiceInfo)
 	t.add("GET", "/api/service/analytics", serviceKey, (*call).serviceAnalytics)
+	t.add("GET", "/api/service/subscriptions", serviceKey, (*call).listSubscriptions)
+	t.add("POST", "/api/service/subscriptions", serviceKey, (*call).createSubscription)
+	t.add("GET", "/api/service/subscriptions/:user_id", serviceKey, (*call).getSubscription)
+	t.add("PATCH", "/api/service/subscriptions/:user_id", serviceKey, (*call).updateSubscription)
+	t.add("DELETE", "/api/service/subscriptions/:user_id", serviceKey, (*call).deleteSubscription)
+	t.add("POST", "/api/service/provider-tokens", serviceKey, (*call).providerToken)
 }
 
 type serviceUser struct {
@@ -63,18 +69,24 @@ func (c *call) createServiceUser() answer {
 		return c.invalid("email", "INVALID_FORMAT", "Invalid email format")
 	}
 	v := c.key.service
-	u, _ := c.s.scene.addUser(in.Email, "", c.now)
-	if slices.Contains(v.linked, u) {
+	u, fresh := c.s.scene.addUser(in.Email, "", c.now)
+	if !v.link(u, "service_api", c.now) {
 		return jsonAnswer(http.StatusOK, newServiceUser(u))
 	}
-	v.linked = append(v.linked, u)
+	if fresh {
+		u.tenantID = v.org.id
+		c.s.publish(v.org, event{name: "user.signup.success", actor: u, data: details{"service_id": v.id, "api_key_method": true}}, c.now)
+	}
 	c.applied = true
 	return jsonAnswer(http.StatusCreated, newServiceUser(u))
 }
 
 // linkedUser finds the user of the path among those of the key's service.
-func (c *call) linkedUser() (*user, *answer) {
-	u := c.s.scene.users[c.params[0]]
+func (c *call) linkedUser() (*user, *answer) { return c.linked(c.params[0]) }
+
+// linked finds a user among those of the key's service.
+func (c *call) linked(userID string) (*user, *answer) {
+	u := c.s.scene.users[userID]
 	if u == nil || !slices.Contains(c.key.service.linked, u) {
 		a := c.notFound("User not found or has not authenticated with this service")
 		return nil, &a
@@ -129,8 +141,7 @@ func (c *call) deleteServiceUser() answer {
 	if missing != nil {
 		return *missing
 	}
-	v := c.key.service
-	v.linked = slices.DeleteFunc(v.linked, func(other *user) bool { return other == u })
+	c.key.service.unlink(u)
 	c.applied = true
 	return empty(http.StatusNoContent)
 }
@@ -188,5 +199,5 @@ func (c *call) serviceAnalytics() answer {
 		ActiveSubscriptions int `json:"active_subscriptions"`
 		TotalLogins30d      int `json:"total_logins_30d"`
 		UniqueUsers30d      int `json:"unique_users_30d"`
-	}{len(v.linked), 0, 0, logins, len(unique)})
+	}{len(v.linked), len(v.subscriptions), v.active(nil), logins, len(unique)})
 }

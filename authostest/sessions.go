@@ -14,6 +14,8 @@ type session struct {
 	accessExpires  time.Time
 	refresh        hash
 	refreshExpires time.Time
+	created        time.Time
+	actorID        string // who impersonates the user; empty for everybody's own sessions
 }
 
 // issuedToken remembers an access token beyond the life of its session.
@@ -21,6 +23,7 @@ type issuedToken struct {
 	sessionID string
 	expires   time.Time
 	forced    bool // by ExpireAccessTokens
+	key       int  // that signed it
 }
 
 type tokenAnswer struct {
@@ -29,13 +32,24 @@ type tokenAnswer struct {
 	ExpiresIn    int64  `json:"expires_in"`
 }
 
-// open starts a session. The caller holds the lock.
+// open signs a user in with a password. The caller holds the lock.
 func (s *Server) open(who *user, org, service string, now time.Time) tokenAnswer {
-	row := &session{id: newID(), userID: who.ID, org: org, service: service}
-	s.scene.sessions[row.id] = row
-	if service != "" {
-		s.scene.logins = append(s.scene.logins, login{org, service, who.ID, now})
+	return s.openVia(passwordProvider, who, org, service, now)
+}
+
+// openVia signs a user in through a provider. The caller holds the lock.
+func (s *Server) openVia(provider string, who *user, org, service string, now time.Time) tokenAnswer {
+	if o := s.scene.orgs[org]; o != nil {
+		s.scene.addLogin(login{org: org, service: service, userID: who.ID, provider: provider, at: now})
+		s.publish(o, event{name: "user.login.success", actor: who}, now)
 	}
+	return s.openSession(who, org, service, now)
+}
+
+// openSession starts a session that no sign-in led to.
+func (s *Server) openSession(who *user, org, service string, now time.Time) tokenAnswer {
+	row := &session{id: newID(), userID: who.ID, org: org, service: service, created: now.Truncate(time.Microsecond)}
+	s.scene.sessions[row.id] = row
 	return s.mint(row, who, now)
 }
 
@@ -47,7 +61,7 @@ func (s *Server) mint(row *session, who *user, now time.Time) tokenAnswer {
 	access := s.sign(managementType, who, row.org, row.service, now, row.accessExpires)
 	refresh := segment(randomBytes(32))
 	row.access, row.refresh = hashOf(access), hashOf(refresh)
-	s.scene.issued[row.access] = &issuedToken{sessionID: row.id, expires: row.accessExpires}
+	s.scene.issued[row.access] = &issuedToken{sessionID: row.id, expires: row.accessExpires, key: s.scene.keyRing.active}
 	s.scene.refreshes[row.refresh] = row.id
 	return tokenAnswer{access, refresh, ceilSeconds(s.config.accessLife)}
 }
@@ -75,6 +89,8 @@ func (c *call) liveSession(token string) (*session, *answer) {
 	}
 	row := c.s.scene.sessions[known.sessionID]
 	switch {
+	case known.key < c.s.scene.keyRing.oldest:
+		return nil, c.unknownKey()
 	case c.documented() && (known.forced || !c.now.Before(known.expires)):
 		a := c.fail(401, "TOKEN_EXPIRED", "Token expired")
 		return nil, &a
@@ -92,19 +108,29 @@ func (c *call) liveSession(token string) (*session, *answer) {
 
 // strangeToken explains a token that this server never issued as an access token.
 func (c *call) strangeToken(token string) *answer {
-	typ, claims, fresh := c.s.verify(token, c.now)
+	typ, claims, found := c.s.verify(token, c.now)
 	a := c.fail(401, "JWT_ERROR", "Invalid token")
 	switch {
-	case typ == "":
-	case !fresh && c.documented():
+	case typ == "" && found == malformed: // not even a header
+	case typ != managementType && typ != impersonationType:
+		a = c.unauthorized("Token profile is not valid for the AuthOS API")
+	case found == unknownKey:
+		return c.unknownKey()
+	case found == malformed:
+	case found == stale && c.documented():
 		a = c.fail(401, "TOKEN_EXPIRED", "Token expired")
-	case !fresh:
-	case typ != managementType || claims.TokenUse != managementUse:
+	case found == stale:
+	case typ == managementType && claims.TokenUse != managementUse || typ == impersonationType && claims.TokenUse != impersonationUse:
 		a = c.unauthorized("Token profile is not valid for the AuthOS API")
 	default:
 		// Signed with our key, by another fake of this process.
 		a = c.unauthorized("Session revoked or expired")
 	}
+	return &a
+}
+
+func (c *call) unknownKey() *answer {
+	a := c.unauthorized("JWT key identifier is not recognized")
 	return &a
 }
 

@@ -1,7 +1,6 @@
 package authostest
 
 import (
-	"slices"
 	"strings"
 	"time"
 )
@@ -32,7 +31,7 @@ func (s *Server) AddUser(email, password string) User {
 func (s *Server) addMember(email, password string) *user {
 	u, fresh := s.scene.addUser(email, password, s.now())
 	if o := s.scene.orgs[defaultOrg]; fresh && o != nil {
-		o.members[u.ID] = "owner"
+		o.join(u.ID, "owner", s.now())
 	}
 	return u
 }
@@ -58,9 +57,9 @@ func (s *Server) SetRole(org, email, role string) {
 		return
 	}
 	if role == "" {
-		delete(o.members, u.ID)
+		o.leave(u.ID)
 	} else {
-		o.members[u.ID] = role
+		o.join(u.ID, role, s.now())
 	}
 }
 
@@ -103,22 +102,16 @@ func (s *Server) AddAPIKey(permission ...string) string {
 	if len(permission) == 0 {
 		permission = permissions
 	}
-	prefix := "sk_" + randomHex(6)
-	key := &apiKey{secret: prefix + "_" + randomHex(32), permissions: map[string]bool{}, service: v}
-	for _, p := range permission {
-		key.permissions[p] = true
-	}
-	s.scene.keys[prefix] = key
-	return key.secret
+	return s.scene.addKey(v, "test", permission, v.org.ownerID, s.now()).secret
 }
 
 // RevokeAPIKey deletes an API key. From now on it is an "Invalid API key".
 func (s *Server) RevokeAPIKey(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for prefix, k := range s.scene.keys {
+	for _, k := range s.scene.keys {
 		if k.secret == key {
-			delete(s.scene.keys, prefix)
+			s.scene.deleteKey(k)
 		}
 	}
 }
@@ -129,8 +122,8 @@ func (s *Server) AddServiceUser(email string) User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u, _ := s.scene.addUser(email, "", s.now())
-	if v := s.scene.service(defaultOrg, defaultService); v != nil && !slices.Contains(v.linked, u) {
-		v.linked = append(v.linked, u)
+	if v := s.scene.service(defaultOrg, defaultService); v != nil {
+		v.link(u, passwordProvider, s.now())
 	}
 	return u.User
 }

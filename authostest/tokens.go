@@ -6,38 +6,29 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 )
 
 // Header types and matching token_use claims of the tokens issued here.
 const (
-	managementType = "authos-management+jwt"
-	managementUse  = "management_access"
-	preauthType    = "authos-mfa-preauth+jwt"
-	preauthUse     = "mfa_preauth"
+	managementType    = "authos-management+jwt"
+	managementUse     = "management_access"
+	preauthType       = "authos-mfa-preauth+jwt"
+	preauthUse        = "mfa_preauth"
+	impersonationType = "authos-impersonation+jwt"
+	impersonationUse  = "impersonation"
+	resourceType      = "at+jwt"
+	resourceUse       = "external_resource_access"
+	assertionType     = "oauth-id-jag+jwt"
+	assertionUse      = "id_jag"
 )
 
 // leeway is how long after exp a signature check still passes.
 const leeway = 60 * time.Second
-
-// keyID names the signing key in token headers and in the key set.
-const keyID = "authostest-1"
-
-// signingKey is made once per process, and only when a token is needed: making
-// one takes a good part of a second under the race detector.
-var signingKey = sync.OnceValue(func() *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic("authostest: no signing key: " + err.Error())
-	}
-	return key
-})
 
 // claims are the payload of a token, in the server's order.
 type claims struct {
@@ -50,10 +41,21 @@ type claims struct {
 	Service         string `json:"service,omitempty"`
 	MFARequired     *bool  `json:"mfa_required,omitempty"`
 	MFAVerified     *bool  `json:"mfa_verified,omitempty"`
+	Act             *actor `json:"act,omitempty"`
 	Aud             string `json:"aud"`
 	Iss             string `json:"iss"`
+	Resource        string `json:"resource,omitempty"`
+	ClientID        string `json:"client_id,omitempty"`
+	Scope           string `json:"scope,omitempty"`
 	Exp             int64  `json:"exp"`
 	Iat             int64  `json:"iat"`
+}
+
+// actor is who acts, in a token that is somebody else's.
+type actor struct {
+	Sub    string `json:"sub"`
+	Email  string `json:"email"`
+	Reason string `json:"reason,omitempty"`
 }
 
 type joseHeader struct {
@@ -82,7 +84,15 @@ func audience(org, service string) string {
 // sign makes a token of the given type that lives until expires, rounded up to
 // the whole second that the exp claim can say.
 func (s *Server) sign(typ string, who *user, org, service string, now, expires time.Time) string {
-	c := claims{
+	c := newClaims(who, org, service, now, expires)
+	if typ == preauthType {
+		c.TokenUse, c.MFARequired, c.MFAVerified = preauthUse, new(true), new(false)
+	}
+	return s.signClaims(typ, c)
+}
+
+func newClaims(who *user, org, service string, now, expires time.Time) claims {
+	return claims{
 		TokenUse:        managementUse,
 		Sub:             who.ID,
 		Email:           who.Email,
@@ -91,57 +101,54 @@ func (s *Server) sign(typ string, who *user, org, service string, now, expires t
 		Org:             org,
 		Service:         service,
 		Aud:             audience(org, service),
-		Iss:             s.URL,
 		Exp:             ceilUnix(expires),
 		Iat:             now.Unix(),
 	}
-	if typ == preauthType {
-		c.TokenUse, c.MFARequired, c.MFAVerified = preauthUse, new(true), new(false)
-	}
-	signed := segment(encode(joseHeader{typ, "RS256", keyID})) + "." + segment(encode(c))
+}
+
+func (s *Server) signClaims(typ string, c claims) string {
+	c.Iss = s.URL
+	active := s.scene.keyRing.active
+	signed := segment(encode(joseHeader{typ, "RS256", keyName(active)})) + "." + segment(encode(c))
 	sum := sha256.Sum256([]byte(signed))
 	// PKCS #1 v1.5 with a key of the process's own cannot fail.
-	signature, _ := rsa.SignPKCS1v15(nil, signingKey(), crypto.SHA256, sum[:])
+	signature, _ := rsa.SignPKCS1v15(nil, signingKey(active), crypto.SHA256, sum[:])
 	return signed + "." + segment(signature)
 }
 
-// verify checks everything about a token that can be checked without state. An
-// empty typ means that the token is not one of ours.
-func (s *Server) verify(token string, now time.Time) (typ string, c claims, fresh bool) {
+// verdict is what can be said of a token without looking at any state.
+type verdict int
+
+const (
+	malformed  verdict = iota // or the signature is wrong, or the issuer
+	unknownKey                // the header names a key that is not in the ring
+	stale                     // expired by more than the leeway
+	genuine
+)
+
+// verify checks a token. Its type is known as soon as the header can be read.
+func (s *Server) verify(token string, now time.Time) (typ string, c claims, found verdict) {
 	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return "", c, false
-	}
 	var header joseHeader
-	if !fromSegment(parts[0], &header) || !fromSegment(parts[1], &c) || header.Alg != "RS256" || header.Kid != keyID {
-		return "", c, false
+	if len(parts) != 3 || !fromSegment(parts[0], &header) {
+		return "", c, malformed
+	}
+	key, known := s.scene.keyRing.lookup(header.Kid)
+	if !known {
+		return header.Typ, c, unknownKey
 	}
 	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
-	if err != nil {
-		return "", c, false
+	if err != nil || header.Alg != "RS256" || !fromSegment(parts[1], &c) {
+		return header.Typ, c, malformed
 	}
 	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	if rsa.VerifyPKCS1v15(&signingKey().PublicKey, crypto.SHA256, sum[:], signature) != nil || c.Iss != s.URL {
-		return "", c, false
+	if rsa.VerifyPKCS1v15(&signingKey(key).PublicKey, crypto.SHA256, sum[:], signature) != nil || c.Iss != s.URL {
+		return header.Typ, c, malformed
 	}
-	return header.Typ, c, !now.After(time.Unix(c.Exp, 0).Add(leeway))
-}
-
-// jwks is the public half of the key.
-func (c *call) jwks() answer {
-	key := signingKey().PublicKey
-	exponent := binary.BigEndian.AppendUint32(nil, uint32(key.E))
-	type jwk struct {
-		Kty string `json:"kty"`
-		Alg string `json:"alg"`
-		Use string `json:"use"`
-		Kid string `json:"kid"`
-		N   string `json:"n"`
-		E   string `json:"e"`
+	if now.After(time.Unix(c.Exp, 0).Add(leeway)) {
+		return header.Typ, c, stale
 	}
-	return jsonAnswer(200, struct {
-		Keys []jwk `json:"keys"`
-	}{[]jwk{{"RSA", "RS256", "sig", keyID, segment(key.N.Bytes()), segment(exponent[1:])}}})
+	return header.Typ, c, genuine
 }
 
 func segment(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

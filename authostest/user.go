@@ -11,6 +11,12 @@ func (t *table) userRoutes() {
 	t.add("GET", "/api/user", bearer, (*call).profile)
 	t.add("PATCH", "/api/user", bearer, (*call).updateProfile)
 	t.add("POST", "/api/user/change-password", bearer, (*call).changePassword)
+	t.add("POST", "/api/user/set-password", bearer, (*call).setPassword)
+	t.add("GET", "/api/subscription", bearer, (*call).ownSubscription)
+	t.userDeviceRoutes()
+	t.mfaRoutes()
+	t.accountRoutes()
+	t.privacyRoutes()
 }
 
 // capabilities are what owners and admins may do in their organization.
@@ -33,20 +39,25 @@ type profile struct {
 	Features        []string `json:"features"`
 }
 
-// profile describes the user as this session sees them: in its tenant, and with
-// neither plan nor features because nobody has a subscription.
+// profile describes the user as this session sees them: in its tenant.
 func (c *call) profile() answer {
 	u := c.user
-	return jsonAnswer(http.StatusOK, profile{
+	p := profile{
 		ID:              u.ID,
 		Email:           u.Email,
 		IsPlatformOwner: u.platformOwner,
-		EmailVerifiedAt: new(stampOffset(u.verified)),
+		EmailVerifiedAt: stamped(u.verified, stampOffset),
 		CreatedAt:       stampOffset(u.created),
 		Org:             c.session.org,
 		Service:         c.session.service,
 		Permissions:     c.permissions(),
-	})
+	}
+	if v := c.s.scene.service(c.session.org, c.session.service); v != nil {
+		if s := v.subscription(u.ID); s != nil {
+			p.Plan, p.Features = &s.plan.name, s.plan.features
+		}
+	}
+	return jsonAnswer(http.StatusOK, p)
 }
 
 func (c *call) permissions() []string {
@@ -80,9 +91,8 @@ func (c *call) updateProfile() answer {
 }
 
 func (c *call) changeEmail(u *user, email string) *answer {
-	if !strings.Contains(email, "@") {
-		a := c.invalid("email", "INVALID_FORMAT", "Invalid email format")
-		return &a
+	if bad := c.badAddress(email); bad != nil {
+		return bad
 	}
 	if other := c.s.scene.byEmail[strings.ToLower(email)]; other != nil && other != u {
 		a := c.taken("Email is already taken")
@@ -100,11 +110,12 @@ func (c *call) changePassword() answer {
 		CurrentPassword string `json:"current_password"`
 		NewPassword     string `json:"new_password"`
 	}](c, plainJSON)
+	if bad == nil {
+		bad = c.shortPassword("new_password", in.NewPassword)
+	}
 	switch {
 	case bad != nil:
 		return *bad
-	case len(in.NewPassword) < 8:
-		return c.invalid("new_password", "OUT_OF_RANGE", "Password must be at least 8 characters long")
 	case c.user.Password == "":
 		return c.badRequest("This account has no password")
 	case c.user.Password != in.CurrentPassword:
@@ -114,4 +125,48 @@ func (c *call) changePassword() answer {
 	c.s.endAll(c.user.ID, c.session.id)
 	c.applied = true
 	return jsonAnswer(http.StatusOK, message{"Password changed successfully"})
+}
+
+// setPassword is for accounts that have none yet.
+func (c *call) setPassword() answer {
+	in, bad := decode[struct {
+		NewPassword string `json:"new_password"`
+	}](c, plainJSON)
+	if bad == nil {
+		bad = c.shortPassword("new_password", in.NewPassword)
+	}
+	switch {
+	case bad != nil:
+		return *bad
+	case c.user.Password != "":
+		return c.badRequest("This account already has a password")
+	}
+	c.user.Password, c.user.updated = in.NewPassword, c.now.Truncate(time.Microsecond)
+	c.applied = true
+	return jsonAnswer(http.StatusOK, message{"Password set successfully"})
+}
+
+// ownSubscription writes the end of a subscription that does not exist as "N/A",
+// in the place of a time.
+func (c *call) ownSubscription() answer {
+	switch {
+	case c.session.org == "":
+		return c.badRequest("Missing org in token")
+	case c.session.service == "":
+		return c.badRequest("Missing service in token")
+	}
+	out := struct {
+		Service          string   `json:"service"`
+		Plan             string   `json:"plan"`
+		Features         []string `json:"features"`
+		Status           string   `json:"status"`
+		CurrentPeriodEnd string   `json:"current_period_end"`
+	}{c.session.service, "free", []string{}, "active", "N/A"}
+	if v := c.s.scene.service(c.session.org, c.session.service); v != nil {
+		if s := v.subscription(c.user.ID); s != nil {
+			out.Plan, out.Features, out.Status = s.plan.name, s.plan.features, s.status
+			out.CurrentPeriodEnd = s.ends.UTC().Format(time.DateTime) // as the database writes it
+		}
+	}
+	return jsonAnswer(http.StatusOK, out)
 }

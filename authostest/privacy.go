@@ -1,0 +1,152 @@
+package authostest
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+func (t *table) privacyRoutes() {
+	t.add("GET", "/api/privacy/export/:user_id", bearer, (*call).exportUser)
+	t.add("DELETE", "/api/privacy/forget/:user_id", bearer, (*call).forgetUser)
+}
+
+// ownsAllOf checks that the caller may speak for a user: as a platform owner, or as
+// an owner of every organization the user is in.
+func (c *call) ownsAllOf(u *user, action string) *answer {
+	if c.user.platformOwner {
+		return nil
+	}
+	member := false
+	for _, o := range c.s.scene.allOrganizations() {
+		if o.members[u.ID] == "" {
+			continue
+		}
+		if member = true; o.members[c.user.ID] != "owner" {
+			a := c.forbidden("You must be an owner of organization '" + o.slug + "' to " + action + " this user's data")
+			return &a
+		}
+	}
+	if member {
+		return nil
+	}
+	a := c.forbidden("You do not have permission to " + action + " this user's data")
+	return &a
+}
+
+type exportedMembership struct {
+	OrganizationID   string `json:"organization_id"`
+	OrganizationSlug string `json:"organization_slug"`
+	Role             string `json:"role"`
+	JoinedAt         string `json:"joined_at"`
+}
+
+type exportedLogin struct {
+	ID        string `json:"id"`
+	Timestamp string `json:"timestamp"`
+	Provider  string `json:"provider"`
+	Success   bool   `json:"success"`
+}
+
+type exportedIdentity struct {
+	Provider       string `json:"provider"`
+	ProviderUserID string `json:"provider_user_id"`
+}
+
+// export is all that is known of a user.
+type export struct {
+	UserID           string               `json:"user_id"`
+	Email            string               `json:"email"`
+	CreatedAt        string               `json:"created_at"`
+	Memberships      []exportedMembership `json:"memberships"`
+	LoginEventsCount int                  `json:"login_events_count"`
+	LoginEvents      []exportedLogin      `json:"login_events"`
+	OAuthIdentities  []exportedIdentity   `json:"oauth_identities"`
+	MFAEvents        []struct{}           `json:"mfa_events"`
+	Passkeys         []passkeyModel       `json:"passkeys"`
+}
+
+func (c *call) exportUser() answer {
+	u, missing := c.userByID(c.params[0])
+	if missing != nil {
+		return *missing
+	}
+	if u != c.user {
+		if refused := c.ownsAllOf(u, "export"); refused != nil {
+			return *refused
+		}
+	}
+	out := export{
+		UserID: u.ID, Email: u.Email, CreatedAt: stampOffset(u.created), Memberships: []exportedMembership{},
+		LoginEvents: []exportedLogin{}, OAuthIdentities: []exportedIdentity{}, MFAEvents: []struct{}{}, Passkeys: []passkeyModel{},
+	}
+	for _, o := range c.s.scene.allOrganizations() {
+		if role := o.members[u.ID]; role != "" {
+			out.Memberships = append(out.Memberships, exportedMembership{o.id, o.slug, role, stampOffset(o.joined[u.ID].created)})
+		}
+	}
+	for _, l := range c.s.scene.logins {
+		if l.userID == u.ID {
+			out.LoginEvents = append(out.LoginEvents, exportedLogin{l.id, stampOffset(l.at), l.provider, true})
+		}
+	}
+	out.LoginEventsCount = len(out.LoginEvents)
+	for _, provider := range c.identitiesOf(u) {
+		out.OAuthIdentities = append(out.OAuthIdentities, exportedIdentity{provider, u.Email})
+	}
+	for _, p := range u.passkeys {
+		out.Passkeys = append(out.Passkeys, newPasskeyModel(p))
+	}
+	return jsonAnswer(http.StatusOK, out)
+}
+
+// forgetUser removes what identifies a user. Doing that to oneself takes the
+// password or a code again, in the body of the DELETE.
+func (c *call) forgetUser() answer {
+	u, missing := c.userByID(c.params[0])
+	switch {
+	case missing != nil:
+		return *missing
+	case u.platformOwner:
+		return c.forbidden("Platform owners cannot be anonymized")
+	}
+	refused := c.ownsAllOf(u, "anonymize")
+	if u == c.user {
+		refused = c.confirmed()
+	}
+	if refused != nil {
+		return *refused
+	}
+	c.s.endAll(u.ID, "")
+	c.s.scene.rename(u, "deleted-"+u.ID+"@anonymized.invalid", c.now)
+	u.Password, u.accounts, u.devices, u.passkeys, u.verified = "", nil, nil, nil, time.Time{}
+	u.dropMFA()
+	c.applied = true
+	return jsonAnswer(http.StatusOK, struct {
+		Success bool   `json:"success"`
+		Message string `json:"message"`
+		UserID  string `json:"user_id"`
+	}{true, "User data has been anonymized", u.ID})
+}
+
+// confirmed checks that the user means it.
+func (c *call) confirmed() *answer {
+	const text = "Confirm account deletion with your current password or MFA code"
+	if len(c.body) == 0 {
+		a := c.badRequest(text)
+		return &a
+	}
+	in, bad := decode[struct {
+		CurrentPassword *string `json:"current_password"`
+		MFACode         *string `json:"mfa_code"`
+	}](c, plainJSON)
+	if bad != nil {
+		return bad
+	}
+	code := strings.TrimSpace(deref(in.MFACode))
+	if c.user.mfa && code != "" && c.user.presents(code, c.now) || c.user.Password != "" && c.user.Password == deref(in.CurrentPassword) {
+		return nil
+	}
+	a := c.forbidden(text)
+	return &a
+}

@@ -1,0 +1,259 @@
+package authostest
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func (t *table) scimRoutes() {
+	const tokens = "/api/organizations/:org_slug/scim-tokens"
+	t.add("GET", tokens, bearer, (*call).listSCIMTokens)
+	t.add("POST", tokens, bearer, (*call).createSCIMToken)
+	t.add("POST", tokens+"/:token_id/revoke", bearer, (*call).revokeSCIMToken)
+	t.add("DELETE", tokens+"/:token_id", bearer, (*call).deleteSCIMToken)
+	for _, kind := range []scimKind{"User", "Group"} {
+		all := "/scim/v2/" + string(kind) + "s"
+		t.add("GET", all, scimToken, kind.list)
+		t.add("POST", all, scimToken, kind.create)
+		t.add("GET", all+"/:id", scimToken, kind.show)
+		t.add("PUT", all+"/:id", scimToken, kind.replace)
+		t.add("PATCH", all+"/:id", scimToken, kind.patch)
+		t.add("DELETE", all+"/:id", scimToken, kind.remove)
+	}
+}
+
+// scimTokens says which organization a token is for, by its hash.
+type scimTokens map[hash]scimGrant
+
+type scimGrant struct {
+	orgID, id string
+	revoked   bool
+}
+
+const scimShelf = "scim-tokens"
+
+func (c *call) listSCIMTokens() answer {
+	o, refused := c.orgFor("manage SCIM tokens", "integrations.manage")
+	if refused != nil {
+		return *refused
+	}
+	tokens := slices.AppendSeq([]thing{}, slices.Values(c.s.scene.shelves[shelfKey{o.id, scimShelf}]))
+	return jsonAnswer(http.StatusOK, map[string]any{"tokens": tokens, "total": len(tokens)})
+}
+
+// createSCIMToken shows the token this once.
+func (c *call) createSCIMToken() answer {
+	in, bad := c.thing("")
+	if bad != nil {
+		return *bad
+	}
+	o, refused := c.orgFor("manage SCIM tokens", "integrations.manage")
+	switch {
+	case refused != nil:
+		return *refused
+	case !o.feature("allow_scim"):
+		return c.featureMissing("SCIM provisioning")
+	}
+	secret := "scim_" + randomHex(32)
+	in["is_active"] = true
+	kept := c.put(shelfKey{o.id, scimShelf}, in)
+	id, _ := kept["id"].(string)
+	if c.s.scene.scim == nil {
+		c.s.scene.scim = scimTokens{}
+	}
+	c.s.scene.scim[hashOf(secret)] = scimGrant{orgID: o.id, id: id}
+	shown := maps.Clone(kept)
+	shown["token"] = secret
+	return jsonAnswer(http.StatusOK, shown)
+}
+
+func (c *call) revokeSCIMToken() answer { return c.endSCIMToken(false) }
+
+func (c *call) deleteSCIMToken() answer { return c.endSCIMToken(true) }
+
+func (c *call) endSCIMToken(forget bool) answer {
+	o, refused := c.orgFor("manage SCIM tokens", "integrations.manage")
+	if refused != nil {
+		return *refused
+	}
+	key := shelfKey{o.id, scimShelf}
+	i, missing := c.one(key, c.params[1], "SCIM token")
+	if missing != nil {
+		return *missing
+	}
+	for h, grant := range c.s.scene.scim {
+		if grant.id == c.params[1] {
+			grant.revoked = true
+			c.s.scene.scim[h] = grant
+		}
+	}
+	c.s.scene.shelves[key][i]["is_active"] = false
+	c.applied = true
+	if forget {
+		c.drop(key, i)
+		return jsonAnswer(http.StatusOK, outcome{true, "SCIM token deleted successfully"})
+	}
+	return jsonAnswer(http.StatusOK, outcome{true, "SCIM token revoked successfully"})
+}
+
+// authenticateSCIM refuses without a word, under either contract.
+func (c *call) authenticateSCIM() (refused answer, ok bool) {
+	token, found := strings.CutPrefix(c.r.Header.Get("Authorization"), "Bearer ")
+	grant, known := c.s.scene.scim[hashOf(token)]
+	if !found || !known || grant.revoked {
+		return empty(http.StatusUnauthorized), false
+	}
+	if want := c.r.Header.Values("X-Organization-Id"); len(want) > 1 || len(want) == 1 && want[0] != grant.orgID {
+		return empty(http.StatusForbidden), false
+	}
+	c.scimOrg = grant.orgID
+	return answer{}, true
+}
+
+// scimKind is a type of SCIM resource (RFC 7643).
+type scimKind string
+
+func (k scimKind) key(c *call) shelfKey { return shelfKey{c.scimOrg, "scim-" + string(k)} }
+
+// scimAnswer is JSON of the protocol's own type.
+func scimAnswer(status int, v any) answer {
+	return typed(status, "application/scim+json", encode(v))
+}
+
+func scimError(status int, detail string) answer {
+	return scimAnswer(status, struct {
+		Schemas []string `json:"schemas"`
+		Detail  string   `json:"detail"`
+		Status  string   `json:"status"`
+	}{[]string{"urn:ietf:params:scim:api:messages:2.0:Error"}, detail, strconv.Itoa(status)})
+}
+
+func (k scimKind) list(c *call) answer {
+	start, bad := c.integer("startIndex", 1)
+	if bad != nil {
+		return *bad
+	}
+	count, bad := c.integer("count", 100)
+	if bad != nil {
+		return *bad
+	}
+	all := c.s.scene.shelves[k.key(c)]
+	found := slices.AppendSeq([]thing{}, slices.Values(slice(all, min(max(count, 0), 100), max(start, 1)-1)))
+	return scimAnswer(http.StatusOK, struct {
+		Schemas      []string `json:"schemas"`
+		TotalResults int      `json:"totalResults"`
+		StartIndex   int      `json:"startIndex"`
+		ItemsPerPage int      `json:"itemsPerPage"`
+		Resources    []thing  `json:"Resources"`
+	}{[]string{"urn:ietf:params:scim:api:messages:2.0:ListResponse"}, len(all), max(start, 1), len(found), found})
+}
+
+func (k scimKind) create(c *call) answer {
+	in, bad := c.thing("")
+	if bad != nil {
+		return *bad
+	}
+	return scimAnswer(http.StatusCreated, k.dress(c, c.put(k.key(c), in)))
+}
+
+// dress gives a resource the fields of the protocol in place of ours.
+func (k scimKind) dress(c *call, t thing) thing {
+	stamp := stampZ(c.now.Truncate(time.Microsecond))
+	created := stamp
+	if old, ok := t["meta"].(map[string]any); ok && old["created"] != nil {
+		created, _ = old["created"].(string)
+	}
+	delete(t, "created_at")
+	delete(t, "updated_at")
+	id, _ := t["id"].(string)
+	t["schemas"] = []string{"urn:ietf:params:scim:schemas:core:2.0:" + string(k)}
+	t["meta"] = map[string]any{
+		"resourceType": string(k), "created": created, "lastModified": stamp, "location": c.s.URL + "/scim/v2/" + string(k) + "s/" + id,
+	}
+	return t
+}
+
+func (k scimKind) pick(c *call) (int, *answer) {
+	i, missing := c.one(k.key(c), c.params[0], string(k))
+	if missing != nil {
+		a := scimError(http.StatusNotFound, string(k)+" not found")
+		return 0, &a
+	}
+	return i, nil
+}
+
+func (k scimKind) show(c *call) answer {
+	i, missing := k.pick(c)
+	if missing != nil {
+		return *missing
+	}
+	return scimAnswer(http.StatusOK, c.s.scene.shelves[k.key(c)][i])
+}
+
+func (k scimKind) replace(c *call) answer {
+	in, bad := c.thing("")
+	if bad != nil {
+		return *bad
+	}
+	i, missing := k.pick(c)
+	if missing != nil {
+		return *missing
+	}
+	in["id"], in["meta"] = c.params[0], c.s.scene.shelves[k.key(c)][i]["meta"]
+	c.s.scene.shelves[k.key(c)][i] = k.dress(c, in)
+	c.applied = true
+	return scimAnswer(http.StatusOK, in)
+}
+
+// patch applies the operations whose path is one attribute, or that have none
+// (RFC 7644, section 3.5.2). Others change nothing.
+func (k scimKind) patch(c *call) answer {
+	in, bad := decode[struct {
+		Operations []struct {
+			Op    string          `json:"op"`
+			Path  *string         `json:"path"`
+			Value json.RawMessage `json:"value"`
+		} `json:"Operations"`
+	}](c, plainJSON)
+	if bad != nil {
+		return *bad
+	}
+	i, missing := k.pick(c)
+	if missing != nil {
+		return *missing
+	}
+	t := c.s.scene.shelves[k.key(c)][i]
+	for _, op := range in.Operations {
+		changes := thing{}
+		if op.Path == nil {
+			_ = json.Unmarshal(op.Value, &changes) // a value that is no object changes nothing
+		} else if !strings.ContainsAny(*op.Path, ".[:") {
+			var value any
+			_ = json.Unmarshal(op.Value, &value) // absent with remove
+			changes[*op.Path] = value
+		}
+		for name, value := range changes {
+			if strings.EqualFold(op.Op, "remove") {
+				delete(t, name)
+			} else if name != "id" && name != "meta" {
+				t[name] = value
+			}
+		}
+	}
+	c.applied = true
+	return scimAnswer(http.StatusOK, k.dress(c, t))
+}
+
+func (k scimKind) remove(c *call) answer {
+	i, missing := k.pick(c)
+	if missing != nil {
+		return *missing
+	}
+	c.drop(k.key(c), i)
+	return empty(http.StatusNoContent)
+}

@@ -1,0 +1,373 @@
+package authostest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/authos-go/authos"
+)
+
+// A StoreOption tells an acceptance suite more about a store.
+type StoreOption func(*suite)
+
+// Persistent says that every store that open returns keeps its data in the same
+// place, so that a second one must see what a first one wrote, at once. A token
+// store that can lock is taken to be persistent without being told.
+func Persistent() StoreOption {
+	return func(s *suite) { s.persistent = true }
+}
+
+// The patience of the suites, which run on the caller's clock.
+const (
+	storePatience = 10 * time.Second       // with a call that should just return
+	lockPatience  = 200 * time.Millisecond // how long a lock that is held is waited for
+	expirySlack   = 3 * time.Second        // how long after its time an entry may still be there
+)
+
+// suite collects what is wrong.
+type suite struct {
+	persistent bool
+	mu         sync.Mutex
+	errs       []error
+}
+
+func newSuite(opts []StoreOption) *suite {
+	s := &suite{}
+	for _, opt := range opts {
+		opt(s)
+	}
+	return s
+}
+
+func (s *suite) failf(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.errs = append(s.errs, fmt.Errorf(format, args...))
+}
+
+// broken reports a call that failed, and whether it did.
+func (s *suite) broken(what string, err error) bool {
+	if err != nil {
+		s.failf("%s: %w", what, err)
+	}
+	return err != nil
+}
+
+func (s *suite) result() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.errs...)
+}
+
+// returns runs f, and gives up on it when it hangs: f's goroutine is left behind.
+func returns(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				done <- fmt.Errorf("panic: %v", p)
+			}
+		}()
+		done <- f()
+	}()
+	timer := time.NewTimer(storePatience)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return fmt.Errorf("no answer within %v", storePatience)
+	}
+}
+
+// TestTokenStore checks that a token store does what the client relies on, locking
+// included where the store is a [authos.LockingTokenStore]. It returns everything
+// that it found wrong, joined. open is called several times; what the stores hold
+// is deleted. With stores of the outside world a run takes about a second.
+func TestTokenStore(open func() (authos.TokenStore, error), opts ...StoreOption) error {
+	s := newSuite(opts)
+	first, err := open()
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	t := tokenSuite{suite: s, ctx: context.Background(), open: open}
+	t.keeps(first)
+	t.survivesCancel(first)
+	t.concurrent(first)
+	_, locks := first.(authos.LockingTokenStore)
+	if s.persistent || locks {
+		if second, err := open(); !s.broken("opening a second time", err) {
+			t.shares(first, second)
+			t.locks(first, second)
+		}
+	}
+	s.broken("Delete", t.delete(first))
+	return s.result()
+}
+
+type tokenSuite struct {
+	*suite
+
+	ctx  context.Context
+	open func() (authos.TokenStore, error)
+}
+
+func (t tokenSuite) save(store authos.TokenStore, tokens authos.Tokens) error {
+	return returns(func() error { return store.Save(t.ctx, tokens) })
+}
+
+func (t tokenSuite) delete(store authos.TokenStore) error {
+	return returns(func() error { return store.Delete(t.ctx) })
+}
+
+func (t tokenSuite) load(store authos.TokenStore) (authos.Tokens, error) {
+	return loadWith(t.ctx, store)
+}
+
+func loadWith(ctx context.Context, store authos.TokenStore) (authos.Tokens, error) {
+	got := make(chan authos.Tokens, 1)
+	err := returns(func() error {
+		tokens, err := store.Load(ctx)
+		got <- tokens
+		return err
+	})
+	if err != nil {
+		return authos.Tokens{}, err
+	}
+	return <-got, nil
+}
+
+// differ says in what two tokens differ, without showing them.
+func differ(got, want authos.Tokens) string {
+	var parts []string
+	if got.AccessToken != want.AccessToken {
+		parts = append(parts, "the access token differs")
+	}
+	if got.RefreshToken != want.RefreshToken {
+		parts = append(parts, "the refresh token differs")
+	}
+	switch {
+	case want.ExpiresAt.IsZero() != got.ExpiresAt.IsZero():
+		parts = append(parts, fmt.Sprintf("ExpiresAt is %v, want %v", got.ExpiresAt, want.ExpiresAt))
+	case got.ExpiresAt.Sub(want.ExpiresAt).Abs() >= time.Second:
+		parts = append(parts, fmt.Sprintf("ExpiresAt is %v, want %v to the second", got.ExpiresAt, want.ExpiresAt))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// holds checks what a store gives back.
+func (t tokenSuite) holds(what string, store authos.TokenStore, want authos.Tokens) {
+	got, err := t.load(store)
+	if t.broken(what+": Load", err) {
+		return
+	}
+	if wrong := differ(got, want); wrong != "" {
+		t.failf("%s: %s", what, wrong)
+	}
+}
+
+func pair(n int) authos.Tokens {
+	return authos.Tokens{AccessToken: "access-" + strconv.Itoa(n), RefreshToken: "refresh-" + strconv.Itoa(n)}
+}
+
+func (t tokenSuite) keeps(store authos.TokenStore) {
+	t.broken("Delete before anything was saved", t.delete(store))
+	t.holds("empty store", store, authos.Tokens{})
+	now := time.Now()
+	for _, tc := range []struct {
+		name   string
+		tokens authos.Tokens
+	}{
+		{"whole", authos.Tokens{AccessToken: "access", RefreshToken: "refresh", ExpiresAt: now.Add(time.Hour)}},
+		{"no expiry", pair(1)},
+		{"no refresh token", authos.Tokens{AccessToken: "alone", ExpiresAt: now.Truncate(time.Second)}},
+		{"no access token", authos.Tokens{RefreshToken: "alone"}},
+		{"fraction of a second", authos.Tokens{AccessToken: "a", RefreshToken: "r", ExpiresAt: now.Truncate(time.Second).Add(999_999_999)}},
+		{"another zone", authos.Tokens{AccessToken: "a", ExpiresAt: now.In(time.FixedZone("", 5*3600+1800))}},
+		{"far future", authos.Tokens{AccessToken: "a", ExpiresAt: time.Date(2150, 1, 2, 3, 4, 5, 0, time.UTC)}},
+		{"past", authos.Tokens{AccessToken: "a", ExpiresAt: time.Date(1999, 1, 2, 3, 4, 5, 0, time.UTC)}},
+		{"long and odd", authos.Tokens{AccessToken: strings.Repeat("eyJ.-_~+/=", 1000), RefreshToken: `"\'%s{}<>&;$()*?[]|`}},
+	} {
+		if t.broken(tc.name+": Save", t.save(store, tc.tokens)) {
+			continue
+		}
+		t.holds(tc.name, store, tc.tokens)
+		t.holds(tc.name+", loaded again", store, tc.tokens)
+	}
+	t.broken("Delete", t.delete(store))
+	t.holds("after Delete", store, authos.Tokens{})
+	t.broken("Delete of what is gone", t.delete(store))
+	t.broken("Save after Delete", t.save(store, pair(2)))
+	t.holds("saved after Delete", store, pair(2))
+}
+
+// survivesCancel allows a store to ignore a context that is done, or to fail; it
+// must not pretend.
+func (t tokenSuite) survivesCancel(store authos.TokenStore) {
+	if t.save(store, pair(3)) != nil {
+		return // reported by keeps
+	}
+	ctx, cancel := context.WithCancel(t.ctx)
+	cancel()
+	if got, err := loadWith(ctx, store); err == nil && differ(got, pair(3)) != "" {
+		t.failf("Load with a canceled context returned no error and not what was saved")
+	}
+	want := pair(4)
+	err := returns(func() error { return store.Save(ctx, want) })
+	got, loadErr := t.load(store)
+	switch {
+	case loadErr != nil:
+		t.failf("Load after a canceled Save: %w", loadErr)
+	case err == nil && differ(got, want) != "":
+		t.failf("Save with a canceled context returned no error and did not save")
+	case differ(got, want) != "" && differ(got, pair(3)) != "":
+		t.failf("a canceled Save left neither the old tokens nor the new")
+	}
+	err = returns(func() error { return store.Delete(ctx) })
+	if got, loadErr := t.load(store); err == nil && loadErr == nil && differ(got, authos.Tokens{}) != "" {
+		t.failf("Delete with a canceled context returned no error and did not delete")
+	}
+}
+
+// concurrent reads while one goroutine writes: what is loaded must have been saved
+// in one piece.
+func (t tokenSuite) concurrent(store authos.TokenStore) {
+	if t.save(store, pair(0)) != nil {
+		return
+	}
+	var group sync.WaitGroup
+	var done atomic.Bool
+	var torn, failed sync.Once
+	for range 4 {
+		group.Go(func() {
+			for !done.Load() {
+				got, err := t.load(store)
+				if err != nil {
+					failed.Do(func() { t.failf("Load during a Save: %w", err) })
+					return
+				}
+				if n := strings.TrimPrefix(got.AccessToken, "access-"); n == "" || got.RefreshToken != "refresh-"+n {
+					torn.Do(func() { t.failf("Load during a Save gave tokens that were never saved together") })
+				}
+			}
+		})
+	}
+	for n := range 50 {
+		if t.broken("Save during Loads", t.save(store, pair(n))) {
+			break
+		}
+	}
+	done.Store(true)
+	group.Wait()
+}
+
+// shares checks that two stores on the same data keep no copies of it.
+func (t tokenSuite) shares(a, b authos.TokenStore) {
+	if t.broken("Save", t.save(a, pair(5))) {
+		return
+	}
+	t.holds("saved by another store", b, pair(5))
+	t.broken("Save by a second store", t.save(b, pair(6)))
+	t.holds("saved by a second store", a, pair(6))
+	t.broken("Delete by a second store", t.delete(b))
+	t.holds("deleted by a second store", a, authos.Tokens{})
+	t.broken("Save", t.save(a, pair(7)))
+	if third, err := t.open(); !t.broken("opening a third time", err) {
+		t.holds("a store opened later", third, pair(7))
+	}
+}
+
+// locks checks the lock, where the stores have one.
+func (t tokenSuite) locks(first, second authos.TokenStore) {
+	a, ok := first.(authos.LockingTokenStore)
+	b, ok2 := second.(authos.LockingTokenStore)
+	if !ok || !ok2 {
+		return
+	}
+	unlock, err := t.lock(a, storePatience)
+	if t.broken("Lock", err) {
+		return
+	}
+	t.refused("a lock that another store holds", b)
+	t.refused("a lock that the store itself holds", a)
+	t.broken("Save under the lock", t.save(a, pair(8)))
+	t.holds("saved under the lock", a, pair(8))
+	unlock()
+	next, err := t.lock(b, storePatience)
+	if t.broken("Lock after the lock was released", err) {
+		return
+	}
+	t.unlockAgain(unlock)
+	t.refused("a lock whose former holder released it twice", a)
+	next()
+	t.unlockAgain(next)
+	t.excludes(a, b)
+}
+
+// unlockAgain releases what was released already.
+func (t tokenSuite) unlockAgain(unlock func()) {
+	t.broken("releasing a lock twice", returns(func() error { unlock(); return nil }))
+}
+
+// lock waits for a lock, no longer than patience.
+func (t tokenSuite) lock(store authos.LockingTokenStore, patience time.Duration) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(t.ctx, patience)
+	defer cancel()
+	got := make(chan func(), 1)
+	err = returns(func() error {
+		unlock, err := store.Lock(ctx)
+		got <- unlock
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if unlock = <-got; unlock == nil {
+		return nil, errors.New("neither an error nor a way to release the lock")
+	}
+	return unlock, nil
+}
+
+// refused checks that a lock cannot be had, and that waiting for it ends with the
+// context.
+func (t tokenSuite) refused(what string, store authos.LockingTokenStore) {
+	start := time.Now()
+	unlock, err := t.lock(store, lockPatience)
+	if err == nil {
+		t.failf("%s was given away again", what)
+		unlock()
+		return
+	}
+	if waited := time.Since(start); waited > lockPatience+storePatience/2 {
+		t.failf("%s: Lock went on for %v after its context was done", what, (waited - lockPatience).Round(time.Millisecond))
+	}
+}
+
+// excludes lets many want the lock at once.
+func (t tokenSuite) excludes(a, b authos.LockingTokenStore) {
+	var inside, entered atomic.Int32
+	var group sync.WaitGroup
+	for i := range 8 {
+		store := []authos.LockingTokenStore{a, b}[i%2]
+		group.Go(func() {
+			unlock, err := t.lock(store, storePatience)
+			if t.broken("Lock while others want it too", err) {
+				return
+			}
+			defer unlock()
+			if inside.Add(1) > 1 {
+				t.failf("two hold the lock at the same time")
+			}
+			entered.Add(1)
+			time.Sleep(2 * time.Millisecond)
+			inside.Add(-1)
+		})
+	}
+	group.Wait()
+}

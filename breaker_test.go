@@ -1,0 +1,1336 @@
+package authos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/authostest"
+)
+
+// btWeb is a server that a test answers for. It notes what reached it.
+type btWeb struct {
+	mu     sync.Mutex
+	seen   []string
+	answer func(*http.Request) (*http.Response, error)
+}
+
+func (w *btWeb) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+		_ = req.Body.Close()
+	}
+	if err := req.Context().Err(); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	w.seen = append(w.seen, req.Method+" "+req.URL.Path)
+	answer := w.answer
+	w.mu.Unlock()
+	return answer(req)
+}
+
+func (w *btWeb) set(answer func(*http.Request) (*http.Response, error)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answer = answer
+}
+
+func (w *btWeb) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.seen)
+}
+
+type btAnswer = func(*http.Request) (*http.Response, error)
+
+// btSay answers with a status, a body and headers ("Name: value"). A body that begins with { is JSON.
+func btSay(status int, body string, headers ...string) btAnswer {
+	return func(req *http.Request) (*http.Response, error) {
+		h := http.Header{}
+		if strings.HasPrefix(body, "{") {
+			h.Set("Content-Type", "application/json")
+		}
+		for _, line := range headers {
+			name, value, _ := strings.Cut(line, ": ")
+			h.Set(name, value)
+		}
+		return &http.Response{
+			Status: http.StatusText(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Header: h, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: req,
+		}, nil
+	}
+}
+
+func btError(status int, code string, headers ...string) btAnswer {
+	return btSay(status, `{"error":"text of `+code+`","error_code":"`+code+`","timestamp":"2025-01-01T00:00:00+00:00"}`, headers...)
+}
+
+func btReset(*http.Request) (*http.Response, error) {
+	return nil, os.NewSyscallError("read", syscall.ECONNRESET)
+}
+
+func btHang(req *http.Request) (*http.Response, error) {
+	<-req.Context().Done()
+	return nil, req.Context().Err()
+}
+
+const (
+	btInfo = "/api/service/info"
+	btGood = `{"id":"s1","name":"App","slug":"app","service_type":"web","created_at":"2025-01-01T00:00:00Z"}`
+	btPage = "<html><body>Service Unavailable</body></html>"
+)
+
+var btOK = btSay(200, btGood)
+
+// btOnce makes each call one attempt, so that calls and outcomes are the same.
+var btOnce = authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1})
+
+// btClient makes a client with an API key on a server that a test answers for.
+func btClient(t testing.TB, opts ...authos.Option) (*authos.Client, *btWeb) {
+	t.Helper()
+	web := &btWeb{answer: btOK}
+	return btNew(t, "https://authos.test", web, append([]authos.Option{authos.WithAPIKey("sk_1_2")}, opts...)...), web
+}
+
+func btNew(t testing.TB, base string, rt http.RoundTripper, opts ...authos.Option) *authos.Client {
+	t.Helper()
+	c, err := authos.New(base, append([]authos.Option{authos.WithHTTPClient(&http.Client{Transport: rt})}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func btGet(c *authos.Client) error { return c.Do(context.Background(), "GET", btInfo, nil, nil) }
+
+// btOpen gives the refusal of an open circuit, or fails.
+func btOpen(t testing.TB, err error) *authos.CircuitOpenError {
+	t.Helper()
+	e, ok := errors.AsType[*authos.CircuitOpenError](err)
+	if !ok {
+		t.Fatalf("got %v, want a *CircuitOpenError", err)
+	}
+	return e
+}
+
+// btRepeat makes n calls and gives how many of them were refused by an open circuit.
+func btRepeat(c *authos.Client, n int) (refused int) {
+	for range n {
+		if errors.Is(btGet(c), authos.ErrCircuitOpen) {
+			refused++
+		}
+	}
+	return refused
+}
+
+// btModel is the breaker as DESIGN.md describes it, in as few words as possible.
+type btModel struct {
+	threshold, min, probes int
+	ratio                  float64
+	window, open, longest  time.Duration // open: after this family's spread
+
+	state        authos.BreakerState
+	gen          int
+	row          int
+	outcomes     []btOutcome
+	expiry, hold time.Time
+	slots, good  int // in half-open
+	lastStatus   int
+	changes      []authos.BreakerState
+}
+
+type btOutcome struct {
+	at     time.Time
+	failed bool
+}
+
+func (m *btModel) move(to authos.BreakerState, now time.Time) {
+	m.state, m.row, m.outcomes, m.slots, m.good = to, 0, nil, 0, 0
+	m.gen++
+	m.changes = append(m.changes, to)
+	switch to {
+	case authos.BreakerOpen:
+		m.expiry = now.Add(m.open)
+	case authos.BreakerClosed:
+		m.hold = time.Time{}
+	case authos.BreakerHalfOpen:
+	}
+}
+
+func (m *btModel) tick(now time.Time) {
+	if m.state == authos.BreakerOpen && now.After(m.expiry) {
+		m.move(authos.BreakerHalfOpen, now)
+	}
+}
+
+func (m *btModel) admit(now time.Time) (gen int, ok bool) {
+	if m.state != authos.BreakerClosed && now.Before(m.hold) {
+		return 0, false
+	}
+	m.tick(now)
+	if m.state == authos.BreakerOpen || m.state == authos.BreakerHalfOpen && m.slots >= m.probes {
+		return 0, false
+	}
+	m.slots++
+	return m.gen, true
+}
+
+func (m *btModel) end(gen int, e btEnd, now time.Time) {
+	if e.verdict == btFailed {
+		m.lastStatus = e.status
+		if e.asked > m.open {
+			if until := now.Add(min(e.asked, m.longest)); until.After(m.hold) {
+				m.hold = until
+			}
+		}
+	}
+	m.tick(now)
+	switch {
+	case gen != m.gen: // late: it speaks of a state that is over
+		return
+	case e.verdict == btNeutral, e.verdict == btLimited && m.state == authos.BreakerClosed:
+		m.slots--
+		return
+	}
+	failed := e.verdict == btFailed
+	if !failed {
+		m.row, m.hold = 0, time.Time{}
+		m.good++
+	} else {
+		m.row++
+	}
+	m.outcomes = append(m.outcomes, btOutcome{now, failed})
+	if len(m.outcomes) > 100 {
+		m.outcomes = m.outcomes[1:]
+	}
+	switch {
+	case m.state == authos.BreakerHalfOpen && failed, m.state == authos.BreakerClosed && failed && m.trips(now):
+		m.move(authos.BreakerOpen, now)
+	case m.state == authos.BreakerHalfOpen && m.good >= m.probes:
+		m.move(authos.BreakerClosed, now)
+	}
+}
+
+func (m *btModel) trips(now time.Time) bool {
+	n, failed := 0, 0
+	for _, o := range m.outcomes {
+		if now.Sub(o.at) <= m.window {
+			n++
+			if o.failed {
+				failed++
+			}
+		}
+	}
+	if m.ratio > 0 && n >= m.min {
+		return float64(failed) >= m.ratio*float64(n)
+	}
+	return m.row >= m.threshold
+}
+
+type btVerdict int
+
+const (
+	btSucceeded btVerdict = iota
+	btFailed
+	btNeutral
+	btLimited
+)
+
+// btEnd is a way for an attempt to end.
+type btEnd struct {
+	name    string
+	answer  btAnswer
+	verdict btVerdict
+	status  int
+	asked   time.Duration
+}
+
+var btEnds = []btEnd{
+	{"200", btOK, btSucceeded, 200, 0},
+	{"200", btOK, btSucceeded, 200, 0},
+	{"404", btError(404, "NOT_FOUND"), btSucceeded, 404, 0},
+	{"AUDIT_ERROR", btError(500, "AUDIT_ERROR"), btSucceeded, 500, 0},
+	{"429", btError(429, "RATE_LIMIT_EXCEEDED"), btLimited, 429, 0},
+	{"500", btError(500, "INTERNAL_SERVER_ERROR"), btFailed, 500, 0},
+	{"502", btSay(502, btPage), btFailed, 502, 0},
+	{"reset", btReset, btFailed, 0, 0},
+	{"503 for 20 s", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 20"), btFailed, 503, 20 * time.Second},
+	{"503 for 150 s", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 150"), btFailed, 503, 150 * time.Second},
+	{"503 for a day", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 86400"), btFailed, 503, 24 * time.Hour},
+}
+
+// btFlight is a call under way in the model test.
+type btFlight struct {
+	gen    int
+	answer chan btAnswer
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func TestBreakerModel(t *testing.T) {
+	const steps = 4000
+	policies := []struct {
+		name      string
+		policy    authos.BreakerPolicy
+		threshold int
+		min       int
+		probes    int
+		ratio     float64
+		window    time.Duration
+	}{
+		{"defaults", authos.BreakerPolicy{}, 5, 20, 1, 0.5, 2 * time.Minute},
+		{"no ratio, three probes", authos.BreakerPolicy{FailureRatio: -1, HalfOpenProbes: 3, FailureThreshold: 3}, 3, 20, 3, -1, 2 * time.Minute},
+		{"share of few", authos.BreakerPolicy{FailureRatio: 0.7, MinRequests: 6, FailureThreshold: 50, Window: time.Minute}, 50, 6, 1, 0.7, time.Minute},
+	}
+	for _, p := range policies {
+		for _, seed := range []uint64{1, 2, rand.Uint64()} {
+			t.Run(fmt.Sprintf("%s/%d", p.name, seed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					m := &btModel{
+						threshold: p.threshold, min: p.min, probes: p.probes, ratio: p.ratio, window: p.window,
+						longest: 10 * time.Minute, state: authos.BreakerClosed,
+					}
+					btRunModel(t, m, p.policy, seed, steps)
+				})
+			})
+		}
+	}
+}
+
+func btRunModel(t *testing.T, m *btModel, policy authos.BreakerPolicy, seed uint64, steps int) {
+	random := rand.New(rand.NewPCG(seed, 0))
+	var changes []authos.BreakerState
+	policy.OnStateChange = func(_ string, _, to authos.BreakerState) { changes = append(changes, to) }
+	web := &btWeb{}
+	c := btNew(t, "https://authos.test", web, authos.WithAPIKey("sk_1_2"), authos.WithBreaker(policy),
+		authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1, AttemptTimeout: 1000 * time.Hour, MaxElapsed: -1}))
+	m.open = btOpenTime(t, c, web)
+	changes = nil // btOpenTime opens the circuit and closes it again
+
+	var flights []*btFlight
+	leave := func(i int) *btFlight {
+		f := flights[i]
+		flights = slices.Delete(flights, i, i+1)
+		return f
+	}
+	for step := range steps {
+		fail := func(format string, args ...any) {
+			t.Helper()
+			t.Fatalf("seed %d, step %d: %s", seed, step, fmt.Sprintf(format, args...))
+		}
+		op := ""
+		switch n := random.IntN(10); {
+		case n < 4 && len(flights) < 8: // begin a call
+			op = "begin"
+			want, admitted := m.admit(time.Now())
+			f := &btFlight{gen: want, answer: make(chan btAnswer), done: make(chan error, 1)}
+			ctx, cancel := context.WithCancel(context.WithValue(t.Context(), btFlightKey{}, f))
+			f.cancel = cancel
+			before := web.count()
+			web.set(func(req *http.Request) (*http.Response, error) {
+				f, _ := req.Context().Value(btFlightKey{}).(*btFlight)
+				select {
+				case answer := <-f.answer:
+					return answer(req)
+				case <-req.Context().Done():
+					return nil, req.Context().Err()
+				}
+			})
+			go func() { f.done <- c.Do(ctx, "GET", btInfo, nil, nil) }()
+			synctest.Wait()
+			if sent := web.count() > before; sent != admitted {
+				fail("sent = %v in state %s, want %v", sent, m.state, admitted)
+			}
+			if admitted {
+				flights = append(flights, f)
+				break
+			}
+			e := btOpen(t, <-f.done)
+			cancel()
+			wantAt := m.expiry.Add(1)
+			if m.state == authos.BreakerHalfOpen {
+				wantAt = time.Now().Add(time.Second)
+			}
+			if m.hold.After(wantAt) {
+				wantAt = m.hold
+			}
+			if !e.RetryAt.Equal(wantAt) || e.LastStatus != m.lastStatus {
+				fail("refusal says %v, status %d; want %v, %d", e.RetryAt, e.LastStatus, wantAt, m.lastStatus)
+			}
+		case n < 8 && len(flights) > 0: // a call ends
+			f := leave(random.IntN(len(flights)))
+			end := btEnds[random.IntN(len(btEnds))]
+			if step/300%2 == 0 && random.IntN(2) == 0 {
+				end = btEnds[5] // bad times
+			}
+			op = end.name
+			m.end(f.gen, end, time.Now())
+			f.answer <- end.answer
+			<-f.done
+			f.cancel()
+		case n == 8 && len(flights) > 0 && random.IntN(2) == 0: // the caller leaves
+			op = "cancel"
+			f := leave(random.IntN(len(flights)))
+			m.end(f.gen, btEnd{verdict: btNeutral}, time.Now())
+			f.cancel()
+			<-f.done
+		case n == 8: // until the very moment of the next probe
+			op = "sleep until the probe"
+			at := m.expiry.Add(1)
+			if m.hold.After(at) {
+				at = m.hold
+			}
+			time.Sleep(time.Until(at))
+		default:
+			d := time.Duration(random.ExpFloat64() * float64(8*time.Second))
+			op = "sleep " + d.String()
+			time.Sleep(d)
+		}
+		synctest.Wait()
+		if !slices.Equal(changes, m.changes) {
+			fail("after %q the changes are …%v, want …%v", op, changes[max(len(changes)-3, 0):], m.changes[max(len(m.changes)-3, 0):])
+		}
+	}
+	for _, f := range flights {
+		f.cancel()
+		<-f.done
+	}
+	if n := len(m.changes); n < steps/100 {
+		t.Errorf("seed %d: only %d changes in %d steps: the operations are too tame", seed, n, steps)
+	}
+}
+
+type btFlightKey struct{}
+
+// btOpenTime learns the family's open time: it opens the circuit and closes it again.
+func btOpenTime(t *testing.T, c *authos.Client, web *btWeb) time.Duration {
+	t.Helper()
+	web.set(btReset)
+	for range 100 {
+		err := btGet(c)
+		if !errors.Is(err, authos.ErrCircuitOpen) {
+			continue
+		}
+		open := time.Until(btOpen(t, err).RetryAt)
+		time.Sleep(open)
+		web.set(btOK)
+		for range 5 {
+			if err := btGet(c); err != nil {
+				t.Fatalf("the probe at RetryAt: %v", err)
+			}
+		}
+		time.Sleep(time.Hour) // what was counted is too old to count
+		return open - 1       // RetryAt is the first moment after it
+	}
+	t.Fatal("100 resets did not open the circuit")
+	return 0
+}
+
+func TestBreakerTrips(t *testing.T) {
+	const good, bad = true, false
+	repeat := func(n int, v ...bool) []bool { return slices.Repeat(v, n) }
+	tests := []struct {
+		name     string
+		policy   authos.BreakerPolicy
+		outcomes [][]bool // a minute and a half, or pause, between the parts
+		pause    time.Duration
+		want     bool
+	}{
+		{"four in a row", authos.BreakerPolicy{}, [][]bool{repeat(4, bad)}, 0, false},
+		{"five in a row", authos.BreakerPolicy{}, [][]bool{repeat(5, bad)}, 0, true},
+		{"four, a success, four", authos.BreakerPolicy{}, [][]bool{repeat(4, bad), {good}, repeat(4, bad)}, 0, false},
+		{"five in a row after 14 good ones", authos.BreakerPolicy{}, [][]bool{repeat(14, good), repeat(5, bad)}, 0, true},
+		{"the share decides from 20 on", authos.BreakerPolicy{}, [][]bool{repeat(20, good), repeat(19, bad)}, 0, false},
+		{"half of 40", authos.BreakerPolicy{}, [][]bool{repeat(20, good), repeat(20, bad)}, 0, true},
+		{"one success in six", authos.BreakerPolicy{FailureThreshold: 6}, [][]bool{repeat(3, bad, bad, bad, bad, bad, good), {bad}}, 0, false},
+		{"one success in six, 20 of them", authos.BreakerPolicy{FailureThreshold: 6}, [][]bool{repeat(3, bad, bad, bad, bad, bad, good), {bad, bad}}, 0, true},
+		{"the window holds 100: 49 of them", authos.BreakerPolicy{}, [][]bool{repeat(300, good), repeat(49, bad)}, 0, false},
+		{"the window holds 100: 50 of them", authos.BreakerPolicy{}, [][]bool{repeat(300, good), repeat(50, bad)}, 0, true},
+		{"old outcomes do not count", authos.BreakerPolicy{}, [][]bool{repeat(50, good), repeat(5, bad)}, 121 * time.Second, true},
+		{"outcomes of two minutes count", authos.BreakerPolicy{}, [][]bool{repeat(50, good), repeat(5, bad)}, 119 * time.Second, false},
+		{"failures in a row have no age", authos.BreakerPolicy{}, [][]bool{repeat(4, bad), {bad}}, time.Hour, true},
+		{"no ratio: five in a row", authos.BreakerPolicy{FailureRatio: -1}, [][]bool{repeat(100, good), repeat(5, bad)}, 0, true},
+		{"no ratio: half of all", authos.BreakerPolicy{FailureRatio: -1}, [][]bool{repeat(60, bad, good)}, 0, false},
+		{"own threshold", authos.BreakerPolicy{FailureThreshold: 2}, [][]bool{repeat(2, bad)}, 0, true},
+		{"own share", authos.BreakerPolicy{FailureRatio: 0.2, MinRequests: 10}, [][]bool{repeat(8, good), {bad, bad}}, 0, true},
+		{"own window", authos.BreakerPolicy{Window: 10 * time.Second}, [][]bool{repeat(50, good), repeat(5, bad)}, 11 * time.Second, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, web := btClient(t, btOnce, authos.WithBreaker(tt.policy))
+				var all []bool
+				for i, part := range tt.outcomes {
+					if i > 0 {
+						time.Sleep(tt.pause)
+					}
+					for _, ok := range part {
+						all = append(all, ok)
+						web.set(map[bool]btAnswer{good: btOK, bad: btReset}[ok])
+						if err := btGet(c); errors.Is(err, authos.ErrCircuitOpen) {
+							t.Fatalf("refused before the end, after %d outcomes", len(all)-1)
+						}
+					}
+				}
+				web.set(btOK)
+				if got := errors.Is(btGet(c), authos.ErrCircuitOpen); got != tt.want {
+					t.Errorf("open = %v after %d outcomes, want %v", got, len(all), tt.want)
+				}
+			})
+		})
+	}
+}
+
+// Failures that take longer than gobreaker's own windows would remember.
+func TestBreakerSlowFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, web := btClient(t, btOnce)
+		web.set(btHang)
+		start := time.Now()
+		if refused := btRepeat(c, 6); refused != 1 {
+			t.Errorf("%d of 6 calls refused, want the sixth", refused)
+		}
+		if took := time.Since(start); took != 5*35*time.Second {
+			t.Errorf("took %v, want five attempts of 35 s", took)
+		}
+	})
+}
+
+func TestBreakerRandomFailures(t *testing.T) {
+	const chunk, chunks, patience = 50_000, 10, 12 * time.Second
+	var calls, failed, refused int
+	for start := time.Now(); calls < chunk*chunks && time.Since(start) < patience; { // the wall's clock: the bubble is inside
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(uint64(calls), 10))
+			c, web := btClient(t)
+			bad, good := btSay(500, ""), btOK
+			for range chunk {
+				answer := good
+				web.set(func(req *http.Request) (*http.Response, error) {
+					if random.IntN(10) == 0 {
+						return bad(req)
+					}
+					return answer(req)
+				})
+				err := btGet(c)
+				calls++
+				if err != nil {
+					failed++
+				}
+				if errors.Is(err, authos.ErrCircuitOpen) {
+					refused++
+				}
+				web.seen = web.seen[:0]
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+	}
+	t.Logf("%d calls (of %d, as far as %v of wall time reach), %d failed, %d of them refused", calls, chunk*chunks, patience, failed, refused)
+	if failed*1000 > calls {
+		t.Errorf("%d of %d calls failed, want at most 0.1 %%", failed, calls)
+	}
+}
+
+func TestBreakerJudgement(t *testing.T) {
+	const (
+		mail = "POST /api/auth/forgot-password"
+		info = "GET " + btInfo
+	)
+	hang := func(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+		return context.WithTimeout(ctx, d)
+	}
+	uncoded := `{"error":"text","timestamp":"2025-01-01T00:00:00Z"}`
+	tests := []struct {
+		name   string
+		route  string
+		answer btAnswer
+		ctx    func(context.Context, time.Duration) (context.Context, context.CancelFunc)
+		after  time.Duration
+		want   bool // counted as a failure
+	}{
+		{name: "200", answer: btOK},
+		{name: "204", answer: btSay(204, "")},
+		{name: "302", answer: btSay(302, "")}, // without a Location it is an answer like others
+		{name: "400", answer: btError(400, "BAD_REQUEST")},
+		{name: "401", answer: btError(401, "UNAUTHORIZED")},
+		{name: "403", answer: btSay(403, "Forbidden")},
+		{name: "404", answer: btSay(404, "")},
+		{name: "408", answer: btSay(408, "")},
+		{name: "409", answer: btError(409, "CONFLICT")},
+		{name: "422", answer: btSay(422, "text")},
+		{name: "425", answer: btSay(425, "")},
+		{name: "429", answer: btError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 5")},
+		{name: "error in a 200", answer: btError(200, "NOT_FOUND")},
+		{name: "500 in a 200", answer: btError(200, "INTERNAL_SERVER_ERROR"), want: true},
+		{name: "200 larger than we read", answer: btSay(200, strings.Repeat(" ", 16<<20+1))},
+
+		{name: "500", answer: btSay(500, ""), want: true},
+		{name: "500 of the server", answer: btError(500, "INTERNAL_SERVER_ERROR"), want: true},
+		{name: "500 DATABASE_ERROR", answer: btError(500, "DATABASE_ERROR"), want: true},
+		{name: "501", answer: btSay(501, "")},
+		{name: "502", answer: btSay(502, btPage), want: true},
+		{name: "503", answer: btError(503, "SERVICE_UNAVAILABLE"), want: true},
+		{name: "503 with Retry-After", answer: btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 5"), want: true},
+		{name: "504", answer: btSay(504, ""), want: true},
+		{name: "505", answer: btSay(505, "")},
+		{name: "599", answer: btSay(599, ""), want: true},
+
+		{name: "AUDIT_ERROR", answer: btError(500, "AUDIT_ERROR")},
+		{name: "OAUTH_ERROR", answer: btError(502, "OAUTH_ERROR")},
+		{name: "STRIPE_ERROR", answer: btError(500, "STRIPE_ERROR")},
+		{name: "BILLING_ERROR", answer: btError(500, "BILLING_ERROR")},
+		{name: "AUDIT_ERROR as text", answer: btSay(500, "AUDIT_ERROR"), want: true},
+		{name: "AUDIT_ERROR in a page", answer: btSay(500, "<html>AUDIT_ERROR</html>"), want: true},
+		{name: "nested AUDIT_ERROR", answer: btSay(500, `{"error":{"code":"AUDIT_ERROR","message":"m"}}`)},
+
+		{name: "mail: not configured", route: mail, answer: btError(503, "SERVICE_UNAVAILABLE")},
+		{name: "mail: a proxy's page", route: mail, answer: btSay(503, btPage), want: true},
+		{name: "mail: an empty 503", route: mail, answer: btSay(503, ""), want: true},
+		{name: "mail: 503 without a code", route: mail, answer: btSay(503, uncoded), want: true},
+		{name: "mail: a gateway's problem", route: mail, answer: btSay(503, `{"title":"Service Unavailable","status":503}`, "Content-Type: application/problem+json"), want: true},
+		{name: "mail: 500", route: mail, answer: btError(500, "INTERNAL_SERVER_ERROR"), want: true},
+		{name: "mail: 502 SERVICE_UNAVAILABLE", route: mail, answer: btError(502, "SERVICE_UNAVAILABLE")},
+
+		{name: "reset", answer: btReset, want: true},
+		{name: "cut body", answer: func(req *http.Request) (*http.Response, error) {
+			resp, err := btOK(req)
+			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"id"`), btBroken{}))
+			return resp, err
+		}, want: true},
+		{name: "attempt timeout", answer: btHang, want: true},
+		{name: "caller cancels", answer: btHang, ctx: btCancelAfter, after: 10 * time.Second},
+		{name: "caller cancels, and the server answers 500", answer: func(req *http.Request) (*http.Response, error) {
+			<-req.Context().Done()
+			return btSay(500, "")(req)
+		}, ctx: btCancelAfter, after: time.Second, want: true}, // an answer is an answer
+		{name: "deadline after 999 ms", answer: btHang, ctx: hang, after: 999 * time.Millisecond},
+		{name: "deadline after 1 s", answer: btHang, ctx: hang, after: time.Second, want: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1}))
+				web.set(tt.answer)
+				method, path, _ := strings.Cut(tt.route, " ")
+				if tt.route == "" {
+					method, path = "GET", btInfo
+				}
+				ctx := t.Context()
+				if tt.ctx != nil {
+					var cancel context.CancelFunc
+					ctx, cancel = tt.ctx(ctx, tt.after)
+					defer cancel()
+				}
+				first := c.Do(ctx, method, path, nil, nil)
+				if errors.Is(first, authos.ErrCircuitOpen) || web.count() != 1 {
+					t.Fatalf("first call: %v, %d requests", first, web.count())
+				}
+				web.set(btOK)
+				err := c.Do(t.Context(), method, path, nil, nil)
+				if got := errors.Is(err, authos.ErrCircuitOpen); got != tt.want {
+					t.Errorf("after %v the circuit is open: %v, want %v", first, got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// MaxElapsed is the caller's limit in another form, so what it cuts off early says nothing about the server either.
+func TestBreakerJudgesMaxElapsed(t *testing.T) {
+	for _, tt := range []struct {
+		limit time.Duration
+		want  bool
+	}{{900 * time.Millisecond, false}, {time.Second, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1, MaxElapsed: tt.limit}),
+				authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1}))
+			web.set(btHang)
+			_ = btGet(c)
+			if got := errors.Is(btGet(c), authos.ErrCircuitOpen); got != tt.want {
+				t.Errorf("MaxElapsed %v: open = %v, want %v", tt.limit, got, tt.want)
+			}
+		})
+	}
+}
+
+type btBroken struct{}
+
+func (btBroken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func btCancelAfter(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	timer := time.AfterFunc(d, cancel)
+	return ctx, func() { timer.Stop(); cancel() }
+}
+
+// btTrip opens the circuit of the info route and gives the first refusal.
+func btTrip(t *testing.T, c *authos.Client, web *btWeb, bad btAnswer) *authos.CircuitOpenError {
+	t.Helper()
+	web.set(bad)
+	for range 100 {
+		if err := btGet(c); errors.Is(err, authos.ErrCircuitOpen) {
+			return btOpen(t, err)
+		}
+	}
+	t.Fatal("the circuit does not open")
+	return nil
+}
+
+func TestBreakerOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, web := btClient(t, btOnce)
+		e := btTrip(t, c, web, btError(502, "BAD_GATEWAY"))
+		if e.Group != "service" || e.LastStatus != 502 || e.LastCode != authos.CodeBadGateway {
+			t.Errorf("refusal = %+v: group %s, last %d %s", e, e.Group, e.LastStatus, e.LastCode)
+		}
+		if d := time.Until(e.RetryAt); d < 48*time.Second || d > 72*time.Second+1 {
+			t.Errorf("RetryAt in %v, want 60 s ± 20 %%", d)
+		}
+		for _, kind := range []error{authos.ErrCircuitOpen, authos.ErrUnavailable} {
+			if !errors.Is(e, kind) {
+				t.Errorf("errors.Is(refusal, %v) = false", kind)
+			}
+		}
+		for _, kind := range []error{authos.ErrServer, authos.ErrNetwork, authos.ErrOutcomeUnknown, authos.CodeBadGateway} {
+			if errors.Is(e, kind) {
+				t.Errorf("errors.Is(refusal, %v) = true", kind)
+			}
+		}
+		if _, ok := errors.AsType[*authos.APIError](error(e)); ok {
+			t.Error("another call's *APIError is found in the refusal")
+		}
+		if !authos.Retryable(e) {
+			t.Error("Retryable(refusal) = false")
+		}
+		web.set(btOK)
+		sent := web.count()
+		time.Sleep(time.Until(e.RetryAt) - 1)
+		if refused := btRepeat(c, 10); refused != 10 || web.count() != sent {
+			t.Errorf("1 ns before RetryAt: %d of 10 refused, %d sent", refused, web.count()-sent)
+		}
+		time.Sleep(1)
+		if err := btGet(c); err != nil {
+			t.Errorf("at RetryAt: %v", err)
+		}
+		if refused := btRepeat(c, 10); refused != 0 {
+			t.Errorf("after a good probe %d of 10 refused", refused)
+		}
+	})
+}
+
+// A mutation that may have been applied before the circuit opened stays of unknown outcome.
+func TestBreakerOpenEndsRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, web := btClient(t, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 2}))
+		web.set(btError(503, "SERVICE_UNAVAILABLE"))
+		var resp authos.Response
+		start := time.Now()
+		err := c.Do(t.Context(), "PUT", "/api/service/thing", map[string]int{"a": 1}, nil, authos.WithResponse(&resp))
+		e := btOpen(t, err)
+		if web.count() != 2 || resp.Attempts != 2 {
+			t.Errorf("%d requests, %d attempts; want 2: the open circuit ends the loop", web.count(), resp.Attempts)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("took %v: it waited for an open circuit", took)
+		}
+		if api, ok := errors.AsType[*authos.APIError](err); !ok || api.StatusCode != 503 {
+			t.Errorf("this call's own last answer is not found in %v", err)
+		}
+		if !errors.Is(err, authos.ErrOutcomeUnknown) || authos.Retryable(err) {
+			t.Errorf("a PUT that met two 503: outcome unknown = %v", errors.Is(err, authos.ErrOutcomeUnknown))
+		}
+		start = time.Now()
+		if second := c.Do(t.Context(), "PUT", "/api/service/thing", nil, nil); errors.Is(second, authos.ErrOutcomeUnknown) || !time.Now().Equal(start) {
+			t.Errorf("a call that was not sent: %v after %v", second, time.Since(start))
+		}
+		if e.LastStatus != 503 {
+			t.Errorf("LastStatus = %d", e.LastStatus)
+		}
+	})
+}
+
+func TestBreakerOpenTimeSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := map[time.Duration]bool{}
+		least, most := time.Hour, time.Duration(0)
+		for range 200 {
+			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: 10 * time.Second}))
+			d := time.Until(btTrip(t, c, web, btReset).RetryAt)
+			seen[d] = true
+			least, most = min(least, d), max(most, d)
+			other, err := c.With(authos.WithAPIKey("sk_3_4"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := time.Until(btOpen(t, btGet(other)).RetryAt); got != d {
+				t.Fatalf("a client of the same family sees RetryAt in %v, want %v", got, d)
+			}
+		}
+		if least < 8*time.Second || most > 12*time.Second+1 || most-least < 3*time.Second || len(seen) < 190 {
+			t.Errorf("200 clients wait %v to %v, %d different times; want 8 s to 12 s", least, most, len(seen))
+		}
+	})
+}
+
+func TestBreakerRetryAfter(t *testing.T) {
+	tests := []struct {
+		name  string
+		bad   btAnswer
+		exact time.Duration // 0: the usual open time
+	}{
+		{"503 that asks for ten minutes", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 300"), 300 * time.Second},
+		{"a proxy's 503", btSay(503, btPage, "Retry-After: 300"), 300 * time.Second},
+		{"ten times the open time at most", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 86400"), 600 * time.Second},
+		{"beyond every number", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 99999999999999999999"), 600 * time.Second},
+		{"shorter than the open time", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 10"), 0},
+		{"502", btError(502, "BAD_GATEWAY", "Retry-After: 300"), 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, web := btClient(t, btOnce)
+				d := time.Until(btTrip(t, c, web, tt.bad).RetryAt)
+				if tt.exact == 0 && (d < 48*time.Second || d > 73*time.Second) || tt.exact != 0 && d != tt.exact {
+					t.Fatalf("RetryAt in %v", d)
+				}
+				web.set(btOK)
+				time.Sleep(d - 1)
+				if err := btGet(c); !errors.Is(err, authos.ErrCircuitOpen) {
+					t.Errorf("before RetryAt: %v", err)
+				}
+				time.Sleep(1)
+				if err := btGet(c); err != nil {
+					t.Errorf("at RetryAt: %v", err)
+				}
+			})
+		})
+	}
+	t.Run("a probe that is told to wait", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btOnce)
+			time.Sleep(time.Until(btTrip(t, c, web, btReset).RetryAt))
+			web.set(btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 400"))
+			_ = btGet(c)
+			if d := time.Until(btOpen(t, btGet(c)).RetryAt); d != 400*time.Second {
+				t.Errorf("RetryAt in %v, want 400 s", d)
+			}
+		})
+	})
+	t.Run("a success takes it back", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btOnce)
+			web.set(btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 500"))
+			_ = btGet(c)
+			web.set(btOK)
+			_ = btGet(c)
+			if d := time.Until(btTrip(t, c, web, btReset).RetryAt); d > 73*time.Second {
+				t.Errorf("a 503 before a success holds the circuit for %v", d)
+			}
+		})
+	})
+	t.Run("a late answer does not shorten it", func(t *testing.T) {
+		// gobreaker turns half-open by itself when an attempt from before ends after its timeout.
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: 10 * time.Second}))
+			web.set(btHang)
+			done := make(chan error)
+			go func() { done <- btGet(c) }() // 35 s
+			synctest.Wait()
+			at := btTrip(t, c, web, btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 60")).RetryAt
+			<-done
+			sent := web.count()
+			if e := btOpen(t, btGet(c)); web.count() != sent || !e.RetryAt.Equal(at) {
+				t.Errorf("RetryAt = %v, want %v; %d sent", e.RetryAt, at, web.count()-sent)
+			}
+			time.Sleep(time.Until(at))
+			web.set(btOK)
+			if err := btGet(c); err != nil {
+				t.Errorf("at RetryAt: %v", err)
+			}
+		})
+	})
+}
+
+func TestBreakerHalfOpen(t *testing.T) {
+	for _, probes := range []int{1, 3} {
+		t.Run(fmt.Sprint(probes, " probes"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{HalfOpenProbes: probes}))
+				time.Sleep(time.Until(btTrip(t, c, web, btReset).RetryAt))
+				answer := make(chan struct{})
+				sent := web.count()
+				web.set(func(req *http.Request) (*http.Response, error) {
+					<-answer
+					return btOK(req)
+				})
+				errs := make(chan error, 20)
+				for range 20 {
+					go func() { errs <- btGet(c) }()
+				}
+				synctest.Wait()
+				if got := web.count() - sent; got != probes {
+					t.Errorf("%d of 20 calls sent in half-open, want %d", got, probes)
+				}
+				for range 20 - probes {
+					e := btOpen(t, <-errs)
+					if d := time.Until(e.RetryAt); d != time.Second {
+						t.Errorf("refused beside a probe: RetryAt in %v, want 1 s", d)
+					}
+				}
+				close(answer)
+				for range probes {
+					if err := <-errs; err != nil {
+						t.Errorf("probe: %v", err)
+					}
+				}
+				if refused := btRepeat(c, 5); refused != 0 {
+					t.Errorf("%d refused after %d good probes", refused, probes)
+				}
+			})
+		})
+	}
+	tests := []struct {
+		name  string
+		probe btAnswer
+		want  authos.BreakerState // as the next call finds it
+	}{
+		{"429: a server that is alive", btError(429, "TOO_MANY_REQUESTS"), authos.BreakerClosed},
+		{"404", btSay(404, ""), authos.BreakerClosed},
+		{"AUDIT_ERROR", btError(500, "AUDIT_ERROR"), authos.BreakerClosed},
+		{"500", btSay(500, ""), authos.BreakerOpen},
+		{"reset", btReset, authos.BreakerOpen},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var state authos.BreakerState
+				c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{
+					OnStateChange: func(_ string, _, to authos.BreakerState) { state = to },
+				}))
+				time.Sleep(time.Until(btTrip(t, c, web, btReset).RetryAt))
+				web.set(tt.probe)
+				_ = btGet(c)
+				if state != tt.want {
+					t.Errorf("state after the probe = %s, want %s", state, tt.want)
+				}
+			})
+		})
+	}
+	t.Run("a cancelled probe gives its place back", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btOnce)
+			time.Sleep(time.Until(btTrip(t, c, web, btReset).RetryAt))
+			web.set(btHang)
+			ctx, cancel := btCancelAfter(t.Context(), 5*time.Second)
+			defer cancel()
+			if err := c.Do(ctx, "GET", btInfo, nil, nil); !errors.Is(err, context.Canceled) {
+				t.Errorf("probe: %v", err)
+			}
+			web.set(btOK)
+			if err := btGet(c); err != nil {
+				t.Errorf("the next probe: %v", err)
+			}
+		})
+	})
+}
+
+// Whatever becomes of a probe, half-open ends.
+func TestBreakerProbeAlwaysEnds(t *testing.T) {
+	hanging := authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1, AttemptTimeout: -1, MaxElapsed: -1})
+	t.Run("hang without an attempt timeout", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, hanging)
+			time.Sleep(time.Until(btTrip(t, c, web, btReset).RetryAt))
+			web.set(btHang)
+			start := time.Now()
+			if err := btGet(c); !errors.Is(err, authos.ErrNetwork) || time.Since(start) != 35*time.Second {
+				t.Errorf("hanging probe: %v after %v, want a timeout after 35 s", err, time.Since(start))
+			}
+			time.Sleep(time.Until(btOpen(t, btGet(c)).RetryAt))
+			web.set(btOK)
+			if err := btGet(c); err != nil {
+				t.Errorf("the next probe: %v", err)
+			}
+		})
+	})
+	t.Run("closed without an attempt timeout waits for ever", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, hanging)
+			web.set(btHang)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			if err := c.Do(ctx, "GET", btInfo, nil, nil); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v", err)
+			}
+		})
+	})
+	for name, end := range map[string]func(){
+		"panic":  func() { panic("transport") },
+		"Goexit": runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, web := btClient(t, btOnce)
+				away := func() {
+					done := make(chan struct{})
+					go func() {
+						defer close(done)
+						defer func() { _ = recover() }()
+						_ = btGet(c)
+					}()
+					<-done
+				}
+				time.Sleep(time.Until(btTrip(t, c, web, btReset).RetryAt))
+				web.set(func(*http.Request) (*http.Response, error) { end(); return nil, io.EOF })
+				for range 3 {
+					away()
+				}
+				web.set(btOK)
+				if err := btGet(c); err != nil {
+					t.Errorf("after a probe that ended in %s: %v", name, err)
+				}
+				if refused := btRepeat(c, 5); refused != 0 {
+					t.Errorf("%d of 5 refused", refused)
+				}
+			})
+		})
+	}
+}
+
+func TestBreakerHooks(t *testing.T) {
+	t.Run("in order, and may call the client", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var c *authos.Client
+			var hooked, observed []string
+			var inside []error
+			web := &btWeb{answer: btOK}
+			c = btNew(t, "https://authos.test", web, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}), btOnce,
+				authos.WithBreaker(authos.BreakerPolicy{OnStateChange: func(group string, from, to authos.BreakerState) {
+					hooked = append(hooked, fmt.Sprintf("%s %s→%s", group, from, to))
+					_, err := c.User.Get(t.Context()) // another group
+					inside = append(inside, err, btGet(c))
+				}}),
+				authos.WithObserver(&authos.Observer{Breaker: func(e authos.BreakerEvent) {
+					observed = append(observed, fmt.Sprintf("%s %s→%s", e.Group, e.From, e.To))
+					_ = btGet(c)
+				}}))
+			at := btTrip(t, c, web, func(req *http.Request) (*http.Response, error) {
+				if strings.HasPrefix(req.URL.Path, "/api/user") {
+					return btSay(200, `{"id":"u1"}`)(req)
+				}
+				return btReset(req)
+			}).RetryAt
+			time.Sleep(time.Until(at))
+			web.set(btOK)
+			_ = btGet(c)
+			want := []string{"service closed→open", "service open→half-open", "service half-open→closed"}
+			if !slices.Equal(hooked, want) || !slices.Equal(observed, want) {
+				t.Errorf("hook %q, observer %q, want %q", hooked, observed, want)
+			}
+			if len(inside) != 6 || inside[0] != nil || !errors.Is(inside[1], authos.ErrCircuitOpen) || inside[5] != nil {
+				t.Errorf("calls from inside the hook: %v", inside)
+			}
+		})
+	})
+	t.Run("a slow hook stops nobody", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{
+				OnStateChange: func(string, authos.BreakerState, authos.BreakerState) { time.Sleep(time.Hour) },
+			}))
+			web.set(btReset)
+			for range 4 {
+				_ = btGet(c)
+			}
+			go func() { _ = btGet(c) }() // its hook sleeps
+			synctest.Wait()
+			start := time.Now()
+			btOpen(t, btGet(c))
+			time.Sleep(75 * time.Second)
+			web.set(btOK)
+			if err := btGet(c); err != nil || time.Since(start) != 75*time.Second {
+				t.Errorf("beside a slow hook: %v after %v", err, time.Since(start))
+			}
+			time.Sleep(5 * time.Hour)
+		})
+	})
+	t.Run("a hook that panics does not silence those after it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var changes []authos.BreakerState
+			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{
+				OnStateChange: func(_ string, _, to authos.BreakerState) {
+					changes = append(changes, to)
+					if len(changes) == 1 {
+						panic("hook")
+					}
+				},
+			}))
+			web.set(btReset)
+			func() {
+				defer func() { _ = recover() }()
+				_ = btRepeat(c, 5)
+			}()
+			time.Sleep(75 * time.Second)
+			web.set(btOK)
+			_ = btGet(c)
+			if want := []authos.BreakerState{authos.BreakerOpen, authos.BreakerHalfOpen, authos.BreakerClosed}; !slices.Equal(changes, want) {
+				t.Errorf("changes %v, want %v", changes, want)
+			}
+		})
+	})
+	t.Run("many goroutines", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			state := map[string]authos.BreakerState{}
+			changes, running := 0, atomic.Int32{}
+			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{
+				OpenTimeout: time.Second, FailureThreshold: 2,
+				OnStateChange: func(group string, from, to authos.BreakerState) {
+					if running.Add(1) != 1 {
+						t.Error("two hooks at once")
+					}
+					mu.Lock()
+					if before := state[group]; before != "" && before != from {
+						t.Errorf("%s goes %s→%s, but was %s", group, from, to, before)
+					}
+					state[group] = to
+					changes++
+					mu.Unlock()
+					time.Sleep(time.Millisecond)
+					running.Add(-1)
+				},
+			}))
+			var n atomic.Int64
+			web.set(func(req *http.Request) (*http.Response, error) {
+				time.Sleep(time.Duration(n.Add(1)%7) * 100 * time.Millisecond)
+				if n.Load()/40%2 == 0 {
+					return btReset(req)
+				}
+				return btOK(req)
+			})
+			var wg sync.WaitGroup
+			for range 50 {
+				wg.Go(func() {
+					for range 40 {
+						_ = btGet(c)
+						time.Sleep(300 * time.Millisecond)
+					}
+				})
+			}
+			wg.Wait()
+			if changes < 10 {
+				t.Errorf("only %d changes", changes)
+			}
+		})
+	})
+}
+
+func TestBreakerGroups(t *testing.T) {
+	t.Run("a sick part does not cut off a healthy one", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btOnce)
+			paths := map[string]string{
+				"service": btInfo, "auth": "/api/auth/context", "user": "/api/user", "organizations": "/api/organizations",
+				"platform": "/api/platform/status", "other": "/health",
+			}
+			sick := ""
+			web.set(func(req *http.Request) (*http.Response, error) {
+				if strings.HasPrefix(req.URL.Path, sick) {
+					return btReset(req)
+				}
+				return btSay(200, "{}")(req)
+			})
+			for group, path := range paths {
+				sick = path
+				for range 5 {
+					_ = c.Do(t.Context(), "GET", path, nil, nil)
+				}
+				if e := btOpen(t, c.Do(t.Context(), "GET", path, nil, nil)); e.Group != group {
+					t.Errorf("%s is in group %q, want %q", path, e.Group, group)
+				}
+				for other, healthy := range paths {
+					if err := c.Do(t.Context(), "GET", healthy, nil, nil); other != group && err != nil {
+						t.Errorf("%s beside a sick %s: %v", other, group, err)
+					}
+				}
+				time.Sleep(75 * time.Second)
+				sick = "none"
+				if err := c.Do(t.Context(), "GET", path, nil, nil); err != nil {
+					t.Errorf("%s after its outage: %v", group, err)
+				}
+			}
+			if e := c.Do(t.Context(), "GET", "/auth/google", nil, nil); e != nil {
+				t.Errorf("/auth/google: %v", e)
+			}
+		})
+	})
+	t.Run("bounded", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			n := 0
+			var groups []string
+			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{
+				FailureThreshold: 1, Group: func(string, string) string { n++; return fmt.Sprint("g", n) },
+				OnStateChange: func(group string, _, _ authos.BreakerState) { groups = append(groups, group) },
+			}))
+			web.set(btReset)
+			refused := btRepeat(c, 1000)
+			slices.Sort(groups)
+			if groups = slices.Compact(groups); len(groups) > 65 || !slices.Contains(groups, "other") {
+				t.Errorf("%d groups: %v", len(groups), groups)
+			}
+			if refused != 1000-65 {
+				t.Errorf("%d of 1000 refused, want all but the first of each of 65 groups", refused)
+			}
+		})
+	})
+	t.Run("own groups see method and path", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var asked []string
+			c, _ := btClient(t, authos.WithBreaker(authos.BreakerPolicy{Group: func(method, path string) string {
+				asked = append(asked, method+" "+path)
+				return "all"
+			}}))
+			_ = c.Do(t.Context(), "GET", btInfo+"?secret=1", nil, nil)
+			if want := []string{"GET " + btInfo}; !slices.Equal(asked, want) {
+				t.Errorf("Group asked about %q, want %q", asked, want)
+			}
+		})
+	})
+}
+
+// The renewal has a circuit of its own: an auth group that is down does not stop renewals, and a renewal that fails does not stop
+// sign-ins. That holds also when a Group function has used all names up.
+func TestBreakerRenewal(t *testing.T) {
+	for _, crowded := range []bool{false, true} {
+		t.Run(fmt.Sprint("crowded=", crowded), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := authostest.New()
+				defer srv.Close()
+				srv.AddUser("ada@example.com", "correct horse")
+				in := srv.SignIn("ada@example.com")
+				policy := authos.BreakerPolicy{}
+				if crowded {
+					n := 0
+					policy.Group = func(string, string) string { n++; return fmt.Sprint(n) }
+				}
+				c := btNew(t, srv.URL, srv.Transport(), btOnce, authos.WithBreaker(policy),
+					authos.WithTokens(authos.Tokens{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken}))
+				if crowded {
+					for range 100 {
+						_ = c.Do(t.Context(), "GET", "/health", nil, nil)
+					}
+				}
+				remove := srv.Fault(authostest.Fault{Path: "/api/auth/refresh", Kind: authostest.ResetBefore})
+				srv.ExpireAccessTokens()
+				var err error
+				for range 6 {
+					_, err = c.User.Get(t.Context())
+					time.Sleep(36 * time.Second)
+				}
+				e := btOpen(t, err)
+				if _, ok := errors.AsType[*authos.SessionError](err); !ok || e.Group != "renewal" {
+					t.Errorf("got %v, want a *SessionError about the group renewal", err)
+				}
+				if n := srv.Count("POST", "/api/auth/refresh"); n != 5 {
+					t.Errorf("%d renewals sent, want 5", n)
+				}
+				if _, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: "ada@example.com", Password: "correct horse"}); err != nil {
+					t.Errorf("sign-in beside a renewal that fails: %v", err)
+				}
+				remove()
+				time.Sleep(3 * time.Minute)
+				if _, err := c.User.Get(t.Context()); err != nil {
+					t.Errorf("after the outage: %v", err)
+				}
+			})
+		})
+	}
+	t.Run("while sign-in is down", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			srv := authostest.New()
+			defer srv.Close()
+			in := srv.SignIn("ada@example.com")
+			c := btNew(t, srv.URL, srv.Transport(), btOnce,
+				authos.WithTokens(authos.Tokens{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken}))
+			srv.Fault(authostest.Fault{Path: "/api/auth/login", Status: 500})
+			var err error
+			for range 6 {
+				_, err = c.Auth.Login(t.Context(), authos.LoginParams{Email: "ada@example.com", Password: "x"})
+			}
+			if e := btOpen(t, err); e.Group != "auth" {
+				t.Errorf("Group = %s", e.Group)
+			}
+			srv.ExpireAccessTokens()
+			if _, err := c.User.Get(t.Context()); err != nil {
+				t.Errorf("a renewal while sign-in is down: %v", err)
+			}
+		})
+	})
+}
+
+func TestBreakerDisabled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+		web.set(btReset)
+		if refused := btRepeat(c, 50); refused != 0 || web.count() != 50 {
+			t.Errorf("%d refused, %d sent of 50", refused, web.count())
+		}
+	})
+}
+
+func TestBreakerPolicyChecks(t *testing.T) {
+	for _, p := range []authos.BreakerPolicy{
+		{FailureThreshold: -1}, {FailureRatio: 1.1}, {MinRequests: -1}, {MinRequests: 101}, {Window: -1}, {OpenTimeout: -1},
+		{HalfOpenProbes: -1}, {HalfOpenProbes: 101},
+	} {
+		if _, err := authos.New("https://authos.test", authos.WithBreaker(p)); err == nil {
+			t.Errorf("New(%+v) = nil error", p)
+		}
+	}
+}
+
+func TestBreakerOutage(t *testing.T) {
+	const goroutines, each = 200, 20
+	for name, bad := range map[string]btAnswer{"503": btSay(503, btPage), "reset": btReset, "hang": btHang} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, web := btClient(t)
+				web.set(func(req *http.Request) (*http.Response, error) {
+					time.Sleep(time.Millisecond)
+					return bad(req)
+				})
+				var wg sync.WaitGroup
+				var good atomic.Int64
+				for range goroutines {
+					wg.Go(func() {
+						for range each {
+							if btGet(c) == nil {
+								good.Add(1)
+							}
+						}
+					})
+				}
+				wg.Wait()
+				sent := web.count()
+				t.Logf("%d requests for %d calls", sent, goroutines*each)
+				if good.Load() != 0 || sent*10 > goroutines*each {
+					t.Errorf("%d requests for %d calls, want at most 0.1 a call", sent, goroutines*each)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,127 @@
+package authos_test
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authos-go/authos"
+)
+
+// rtFlaky fails a share of the requests, each after 10 ms, and counts.
+type rtFlaky struct {
+	share float64
+	sent  atomic.Int64
+}
+
+func (f *rtFlaky) RoundTrip(req *http.Request) (*http.Response, error) {
+	f.sent.Add(1)
+	timer := time.NewTimer(10 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-req.Context().Done():
+		return nil, req.Context().Err()
+	}
+	if rand.Float64() < f.share {
+		return rtPage(502).response(req), nil
+	}
+	return rtOK().response(req), nil
+}
+
+func TestBudget(t *testing.T) {
+	for _, tt := range []struct {
+		name              string
+		share             float64
+		goroutines, calls int
+		opts              []authos.Option
+		most              float64 // requests per call
+		least             float64
+		good              float64 // share of calls that succeed
+	}{
+		{name: "total outage", share: 1, goroutines: 200, calls: 20, most: 1.25},
+		{name: "half fails", share: 0.5, goroutines: 200, calls: 20, most: 1.25, good: 0.55},
+		{name: "a tenth fails", share: 0.1, goroutines: 200, calls: 100, most: 1.25, good: 0.999},
+		{name: "nothing fails", share: 0, goroutines: 50, calls: 20, most: 1, good: 1},
+		{
+			name: "budget off", share: 1, goroutines: 50, calls: 20, most: 4, least: 4,
+			opts: []authos.Option{rtRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: -1}})},
+		},
+		{
+			name: "larger budget", share: 1, goroutines: 50, calls: 20, most: 2.05, least: 1.9,
+			opts: []authos.Option{rtRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: 1, Reserve: -1}})},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rt := &rtFlaky{share: tt.share}
+				c := rtClient(t, rt, tt.opts...)
+				var good atomic.Int64
+				var wg sync.WaitGroup
+				for range tt.goroutines {
+					wg.Go(func() {
+						for range tt.calls {
+							if rtDo(t.Context(), c, "GET", "/x/thing") == nil {
+								good.Add(1)
+							}
+						}
+					})
+				}
+				wg.Wait()
+				calls := float64(tt.goroutines * tt.calls)
+				if per := float64(rt.sent.Load()) / calls; per > tt.most || per < tt.least {
+					t.Errorf("%.3f requests per call, want %.2f to %.2f", per, tt.least, tt.most)
+				}
+				if share := float64(good.Load()) / calls; share < tt.good {
+					t.Errorf("%.4f of the calls succeeded, want %.4f or more", share, tt.good)
+				}
+			})
+		})
+	}
+}
+
+// A client that calls now and then can retry each time: the reserve comes back.
+func TestLoneCallIsRetried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := rtPage(502)
+		rt := rtSteps(bad)
+		c := rtClient(t, rt)
+		for i := range 50 {
+			rt.set(bad, bad, bad, rtOK())
+			if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil {
+				t.Fatalf("call %d = %v, want nil at the fourth attempt", i+1, err)
+			}
+			time.Sleep(20 * time.Second)
+		}
+	})
+}
+
+// The server refused a 429 unread and said when to come back: that repeat costs nothing, once.
+func TestFirst429IsFree(t *testing.T) {
+	wait := rtEmpty(429, "Retry-After", "1")
+	for _, tt := range []struct {
+		name  string
+		steps []rtStep
+		sent  int
+	}{
+		{"one", []rtStep{wait, rtOK()}, 2},
+		{"two", []rtStep{wait, wait, rtOK()}, 2},
+		{"without a wait", []rtStep{rtEmpty(429), rtOK()}, 1},
+		{"502", []rtStep{rtPage(502), rtOK()}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rt := rtSteps(tt.steps...)
+				c := rtClient(t, rt, rtRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: 1e-9, Reserve: -1}}))
+				_ = rtDo(t.Context(), c, "GET", "/x/thing")
+				if rt.count() != tt.sent {
+					t.Errorf("sent %d, want %d", rt.count(), tt.sent)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,65 @@
+package authos
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestKeptRoundTrip(t *testing.T) {
+	at := time.Unix(1735689600, 123456789)
+	for _, h := range []http.Header{
+		{},
+		{"Content-Type": {"application/json"}, "Content-Language": {"es"}},
+		{"Content-Type": {strings.Repeat("x", 70_000)}}, // cut, so that its length can be written
+	} {
+		k, ok := parseKept(encodeKept(at, h, []byte(`{"id":"x"}`)))
+		want := h.Get("Content-Type")
+		want = want[:min(len(want), 1<<16-1)]
+		if !ok || !k.at.Equal(at) || k.contentType != want || k.language != h.Get("Content-Language") || string(k.body) != `{"id":"x"}` {
+			t.Errorf("parseKept(encodeKept(%v)) = %v, %v", h, k, ok)
+		}
+	}
+}
+
+// FuzzParseKept: whatever a store gives back, there is no panic, and what is served is JSON with headers that can be sent.
+func FuzzParseKept(f *testing.F) {
+	whole := encodeKept(time.Unix(1735689600, 0), http.Header{"Content-Type": {"application/json"}, "Content-Language": {"es"}}, []byte(`{"id":"x"}`))
+	for _, seed := range [][]byte{
+		nil, {}, {keptVersion}, whole, whole[:8], whole[:9], whole[:12], whole[:len(whole)-1], append([]byte{keptVersion + 1}, whole[1:]...),
+		encodeKept(time.Time{}, http.Header{}, []byte("null")), []byte("garbage"), append(bytes.Clone(whole[:9]), 0xff, 0xff, 'x'),
+		encodeKept(time.Unix(0, 0), http.Header{"Content-Type": {"a\r\nb: c"}}, []byte("[]")),
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		given := bytes.Clone(b)
+		k, ok := parseKept(b)
+		if !bytes.Equal(b, given) {
+			t.Fatal("the value was changed")
+		}
+		if k == nil {
+			t.Fatal("nil")
+		}
+		if !ok {
+			return
+		}
+		if !json.Valid(k.body) {
+			t.Fatalf("body %q is no JSON", k.body)
+		}
+		resp := k.response(&http.Request{})
+		for name, values := range resp.Header {
+			for _, v := range values {
+				if strings.ContainsAny(v, "\r\n\x00") {
+					t.Fatalf("header %s: %q", name, v)
+				}
+			}
+		}
+		if !bytes.Equal(bodyOf(resp), k.body) || resp.ContentLength != int64(len(k.body)) {
+			t.Fatalf("body %q, want %q", bodyOf(resp), k.body)
+		}
+	})
+}

@@ -1,0 +1,1493 @@
+package authos_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authos-go/authos"
+)
+
+var btCache = authos.WithCache(authos.CachePolicy{})
+
+// btGot is what a caller got.
+type btGot struct {
+	body string
+	resp authos.Response
+	err  error
+}
+
+func (g btGot) String() string { return fmt.Sprintf("%q (stale %v), %v", g.body, g.resp.Stale, g.err) }
+
+func btRead(ctx context.Context, c *authos.Client, path string, opts ...authos.RequestOption) btGot {
+	var g btGot
+	var out []byte
+	g.err = c.Do(ctx, "GET", path, nil, &out, append(opts, authos.WithResponse(&g.resp))...)
+	g.body = string(out)
+	return g
+}
+
+// btStale says whether a read is answered from what is kept while the server is down.
+func btStale(c *authos.Client, web *btWeb, path string, opts ...authos.RequestOption) (string, bool) {
+	web.mu.Lock()
+	before := web.answer
+	web.mu.Unlock()
+	web.set(btReset)
+	defer web.set(before)
+	g := btRead(context.Background(), c, path, append(opts, authos.WithoutRetry())...)
+	return g.body, g.err == nil && g.resp.Stale
+}
+
+func TestStaleOffByDefault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, web := btClient(t, btOnce)
+		_ = btGet(c)
+		web.set(btReset)
+		if g := btRead(t.Context(), c, btInfo); g.err == nil || g.resp.Stale {
+			t.Errorf("without WithCache: %v", g)
+		}
+	})
+}
+
+func TestStaleTriggers(t *testing.T) {
+	tests := []struct {
+		name     string
+		bad      btAnswer
+		deadline time.Duration
+		timeout  time.Duration // of an attempt
+		tripped  bool
+		cause    error
+	}{
+		{name: "reset", bad: btReset, cause: authos.ErrNetwork},
+		{name: "dial", bad: func(*http.Request) (*http.Response, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused")}
+		}, cause: authos.ErrNetwork},
+		{name: "no such host", bad: func(*http.Request) (*http.Response, error) {
+			return nil, &net.DNSError{IsNotFound: true}
+		}, cause: authos.ErrNetwork},
+		{name: "500", bad: btSay(500, ""), cause: authos.ErrServer},
+		{name: "500 AUDIT_ERROR", bad: btError(500, "AUDIT_ERROR"), cause: authos.CodeAuditError},
+		{name: "501", bad: btSay(501, ""), cause: authos.ErrServer},
+		{name: "502", bad: btSay(502, btPage), cause: authos.ErrServer},
+		{name: "503", bad: btError(503, "SERVICE_UNAVAILABLE"), cause: authos.ErrServer},
+		{name: "503 with a long Retry-After", bad: btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 3600"), cause: authos.ErrServer},
+		{name: "504", bad: btSay(504, ""), cause: authos.ErrServer},
+		{name: "599", bad: btSay(599, ""), cause: authos.ErrServer},
+		{name: "500 in a 200", bad: btError(200, "INTERNAL_SERVER_ERROR"), cause: authos.CodeInternalServerError},
+		{name: "cut body", bad: func(req *http.Request) (*http.Response, error) {
+			resp, err := btOK(req)
+			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"id"`), btBroken{}))
+			return resp, err
+		}, cause: authos.ErrNetwork},
+		{name: "attempt timeout", bad: btHang, timeout: time.Second, cause: context.DeadlineExceeded},
+		{name: "patience", bad: btHang, cause: authos.ErrNetwork},
+		{name: "caller's deadline", bad: btHang, deadline: 3 * time.Second, cause: context.DeadlineExceeded},
+		{name: "caller's deadline between attempts", bad: btSay(500, ""), deadline: time.Millisecond, cause: authos.ErrServer},
+		{name: "open circuit", bad: btReset, tripped: true, cause: authos.ErrCircuitOpen},
+		{name: "redirect to another origin", bad: btSay(302, "", "Location: https://login.example/"), cause: authos.ErrNetwork},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var events []authos.StaleEvent
+				var logged bytes.Buffer
+				c, web := btClient(t, btCache, authos.WithLogger(slog.New(slog.NewJSONHandler(&logged, nil))),
+					authos.WithRetry(authos.RetryPolicy{AttemptTimeout: tt.timeout, MaxAttempts: 2}),
+					authos.WithObserver(&authos.Observer{Stale: func(_ context.Context, e authos.StaleEvent) { events = append(events, e) }}))
+				fresh := btRead(t.Context(), c, btInfo)
+				if fresh.err != nil || fresh.resp.Stale || fresh.resp.Age != 0 {
+					t.Fatalf("fresh: %v", fresh)
+				}
+				web.set(tt.bad)
+				if tt.tripped {
+					for range 6 {
+						_ = btGet(c)
+					}
+					events = nil
+				}
+				time.Sleep(time.Minute - time.Since(btStart))
+				ctx := t.Context()
+				if tt.deadline != 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tt.deadline)
+					defer cancel()
+				}
+				logged.Reset()
+				began := time.Now()
+				g := btRead(ctx, c, btInfo)
+				age := time.Minute + time.Since(began)
+				if g.err != nil || g.body != btGood || !g.resp.Stale || g.resp.Age != age || g.resp.StatusCode != 200 {
+					t.Fatalf("got %v, age %v, status %d; want the kept answer, %v old", g, g.resp.Age, g.resp.StatusCode, age)
+				}
+				if ct := g.resp.Header.Get("Content-Type"); ct != "application/json" {
+					t.Errorf("Content-Type = %q", ct)
+				}
+				if len(events) != 1 || events[0].Age != age || events[0].Route != btInfo || events[0].Method != "GET" ||
+					events[0].RequestID == "" || !errors.Is(events[0].Cause, tt.cause) || strings.Contains(events[0].Cause.Error(), "authos:  :") {
+					t.Errorf("observer: %+v, want one event with cause %v", events, tt.cause)
+				}
+				if !strings.Contains(logged.String(), `"level":"WARN","msg":"authos: serving a kept answer","method":"GET","route":"`+btInfo+`"`) {
+					t.Errorf("log: %s", logged.String())
+				}
+			})
+		})
+	}
+}
+
+// btStart is when every bubble begins.
+var btStart = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func TestStaleNever(t *testing.T) {
+	tests := []struct {
+		name string
+		bad  btAnswer
+		kept bool // stays for a later outage
+	}{
+		{"400", btError(400, "BAD_REQUEST"), true},
+		{"401", btError(401, "UNAUTHORIZED"), false},
+		{"403", btSay(403, "Forbidden"), false},
+		{"404", btSay(404, ""), false},
+		{"408", btSay(408, ""), true},
+		{"409", btError(409, "CONFLICT"), true},
+		{"410", btSay(410, ""), false},
+		{"422", btSay(422, "text"), true},
+		{"429", btError(429, "RATE_LIMIT_EXCEEDED"), true},
+		{"429 with a wait too long", btError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 3600"), true},
+		{"451", btSay(451, ""), true},
+		{"a 404 in a 200", btError(200, "NOT_FOUND"), false},
+		{"an unknown error in a 200", btError(200, "SOMETHING_ELSE"), true},
+		{"too large", btSay(200, strings.Repeat(" ", 16<<20+1)), true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, web := btClient(t, btCache)
+				_ = btGet(c)
+				web.set(tt.bad)
+				if g := btRead(t.Context(), c, btInfo); g.err == nil || g.resp.Stale {
+					t.Errorf("got %v, want the error", g)
+				}
+				time.Sleep(2 * time.Minute) // a gate opens again
+				if _, kept := btStale(c, web, btInfo); kept != tt.kept {
+					t.Errorf("still kept: %v, want %v", kept, tt.kept)
+				}
+			})
+		})
+	}
+	t.Run("held back by the gate", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btCache, btOnce)
+			_ = btGet(c)
+			web.set(btError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 60"))
+			_ = btGet(c)
+			web.set(btReset)
+			sent := web.count()
+			g := btRead(t.Context(), c, btInfo)
+			if e, ok := errors.AsType[*authos.RateLimitError](g.err); !ok || e.API != nil || web.count() != sent {
+				t.Errorf("got %v, want the gate's refusal", g)
+			}
+		})
+	})
+	t.Run("caller cancels", func(t *testing.T) {
+		for name, bad := range map[string]btAnswer{
+			"in flight": btHang, "between attempts": btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 30"),
+			"as the server answers 500": func(req *http.Request) (*http.Response, error) {
+				<-req.Context().Done()
+				return btSay(500, "")(req)
+			},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				c, web := btClient(t, btCache)
+				_ = btGet(c)
+				web.set(bad)
+				ctx, cancel := btCancelAfter(t.Context(), 2*time.Second)
+				defer cancel()
+				if g := btRead(ctx, c, btInfo); g.err == nil || g.resp.Stale {
+					t.Errorf("%s: got %v, want an error", name, g)
+				}
+			})
+		}
+	})
+	t.Run("closed client", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, _ := btClient(t, btCache)
+			_ = btGet(c)
+			_ = c.Close()
+			if g := btRead(t.Context(), c, btInfo); !errors.Is(g.err, net.ErrClosed) {
+				t.Errorf("got %v, want net.ErrClosed", g)
+			}
+		})
+	})
+}
+
+func TestStaleMaxAge(t *testing.T) {
+	for _, tt := range []struct {
+		policy time.Duration
+		age    time.Duration
+		want   bool
+	}{
+		{0, 10 * time.Minute, true},
+		{0, 10*time.Minute + 1, false},
+		{time.Second, time.Second, true},
+		{time.Second, time.Second + 1, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{MaxStale: tt.policy}))
+			_ = btGet(c)
+			time.Sleep(tt.age)
+			if _, got := btStale(c, web, btInfo); got != tt.want {
+				t.Errorf("MaxStale %v, age %v: served %v, want %v", tt.policy, tt.age, got, tt.want)
+			}
+		})
+	}
+}
+
+// btStore is an outside store whose parts a test replaces.
+type btStore struct {
+	mu     sync.Mutex
+	values map[string][]byte
+	get    func(ctx context.Context, key string) ([]byte, bool, error)
+	set    func(ctx context.Context) error
+	del    func(ctx context.Context, prefix string) error
+	ttls   []time.Duration
+}
+
+func (s *btStore) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	if s.get != nil {
+		return s.get(ctx, key)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.values[key]
+	return v, ok, nil
+}
+
+func (s *btStore) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if s.set != nil {
+		if err := s.set(ctx); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.values == nil {
+		s.values = map[string][]byte{}
+	}
+	s.values[key] = value
+	s.ttls = append(s.ttls, ttl)
+	return nil
+}
+
+func (s *btStore) DeletePrefix(ctx context.Context, prefix string) error {
+	if s.del != nil {
+		if err := s.del(ctx, prefix); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.values, func(key string, _ []byte) bool { return strings.HasPrefix(key, prefix) })
+	return nil
+}
+
+func (s *btStore) keys() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.values))
+}
+
+func btBlock(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestStalePatience(t *testing.T) {
+	const second = time.Second
+	after := func(d time.Duration, then btAnswer) btAnswer {
+		return func(req *http.Request) (*http.Response, error) {
+			select {
+			case <-time.After(d):
+				return then(req)
+			case <-req.Context().Done():
+				return nil, req.Context().Err()
+			}
+		}
+	}
+	// steps answers one request after the other, the last one again and again.
+	steps := func(answers ...btAnswer) btAnswer {
+		return func(req *http.Request) (*http.Response, error) {
+			answer := answers[0]
+			if len(answers) > 1 {
+				answers = answers[1:]
+			}
+			return answer(req)
+		}
+	}
+	wait := func(s string) btAnswer { return btError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: "+s) }
+	tests := []struct {
+		name   string
+		policy authos.CachePolicy
+		cold   bool // nothing is kept
+		slow   func(*btStore)
+		bad    btAnswer
+		stale  bool
+		fails  bool
+		least  time.Duration
+		most   time.Duration
+	}{
+		{name: "a hanging server", bad: btHang, stale: true, least: 5 * second, most: 5 * second},
+		{name: "own patience", policy: authos.CachePolicy{Patience: second}, bad: btHang, stale: true, least: second, most: second},
+		{name: "no patience", policy: authos.CachePolicy{Patience: -1}, bad: btHang, stale: true, least: 120 * second, most: 120 * second},
+		{name: "a slow answer within it", bad: after(4*second, btOK), least: 4 * second, most: 4 * second},
+		{name: "retries within it", bad: btSay(500, ""), stale: true, most: 5 * second},
+		{name: "nothing kept: the call goes on", cold: true, bad: after(30*second, btOK), least: 30 * second, most: 30 * second},
+		{name: "nothing kept: it fails as ever", cold: true, bad: btHang, fails: true, least: 120 * second, most: 120 * second},
+		{name: "slow store", bad: btHang, slow: func(s *btStore) {
+			s.get = func(_ context.Context, key string) ([]byte, bool, error) {
+				time.Sleep(700 * time.Millisecond)
+				return s.values[key], true, nil
+			}
+		}, stale: true, least: 5700 * time.Millisecond, most: 5700 * time.Millisecond},
+		{name: "blocked store: the call goes on", bad: after(9*second, btOK), slow: func(s *btStore) {
+			s.get = func(ctx context.Context, _ string) ([]byte, bool, error) { return nil, false, btBlock(ctx) }
+		}, least: 9 * second, most: 9 * second},
+		// After a 4xx a kept answer is never served, and a wait that the server asked for is no outage.
+		{name: "429, then good", bad: steps(wait("12"), btOK), least: 12 * second, most: 14 * second},
+		{name: "429 and 429, then good", bad: steps(wait("8"), wait("8"), btOK), least: 16 * second, most: 18 * second},
+		{name: "429, then a hanging server", bad: steps(wait("12"), btHang), stale: true, least: 15 * second, most: 15 * second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &btStore{}
+				tt.policy.Store = store
+				c, web := btClient(t, authos.WithCache(tt.policy))
+				if !tt.cold {
+					_ = btGet(c)
+				}
+				if tt.slow != nil {
+					tt.slow(store)
+				}
+				web.set(tt.bad)
+				start := time.Now()
+				g := btRead(t.Context(), c, btInfo)
+				took := time.Since(start)
+				if g.resp.Stale != tt.stale || (g.err != nil) != tt.fails || took < tt.least || took > tt.most {
+					t.Errorf("got %v after %v", g, took)
+				}
+			})
+		})
+	}
+	t.Run("a renewal that takes longer", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			good := map[string]string{"one": "alice"}
+			users := btUsers(good)
+			web := &btWeb{answer: func(req *http.Request) (*http.Response, error) {
+				if req.URL.Path == "/api/auth/refresh" {
+					time.Sleep(12 * time.Second)
+					return btSay(200, `{"access_token":"two","refresh_token":"r2","expires_in":3600}`)(req)
+				}
+				return users(req)
+			}}
+			c := btNew(t, "https://authos.test", web, btCache, authos.WithTokens(authos.Tokens{AccessToken: "one", RefreshToken: "r1"}))
+			_ = btRead(t.Context(), c, "/api/user")
+			delete(good, "one")
+			good["two"] = "alice"
+			start := time.Now()
+			if g := btRead(t.Context(), c, "/api/user"); g.err != nil || g.resp.Stale || time.Since(start) != 12*time.Second {
+				t.Errorf("got %v after %v: the server has refused the token, so a kept answer is not served", g, time.Since(start))
+			}
+		})
+	})
+	t.Run("a gate that another call has closed", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btCache)
+			_ = btGet(c)
+			web.set(wait("12"))
+			_ = c.Do(t.Context(), "GET", "/api/service/users", nil, nil, authos.WithoutRetry())
+			web.set(btOK)
+			if g := btRead(t.Context(), c, btInfo); g.err != nil || g.resp.Stale {
+				t.Errorf("got %v, want a fresh answer", g)
+			}
+		})
+	})
+	t.Run("the breaker counts a hanging server", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btCache)
+			_ = btGet(c)
+			web.set(btHang)
+			for range 5 {
+				_ = btRead(t.Context(), c, btInfo)
+			}
+			start, sent := time.Now(), web.count()
+			if g := btRead(t.Context(), c, btInfo); !g.resp.Stale || time.Since(start) != 0 || web.count() != sent {
+				t.Errorf("got %v after %v: five hangs that patience cut off should open the circuit", g, time.Since(start))
+			}
+		})
+	})
+}
+
+func TestStaleNoStore(t *testing.T) {
+	for _, tt := range []struct {
+		header string
+		want   bool
+	}{
+		{"Cache-Control: no-store", false},
+		{"Cache-Control: private, No-Store , max-age=0", false},
+		{"Cache-Control: no-cache", true},
+		{"Cache-Control: max-age=0", true},
+		{"Cache-Control: x-no-store", true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btOnce, btCache)
+			web.set(btSay(200, btGood, tt.header))
+			_ = btGet(c)
+			if _, got := btStale(c, web, btInfo); got != tt.want {
+				t.Errorf("%q: kept %v, want %v", tt.header, got, tt.want)
+			}
+		})
+	}
+}
+
+// Only a whole JSON answer with 200 is worth keeping.
+func TestStaleKeepsGoodAnswersOnly(t *testing.T) {
+	for name, answer := range map[string]btAnswer{
+		"201": btSay(201, btGood), "203": btSay(203, btGood), "204": btSay(204, ""), "206": btSay(206, btGood), "HTML": btSay(200, btPage),
+		"empty": btSay(200, ""), "302": btSay(302, btGood),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &btStore{}
+			c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{Store: store}))
+			web.set(answer)
+			_ = btRead(t.Context(), c, btInfo)
+			if keys := store.keys(); len(keys) != 0 {
+				t.Errorf("%s: kept as %q", name, keys)
+			}
+		})
+	}
+}
+
+// What a typed method cannot use is not kept, and does not push out what was kept before.
+func TestStaleDecodeError(t *testing.T) {
+	for name, body := range map[string]string{
+		"no id": `{"name":"x"}`, "wrong type": `{"id":7}`, "null": "null", "a list": "[]", "cut": `{"id":"s1"`, "HTML": btPage,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btOnce, btCache)
+			web.set(btSay(200, body))
+			if _, err := c.Service.Info(t.Context()); !isDecodeError(err) {
+				t.Fatalf("%s: %v, want a *DecodeError", name, err)
+			}
+			if _, ok := btStale(c, web, btInfo); ok {
+				t.Errorf("%s: an answer that could not be used was kept", name)
+			}
+			web.set(btOK)
+			_ = btGet(c)
+			web.set(btSay(200, body))
+			if info, err := c.Service.Info(t.Context()); !isDecodeError(err) {
+				t.Errorf("%s: got %+v, %v: a success that cannot be read is no outage", name, info, err)
+			}
+			web.set(btReset)
+			if info, err := c.Service.Info(t.Context()); err != nil || info.ID != "s1" {
+				t.Errorf("%s: got %+v, %v; want the good answer from before", name, info, err)
+			}
+		})
+	}
+}
+
+func isDecodeError(err error) bool {
+	_, ok := errors.AsType[*authos.DecodeError](err)
+	return ok
+}
+
+func TestStaleWithoutCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, web := btClient(t, btOnce, btCache)
+		for name, opt := range map[string]authos.RequestOption{
+			"WithoutCache": authos.WithoutCache(), "own key": authos.WithHeader("X-Api-Key", "sk_5_6"),
+		} {
+			_ = btRead(t.Context(), c, btInfo, opt)
+			if _, ok := btStale(c, web, btInfo); ok {
+				t.Errorf("%s: kept", name)
+			}
+			_ = btGet(c)
+			if g, ok := btStale(c, web, btInfo, opt); ok {
+				t.Errorf("%s: served %s", name, g)
+			}
+			if _, ok := btStale(c, web, btInfo); !ok {
+				t.Errorf("%s: the kept answer is gone", name)
+			}
+			_ = c.Do(t.Context(), "PATCH", btInfo, nil, nil) // forgets
+		}
+	})
+}
+
+func TestStaleWrites(t *testing.T) {
+	reads := []string{
+		"/api/organizations", "/api/organizations?page=2", "/api/organizations/acme", "/api/organizations/acme/roles",
+		"/api/organizations/acme/roles/r1", "/api/organizations/acme/roles/r2", "/api/organizations/acme/services",
+		"/api/organizations/acme/invitations", "/api/organizations/acme/domain", "/api/organizations/acme/risk-settings",
+		"/api/organizations/ac", "/api/organizations/acme2/roles", "/api/user", "/api/service/users", "/api/service/users/u1",
+		"/api/service/users/u2", "/api/service/info", "/api/user/devices", "/api/user/devices/d1",
+	}
+	tests := []struct {
+		write string
+		gone  []string
+	}{
+		{"PATCH /api/organizations/acme", []string{
+			"/api/organizations", "/api/organizations?page=2", "/api/organizations/acme", "/api/organizations/acme/roles", "/api/organizations/acme/roles/r1",
+			"/api/organizations/acme/roles/r2", "/api/organizations/acme/services", "/api/organizations/acme/invitations",
+			"/api/organizations/acme/domain", "/api/organizations/acme/risk-settings",
+		}},
+		{"POST /api/organizations", []string{
+			"/api/organizations", "/api/organizations?page=2", "/api/organizations/acme", "/api/organizations/acme/roles", "/api/organizations/acme/roles/r1",
+			"/api/organizations/acme/roles/r2", "/api/organizations/acme/services", "/api/organizations/acme/invitations", "/api/organizations/ac",
+			"/api/organizations/acme2/roles", "/api/organizations/acme/domain", "/api/organizations/acme/risk-settings",
+		}},
+		{"PUT /api/organizations/acme/roles/r1", []string{"/api/organizations/acme/roles", "/api/organizations/acme/roles/r1"}},
+		{"DELETE /api/organizations/acme/roles/r1", []string{"/api/organizations/acme/roles", "/api/organizations/acme/roles/r1"}},
+		// A POST to a collection below an id is no verb: the rest of acme stays.
+		{"POST /api/organizations/acme/roles", []string{
+			"/api/organizations/acme", "/api/organizations/acme/roles", "/api/organizations/acme/roles/r1", "/api/organizations/acme/roles/r2",
+		}},
+		{"POST /api/organizations/acme/domain", []string{"/api/organizations/acme", "/api/organizations/acme/domain"}},
+		// Verbs.
+		{"POST /api/organizations/acme/select", []string{
+			"/api/organizations", "/api/organizations?page=2", "/api/organizations/acme", "/api/organizations/acme/roles", "/api/organizations/acme/roles/r1",
+			"/api/organizations/acme/roles/r2", "/api/organizations/acme/services", "/api/organizations/acme/invitations",
+			"/api/organizations/acme/domain", "/api/organizations/acme/risk-settings",
+		}},
+		{"POST /api/organizations/acme/invitations/i1/accept", []string{"/api/organizations/acme/invitations"}},
+		{"POST /api/organizations/acme/domain/verify", []string{"/api/organizations/acme", "/api/organizations/acme/domain"}},
+		{"POST /api/organizations/acme/risk-settings/reset", []string{"/api/organizations/acme", "/api/organizations/acme/risk-settings"}},
+		{"POST /api/user/devices/revoke-all", []string{"/api/user", "/api/user/devices", "/api/user/devices/d1"}},
+		{"POST /api/user/devices/d1/trust", []string{"/api/user/devices", "/api/user/devices/d1"}},
+		{"PATCH /api/user", []string{"/api/user", "/api/user/devices", "/api/user/devices/d1"}},
+		{"POST /api/service/users", []string{"/api/service/users", "/api/service/users/u1", "/api/service/users/u2"}},
+		{"DELETE /api/service/users/u1", []string{"/api/service/users", "/api/service/users/u1"}},
+		{"PATCH /api/service/info", []string{"/api/service/info"}},
+		{"POST /api/service/things/t1", nil}, // an unknown route
+		{"POST /api/service/users/u1/unknown", []string{"/api/service/users/u1"}},
+		{"GET /api/organizations/acme", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.write, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, web := btClient(t, btCache, btOnce, authos.WithTokens(authos.Tokens{AccessToken: "a"}), authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+				for _, path := range reads {
+					if g := btRead(t.Context(), c, path); g.err != nil {
+						t.Fatal(g.err)
+					}
+				}
+				method, path, _ := strings.Cut(tt.write, " ")
+				if err := c.Do(t.Context(), method, path, nil, nil, authos.WithoutCache()); err != nil {
+					t.Fatal(err)
+				}
+				var gone []string
+				for _, path := range reads {
+					if _, ok := btStale(c, web, path); !ok {
+						gone = append(gone, path)
+					}
+				}
+				slices.Sort(gone)
+				slices.Sort(tt.gone)
+				if !slices.Equal(gone, tt.gone) {
+					t.Errorf("forgets\n%q, want\n%q", gone, tt.gone)
+				}
+			})
+		})
+	}
+	t.Run("whatever its outcome, once it was sent", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			for name, bad := range map[string]btAnswer{"reset": btReset, "500": btSay(500, ""), "hang": btHang, "404": btSay(404, "")} {
+				c, web := btClient(t, btCache, btOnce)
+				_ = btGet(c)
+				web.set(bad)
+				_ = c.Do(t.Context(), "PATCH", btInfo, nil, nil)
+				if _, ok := btStale(c, web, btInfo); ok {
+					t.Errorf("%s: the old answer is still served", name)
+				}
+			}
+		})
+	})
+	t.Run("but not one that was refused here", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btCache, btOnce)
+			_ = btGet(c)
+			web.set(btReset)
+			for range 5 {
+				_ = c.Do(t.Context(), "GET", "/api/service/other", nil, nil)
+			}
+			if err := c.Do(t.Context(), "PATCH", btInfo, nil, nil); !errors.Is(err, authos.ErrCircuitOpen) {
+				t.Fatal(err)
+			}
+			if _, ok := btStale(c, web, btInfo); !ok {
+				t.Error("a write that was never sent forgot the answer")
+			}
+		})
+	})
+}
+
+// A read and a write in every order of their steps: the answer from before the write must not come back after it.
+func TestStaleInterleavings(t *testing.T) {
+	pairs := []struct{ read, write string }{
+		{"/api/service/users/u1", "PATCH /api/service/users/u1"},
+		{"/api/service/users", "POST /api/service/users"},
+		{"/api/service/users?limit=1", "DELETE /api/service/users/u1"},
+		{"/api/organizations", "POST /api/organizations/acme/select"},
+		{"/api/organizations/acme/services", "POST /api/organizations/acme/select"},
+		{"/api/organizations/acme/roles", "PATCH /api/organizations/acme"},
+		{"/api/organizations/acme/roles/r1", "POST /api/organizations"},
+		{"/api/user/identities", "PATCH /api/user"},
+		{"/api/user/devices/d1", "POST /api/user/devices/revoke-all"},
+		{"/api/user/devices", "POST /api/user/devices/d1/trust"},
+	}
+	for _, p := range pairs {
+		for _, order := range btOrders("rrr", "www") {
+			t.Run(strings.ReplaceAll(p.read+" and "+p.write, "/", "|")+" "+order, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { btInterleave(t, p.read, p.write, order) })
+			})
+		}
+	}
+}
+
+// btOrders gives all merges of two sequences.
+func btOrders(a, b string) []string {
+	if a == "" || b == "" {
+		return []string{a + b}
+	}
+	var all []string
+	for _, rest := range btOrders(a[1:], b) {
+		all = append(all, a[:1]+rest)
+	}
+	for _, rest := range btOrders(a, b[1:]) {
+		all = append(all, b[:1]+rest)
+	}
+	return all
+}
+
+func btInterleave(t *testing.T, read, write, order string) {
+	value := "old"
+	readGate, writeGate, setGate := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	store := &btStore{set: func(context.Context) error {
+		<-setGate
+		return nil
+	}}
+	web := &btWeb{}
+	c := btNew(t, "https://authos.test", web, btOnce, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}),
+		authos.WithCache(authos.CachePolicy{Store: store}))
+	web.set(func(req *http.Request) (*http.Response, error) {
+		if req.Method == http.MethodGet {
+			seen := value // the server's state when the read reaches it
+			<-readGate
+			return btSay(200, `{"v":"`+seen+`"}`)(req)
+		}
+		<-writeGate
+		value = "new"
+		<-writeGate
+		return btSay(200, "{}")(req)
+	})
+	var wg sync.WaitGroup
+	method, path, _ := strings.Cut(write, " ")
+	steps := map[byte][]func(){
+		'r': {
+			func() { wg.Go(func() { _ = btRead(t.Context(), c, read) }) }, // reads the state, stays on the way back
+			func() { readGate <- struct{}{} },                             // comes back, is about to be kept
+			func() {
+				select {
+				case setGate <- struct{}{}: // is kept
+				default: // it was not to be
+				}
+			},
+		},
+		'w': {
+			func() { wg.Go(func() { _ = c.Do(t.Context(), method, path, nil, nil) }) }, // on its way
+			func() { writeGate <- struct{}{} },                                         // applied
+			func() { writeGate <- struct{}{} },                                         // answered
+		},
+	}
+	for _, who := range []byte(order) {
+		steps[who][0]()
+		steps[who] = steps[who][1:]
+		synctest.Wait()
+	}
+	wg.Wait()
+	body, ok := btStale(c, web, read)
+	if ok && strings.Contains(body, "old") {
+		t.Errorf("%s: the answer from before the write is served: %s (%s)", order, body, store.keys())
+	}
+	if order == "wwwrrr" && !ok {
+		t.Errorf("%s: the answer after the write is not kept", order)
+	}
+}
+
+func TestStaleSignOut(t *testing.T) {
+	alice := authos.Tokens{AccessToken: btJWT("alice", 1)}
+	ways := map[string]func(*testing.T, *authos.Client){
+		"SetTokens": func(t *testing.T, c *authos.Client) {
+			if err := c.SetTokens(t.Context(), authos.Tokens{}); err != nil {
+				t.Error(err)
+			}
+		},
+		"Logout": func(t *testing.T, c *authos.Client) {
+			if err := c.Auth.Logout(t.Context()); err != nil {
+				t.Error(err)
+			}
+		},
+	}
+	for name, leave := range ways {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &btStore{}
+				web := &btWeb{answer: btSay(200, `{"id":"alice"}`)}
+				c := btNew(t, "https://authos.test", web, btOnce, authos.WithTokens(alice), authos.WithCache(authos.CachePolicy{Store: store}))
+				other, err := c.With(authos.WithTokens(authos.Tokens{AccessToken: btJWT("bob", 1)}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, path := range []string{"/api/user", "/api/organizations", "/api/organizations/acme"} {
+					_ = btRead(t.Context(), c, path)
+					_ = btRead(t.Context(), other, path)
+				}
+				leave(t, c)
+				if _, ok := btStale(c, web, "/api/user"); ok {
+					t.Error("served to nobody")
+				}
+				if n := len(store.keys()); n != 3 {
+					t.Errorf("%d answers are kept after the sign-out, want the other user's 3", n)
+				}
+				_ = c.SetTokens(t.Context(), alice)
+				if _, ok := btStale(c, web, "/api/user"); ok {
+					t.Error("served after signing in again")
+				}
+				if _, ok := btStale(other, web, "/api/user"); !ok {
+					t.Error("the other user's answer is gone")
+				}
+			})
+		})
+	}
+	t.Run("of an earlier process", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			store := &btStore{}
+			web := &btWeb{answer: btSay(200, `{"id":"alice"}`)}
+			cached := authos.WithCache(authos.CachePolicy{Store: store})
+			_ = btRead(t.Context(), btNew(t, "https://authos.test", web, authos.WithTokens(alice), cached), "/api/user")
+			if len(store.keys()) != 1 {
+				t.Fatal("not kept")
+			}
+			if err := btNew(t, "https://authos.test", web, authos.WithTokens(alice), cached).Auth.Logout(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if keys := store.keys(); len(keys) != 0 {
+				t.Errorf("kept after the sign-out: %q", keys)
+			}
+		})
+	})
+	// A read in flight across the sign-out, which ends before the answer arrives or while it is being kept.
+	for _, where := range []string{"server", "store"} {
+		for _, next := range []authos.Tokens{{}, {AccessToken: btJWT("bob", 1)}} {
+			t.Run(fmt.Sprintf("in flight, at the %s, next %v", where, next), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					gate := make(chan struct{})
+					store := &btStore{}
+					web := &btWeb{}
+					if where == "store" {
+						web.set(btSay(200, `{"id":"alice"}`))
+						store.set = func(context.Context) error { <-gate; return nil }
+					} else {
+						web.set(func(req *http.Request) (*http.Response, error) { <-gate; return btSay(200, `{"id":"alice"}`)(req) })
+					}
+					c := btNew(t, "https://authos.test", web, btOnce, authos.WithTokens(alice), authos.WithCache(authos.CachePolicy{Store: store}))
+					done := make(chan btGot)
+					go func() { done <- btRead(t.Context(), c, "/api/user") }()
+					synctest.Wait()
+					if err := c.SetTokens(t.Context(), next); err != nil {
+						t.Fatal(err)
+					}
+					close(gate)
+					if g := <-done; g.err != nil {
+						t.Fatal(g.err)
+					}
+					if keys := store.keys(); len(keys) != 0 {
+						t.Errorf("kept across the change of user: %q", keys)
+					}
+				})
+			})
+		}
+	}
+	t.Run("a read that fails after a change of user gets nothing of the next", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			web := &btWeb{answer: btSay(200, `{"id":"bob"}`)}
+			bob := authos.Tokens{AccessToken: btJWT("bob", 1)}
+			c := btNew(t, "https://authos.test", web, btOnce, btCache, authos.WithTokens(bob))
+			_ = btRead(t.Context(), c, "/api/user")
+			_ = c.SetTokens(t.Context(), alice)
+			gate := make(chan struct{})
+			web.set(func(req *http.Request) (*http.Response, error) { <-gate; return btReset(req) })
+			done := make(chan btGot)
+			go func() { done <- btRead(t.Context(), c, "/api/user") }()
+			synctest.Wait()
+			_ = c.SetTokens(t.Context(), bob)
+			web.set(btSay(200, `{"id":"bob"}`))
+			_ = btRead(t.Context(), c, "/api/user") // accepted again
+			close(gate)
+			if g := <-done; g.err == nil {
+				t.Errorf("a call that began as alice got %v", g)
+			}
+		})
+	})
+}
+
+// btJWT is a token as AuthOS makes them; n is its signature, which only the server can check.
+func btJWT(sub string, n int) string {
+	part := func(v any) string {
+		b, _ := json.Marshal(v)
+		return base64.RawURLEncoding.EncodeToString(b)
+	}
+	return part(map[string]string{"typ": "JWT", "alg": "RS256"}) + "." +
+		part(map[string]any{"iss": "https://authos.test", "sub": sub, "aud": "org:acme", "org": "acme", "jti": n}) + "." + fmt.Sprint("sig", n)
+}
+
+// btUsers answers GET with the name of the token's user, if the token is a good one.
+func btUsers(good map[string]string) btAnswer {
+	return func(req *http.Request) (*http.Response, error) {
+		user := good[strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")]
+		if user == "" {
+			return btError(401, "UNAUTHORIZED")(req)
+		}
+		return btSay(200, `{"id":"`+user+`"}`)(req)
+	}
+}
+
+func TestStalePrincipals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &btStore{}
+		web := &btWeb{}
+		good := map[string]string{btJWT("alice", 1): "alice", btJWT("bob", 1): "bob", "opaque": "carol"}
+		web.set(btUsers(good))
+		client := func(token string) *authos.Client {
+			return btNew(t, "https://authos.test", web, btOnce, authos.WithTokens(authos.Tokens{AccessToken: token}), authos.WithCache(authos.CachePolicy{Store: store}))
+		}
+		for token, user := range good {
+			c := client(token)
+			if g := btRead(t.Context(), c, "/api/user"); g.err != nil {
+				t.Fatal(g.err)
+			}
+			if body, _ := btStale(c, web, "/api/user"); body != `{"id":"`+user+`"}` {
+				t.Errorf("%s gets %q", user, body)
+			}
+		}
+		if n := len(store.keys()); n != 3 {
+			t.Errorf("%d answers are kept for three users", n)
+		}
+		for _, key := range store.keys() {
+			if !strings.HasPrefix(key, "authos1/") || strings.Contains(key, "alice") || strings.Contains(key, "opaque") {
+				t.Errorf("key %q", key)
+			}
+		}
+		// A second client of the same user finds them once the server has taken its token.
+		again := client(btJWT("alice", 1))
+		if body, ok := btStale(again, web, "/api/user"); ok {
+			t.Errorf("a token that nobody has checked opens %q", body)
+		}
+		if err := again.Do(t.Context(), "GET", "/api/organizations", nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if body, _ := btStale(again, web, "/api/user"); body != `{"id":"alice"}` {
+			t.Errorf("a token that the server took opens %q", body)
+		}
+	})
+}
+
+// A forged token names somebody else. Nothing that answers without looking at it may make it believed.
+func TestStaleForged(t *testing.T) {
+	blind := map[string]struct {
+		route  string
+		answer btAnswer
+	}{
+		"nothing before":                {},
+		"refused by the server":         {"GET /api/user", btError(401, "UNAUTHORIZED")},
+		"sign-out answers 200 to all":   {"POST /api/auth/logout", btSay(200, `{"message":"Logged out"}`)},
+		"an unknown route":              {"GET /api/unknown", btSay(200, `{}`)},
+		"a public route":                {"GET /api/auth/context", btSay(200, `{}`)},
+		"a proxy's page":                {"GET /api/organizations", btSay(200, btPage)},
+		"a proxy's redirect":            {"GET /api/organizations", btSay(302, "")},
+		"no content":                    {"GET /api/organizations", btSay(204, "")},
+		"an error in a 200":             {"GET /api/organizations", btError(200, "SOMETHING")},
+		"a 404":                         {"GET /api/organizations", btSay(404, "")},
+		"a wrong password is 401, too":  {"POST /api/user/change-password", btError(401, "UNAUTHORIZED")},
+		"a 200 to a route with own 401": {"POST /api/user/change-password", btSay(200, "{}")},
+	}
+	for name, before := range blind {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				web := &btWeb{answer: btUsers(map[string]string{btJWT("alice", 1): "alice"})}
+				alice := btNew(t, "https://authos.test", web, btOnce, btCache, authos.WithTokens(authos.Tokens{AccessToken: btJWT("alice", 1)}))
+				_ = btRead(t.Context(), alice, "/api/user")
+				forger, err := alice.With(authos.WithTokens(authos.Tokens{AccessToken: btJWT("alice", 666)}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if before.answer != nil {
+					web.set(before.answer)
+					method, path, _ := strings.Cut(before.route, " ")
+					_ = forger.Do(t.Context(), method, path, nil, nil)
+				}
+				for range 2 {
+					if body, ok := btStale(forger, web, "/api/user"); ok {
+						t.Errorf("the forger gets %s", body)
+					}
+				}
+				if _, ok := btStale(alice, web, "/api/user"); !ok {
+					t.Error("alice has lost her answer")
+				}
+			})
+		})
+	}
+}
+
+func TestStaleRenewal(t *testing.T) {
+	for name, tokens := range map[string][2]string{
+		"JWT": {btJWT("alice", 1), btJWT("alice", 2)}, "opaque": {"opaque-1", "opaque-2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				good := map[string]string{tokens[0]: "alice"}
+				users := btUsers(good)
+				web := &btWeb{answer: func(req *http.Request) (*http.Response, error) {
+					if req.URL.Path == "/api/auth/refresh" {
+						return btSay(200, `{"access_token":"`+tokens[1]+`","refresh_token":"r2","expires_in":3600}`)(req)
+					}
+					return users(req)
+				}}
+				c := btNew(t, "https://authos.test", web, btOnce, btCache,
+					authos.WithTokens(authos.Tokens{AccessToken: tokens[0], RefreshToken: "r1"}))
+				_ = btRead(t.Context(), c, "/api/user")
+				delete(good, tokens[0])
+				good[tokens[1]] = "alice"
+				if g := btRead(t.Context(), c, "/api/organizations"); g.err != nil || !g.resp.Refreshed {
+					t.Fatalf("renewal: %v", g)
+				}
+				if body, _ := btStale(c, web, "/api/user"); body != `{"id":"alice"}` {
+					t.Errorf("after the renewal the kept answer is %q", body)
+				}
+			})
+		})
+	}
+	// A shared token store may turn out to hold another user's tokens. An answer to the old token is not kept for the new one.
+	t.Run("another user's tokens adopted while a read is in flight", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			gate := make(chan struct{})
+			users := btUsers(map[string]string{btJWT("alice", 1): "alice", btJWT("bob", 1): "bob"})
+			web := &btWeb{}
+			web.set(func(req *http.Request) (*http.Response, error) {
+				switch {
+				case req.URL.Path == "/api/user" && req.Header.Get("Authorization") == "Bearer "+btJWT("alice", 1):
+					<-gate
+				case req.URL.Path == "/api/organizations" && req.Header.Get("Authorization") == "Bearer "+btJWT("alice", 1):
+					return btError(401, "UNAUTHORIZED")(req)
+				}
+				return users(req)
+			})
+			tokens := &btTokens{t: authos.Tokens{AccessToken: btJWT("alice", 1), RefreshToken: "a"}}
+			c := btNew(t, "https://authos.test", web, btOnce, btCache, authos.WithTokenStore(tokens))
+			done := make(chan btGot)
+			go func() { done <- btRead(t.Context(), c, "/api/user") }()
+			synctest.Wait()
+			_ = tokens.Save(t.Context(), authos.Tokens{AccessToken: btJWT("bob", 1), RefreshToken: "b"})
+			_ = btRead(t.Context(), c, "/api/organizations") // adopts bob's
+			close(gate)
+			if g := <-done; g.body != `{"id":"alice"}` {
+				t.Fatalf("in flight: %v", g)
+			}
+			if body, ok := btStale(c, web, "/api/user"); ok {
+				t.Errorf("bob gets %s", body)
+			}
+		})
+	})
+}
+
+type btTokens struct {
+	mu sync.Mutex
+	t  authos.Tokens
+}
+
+func (s *btTokens) Load(context.Context) (authos.Tokens, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.t, nil
+}
+
+func (s *btTokens) Save(_ context.Context, t authos.Tokens) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.t = t
+	return nil
+}
+
+func (s *btTokens) Delete(ctx context.Context) error { return s.Save(ctx, authos.Tokens{}) }
+
+// TestStaleApart: what makes two answers different.
+func TestStaleApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &btStore{}
+		web := &btWeb{}
+		web.set(func(req *http.Request) (*http.Response, error) {
+			return btSay(200, fmt.Sprintf(`{"id":"%s %s %s %s"}`, req.URL.String(), req.Header.Get("X-Api-Key"), req.Header.Get("Accept-Language"), req.Header.Get("X-Tenant")))(req)
+		})
+		type variant struct {
+			base, key, query string
+			languages        []string
+			tenant           string
+		}
+		var all []variant
+		for _, base := range []string{"https://a.test", "https://b.test", "https://a.test:8443", "https://a.test/sso", "https://a.test/sso/x"} {
+			for _, key := range []string{"sk_1_1", "sk_2_2"} {
+				for _, query := range []string{"", "?limit=1", "?limit=2", "?limit=1&offset=1"} {
+					for _, languages := range [][]string{nil, {"es"}, {"es", "en"}} {
+						for _, tenant := range []string{"", "t"} {
+							all = append(all, variant{base, key, query, languages, tenant})
+						}
+					}
+				}
+			}
+		}
+		read := func(v variant) btGot {
+			opts := []authos.Option{btOnce, authos.WithAPIKey(v.key), authos.WithLanguage(v.languages...), authos.WithCache(authos.CachePolicy{Store: store})}
+			var extra []authos.RequestOption
+			if v.tenant != "" {
+				extra = append(extra, authos.WithHeader("X-Tenant", v.tenant))
+			}
+			return btRead(t.Context(), btNew(t, v.base, web, opts...), "/api/service/users"+v.query, extra...)
+		}
+		want := map[string]string{}
+		for _, v := range all {
+			g := read(v)
+			if g.err != nil {
+				t.Fatal(g.err)
+			}
+			want[fmt.Sprint(v)] = g.body
+		}
+		if n := len(store.keys()); n != len(all) {
+			t.Errorf("%d answers kept of %d different ones", n, len(all))
+		}
+		web.set(btReset)
+		for _, v := range all {
+			if g := read(v); !g.resp.Stale || g.body != want[fmt.Sprint(v)] {
+				t.Errorf("%v gets %v, want %s", v, g, want[fmt.Sprint(v)])
+			}
+		}
+		if g := read(variant{base: "https://c.test", key: "sk_1_1"}); g.err == nil {
+			t.Errorf("another server's client gets %v", g)
+		}
+	})
+	t.Run("but not what names the request", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btOnce, btCache)
+			_ = btRead(t.Context(), c, btInfo, authos.WithHeader("X-Request-ID", "one"), authos.WithHeader("traceparent", "00-1"))
+			if _, ok := btStale(c, web, btInfo, authos.WithHeader("X-Request-ID", "two")); !ok {
+				t.Error("an answer to one request id is not served to another")
+			}
+		})
+	})
+	t.Run("nobody", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			store := &btStore{}
+			web := &btWeb{answer: btOK}
+			c := btNew(t, "https://authos.test", web, authos.WithCache(authos.CachePolicy{Store: store}))
+			_ = btRead(t.Context(), c, "/api/user")
+			_ = btRead(t.Context(), c, btInfo)
+			if keys := store.keys(); len(keys) != 0 {
+				t.Errorf("kept without a credential: %q", keys)
+			}
+			_ = btRead(t.Context(), c, "/.well-known/jwks.json")
+			if keys := store.keys(); len(keys) != 1 {
+				t.Errorf("a public answer is not kept: %q", keys)
+			}
+		})
+	})
+}
+
+// Every route of the API: what holds secrets or must be true now is never kept.
+func TestStaleRoutes(t *testing.T) {
+	data, err := os.ReadFile("testdata/routes.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var routes []struct {
+		Method, Path, Auth, Group string
+		SingleUse                 bool `json:"single_use"`
+		Response                  any
+	}
+	if err := json.Unmarshal(data, &routes); err != nil {
+		t.Fatal(err)
+	}
+	private := regexp.MustCompile(`(?i)mfa|token|export|secret|passkey|device/|magic|verify|linked-accounts|saml|scim|smtp|siem|oauth2?/|health|metrics|bootstrap|upstream|/connect/|credentials/|deliveries|^/auth/`)
+	excused := []string{ // path or answer looks like a secret and is none
+		"/api/organizations/:org_slug/oauth-credentials/:provider",        // has_secret
+		"/api/organizations/:org_slug/services/:service_slug",             // client_secret is null in a GET
+		"/api/organizations/:org_slug/services/:service_slug/api-keys",    // prefixes
+		"/api/organizations/:org_slug/services/:service_slug/api-keys/:k", // prefixes
+	}
+	parameter := regexp.MustCompile(`:[a-z_]+`)
+	kept := 0
+	for _, r := range routes {
+		synctest.Test(t, func(t *testing.T) {
+			store := &btStore{}
+			web := &btWeb{answer: btSay(200, `{"id":"x"}`)}
+			c := btNew(t, "https://authos.test", web, btOnce, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}),
+				authos.WithCache(authos.CachePolicy{Store: store}))
+			path := parameter.ReplaceAllString(r.Path, "x1")
+			var out []byte
+			if err := c.Do(t.Context(), r.Method, path, nil, &out); err != nil {
+				t.Errorf("%s %s: %v", r.Method, path, err)
+			}
+			if len(store.keys()) == 0 {
+				return
+			}
+			kept++
+			answer, _ := json.Marshal(r.Response)
+			switch {
+			case r.Method != "GET", r.SingleUse, r.Auth != "none" && r.Auth != "bearer" && r.Auth != "platform_owner" && r.Auth != "api_key":
+				t.Errorf("%s %s is kept", r.Method, r.Path)
+			case slices.Contains(excused, r.Path):
+			case private.MatchString(r.Path), regexp.MustCompile(`"[^"]*(secret|password|token)[^"]*":`).Match(answer):
+				t.Errorf("%s %s is kept: %s", r.Method, r.Path, answer)
+			}
+		})
+	}
+	if kept < 40 {
+		t.Errorf("only %d routes are kept", kept)
+	}
+	for _, path := range []string{"/api/unknown", "/api/user/", "/api//user", "/api/users", "/api/service/unknown", "/api/USER"} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &btStore{}
+			web := &btWeb{answer: btSay(200, `{"id":"x"}`)}
+			c := btNew(t, "https://authos.test", web, btOnce, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}),
+				authos.WithCache(authos.CachePolicy{Store: store}))
+			_ = btRead(t.Context(), c, path)
+			if keys := store.keys(); len(keys) != 0 {
+				t.Errorf("GET %s is kept: %q", path, keys)
+			}
+			if err := c.Do(t.Context(), "HEAD", "/api/user", nil, nil); err != nil || len(store.keys()) != 0 {
+				t.Errorf("HEAD: %v, kept %q", err, store.keys())
+			}
+		})
+	}
+}
+
+// A store that fails costs the fallback, never the call.
+func TestStaleBadStore(t *testing.T) {
+	broken := errors.New("store is down")
+	type result struct {
+		fresh, stale       btGot
+		write              error
+		freshTook, writing time.Duration
+		staleTook          time.Duration
+	}
+	run := func(t *testing.T, store *btStore, between func()) (r result) {
+		c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{Store: store}))
+		start := time.Now()
+		r.fresh = btRead(t.Context(), c, btInfo)
+		r.freshTook = time.Since(start)
+		if between != nil {
+			between()
+		}
+		web.set(btReset)
+		start = time.Now()
+		r.stale = btRead(t.Context(), c, btInfo)
+		r.staleTook = time.Since(start)
+		web.set(btOK)
+		start = time.Now()
+		r.write = c.Do(t.Context(), "PATCH", btInfo, nil, nil)
+		r.writing = time.Since(start)
+		return r
+	}
+	get := func(v []byte, ok bool, err error) func(context.Context, string) ([]byte, bool, error) {
+		return func(context.Context, string) ([]byte, bool, error) { return v, ok, err }
+	}
+	tests := []struct {
+		name  string
+		store *btStore
+	}{
+		{"Get fails", &btStore{get: get(nil, false, broken)}},
+		{"Set fails", &btStore{set: func(context.Context) error { return broken }}},
+		{"DeletePrefix fails", &btStore{del: func(context.Context, string) error { return broken }}},
+		{"Get blocks", &btStore{get: func(ctx context.Context, _ string) ([]byte, bool, error) { return nil, false, btBlock(ctx) }}},
+		{"Set blocks", &btStore{set: btBlock}},
+		{"DeletePrefix blocks", &btStore{del: func(ctx context.Context, _ string) error { return btBlock(ctx) }}},
+		{"nil value", &btStore{get: get(nil, true, nil)}},
+		{"text", &btStore{get: get([]byte("garbage"), true, nil)}},
+		{"JSON alone", &btStore{get: get([]byte(btGood), true, nil)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := run(t, tt.store, nil)
+				if r.fresh.err != nil || r.freshTook > time.Second {
+					t.Errorf("fresh: %v after %v", r.fresh, r.freshTook)
+				}
+				if served := tt.name == "DeletePrefix fails" || tt.name == "DeletePrefix blocks"; r.stale.resp.Stale != served ||
+					!served && !errors.Is(r.stale.err, authos.ErrNetwork) || r.staleTook > time.Second {
+					t.Errorf("in the outage: %v after %v", r.stale, r.staleTook)
+				}
+				if r.write != nil || r.writing > 2*time.Second {
+					t.Errorf("write: %v after %v", r.write, r.writing)
+				}
+			})
+		})
+	}
+	t.Run("values that were changed", func(t *testing.T) {
+		random := rand.New(rand.NewPCG(1, 1))
+		synctest.Test(t, func(t *testing.T) {
+			store := &btStore{}
+			c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{Store: store}), authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+			_ = btGet(c)
+			key := store.keys()[0]
+			whole := bytes.Clone(store.values[key])
+			web.set(btReset)
+			try := func(name string, value []byte, want bool) {
+				t.Helper()
+				store.values[key] = value
+				g := btRead(t.Context(), c, btInfo)
+				if (g.err == nil) != want || g.err != nil && !errors.Is(g.err, authos.ErrNetwork) || g.err == nil && !json.Valid([]byte(g.body)) {
+					t.Errorf("%s: %v", name, g)
+				}
+			}
+			try("untouched", whole, true)
+			for n := range whole {
+				try(fmt.Sprint("cut to ", n), whole[:n], false)
+			}
+			for v := range 256 {
+				if other := bytes.Clone(whole); byte(v) != whole[0] {
+					other[0] = byte(v)
+					try(fmt.Sprint("version ", v), other, false)
+				}
+			}
+			future := bytes.Clone(whole)
+			future[1]++
+			try("from the future", future, false)
+			for range 2000 {
+				other := bytes.Clone(whole)
+				for range 1 + random.IntN(3) {
+					other[random.IntN(len(other))] = byte(random.Uint32())
+				}
+				store.values[key] = other
+				if g := btRead(t.Context(), c, btInfo); g.err != nil && !errors.Is(g.err, authos.ErrNetwork) || g.err == nil && !json.Valid([]byte(g.body)) {
+					t.Errorf("%x: %v", other, g)
+				}
+			}
+			// Readable, but not what the typed method is promised: the failure is what counts.
+			store.values[key] = bytes.Replace(whole, []byte(`"id"`), []byte(`"ID_"`), 1)
+			var resp authos.Response
+			if info, err := c.Service.Info(t.Context(), authos.WithResponse(&resp)); !errors.Is(err, authos.ErrNetwork) || resp.Stale {
+				t.Errorf("a kept answer without an id: %+v, %v, stale %v", info, err, resp.Stale)
+			}
+			web.set(btSay(503, ""))
+			if _, err := c.Service.Info(t.Context()); !errors.Is(err, authos.ErrServer) {
+				t.Errorf("a kept answer without an id, and a 503: %v", err)
+			}
+		})
+	})
+	t.Run("lives as long as it may be served", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			store := &btStore{}
+			_ = run(t, store, nil)
+			if want := []time.Duration{10 * time.Minute}; !slices.Equal(store.ttls, want) {
+				t.Errorf("ttl %v, want %v", store.ttls, want)
+			}
+		})
+	})
+}
+
+func TestStaleMemory(t *testing.T) {
+	reader := func(t *testing.T, p authos.CachePolicy, size func(id string) int) (read func(string), kept func(ids ...string) string) {
+		c, web := btClient(t, btOnce, authos.WithCache(p), authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+		web.set(func(req *http.Request) (*http.Response, error) {
+			id := req.URL.Path[strings.LastIndexByte(req.URL.Path, '/')+1:]
+			return btSay(200, `{"id":"`+strings.Repeat("x", size(id))+`"}`)(req)
+		})
+		read = func(id string) { _ = btRead(t.Context(), c, "/api/service/users/"+id) }
+		kept = func(ids ...string) string {
+			var found []string
+			for _, id := range ids {
+				if _, ok := btStale(c, web, "/api/service/users/"+id); ok {
+					found = append(found, id)
+				}
+			}
+			return strings.Join(found, " ")
+		}
+		return read, kept
+	}
+	small := func(string) int { return 10 }
+	t.Run("entries, least recently used first", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			read, kept := reader(t, authos.CachePolicy{MaxEntries: 3}, small)
+			for _, id := range []string{"a", "b", "c", "d"} {
+				read(id)
+			}
+			if got := kept("a", "d", "c", "b"); got != "d c b" { // used in this order
+				t.Errorf("kept %q", got)
+			}
+			read("e")
+			read("c")
+			read("f")
+			if got := kept("b", "c", "d", "e", "f"); got != "c e f" {
+				t.Errorf("kept %q, want those used last", got)
+			}
+		})
+	})
+	t.Run("bytes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			// An entry weighs its texts and some 200 bytes: three of 1000 bytes fit in 4000, four do not.
+			read, kept := reader(t, authos.CachePolicy{MaxBytes: 4200}, func(id string) int {
+				return map[string]int{"huge": 5000, "big": 2500}[id] + 1000
+			})
+			for _, id := range []string{"a", "b", "c", "d"} {
+				read(id)
+			}
+			if got := kept("a", "b", "c", "d"); got != "b c d" {
+				t.Errorf("kept %q", got)
+			}
+			read("huge")
+			if got := kept("huge", "b", "c", "d"); got != "b c d" {
+				t.Errorf("after a value larger than all: kept %q, want the others untouched", got)
+			}
+			read("big")
+			if got := kept("b", "c", "d", "big"); got != "big" {
+				t.Errorf("after a value nearly as large as all: kept %q", got)
+			}
+			for range 50 { // replacing does not add up
+				read("big")
+			}
+			if got := kept("big"); got != "big" {
+				t.Errorf("after 50 times the same: kept %q", got)
+			}
+		})
+	})
+	t.Run("a value that has grown too large replaces the old one", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			size := 10
+			read, kept := reader(t, authos.CachePolicy{MaxBytes: 2000}, func(string) int { return size })
+			read("a")
+			size = 5000
+			read("a")
+			if got := kept("a"); got != "" {
+				t.Error("the old answer is served although a newer one was seen")
+			}
+		})
+	})
+	t.Run("defaults", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			read, kept := reader(t, authos.CachePolicy{}, small)
+			for n := range 1025 {
+				read(fmt.Sprint(n))
+			}
+			if got := kept("0", "1", "1024"); got != "1 1024" {
+				t.Errorf("kept %q of the first, second and last of 1025", got)
+			}
+		})
+	})
+	for _, p := range []authos.CachePolicy{{MaxStale: -1}, {MaxEntries: -1}, {MaxBytes: -1}, {Store: &btStore{}, MaxEntries: 1}, {Store: &btStore{}, MaxBytes: 1}} {
+		if _, err := authos.New("https://authos.test", authos.WithCache(p)); err == nil {
+			t.Errorf("New with %+v = nil error", p)
+		}
+	}
+}
+
+func TestStaleHTTPClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, web := btClient(t, btOnce, btCache)
+		hc := c.HTTPClient()
+		get := func() (string, *http.Response, error) {
+			req, _ := http.NewRequestWithContext(t.Context(), "GET", "https://authos.test"+btInfo, nil)
+			resp, err := hc.Do(req)
+			if err != nil {
+				return "", nil, err
+			}
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			return string(body), resp, err
+		}
+		if _, resp, err := get(); err != nil || resp.Header.Get("Age") != "" {
+			t.Fatalf("fresh: %v, %v", resp, err)
+		}
+		web.set(btReset)
+		time.Sleep(90500 * time.Millisecond)
+		body, resp, err := get()
+		if err != nil || resp.StatusCode != 200 || body != btGood || resp.Header.Get("Age") != "90" {
+			t.Errorf("in the outage: %q, %v, %v; want the kept answer with Age 90", body, resp, err)
+		}
+		_, err = c.Service.Users.Get(t.Context(), "u1")
+		if ue, ok := errors.AsType[*url.Error](err); ok {
+			t.Errorf("typed error is a %T", ue)
+		}
+	})
+}
+
+// A caller may do as it likes with the bytes it gets.
+func TestStaleNotShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, web := btClient(t, btOnce, btCache)
+		spoil := func() {
+			var body []byte
+			if err := c.Do(t.Context(), "GET", btInfo, nil, &body); err != nil || string(body) != btGood {
+				t.Errorf("got %q, %v", body, err)
+			}
+			clear(body)
+		}
+		spoil() // the fresh answer
+		web.set(btReset)
+		spoil() // the kept one
+		spoil()
+	})
+}
+
+// Many readers and writers of one resource; the race detector watches.
+func TestStaleConcurrent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, web := btClient(t, btCache, authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+		var n sync.Map
+		web.set(func(req *http.Request) (*http.Response, error) {
+			time.Sleep(time.Millisecond)
+			v, _ := n.LoadOrStore(req, rand.IntN(3))
+			if v == 0 {
+				return btReset(req)
+			}
+			return btOK(req)
+		})
+		var wg sync.WaitGroup
+		for i := range 40 {
+			wg.Go(func() {
+				for range 20 {
+					if i%10 == 0 {
+						_ = c.Do(t.Context(), "PATCH", btInfo, nil, nil)
+						continue
+					}
+					if info, err := c.Service.Info(t.Context()); err == nil && info.ID != "s1" {
+						t.Errorf("got %+v", info)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	})
+}

@@ -1,0 +1,627 @@
+package authos_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authos-go/authos"
+)
+
+func TestBaseURL(t *testing.T) {
+	insecure := []authos.Option{authos.WithInsecureHTTP()}
+	for _, tt := range []struct {
+		base string
+		opts []authos.Option
+		want string // in the error; "": none
+	}{
+		{"https://sso.example.com", nil, ""},
+		{"https://sso.example.com/", nil, ""},
+		{"https://sso.example.com:8443/prefix/", nil, ""},
+		{"HTTPS://sso.example.com", nil, ""},
+		{"https://[2001:db8::1]:8443", nil, ""},
+		{"http://localhost:3000", nil, ""},
+		{"http://sso.localhost", nil, ""},
+		{"http://127.0.0.1:3000", nil, ""},
+		{"http://127.8.9.10", nil, ""},
+		{"http://[::1]:3000", nil, ""},
+		{"http://sso.example.com", insecure, ""},
+		{"http://sso.example.com", nil, "http://"},
+		{"http://10.0.0.1", nil, "http://"},
+		{"http://localhost.example.com", nil, "http://"},
+		{"http://notlocalhost", nil, "http://"},
+		{"http://127.0.0.1.example.com", nil, "http://"},
+		{"", nil, "scheme"},
+		{"sso.example.com", nil, "scheme"},
+		{"ftp://sso.example.com", nil, "scheme"},
+		{"//sso.example.com", nil, "scheme"},
+		{"https://", nil, "host"},
+		{"https://:443", nil, "host"},
+		{"https://user:hunter2@sso.example.com", nil, "credentials"},
+		{"https://user@sso.example.com", nil, "credentials"},
+		{"https://sso.example.com?a=hunter2", nil, "query"},
+		{"https://sso.example.com?", nil, "query"},
+		{"https://sso.example.com#hunter2", nil, "fragment"},
+		{"https://sso.example.com/a/../b", nil, "dot segments"},
+		{"https://sso.example.com/a/%2e%2e/b", nil, "dot segments"},
+		{"https://user:hunter2@sso.example.com:port", nil, "parsed"},
+		{"https://sso.example.com/%zz", nil, "parsed"},
+	} {
+		c, err := authos.New(tt.base, tt.opts...)
+		if (err == nil) != (tt.want == "") || err != nil && (!strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "hunter2")) {
+			t.Errorf("New(%q) = %v, want an error about %q without secrets", tt.base, err, tt.want)
+		}
+		if (c == nil) != (err != nil) {
+			t.Errorf("New(%q) = %v, %v, want one of the two", tt.base, c, err)
+		}
+	}
+}
+
+// rtBadOptions are one or more bad values of every option.
+func rtBadOptions() map[string][]authos.Option {
+	retry := authos.WithRetry
+	return map[string][]authos.Option{
+		"WithAPIKey":     {authos.WithAPIKey(""), authos.WithAPIKey("a b"), authos.WithAPIKey("a\r\nb")},
+		"WithTokens":     {authos.WithTokens(authos.Tokens{}), authos.WithTokens(authos.Tokens{AccessToken: "a\nb"})},
+		"WithTokenStore": {authos.WithTokenStore(nil)},
+		"WithHTTPClient": {authos.WithHTTPClient(nil)},
+		"WithRetry": {
+			retry(authos.RetryPolicy{MaxAttempts: -1}), retry(authos.RetryPolicy{BaseDelay: -1}), retry(authos.RetryPolicy{MaxDelay: -1}),
+			retry(authos.RetryPolicy{MaxRetryAfter: -1}), retry(authos.RetryPolicy{BaseDelay: 2, MaxDelay: 1}),
+			retry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: math.NaN()}}), retry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: math.Inf(1)}}),
+		},
+		"WithBreaker": {
+			authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: -1}), authos.WithBreaker(authos.BreakerPolicy{FailureRatio: 1.1}),
+			authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: -1}), authos.WithBreaker(authos.BreakerPolicy{Window: -1}),
+		},
+		"WithCache":     {authos.WithCache(authos.CachePolicy{MaxStale: -1}), authos.WithCache(authos.CachePolicy{MaxBytes: -1})},
+		"WithLogger":    {authos.WithLogger(nil)},
+		"WithObserver":  {authos.WithObserver(nil)},
+		"WithLanguage":  {authos.WithLanguage(""), authos.WithLanguage("en", "e n"), authos.WithLanguage("en;q=1")},
+		"WithUserAgent": {authos.WithUserAgent(""), authos.WithUserAgent("a\nb")},
+		"WithRequestID": {authos.WithRequestID(nil)},
+		"zero Option":   {{}},
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	var all []authos.Option
+	for name, bad := range rtBadOptions() {
+		for i, opt := range bad {
+			if c, err := authos.New(rtBase, opt); err == nil || c != nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("New(bad %s %d) = %v, want an error that names it", name, i, err)
+			}
+		}
+		all = append(all, bad[0])
+	}
+	_, err := authos.New("http://evil.test?", all...)
+	for name := range rtBadOptions() {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("New(all bad) = %v, want %s named too", err, name)
+		}
+	}
+	if err != nil && !strings.Contains(err.Error(), "query") {
+		t.Errorf("New(all bad) = %v, want the base URL named too", err)
+	}
+}
+
+func TestGoodPolicies(t *testing.T) {
+	for _, p := range []authos.RetryPolicy{
+		{},
+		{MaxAttempts: 1, MaxElapsed: -1, AttemptTimeout: -1, Budget: authos.RetryBudget{Ratio: -1, Reserve: -1}},
+		{MaxDelay: 1},
+		{BaseDelay: time.Hour},
+		{BaseDelay: math.MaxInt64, MaxDelay: math.MaxInt64, MaxRetryAfter: math.MaxInt64, MaxElapsed: math.MaxInt64, AttemptTimeout: math.MaxInt64},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := rtClient(t, rtSteps(rtOK()), rtRetry(p))
+			if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil {
+				t.Errorf("Do with %+v = %v", p, err)
+			}
+		})
+	}
+}
+
+func TestWithRefusesShared(t *testing.T) {
+	c := rtClient(t, rtSteps(rtOK()))
+	for name, opt := range map[string]authos.Option{
+		"WithHTTPClient":   authos.WithHTTPClient(http.DefaultClient),
+		"WithBreaker":      authos.WithBreaker(authos.BreakerPolicy{}),
+		"WithCache":        authos.WithCache(authos.CachePolicy{}),
+		"WithInsecureHTTP": authos.WithInsecureHTTP(),
+		"budget":           authos.WithRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: 0.5}}),
+		"WithAPIKey":       authos.WithAPIKey(""),
+		"zero Option":      {},
+	} {
+		if other, err := c.With(authos.WithLanguage("es"), opt); err == nil || other != nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("With(%s) = %v, want an error that names it", name, err)
+		}
+	}
+}
+
+// With keeps what is not given, and shares connections, breakers and budget.
+func TestWithShares(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := rtSteps(rtOK())
+		budget := authos.RetryBudget{Ratio: 1e-9, Reserve: 3}
+		c := rtClient(t, rt, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 20}), authos.WithAPIKey(rtKey), rtTokens(),
+			authos.WithUserAgent("billing/1.4"), rtRetry(authos.RetryPolicy{Budget: budget}))
+		alice, err := c.With(authos.WithTokens(authos.Tokens{AccessToken: "alice"}), authos.WithLanguage("es"),
+			rtRetry(authos.RetryPolicy{MaxAttempts: 3}))
+		if err != nil {
+			t.Fatalf("With = %v: a retry policy without a budget keeps the family's", err)
+		}
+		for _, tt := range []struct {
+			c                      *authos.Client
+			path, bearer, key, lng string
+		}{
+			{c, "/api/user", "Bearer access-token-of-the-test", "", ""},
+			{c, "/api/service/info", "", rtKey, ""},
+			{alice, "/api/user", "Bearer alice", "", "es"},
+			{alice, "/api/service/info", "", rtKey, "es"},
+		} {
+			rt.forget()
+			if err := rtDo(t.Context(), tt.c, "GET", tt.path); err != nil {
+				t.Fatal(err)
+			}
+			h := rt.requests()[0].header
+			if h.Get("Authorization") != tt.bearer || h.Get("X-Api-Key") != tt.key || h.Get("Accept-Language") != tt.lng || !strings.HasPrefix(h.Get("User-Agent"), "billing/1.4 ") {
+				t.Errorf("Do(%s) sent %v, want %+v", tt.path, h, tt)
+			}
+		}
+		rt.set(rtPage(502))
+		for i, want := range []int{3, 2, 1} { // of the budget's three retries Alice takes two, c one
+			rt.forget()
+			_ = rtDo(t.Context(), []*authos.Client{alice, c, alice}[i], "GET", "/x/thing")
+			if rt.count() != want {
+				t.Errorf("call %d sent %d, want %d", i+1, rt.count(), want)
+			}
+		}
+		for range 20 {
+			_ = rtDo(t.Context(), alice, "GET", "/x/thing", authos.WithoutRetry())
+		}
+		rt.forget()
+		if err := rtDo(t.Context(), c, "GET", "/x/thing"); !errors.Is(err, authos.ErrCircuitOpen) || rt.count() != 0 {
+			t.Errorf("Do = %v, sent %d, want the circuit that the other client opened", err, rt.count())
+		}
+	})
+}
+
+func TestPaths(t *testing.T) {
+	for _, tt := range []struct {
+		base, path string
+		want       string // the URL sent; "": refused
+	}{
+		{rtBase, "/x/thing", rtBase + "/x/thing"},
+		{rtBase + "/", "/x/thing", rtBase + "/x/thing"},
+		{rtBase + "/sso", "/x/thing", rtBase + "/sso/x/thing"},
+		{rtBase + "/sso/", "/x/a%2Fb", rtBase + "/sso/x/a%2Fb"},
+		{rtBase + "/a%2Fb", "/x/thing", rtBase + "/a%2Fb/x/thing"},
+		{rtBase, "/", rtBase + "/"},
+		{rtBase, "/x/thing/", rtBase + "/x/thing/"},
+		{rtBase, "/x/a%2Fb%20c%C3%BC", rtBase + "/x/a%2Fb%20c%C3%BC"},
+		{rtBase, "/x/a:b@c;d,e=f$g&h~", rtBase + "/x/a:b@c;d,e=f$g&h~"},
+		{rtBase, "/x/...", rtBase + "/x/..."},
+		{rtBase, "/x/a..b", rtBase + "/x/a..b"},
+		{rtBase, "/x/thing?a=1&b=%2F..%2F&a=2", rtBase + "/x/thing?a=1&b=%2F..%2F&a=2"},
+		{rtBase, "/x/thing?next=https://a.test/../b?c", rtBase + "/x/thing?next=https://a.test/../b?c"},
+		{rtBase, "", ""},
+		{rtBase, "x/thing", ""},
+		{rtBase, "?a=1", ""},
+		{rtBase, rtBase + "/x/thing", ""},
+		{rtBase, "https://evil.test/x", ""},
+		{rtBase, "//evil.test/x", ""},
+		{rtBase, `/\evil.test/x`, ""},
+		{rtBase, "/x/../y", ""},
+		{rtBase, "/x/./y", ""},
+		{rtBase, "/..", ""},
+		{rtBase, "/x/..?a=1", ""},
+		{rtBase, "/x/%2e%2e/y", ""},
+		{rtBase, "/x/%2E./y", ""},
+		{rtBase, "/x/.%2e", ""},
+		{rtBase, "/x/a%2F..", ""},
+		{rtBase, "/x/%2F..%2Fy", ""},
+		{rtBase, "/x/..%2fy", ""},
+		{rtBase, "/x/..%5Cy", ""},
+		{rtBase, `/x\y`, ""},
+		{rtBase, "/x/\x00", ""},
+		{rtBase, "/x\r\ny", ""},
+		{rtBase, "/x\ty", ""},
+		{rtBase, "/x/a b", ""},
+		{rtBase, "/x\x7f", ""},
+		{rtBase, "/x?a=b c", ""},
+		{rtBase, "/x?a=b\nc", ""},
+		{rtBase, "/x#y", ""},
+		{rtBase, "/x?a#y", ""},
+		{rtBase, "/x/%zz", ""},
+		{rtBase, "/x/%2", ""},
+		{rtBase, "/x/ü", ""},
+		{rtBase, `/x/a%2Fb/"`, ""}, // net/url would send /x/a/b/%22
+		{rtBase, "/x/a%2Fb/ü", ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			rt := rtSteps(rtOK())
+			c, err := authos.New(tt.base, authos.WithHTTPClient(&http.Client{Transport: rt}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = rtDo(t.Context(), c, "GET", tt.path)
+			if tt.want == "" {
+				if _, ok := errors.AsType[*authos.ValidationError](err); !ok || !errors.Is(err, authos.ErrInvalid) || rt.count() != 0 {
+					t.Errorf("Do(%q) = %v, sent %d, want a *ValidationError, nothing sent", tt.path, err, rt.count())
+				}
+				return
+			}
+			if err != nil || rt.requests()[0].url != tt.want {
+				t.Errorf("Do(%q) on %s = %v, sent %v, want %s", tt.path, tt.base, err, rt.requests(), tt.want)
+			}
+		})
+	}
+}
+
+func TestMethods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := rtSteps(rtPage(502), rtOK())
+		if err := rtClient(t, rt).Do(t.Context(), "get", "/x/thing", nil, nil); err != nil || rt.requests()[0].method != "GET" {
+			t.Errorf("Do(get) = %v, sent %v, want GET, retried", err, rt.requests())
+		}
+		for _, method := range []string{"", "G ET", "GET\r\n", "GÉT", "GET/"} {
+			if err := rtClient(t, rt).Do(t.Context(), method, "/x/thing", nil, nil); !errors.Is(err, authos.ErrInvalid) {
+				t.Errorf("Do(%q) = %v, want ErrInvalid", method, err)
+			}
+		}
+	})
+}
+
+func TestDoInput(t *testing.T) {
+	type named struct {
+		Name string `json:"name"`
+	}
+	for _, tt := range []struct {
+		name, method string
+		in           any
+		body         string // "-": refused
+	}{
+		{"nothing", "POST", nil, ""},
+		{"struct", "POST", named{"ü"}, `{"name":"ü"}`},
+		{"pointer", "POST", &named{"a"}, `{"name":"a"}`},
+		{"map", "PUT", map[string]int{"a": 1}, `{"a":1}`},
+		{"raw JSON", "PATCH", json.RawMessage(`{"a":1}`), `{"a":1}`},
+		{"null", "POST", json.RawMessage("null"), `null`},
+		{"text", "POST", "a", `"a"`},
+		{"form", "DELETE", url.Values{"a": {"1"}}, "a=1"},
+		{"empty form", "POST", url.Values{}, ""},
+		{"body of a DELETE", "DELETE", named{"a"}, `{"name":"a"}`},
+		{"value for a GET", "GET", named{"a"}, "-"},
+		{"reader", "POST", strings.NewReader("{}"), "-"},
+		{"channel", "POST", make(chan int), "-"},
+		{"NaN", "POST", math.NaN(), "-"},
+		{"tokens", "POST", authos.Tokens{AccessToken: "hunter2"}, "-"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rt := rtSteps(rtOK())
+			err := rtClient(t, rt).Do(t.Context(), tt.method, "/x/thing", tt.in, nil)
+			if tt.body == "-" {
+				if !errors.Is(err, authos.ErrInvalid) || rt.count() != 0 || strings.Contains(err.Error(), "hunter2") {
+					t.Errorf("Do = %v, sent %d, want ErrInvalid, nothing sent", err, rt.count())
+				}
+				return
+			}
+			if err != nil || rt.requests()[0].body != tt.body {
+				t.Errorf("Do = %v, sent %q, want %q", err, rt.requests()[0].body, tt.body)
+			}
+		})
+	}
+}
+
+// An out that cannot take the answer is refused before anything is sent: the answer to a write would be lost.
+func TestDoRefusesBadOutput(t *testing.T) {
+	rt := rtSteps(rtOK())
+	for _, out := range []any{struct{}{}, (*int)(nil), "text", 1} {
+		err := rtClient(t, rt).Do(t.Context(), "POST", "/x/thing", nil, out)
+		if _, ok := errors.AsType[*authos.ValidationError](err); !ok {
+			t.Errorf("Do(out %T) = %v, want a *ValidationError", out, err)
+		}
+	}
+	if n := rt.count(); n != 0 {
+		t.Errorf("%d requests were sent, want 0", n)
+	}
+}
+
+func TestDoOutput(t *testing.T) {
+	type answer struct{ OK bool }
+	for _, tt := range []struct {
+		name string
+		step rtStep
+		out  any
+		want any
+		bad  bool
+	}{
+		{"struct", rtOK(), new(answer), &answer{true}, false},
+		{"map", rtOK(), new(map[string]any), &map[string]any{"ok": true}, false},
+		{"bytes", rtOK(), new([]byte), new([]byte(`{"ok":true}`)), false},
+		{"bytes of anything", rtStep{status: 200, body: "<xml/>"}, new([]byte), new([]byte("<xml/>")), false},
+		{"raw JSON", rtOK(), new(json.RawMessage), new(json.RawMessage(`{"ok":true}`)), false},
+		{"nothing wanted", rtOK(), nil, nil, false},
+		{"204", rtEmpty(204), new(answer), new(answer), false},
+		{"null", rtStep{status: 200, body: " null\n"}, new(answer), new(answer), false},
+		{"201", rtStep{status: 201, body: `{"ok":true}`}, new(answer), &answer{true}, false},
+		{"empty 200", rtEmpty(200), new(answer), new(answer), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := rtClient(t, rtSteps(tt.step)).Do(t.Context(), "GET", "/x/thing", nil, tt.out)
+			if _, ok := errors.AsType[*authos.DecodeError](err); ok != tt.bad || !tt.bad && err != nil {
+				t.Errorf("Do = %v, want a *DecodeError: %t", err, tt.bad)
+			}
+			if !reflect.DeepEqual(tt.out, tt.want) {
+				t.Errorf("out = %+v, want %+v", tt.out, tt.want)
+			}
+		})
+	}
+}
+
+func TestNilContext(t *testing.T) {
+	rt := rtSteps(rtOK())
+	c := rtClient(t, rt)
+	var ctx context.Context
+	_, tokens := c.Tokens(ctx)
+	for name, err := range map[string]error{
+		"Do":        c.Do(ctx, "GET", "/x/thing", nil, nil),
+		"Tokens":    tokens,
+		"SetTokens": c.SetTokens(ctx, authos.Tokens{AccessToken: "a"}),
+	} {
+		if !errors.Is(err, authos.ErrInvalid) {
+			t.Errorf("%s(nil) = %v, want ErrInvalid", name, err)
+		}
+	}
+	if rt.count() != 0 {
+		t.Errorf("sent %d, want nothing", rt.count())
+	}
+}
+
+func TestBadRequestOptions(t *testing.T) {
+	for name, opt := range map[string]authos.RequestOption{
+		"zero":              {},
+		"nil response":      authos.WithResponse(nil),
+		"Host":              authos.WithHeader("Host", "evil.test"),
+		"Content-Length":    authos.WithHeader("content-length", "1"),
+		"Transfer-Encoding": authos.WithHeader("Transfer-Encoding", "chunked"),
+		"Connection":        authos.WithHeader("Connection", "close"),
+		"Accept-Encoding":   authos.WithHeader("Accept-Encoding", "br"),
+		"name":              authos.WithHeader("X Y", "a"),
+		"no name":           authos.WithHeader("", "a"),
+		"value":             authos.WithHeader("X-Y", "hunter2\r\nX-Z: 1"),
+		"request id":        authos.WithHeader("X-Request-ID", strings.Repeat("x", 129)),
+	} {
+		rt := rtSteps(rtOK())
+		err := rtDo(t.Context(), rtClient(t, rt), "GET", "/x/thing", opt)
+		if !errors.Is(err, authos.ErrInvalid) || rt.count() != 0 || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("Do(%s) = %v, sent %d, want ErrInvalid, nothing sent", name, err, rt.count())
+		}
+	}
+}
+
+// rtCloser is a body that notes its end.
+type rtCloser struct {
+	io.Reader
+	closed bool
+}
+
+func (c *rtCloser) Close() error { c.closed = true; return nil }
+
+func TestHTTPClient(t *testing.T) {
+	const sso = rtBase + "/sso"
+	for _, tt := range []struct {
+		name, method, url string
+		body              string
+		steps             []rtStep
+		status, sent      int // status 0: an error
+	}{
+		{"good", "GET", sso + "/x/thing?a=1", "", []rtStep{rtOK()}, 200, 1},
+		{"GET retried", "GET", sso + "/x/thing", "", []rtStep{rtPage(502), rtOK()}, 200, 2},
+		{"no method is GET", "", sso + "/x/thing", "", []rtStep{rtPage(502), rtOK()}, 200, 2},
+		{"PUT retried with its body", "PUT", sso + "/x/thing", `{"a":1}`, []rtStep{rtPage(502), {err: rtReset()}, rtOK()}, 200, 3},
+		{"POST not retried", "POST", sso + "/x/thing", `{"a":1}`, []rtStep{rtPage(502)}, 502, 1},
+		{"404 is a response", "GET", sso + "/x/thing", "", []rtStep{rtAPI(404, "NOT_FOUND")}, 404, 1},
+		{"429 is a response", "GET", sso + "/x/thing", "", []rtStep{rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "3600")}, 429, 1},
+		{"error in a 200 is a response", "GET", sso + "/x/thing", "", []rtStep{{status: 200, body: `{"error":"x","error_code":"NOT_FOUND"}`}}, 200, 1},
+		{"HTML is a response", "GET", sso + "/x/thing", "", []rtStep{{status: 200, body: "<html>"}}, 200, 1},
+		{"upper-case host", "GET", "https://AUTHOS.test:443/sso/x/thing", "", []rtStep{rtOK()}, 200, 1},
+		{"reset", "POST", sso + "/x/thing", `{"a":1}`, []rtStep{{err: rtReset()}}, 0, 1},
+		{"other host", "POST", "https://evil.test/sso/x/thing", `{"a":1}`, []rtStep{rtOK()}, 0, 0},
+		{"other port", "GET", "https://authos.test:8443/sso/x/thing", "", []rtStep{rtOK()}, 0, 0},
+		{"other scheme", "GET", "http://authos.test/sso/x/thing", "", []rtStep{rtOK()}, 0, 0},
+		{"other path", "GET", rtBase + "/admin", "", []rtStep{rtOK()}, 0, 0},
+		{"path that only begins so", "GET", sso + "2/x/thing", "", []rtStep{rtOK()}, 0, 0},
+		{"dot segments", "GET", sso + "/../admin", "", []rtStep{rtOK()}, 0, 0},
+		{"escaped dot segments", "GET", sso + "/%2e%2e/admin", "", []rtStep{rtOK()}, 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rt := rtSteps(tt.steps...)
+				c, err := authos.New(sso, authos.WithHTTPClient(&http.Client{Transport: rt}), rtTokens())
+				if err != nil {
+					t.Fatal(err)
+				}
+				body := &rtCloser{Reader: strings.NewReader(tt.body)}
+				u, err := url.Parse(tt.url)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req := (&http.Request{Method: tt.method, URL: u, Header: http.Header{"Content-Type": {"text/x"}, "X-Mine": {"1"}}, Host: "evil.test"}).WithContext(t.Context())
+				if tt.body != "" {
+					req.Body, req.ContentLength = body, int64(len(tt.body))
+				}
+				resp, err := c.HTTPClient().Do(req)
+				if (err != nil) != (tt.status == 0) || rt.count() != tt.sent {
+					t.Fatalf("Do = %v, sent %d, want status %d after %d requests", err, rt.count(), tt.status, tt.sent)
+				}
+				if tt.body != "" && !body.closed {
+					t.Error("the request's body was not closed")
+				}
+				for _, seen := range rt.requests() {
+					if seen.body != tt.body || seen.header.Get("Content-Type") != "text/x" || seen.header.Get("X-Mine") != "1" ||
+						seen.header.Get("Authorization") != "Bearer access-token-of-the-test" || seen.header.Get("X-Request-Id") == "" {
+						t.Errorf("sent %+v", seen)
+					}
+				}
+				if err != nil {
+					return
+				}
+				data, err := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				if last := tt.steps[len(tt.steps)-1]; err != nil || resp.StatusCode != tt.status || string(data) != last.body || resp.Request.URL != u {
+					t.Errorf("response = %d, %q, %v, want %d, %q", resp.StatusCode, data, err, tt.status, last.body)
+				}
+			})
+		})
+	}
+}
+
+func TestHTTPClientErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		do := func(step rtStep, method string, body io.Reader) error {
+			req, _ := http.NewRequestWithContext(t.Context(), method, rtBase+"/x/thing", body)
+			resp, err := rtClient(t, rtSteps(step)).HTTPClient().Do(req)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			return err
+		}
+		if err := do(rtStep{err: rtReset()}, "POST", strings.NewReader("x")); !errors.Is(err, authos.ErrOutcomeUnknown) || !errors.Is(err, authos.ErrNetwork) {
+			t.Errorf("Do(reset) = %v, want ErrNetwork and ErrOutcomeUnknown", err)
+		}
+		if err := do(rtStep{status: 200, body: rtLarge()}, "GET", nil); !errors.As(err, new(*authos.DecodeError)) {
+			t.Errorf("Do(17 MiB) = %v, want a *DecodeError", err)
+		}
+		if err := do(rtOK(), "POST", strings.NewReader(rtLarge())); err == nil || !strings.Contains(err.Error(), "16 MiB") {
+			t.Errorf("Do(body of 17 MiB) = %v, want an error", err)
+		}
+		broken := errors.New("broken pipe of the caller")
+		if err := do(rtOK(), "POST", io.MultiReader(strings.NewReader("x"), &rtBody{end: broken})); !errors.Is(err, broken) {
+			t.Errorf("Do(broken body) = %v, want its error", err)
+		}
+	})
+}
+
+// A credential of the request's own is neither replaced nor renewed.
+func TestHTTPClientOwnCredential(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := rtSteps(rtAPI(401, "JWT_ERROR"))
+		c := rtClient(t, rt, authos.WithTokens(authos.Tokens{AccessToken: "a", RefreshToken: "r"}))
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", rtBase+"/api/user", nil)
+		req.Header.Set("Authorization", "Bearer own")
+		resp, err := c.HTTPClient().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != 401 || rt.count() != 1 || rt.requests()[0].header.Get("Authorization") != "Bearer own" {
+			t.Errorf("status %d, sent %+v, want the 401 of the caller's own credential", resp.StatusCode, rt.requests())
+		}
+	})
+}
+
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := rtSteps(rtOK())
+		starts, dones := 0, 0
+		c := rtClient(t, rt, authos.WithObserver(&authos.Observer{
+			CallStart: func(ctx context.Context, _ authos.CallStart) context.Context { starts++; return ctx },
+			CallDone:  func(context.Context, authos.CallDone) { dones++ },
+		}))
+		other, err := c.With(authos.WithLanguage("es"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := c.Close(); err != nil {
+				t.Errorf("Close = %v, want nil", err)
+			}
+		}
+		for _, each := range []*authos.Client{c, other} {
+			err := rtDo(t.Context(), each, "POST", "/x/thing")
+			if !errors.Is(err, net.ErrClosed) || authos.Retryable(err) || errors.Is(err, authos.ErrOutcomeUnknown) {
+				t.Errorf("Do = %v, want net.ErrClosed, not retryable", err)
+			}
+			resp, err := each.HTTPClient().Get(rtBase + "/x/thing")
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			if !errors.Is(err, net.ErrClosed) {
+				t.Errorf("HTTPClient().Get = %v, want net.ErrClosed", err)
+			}
+		}
+		if rt.count() != 0 {
+			t.Errorf("sent %d, want nothing", rt.count())
+		}
+		if starts != dones || starts != 4 {
+			t.Errorf("CallStart %d times, CallDone %d times, want 4 each", starts, dones)
+		}
+	})
+}
+
+// Every call that starts ends, and every attempt and wait is reported.
+func TestCallEventsInOrder(t *testing.T) {
+	type key struct{}
+	for _, tt := range []struct {
+		name  string
+		steps []rtStep
+		want  string
+	}{
+		{"good", []rtStep{rtOK()}, "start attempt1:200 done:200"},
+		{"retried", []rtStep{rtPage(502), {err: rtReset()}, rtOK()}, "start attempt1:502 retry attempt2:0 retry attempt3:200 done:200"},
+		{"failed", []rtStep{rtAPI(404, "NOT_FOUND")}, "start attempt1:404 done:404"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var log []string
+			add := func(ctx context.Context, parts ...string) {
+				if ctx.Value(key{}) != "observed" {
+					t.Errorf("%v: the context is not CallStart's", parts)
+				}
+				log = append(log, strings.Join(parts, ":"))
+			}
+			number := func(n int) string { return slog.IntValue(n).String() }
+			c := rtClient(t, rtSteps(tt.steps...), authos.WithObserver(&authos.Observer{
+				CallStart: func(ctx context.Context, e authos.CallStart) context.Context {
+					ctx = context.WithValue(ctx, key{}, "observed")
+					add(ctx, "start")
+					return ctx
+				},
+				Attempt: func(ctx context.Context, e authos.AttemptEvent) {
+					add(ctx, "attempt"+number(e.Number), number(e.StatusCode))
+				},
+				Wait:     func(ctx context.Context, e authos.WaitEvent) { add(ctx, e.Reason) },
+				CallDone: func(ctx context.Context, e authos.CallDone) { add(ctx, "done", number(e.StatusCode)) },
+			}))
+			_ = rtDo(t.Context(), c, "GET", "/x/thing")
+			if got := strings.Join(log, " "); got != tt.want {
+				t.Errorf("%s: observed %q, want %q", tt.name, got, tt.want)
+			}
+		})
+	}
+}
+
+// The Response tells of the last answer, also when the last attempt had none.
+func TestResponseAfterNetworkError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := rtSteps(rtEmpty(429, "Retry-After", "1", "X-Ratelimit-Remaining", "0", "X-Request-Id", "srv-1"), rtStep{err: rtReset()})
+		var resp authos.Response
+		err := rtDo(t.Context(), rtClient(t, rt), "POST", "/x/thing", authos.WithResponse(&resp))
+		if !errors.Is(err, authos.ErrNetwork) || resp.StatusCode != 429 || resp.Header.Get("Retry-After") != "1" ||
+			resp.RateLimit == nil || resp.RateLimit.Remaining != 0 || resp.RequestID != "srv-1" || resp.Attempts != 2 {
+			t.Errorf("Do = %v, Response = %+v, want what the 429 said", err, resp)
+		}
+	})
+}

@@ -1,0 +1,251 @@
+package authos_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authos-go/authos"
+)
+
+// rtHeld gives a client whose auth bucket has just been told to wait, its call having failed without a retry.
+func rtHeld(t *testing.T, retryAfter string, opts ...authos.Option) (*authos.Client, *rtScript) {
+	t.Helper()
+	rt := rtSteps(rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", retryAfter), rtOK())
+	c := rtClient(t, rt, opts...)
+	if err := rtDo(t.Context(), c, "GET", "/api/auth/context", authos.WithoutRetry()); !errors.Is(err, authos.ErrRateLimited) {
+		t.Fatalf("Do = %v, want ErrRateLimited", err)
+	}
+	rt.forget()
+	return c, rt
+}
+
+func TestGateHoldsItsBucket(t *testing.T) {
+	for _, tt := range []struct {
+		method, path string
+		held         bool
+	}{
+		{"GET", "/api/auth/context", true},
+		{"POST", "/api/auth/lookup-email", true},
+		{"POST", "/api/auth/login", true},
+		{"POST", "/oauth/token", true},
+		{"GET", "/api/user", false},
+		{"POST", "/auth/device/code", false},
+		{"POST", "/api/auth/mfa/verify", false},
+		{"POST", "/api/user/mfa/setup", false},
+		{"GET", "/x/thing", false},
+	} {
+		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, rt := rtHeld(t, "10")
+				start := time.Now()
+				var resp authos.Response
+				if err := rtDo(t.Context(), c, tt.method, tt.path, authos.WithResponse(&resp)); err != nil {
+					t.Fatalf("Do = %v, want nil", err)
+				}
+				waited := rt.requests()[0].at.Sub(start)
+				if !tt.held && waited != 0 {
+					t.Errorf("waited %s for another bucket", waited)
+				}
+				if tt.held {
+					rtAsked(t, waited, 10*time.Second)
+				}
+				if rt.count() != 1 || resp.Attempts != 1 || resp.History[0].Wait != waited {
+					t.Errorf("sent %d, Response = %+v, want one attempt after %s", rt.count(), resp, waited)
+				}
+			})
+		})
+	}
+}
+
+func TestGateFailsAtOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		opts     []authos.Option
+		req      []authos.RequestOption
+		timeout  time.Duration
+		exceeded bool
+	}{
+		{name: "WithoutRetry", req: []authos.RequestOption{authos.WithoutRetry()}},
+		{name: "MaxAttempts 1", opts: []authos.Option{rtRetry(authos.RetryPolicy{MaxAttempts: 1})}},
+		{name: "deadline", timeout: 5 * time.Second, exceeded: true},
+		{name: "MaxElapsed", opts: []authos.Option{rtRetry(authos.RetryPolicy{MaxElapsed: 5 * time.Second})}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, rt := rtHeld(t, "10", tt.opts...)
+				ctx := t.Context()
+				if tt.timeout > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tt.timeout)
+					defer cancel()
+				}
+				start := time.Now()
+				var resp authos.Response
+				err := rtDo(ctx, c, "POST", "/api/auth/login", append(tt.req, authos.WithResponse(&resp))...)
+				var limited *authos.RateLimitError
+				if !errors.As(err, &limited) || limited.API != nil || limited.RetryAfter != 10*time.Second {
+					t.Fatalf("Do = %v, want a *RateLimitError of 10s without an answer", err)
+				}
+				if rt.count() != 0 || time.Since(start) != 0 || resp.Attempts != 0 {
+					t.Errorf("sent %d, took %s, Attempts %d, want nothing at once", rt.count(), time.Since(start), resp.Attempts)
+				}
+				if rtStatus(err) != 0 || errors.Is(err, authos.ErrOutcomeUnknown) || !authos.Retryable(err) || !errors.Is(err, authos.ErrRateLimited) {
+					t.Errorf("Do = %v: want ErrRateLimited, retryable, outcome known, no *APIError of another call", err)
+				}
+				if errors.Is(err, context.DeadlineExceeded) != tt.exceeded {
+					t.Errorf("errors.Is(%v, DeadlineExceeded) = %t", err, !tt.exceeded)
+				}
+			})
+		})
+	}
+}
+
+func TestGateOpensAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, rt := rtHeld(t, "10")
+		time.Sleep(10 * time.Second)
+		start := time.Now()
+		if err := rtDo(t.Context(), c, "GET", "/api/auth/context", authos.WithoutRetry()); err != nil || time.Since(start) != 0 || rt.count() != 1 {
+			t.Errorf("Do = %v after %s, sent %d, want nil at once", err, time.Since(start), rt.count())
+		}
+	})
+}
+
+// Whatever one answer asks for, a gate holds nobody longer than MaxRetryAfter.
+func TestGateIsBounded(t *testing.T) {
+	for _, tt := range []struct {
+		opts []authos.Option
+		want time.Duration
+	}{
+		{nil, time.Minute},
+		{[]authos.Option{rtRetry(authos.RetryPolicy{MaxRetryAfter: 5 * time.Second})}, 5 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, rt := rtHeld(t, "86400", tt.opts...)
+			start := time.Now()
+			if err := rtDo(t.Context(), c, "GET", "/api/auth/context"); err != nil || rt.count() != 1 {
+				t.Fatalf("Do = %v, sent %d, want nil after the wait", err, rt.count())
+			}
+			rtAsked(t, time.Since(start), tt.want)
+		})
+	}
+}
+
+// A gate that is raised while calls wait at it holds none of them longer than MaxRetryAfter either.
+func TestGateRaisedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := rtSteps(rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "30"))
+		c := rtClient(t, rt, rtRetry(authos.RetryPolicy{MaxElapsed: -1, MaxAttempts: 2}))
+		_ = rtDo(t.Context(), c, "GET", "/x/thing", authos.WithoutRetry())
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				start := time.Now()
+				err := rtDo(t.Context(), c, "GET", "/x/thing")
+				// Up to a minute at the gate, a wait after its own 429, and up to a minute at the gate again.
+				if took := time.Since(start); !errors.Is(err, authos.ErrRateLimited) || took > 160*time.Second {
+					t.Errorf("Do = %v after %s", err, took)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// Calls that are held back are not sent, and do not all come back in the same instant.
+func TestGateHoldsTheCrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const calls = 100
+		c, rt := rtHeld(t, "10")
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range calls {
+			wg.Go(func() {
+				if err := rtDo(t.Context(), c, "GET", "/api/auth/context"); err != nil {
+					t.Errorf("Do = %v, want nil", err)
+				}
+			})
+		}
+		time.Sleep(10*time.Second - 1)
+		if n := rt.count(); n != 0 {
+			t.Errorf("sent %d while the gate was closed", n)
+		}
+		wg.Wait()
+		var times []time.Duration
+		for _, seen := range rt.requests() {
+			rtAsked(t, seen.at.Sub(start), 10*time.Second)
+			times = append(times, seen.at.Sub(start))
+		}
+		slices.Sort(times)
+		if len(times) != calls || len(slices.Compact(times)) < calls/2 {
+			t.Errorf("sent %d at %d different times, want %d, spread", rt.count(), len(slices.Compact(times)), calls)
+		}
+	})
+}
+
+func TestGateSpendsNoBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, rt := rtHeld(t, "10", rtRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: 1e-9, Reserve: -1}}))
+		if err := rtDo(t.Context(), c, "GET", "/api/auth/context"); err != nil || rt.count() != 1 {
+			t.Errorf("Do = %v, sent %d, want nil", err, rt.count())
+		}
+	})
+}
+
+func TestGateCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, rt := rtHeld(t, "10")
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		start := time.Now()
+		err := rtDo(ctx, c, "POST", "/api/auth/login")
+		if !errors.Is(err, context.Canceled) || errors.Is(err, authos.ErrOutcomeUnknown) || rt.count() != 0 || time.Since(start) != time.Second {
+			t.Errorf("Do = %v after %s, sent %d, want the cancellation, nothing sent", err, time.Since(start), rt.count())
+		}
+	})
+}
+
+// All clients of a family stand at the same gates; other families do not.
+func TestGateIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, rt := rtHeld(t, "10")
+		other, err := c.With(authos.WithLanguage("es"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := rtDo(t.Context(), other, "GET", "/api/auth/context", authos.WithoutRetry()); !errors.Is(err, authos.ErrRateLimited) || rt.count() != 0 {
+			t.Errorf("Do = %v, sent %d, want it held back", err, rt.count())
+		}
+		if err := rtDo(t.Context(), rtClient(t, rt), "GET", "/api/auth/context", authos.WithoutRetry()); err != nil {
+			t.Errorf("Do of another family = %v, want nil", err)
+		}
+	})
+}
+
+// Only a 429 with a wait closes a gate.
+func TestGateStaysOpen(t *testing.T) {
+	for name, step := range map[string]rtStep{
+		"429 without a wait":   rtEmpty(429),
+		"429 with no wait":     rtEmpty(429, "Retry-After", "0"),
+		"503 with a wait":      rtAPI(503, "SERVICE_UNAVAILABLE", "Retry-After", "30"),
+		"502 with a wait":      rtPage(502, "Retry-After", "30"),
+		"429 TOO_MANY_REQUEST": rtAPI(429, "TOO_MANY_REQUESTS"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rt := rtSteps(step, rtOK())
+				c := rtClient(t, rt)
+				_ = rtDo(t.Context(), c, "GET", "/x/thing", authos.WithoutRetry())
+				start := time.Now()
+				if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil || time.Since(start) != 0 {
+					t.Errorf("Do = %v after %s, want nil at once", err, time.Since(start))
+				}
+			})
+		})
+	}
+}

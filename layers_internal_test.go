@@ -1,0 +1,74 @@
+package authos
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestLayers walks the assembled stack by its real types. DESIGN.md says why this is the order; a change here is a change of what the
+// package promises.
+func TestLayers(t *testing.T) {
+	const all = "fallback retry attempt authorizer breaker wire transport"
+	tests := []struct {
+		name string
+		opts []Option
+		want string
+	}{
+		{"everything", []Option{WithCache(CachePolicy{})}, all},
+		{"defaults", nil, strings.TrimPrefix(all, "fallback ")},
+		{"no breaker", []Option{WithCache(CachePolicy{}), WithBreaker(BreakerPolicy{Disabled: true})}, strings.Replace(all, "breaker ", "", 1)},
+		{"no retries", []Option{WithCache(CachePolicy{}), WithRetry(RetryPolicy{MaxAttempts: 1})}, all}, // the loop still carries the gate
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			end := &transport{}
+			c, err := New("https://authos.test", append(tt.opts, WithHTTPClient(&http.Client{Transport: end}))...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			other, err := c.With(WithAPIKey("sk_1_2"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for who, rt := range map[string]http.RoundTripper{"New": c.stack, "With": other.stack} {
+				got, last := layersOf(rt)
+				if want := strings.Fields(tt.want); !slices.Equal(got, want) || last != http.RoundTripper(end) {
+					t.Errorf("%s: layers %v ending in %T, want %v", who, got, last, want)
+				}
+			}
+			if e, ok := c.HTTPClient().Transport.(*entry); !ok || e.c != c {
+				t.Errorf("HTTPClient enters at %T, not at the same layers", c.HTTPClient().Transport)
+			}
+		})
+	}
+}
+
+type transport struct{ http.RoundTripper }
+
+// layersOf names the types from the outermost layer to the transport.
+func layersOf(rt http.RoundTripper) (names []string, last http.RoundTripper) {
+	for rt != nil {
+		last = rt
+		names = append(names, strings.TrimPrefix(fmt.Sprintf("%T", rt), "*authos."))
+		switch l := rt.(type) {
+		case *fallback:
+			rt = l.next
+		case *retry:
+			rt = l.inner.Transport
+		case *attempt:
+			rt = l.next
+		case *authorizer:
+			rt = l.next
+		case *breaker:
+			rt = l.next
+		case *wire:
+			rt = l.next
+		default:
+			rt = nil
+		}
+	}
+	return names, last
+}

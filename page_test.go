@@ -1,0 +1,194 @@
+package authos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/authostest"
+)
+
+// btUserPage answers a list of n users as the server does, but with a total of its own.
+func btUserPage(n, total int) btAnswer {
+	return func(req *http.Request) (*http.Response, error) {
+		var limit, offset int
+		q := req.URL.Query()
+		_, _ = fmt.Sscan(q.Get("limit"), &limit)
+		_, _ = fmt.Sscan(q.Get("offset"), &offset)
+		var items []string
+		for i := offset; i < min(offset+limit, n); i++ {
+			items = append(items, fmt.Sprintf(`{"id":"u%d"}`, i))
+		}
+		return btSay(200, fmt.Sprintf(`{"users":[%s],"total":%d}`, strings.Join(items, ","), total))(req)
+	}
+}
+
+func TestAllSizes(t *testing.T) {
+	tests := []struct{ users, limit, offset, pages int }{
+		{0, 0, 0, 1},
+		{1, 0, 0, 1},
+		{100, 0, 0, 1},
+		{101, 0, 0, 2},
+		{250, 0, 0, 3},
+		{250, 100, 0, 3},
+		{250, 50, 0, 5},
+		{250, 7, 0, 36},
+		{250, 0, 120, 2},
+		{250, 0, 249, 1},
+		{250, 0, 250, 1},
+		{250, 0, 9999, 1},
+		{3, 1, 0, 3},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprint(tt), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := authostest.New()
+				defer srv.Close()
+				var want []string
+				for i := range tt.users {
+					want = append(want, srv.AddServiceUser(fmt.Sprintf("u%d@example.com", i)).ID)
+				}
+				want = want[min(tt.offset, len(want)):]
+				c := btNew(t, srv.URL, srv.Transport(), authos.WithAPIKey(srv.AddAPIKey()))
+				p := authos.ServiceUserListParams{Limit: tt.limit, Offset: tt.offset}
+				all := c.Service.Users.All(t.Context(), p)
+				for round := 1; round <= 2; round++ { // ranging again starts again
+					var got []string
+					for u, err := range all {
+						if err != nil {
+							t.Fatal(err)
+						}
+						got = append(got, u.ID)
+					}
+					if fmt.Sprint(got) != fmt.Sprint(want) {
+						t.Errorf("round %d: %d users, want %d", round, len(got), len(want))
+					}
+					if n := srv.Count("GET", "/api/service/users"); n != round*tt.pages {
+						t.Errorf("round %d: %d requests so far, want %d", round, n, round*tt.pages)
+					}
+				}
+				if p.Limit != tt.limit || p.Offset != tt.offset {
+					t.Errorf("params changed to %+v", p)
+				}
+			})
+		})
+	}
+}
+
+func TestAllEnds(t *testing.T) {
+	collect := func(c *authos.Client, stop int) (users int, errs []error) {
+		for u, err := range c.Service.Users.All(context.Background(), authos.ServiceUserListParams{Limit: 10}) {
+			if err != nil {
+				if u != (authos.ServiceUser{}) {
+					errs = append(errs, errors.New("an error with a user"))
+				}
+				errs = append(errs, err)
+				continue // a loop that does not stop must not get a second one
+			}
+			users++
+			if users == stop {
+				break
+			}
+		}
+		return users, errs
+	}
+	t.Run("lazy", func(t *testing.T) {
+		c, web := btClient(t)
+		_ = c.Service.Users.All(t.Context(), authos.ServiceUserListParams{})
+		if web.count() != 0 {
+			t.Error("All sends before it is ranged over")
+		}
+	})
+	t.Run("break", func(t *testing.T) {
+		for stop, want := range map[int]int{1: 1, 10: 1, 11: 2, 20: 2} {
+			c, web := btClient(t)
+			web.set(btUserPage(250, 250))
+			if users, errs := collect(c, stop); users != stop || errs != nil || web.count() != want {
+				t.Errorf("break after %d: %d users, %v, %d requests; want %d", stop, users, errs, web.count(), want)
+			}
+		}
+	})
+	t.Run("the total lies", func(t *testing.T) {
+		for _, tt := range []struct{ n, total, users, requests int }{
+			{0, 0, 0, 1},
+			{0, 1000, 0, 1},
+			{25, 1 << 30, 25, 4}, // too large: the empty page ends it
+			{20, 25, 20, 3},
+			{0, -1, 0, 1},
+		} {
+			c, web := btClient(t)
+			web.set(btUserPage(tt.n, tt.total))
+			if users, errs := collect(c, 0); users != tt.users || errs != nil || web.count() != tt.requests {
+				t.Errorf("%d users of a total of %d: got %d, %v, %d requests; want %d", tt.n, tt.total, users, errs, web.count(), tt.requests)
+			}
+		}
+	})
+	t.Run("total 0 on the empty page", func(t *testing.T) {
+		c, web := btClient(t)
+		web.set(func(req *http.Request) (*http.Response, error) {
+			if req.URL.Query().Get("offset") != "" {
+				return btSay(200, `{"users":[],"total":0}`)(req)
+			}
+			return btUserPage(10, 30)(req)
+		})
+		if users, errs := collect(c, 0); users != 10 || errs != nil || web.count() != 2 {
+			t.Errorf("got %d, %v, %d requests", users, errs, web.count())
+		}
+	})
+	t.Run("error in the middle", func(t *testing.T) {
+		for name, bad := range map[string]btAnswer{
+			"404": btSay(404, ""), "403": btError(403, "FORBIDDEN"), "cut": btSay(200, `{"users":[`), "no id": btSay(200, `{"users":[{"id":"a"},{}],"total":9}`),
+		} {
+			c, web := btClient(t)
+			web.set(func(req *http.Request) (*http.Response, error) {
+				if req.URL.Query().Get("offset") == "20" {
+					return bad(req)
+				}
+				return btUserPage(250, 250)(req)
+			})
+			if users, errs := collect(c, 0); users != 20 || len(errs) != 1 || web.count() != 3 {
+				t.Errorf("%s: %d users, %v, %d requests; want 20, one error, 3", name, users, errs, web.count())
+			}
+		}
+	})
+	t.Run("context done in the middle", func(t *testing.T) {
+		c, web := btClient(t)
+		web.set(btUserPage(250, 250))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		users, last := 0, error(nil)
+		for _, err := range c.Service.Users.All(ctx, authos.ServiceUserListParams{Limit: 10}) {
+			if err != nil {
+				last = err
+				continue
+			}
+			if users++; users == 15 {
+				cancel()
+			}
+		}
+		if users != 20 || !errors.Is(last, context.Canceled) || web.count() != 2 {
+			t.Errorf("%d users, %v, %d requests", users, last, web.count())
+		}
+		if last == nil || !strings.HasPrefix(last.Error(), "authos: GET /api/service/users: ") {
+			t.Errorf("error text %v", last)
+		}
+	})
+	t.Run("bad params", func(t *testing.T) {
+		c, web := btClient(t)
+		n := 0
+		for _, err := range c.Service.Users.All(t.Context(), authos.ServiceUserListParams{Limit: 101, Offset: -1}) {
+			n++
+			if e, ok := errors.AsType[*authos.ValidationError](err); !ok || len(e.Fields) != 2 {
+				t.Errorf("got %v", err)
+			}
+		}
+		if n != 1 || web.count() != 0 {
+			t.Errorf("%d errors, %d requests", n, web.count())
+		}
+	})
+}

@@ -1,0 +1,1020 @@
+package authos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/authostest"
+)
+
+// Renewal: when, how often, and what becomes of the calls that need it.
+
+func TestDeadTokenAnswers(t *testing.T) {
+	flat := func(code, text string) stAnswer {
+		return stAnswer{status: 401, body: fmt.Sprintf(`{"error":%q,"error_code":%q,"timestamp":"2026-05-20T12:00:00+00:00"}`, text, code)}
+	}
+	nested := func(code, text, more string) stAnswer {
+		return stAnswer{
+			status: 401, body: fmt.Sprintf(`{"error":{"code":%q,"message":%q%s}}`, code, text, more),
+			header: map[string]string{"WWW-Authenticate": `Bearer realm="authos", error="invalid_token", error_description="` + text + `"`},
+		}
+	}
+	const user, password, setup, logout = "GET /api/user", "POST /api/user/change-password", "POST /api/user/mfa/verify", "POST /api/auth/logout"
+	for _, tc := range []struct {
+		name, call string
+		answer     stAnswer
+		dead       bool
+	}{
+		{"JWT_ERROR", user, flat("JWT_ERROR", "Invalid token"), true},
+		{"TOKEN_EXPIRED", user, flat("TOKEN_EXPIRED", "Token expired"), true},
+		{"revoked or expired", user, flat("UNAUTHORIZED", "Session revoked or expired"), true},
+		{"wrong profile", user, flat("UNAUTHORIZED", "Token profile is not valid for the AuthOS API"), true},
+		{"nested EXPIRED_TOKEN", user, nested("EXPIRED_TOKEN", "expired", ""), true},
+		{"nested INVALID_TOKEN", user, nested("INVALID_TOKEN", "expired", `,"details":{"reason":"token_expired"}`), true},
+		{"nested UNAUTHORIZED", user, nested("UNAUTHORIZED", "no", ""), true},
+		{"plain text", "GET /api/platform/tiers", stAnswer{status: 401, body: "Not authenticated"}, true},
+		{"empty", user, stAnswer{status: 401}, true},
+		{"HTML", user, stAnswer{status: 401, body: "<html>401</html>"}, true},
+		{"unknown route", "GET /x/thing", flat("UNAUTHORIZED", "no"), true},
+		{"with status 200", user, stAnswer{status: 200, body: flat("TOKEN_EXPIRED", "Token expired").body}, true},
+		{"header did not arrive", user, flat("UNAUTHORIZED", "Missing or invalid Authorization header"), false},
+		{"403", user, stAnswer{status: 403, body: flat("FORBIDDEN", "no").body}, false},
+
+		{"wrong current password", password, flat("UNAUTHORIZED", "Current password is incorrect"), false},
+		{"password, plain 401", password, stAnswer{status: 401}, false},
+		{"password, JWT_ERROR", password, flat("JWT_ERROR", "Invalid token"), true},
+		{"password, TOKEN_EXPIRED", password, flat("TOKEN_EXPIRED", "Token expired"), true},
+		{"password, revoked", password, flat("UNAUTHORIZED", "Session revoked or expired"), true},
+		{"password, nested EXPIRED_TOKEN", password, nested("EXPIRED_TOKEN", "expired", ""), true},
+		{"password, nested INVALID_TOKEN", password, nested("INVALID_TOKEN", "bad", ""), true},
+		{"wrong code", setup, flat("UNAUTHORIZED", "Invalid MFA code"), false},
+		{"sign-out", logout, flat("UNAUTHORIZED", "no"), false},
+		{"sign-in", "POST /api/auth/login", flat("UNAUTHORIZED", "Invalid email or password"), false},
+		{"sign-in, JWT_ERROR", "POST /api/auth/mfa/verify", flat("JWT_ERROR", "Invalid token"), false},
+		{"second factor", "POST /api/auth/mfa/verify", flat("UNAUTHORIZED", "Invalid MFA code"), false},
+		{"API key", "GET /api/service/info", flat("UNAUTHORIZED", "Invalid API key"), false},
+		{"device flow", "POST /auth/token", flat("UNAUTHORIZED", "Invalid client"), false},
+		{"SCIM", "GET /scim/v2/Users", stAnswer{status: 401}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			stBubble(t, func(t *testing.T) {
+				srv := stSession(func(stSeen) stAnswer { return tc.answer })
+				c := stClient(t, srv, authos.WithTokens(stOld))
+				method, path, _ := strings.Cut(tc.call, " ")
+				var in any
+				if method == "POST" {
+					in = map[string]string{}
+				}
+				var resp authos.Response
+				err := c.Do(t.Context(), method, path, in, nil, authos.WithResponse(&resp))
+				if tc.dead {
+					stMust(t, "the call", err)
+					stWant(t, "renewals, sends", [2]int{srv.count(stRefresh), srv.count(path)}, [2]int{1, 2})
+					stWant(t, "Refreshed, Attempts", fmt.Sprint(resp.Refreshed, resp.Attempts), "true 1") // a renewal spends no retry
+					stWant(t, "held", stHeld(t, c).AccessToken, "new")
+					return
+				}
+				api, ok := errors.AsType[*authos.APIError](err)
+				if !ok || api.StatusCode != tc.answer.status || errors.Is(err, authos.ErrSessionExpired) {
+					t.Errorf("error = %v, want the answer as it came", err)
+				}
+				stWant(t, "renewals, sends", [2]int{srv.count(stRefresh), srv.count(path)}, [2]int{0, 1})
+				stWant(t, "held", stHeld(t, c), stOld)
+			})
+		})
+	}
+}
+
+// The same with the fake's own change-password, in both contracts.
+func TestChangePassword(t *testing.T) {
+	for _, contract := range []authostest.Contract{authostest.Real, authostest.Documented} {
+		stBubble(t, func(t *testing.T) {
+			srv := stServer(t, authostest.WithContract(contract), authostest.WithErrorFormat(authostest.Nested))
+			srv.AddUser(stEmail, "correct horse")
+			c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)))
+			change := func(current string) error {
+				return c.Do(t.Context(), "POST", "/api/user/change-password",
+					map[string]string{"current_password": current, "new_password": "battery staple"}, nil)
+			}
+			if err := change("wrong"); !errors.Is(err, authos.CodeUnauthorized) {
+				t.Errorf("wrong password: %v, want 401 UNAUTHORIZED", err)
+			}
+			stWant(t, "renewals", stRefreshes(srv), 0)
+			srv.ExpireAccessTokens()
+			if err := change("wrong"); !errors.Is(err, authos.CodeUnauthorized) || errors.Is(err, authos.ErrSessionExpired) {
+				t.Errorf("wrong password with a dead token: %v, want 401 UNAUTHORIZED", err)
+			}
+			stWant(t, "renewals", stRefreshes(srv), 1)
+			stMust(t, "change", change("correct horse"))
+			stWant(t, "renewals", stRefreshes(srv), 1)
+		})
+	}
+}
+
+func TestRefreshIsNotRenewedItself(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stSession(func(stSeen) stAnswer { return stAnswer{status: 401, body: stDead} })
+		c := stClient(t, srv, authos.WithTokens(stOld))
+		if _, err := c.Auth.Refresh(t.Context(), "other"); !errors.Is(err, authos.ErrUnauthenticated) {
+			t.Errorf("Refresh = %v, want the 401", err)
+		}
+		stWant(t, "requests", len(srv.requests()), 1)
+		stWant(t, "held", stHeld(t, c), stOld)
+	})
+}
+
+// A 401 for a token that is not the one held any more is answered with the one held.
+func TestLate401IsSentAgain(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stSession(func(r stSeen) stAnswer {
+			if r.path == "/x/slow" {
+				return stAnswer{status: 401, body: stDead, after: time.Minute}
+			}
+			return stAnswer{status: 401, body: stDead}
+		})
+		c := stClient(t, srv, authos.WithTokens(stOld), authos.WithRetry(authos.RetryPolicy{AttemptTimeout: -1}))
+		slow := make(chan error, 1)
+		go func() { slow <- c.Do(t.Context(), "POST", "/x/slow", nil, nil) }()
+		time.Sleep(time.Second)
+		stMust(t, "Get", stGet(t, c))
+		stMust(t, "the slow call", <-slow)
+		stWant(t, "renewals", srv.count(stRefresh), 1)
+		stWant(t, "sends of the slow call", srv.count("/x/slow"), 2)
+	})
+}
+
+func TestUncured401(t *testing.T) {
+	stubborn := func(wait time.Duration) *stScript {
+		n := 0
+		return &stScript{answer: func(r stSeen) stAnswer {
+			switch {
+			case r.path == stRefresh:
+				n++
+				return stAnswer{status: 200, body: stPair(fmt.Sprintf("a%d", n), fmt.Sprintf("r%d", n+1))}
+			case r.path == "/x/good" && r.auth != "old":
+				return stAnswer{status: 200, body: `{}`}
+			default:
+				return stAnswer{status: 401, body: stDead, after: wait}
+			}
+		}}
+	}
+	is401 := func(t *testing.T, err error) {
+		t.Helper()
+		if api, ok := errors.AsType[*authos.APIError](err); !ok || api.StatusCode != 401 || errors.Is(err, authos.ErrSessionExpired) {
+			t.Errorf("error = %v, want the 401", err)
+		}
+	}
+	t.Run("in a row", func(t *testing.T) {
+		stBubble(t, func(t *testing.T) {
+			srv := stubborn(0)
+			c := stClient(t, srv, authos.WithTokens(stOld))
+			for range 5 {
+				is401(t, stGet(t, c))
+			}
+			stWant(t, "renewals", srv.count(stRefresh), 1)
+			stMust(t, "another call", c.Do(t.Context(), "GET", "/x/good", nil, nil))
+			// Each kind of call has its renewal, and none takes another's away.
+			for range 3 {
+				is401(t, c.Do(t.Context(), "GET", "/x/other", nil, nil))
+				is401(t, stGet(t, c))
+			}
+			stWant(t, "renewals", srv.count(stRefresh), 2)
+			time.Sleep(time.Hour + time.Second) // an expired token is another matter
+			is401(t, stGet(t, c))
+			stWant(t, "renewals", srv.count(stRefresh), 3)
+		})
+	})
+	t.Run("at once", func(t *testing.T) {
+		stBubble(t, func(t *testing.T) {
+			srv := stubborn(0)
+			c := stClient(t, stLate(srv, 50*time.Millisecond), authos.WithTokens(stOld))
+			var group sync.WaitGroup
+			for range 100 {
+				group.Go(func() { is401(t, stGet(t, c)) })
+			}
+			group.Wait()
+			stWant(t, "renewals", srv.count(stRefresh), 1)
+		})
+	})
+	t.Run("while the session is in doubt", func(t *testing.T) {
+		stBubble(t, func(t *testing.T) {
+			srv := stubborn(0)
+			c := stClient(t, srv, authos.WithTokens(stOld))
+			is401(t, stGet(t, c))
+			answer := srv.answer
+			srv.answer = func(r stSeen) stAnswer {
+				if r.path == stRefresh {
+					return stAnswer{err: stReset()}
+				}
+				return answer(r)
+			}
+			stUncertain(t, c.Do(t.Context(), "GET", "/x/other", nil, nil))
+			stUncertain(t, stGet(t, c)) // not an error of the layers' own
+		})
+	})
+	t.Run("the same access token again", func(t *testing.T) {
+		stBubble(t, func(t *testing.T) {
+			srv := &stScript{answer: func(r stSeen) stAnswer {
+				if r.path == stRefresh {
+					return stAnswer{status: 200, body: stPair("old", "r1")}
+				}
+				return stAnswer{status: 401, body: stDead}
+			}}
+			c := stClient(t, srv, authos.WithTokens(stOld))
+			for range 3 {
+				is401(t, stGet(t, c))
+			}
+			stWant(t, "renewals", srv.count(stRefresh), 1)
+		})
+	})
+	t.Run("a renewed token that died on the way", func(t *testing.T) {
+		stBubble(t, func(t *testing.T) {
+			n := 0
+			srv := &stScript{answer: func(r stSeen) stAnswer {
+				if r.path == stRefresh {
+					n++
+					return stAnswer{status: 200, body: fmt.Sprintf(`{"access_token":"a%d","refresh_token":"r","expires_in":1}`, n)}
+				}
+				if r.auth == "a2" {
+					return stAnswer{status: 200, body: stUser}
+				}
+				return stAnswer{status: 401, body: stDead, after: 2 * time.Second}
+			}}
+			c := stClient(t, srv, authos.WithTokens(stOld), authos.WithRefreshBefore(-1))
+			stMust(t, "Get", stGet(t, c))
+			stWant(t, "renewals", n, 2)
+		})
+	})
+}
+
+func TestNoRefreshToken(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		tokens := stSignInFor(srv, stEmail)
+		tokens.RefreshToken = ""
+		tokens.ExpiresAt = time.Now().Add(time.Second)
+		c := stClient(t, srv.Transport(), authos.WithTokens(tokens))
+		time.Sleep(time.Minute)
+		srv.ExpireAccessTokens()
+		for range 3 {
+			err := stGet(t, c)
+			if _, session := errors.AsType[*authos.SessionError](err); session || !errors.Is(err, authos.CodeJWTError) {
+				t.Errorf("Get = %v, want the 401 as it came", err)
+			}
+		}
+		stWant(t, "renewals", stRefreshes(srv), 0)
+		stWant(t, "sends", srv.Count("GET", "/api/user"), 3)
+	})
+}
+
+func TestRefreshTokenOnly(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		tokens := stSignIn(srv, stEmail)
+		tokens.AccessToken = ""
+		c := stClient(t, srv.Transport(), authos.WithTokens(tokens))
+		stMust(t, "Get", stGet(t, c))
+		stWant(t, "sends", srv.Count("GET", "/api/user"), 1) // renewed before sending
+		stWant(t, "renewals", stRefreshes(srv), 1)
+	})
+}
+
+func TestWaitersLeave(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)))
+		quick, err := c.With(authos.WithRetry(authos.RetryPolicy{MaxElapsed: 3 * time.Second}))
+		stMust(t, "With", err)
+		srv.ExpireAccessTokens()
+		srv.Fault(authostest.Fault{Path: stRefresh, Delay: 10 * time.Second})
+		start := time.Now()
+		post := func(ctx context.Context, c *authos.Client) error {
+			return c.Do(ctx, "PATCH", "/api/user", map[string]string{"email": stEmail}, nil)
+		}
+		leave := errors.New("the user closed the window")
+		var group sync.WaitGroup
+		call := func(name string, after time.Duration, check func(error), ctx context.Context, c *authos.Client) {
+			group.Go(func() {
+				check(post(ctx, c))
+				stWant(t, name+" took", time.Since(start), after)
+			})
+			synctest.Wait()
+		}
+		leader, cancelLeader := context.WithCancelCause(t.Context())
+		call("the leader", time.Second, func(err error) {
+			if !errors.Is(err, context.Canceled) || !errors.Is(err, leave) || errors.Is(err, authos.ErrOutcomeUnknown) || errors.Is(err, authos.ErrNetwork) {
+				t.Errorf("the leader's error = %v, want its cancellation, and nothing unknown", err)
+			}
+			if api, ok := errors.AsType[*authos.APIError](err); !ok || api.StatusCode != 401 {
+				t.Errorf("the leader's error = %v, want its own 401 in it", err)
+			}
+		}, leader, c)
+		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		call("a waiter with a deadline", 2*time.Second, func(err error) {
+			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, authos.ErrOutcomeUnknown) {
+				t.Errorf("error = %v, want the deadline, and nothing unknown", err)
+			}
+			if api, ok := errors.AsType[*authos.APIError](err); ok {
+				t.Errorf("error = %v has the answer %v, but nothing was sent", err, api)
+			}
+		}, short, c)
+		call("a waiter with MaxElapsed", 3*time.Second, func(err error) {
+			if e, ok := errors.AsType[*authos.NetworkError](err); !ok || !e.Timeout() || errors.Is(err, authos.ErrOutcomeUnknown) {
+				t.Errorf("error = %v, want a timeout, and nothing unknown", err)
+			}
+		}, t.Context(), quick)
+		call("a patient waiter", 10*time.Second, func(err error) { stMust(t, "its call", err) }, t.Context(), c)
+		time.AfterFunc(time.Second, func() { cancelLeader(leave) })
+		group.Wait()
+		stWant(t, "renewals", stRefreshes(srv), 1)
+	})
+}
+
+// The 401 that a renewal has dealt with is not what a later failure is about.
+func TestFailureAfterRenewal(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1}))
+		srv.ExpireAccessTokens()
+		srv.Fault(authostest.Fault{Path: "/api/user", Skip: 1, Kind: authostest.ResetBefore})
+		err := c.Do(t.Context(), "PATCH", "/api/user", map[string]string{"email": stEmail}, nil, authos.WithIdempotent())
+		if !errors.Is(err, authos.ErrNetwork) || !errors.Is(err, authos.ErrOutcomeUnknown) || errors.Is(err, authos.ErrUnauthenticated) {
+			t.Errorf("error = %v, want a network error whose outcome is unknown, and not ErrUnauthenticated", err)
+		}
+	})
+}
+
+func TestRenewalAheadOfExpiry(t *testing.T) {
+	for _, tc := range []struct {
+		name               string
+		life, before, skew time.Duration
+		at                 time.Duration // when the renewal is due; 0: not before the end
+	}{
+		{"a fifth of a short life", time.Minute, 0, 0, 48 * time.Second},
+		{"30 s of a long one", time.Hour, 0, 0, time.Hour - 30*time.Second},
+		{"server ahead", time.Hour, 0, 3 * time.Hour, time.Hour - 30*time.Second},
+		{"server behind", time.Hour, 0, -3 * time.Hour, time.Hour - 30*time.Second},
+		{"5 min", time.Hour, 5 * time.Minute, 0, 55 * time.Minute},
+		{"more than a fifth", time.Hour, 50 * time.Minute, 0, 48 * time.Minute},
+		{"never", time.Hour, -1, 0, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			stBubble(t, func(t *testing.T) {
+				srv := stServer(t, authostest.WithTokenLife(tc.life, 24*time.Hour), authostest.WithClockSkew(tc.skew))
+				tokens := stSignInFor(srv, stEmail)
+				tokens.AccessToken = "" // the first renewal's answer is what tells the life
+				c := stClient(t, srv.Transport(), authos.WithTokens(tokens), authos.WithRefreshBefore(tc.before))
+				stMust(t, "Get", stGet(t, c))
+				stWant(t, "ExpiresAt", time.Until(stHeld(t, c).ExpiresAt), tc.life)
+				due := tc.at
+				if due == 0 {
+					due = tc.life - time.Nanosecond
+				}
+				time.Sleep(due - time.Nanosecond)
+				stMust(t, "Get", stGet(t, c))
+				stWant(t, "renewals before", stRefreshes(srv), 1)
+				time.Sleep(time.Nanosecond)
+				stMust(t, "Get", stGet(t, c))
+				stMust(t, "Get", stGet(t, c))
+				if tc.at == 0 {
+					stWant(t, "renewals", stRefreshes(srv), 1)
+					return
+				}
+				stWant(t, "renewals", stRefreshes(srv), 2)
+				for _, r := range srv.Requests() {
+					if r.Status == 401 {
+						t.Errorf("%s %s was refused", r.Method, r.Path)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestFailureAheadOfExpiryIsTolerated(t *testing.T) {
+	for name, fault := range map[string]authostest.Fault{
+		"reset": {Kind: authostest.ResetBefore}, "502": {Status: 502}, "refused": {Status: 401, Body: stRefuse},
+		"429 for long": {Status: 429, Header: http.Header{"Retry-After": {"3600"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stBubble(t, func(t *testing.T) {
+				srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+				c := stClient(t, srv.Transport(), authos.WithTokens(stSignInFor(srv, stEmail)), authos.WithRefreshBefore(10*time.Minute))
+				stMust(t, "Get", stGet(t, c))
+				fault.Path = stRefresh
+				srv.Fault(fault)
+				time.Sleep(50 * time.Minute)
+				for range 10 {
+					stMust(t, "Get", stGet(t, c))
+					time.Sleep(59 * time.Second)
+				}
+				stWant(t, "renewals", stRefreshes(srv), 1) // once per token
+			})
+		})
+	}
+}
+
+// What the renewal met, and what that means for the session. The token dies 10 s after the renewal that is lost.
+func TestRenewalInDoubt(t *testing.T) {
+	page := "<html><body>Bad Gateway</body></html>"
+	for _, tc := range []struct {
+		name  string
+		fault authostest.Fault
+		taken bool          // the server has taken the refresh token
+		took  time.Duration // until the attempt is given up
+	}{
+		{"reset before", authostest.Fault{Kind: authostest.ResetBefore}, false, 0},
+		{"reset after", authostest.Fault{Kind: authostest.ResetAfter}, true, 0},
+		{"truncated", authostest.Fault{Kind: authostest.TruncateBody}, true, 0},
+		{"no answer", authostest.Fault{Kind: authostest.Hang}, false, 5 * time.Second},
+		{"no answer after", authostest.Fault{Kind: authostest.HangAfter}, true, 5 * time.Second},
+		{"408", authostest.Fault{Status: 408}, false, 0},
+		{"500", authostest.Fault{Status: 500, Body: `{"error":"x","error_code":"DATABASE_ERROR","timestamp":"2026-05-20T12:00:00+00:00"}`}, false, 0},
+		{"502", authostest.Fault{Status: 502, Body: page}, false, 0},
+		{"503", authostest.Fault{Status: 503}, false, 0},
+		{"503 that names a time", authostest.Fault{Status: 503, Header: http.Header{"Retry-After": {"1"}}, Body: `{"error":"x","error_code":"SERVICE_UNAVAILABLE"}`}, false, 0},
+		{"500 that calls itself retryable", authostest.Fault{Status: 500, Body: `{"error":{"code":"X","message":"x","retry":{"retryable":true}}}`}, false, 0},
+		{"504", authostest.Fault{Status: 504, Body: page}, false, 0},
+		{"HTML 200", authostest.Fault{Status: 200, Body: page}, false, 0},
+		{"empty 200", authostest.Fault{Status: 200}, false, 0},
+		{"200 without tokens", authostest.Fault{Status: 200, Body: `{}`}, false, 0},
+		{"200 cut short", authostest.Fault{Status: 200, Body: `{"access_token":"x","refresh_to`}, false, 0},
+		{"pre-auth token", authostest.Fault{Status: 200, Body: stPair(stJWT("authos-mfa-preauth+jwt"), "x")}, false, 0},
+		{"larger than 16 MiB", authostest.Fault{Status: 200, Body: strings.Repeat("x", 17<<20)}, false, 0},
+		{"redirect", authostest.Fault{Status: 307, Header: http.Header{"Location": {"/api/auth/refresh"}}}, false, 0},
+		{"a proxy's 404", authostest.Fault{Status: 404, Body: "404 page not found"}, false, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			stBubble(t, func(t *testing.T) {
+				srv := stServer(t, authostest.WithTokenLife(50*time.Second, 24*time.Hour))
+				c := stClient(t, srv.Transport(), authos.WithTokens(stSignInFor(srv, stEmail)),
+					authos.WithRetry(authos.RetryPolicy{AttemptTimeout: 5 * time.Second}))
+				stMust(t, "Get", stGet(t, c))
+				tc.fault.Path, tc.fault.Times = stRefresh, 1
+				srv.Fault(tc.fault)
+				time.Sleep(40 * time.Second)
+				sent := time.Now()
+				if tc.taken {
+					stUncertain(t, stGet(t, c)) // the access token died with the refresh token
+				} else {
+					for range 3 {
+						stMust(t, "Get while the token works", stGet(t, c))
+					}
+				}
+				stWant(t, "the renewal took", time.Since(sent), tc.took)
+				time.Sleep(11*time.Second - tc.took)
+				e := stUncertain(t, stGet(t, c))
+				stWant(t, "RetryAt", e.RetryAt.Sub(sent), 35*time.Second)
+				time.Sleep(time.Until(e.RetryAt) - time.Nanosecond)
+				stUncertain(t, stGet(t, c))
+				stWant(t, "renewals until then", stRefreshes(srv), 1)
+				time.Sleep(time.Nanosecond)
+				err := stGet(t, c)
+				stWant(t, "renewals", stRefreshes(srv), 2)
+				if !tc.taken {
+					stMust(t, "Get afterwards", err)
+					stWant(t, "replays", srv.Replays(), 0)
+					return
+				}
+				stOver(t, err)
+				stWant(t, "replays", srv.Replays(), 1)
+				stOver(t, stGet(t, c))
+				stWant(t, "renewals", stRefreshes(srv), 2)
+			})
+		})
+	}
+}
+
+func TestDoubtEndsWithNewerTokensInTheStore(t *testing.T) {
+	for _, after := range []time.Duration{time.Second, time.Minute} {
+		stBubble(t, func(t *testing.T) {
+			srv := stServer(t)
+			store := &stStore{}
+			tokens := stSignIn(srv, stEmail)
+			c := stClient(t, srv.Transport(), authos.WithTokens(tokens), authos.WithTokenStore(store))
+			stMust(t, "Get", stGet(t, c))
+			srv.ExpireAccessTokens()
+			srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Kind: authostest.ResetBefore})
+			stUncertain(t, stGet(t, c))
+			fresh, err := stClient(t, srv.Transport()).Auth.Refresh(t.Context(), tokens.RefreshToken)
+			stMust(t, "another process's Refresh", err)
+			store.put(fresh)
+			time.Sleep(after)
+			stMust(t, "Get", stGet(t, c))
+			stWant(t, "held", stHeld(t, c).AccessToken, fresh.AccessToken)
+			stWant(t, "renewals", stRefreshes(srv), 2) // the lost one and the other process's
+			stWant(t, "replays", srv.Replays(), 0)
+		})
+	}
+}
+
+func TestRenewalRetriedWhenItDidNotArrive(t *testing.T) {
+	limited := stAnswer{status: 429, body: "Too Many Requests! Wait for 2s", header: map[string]string{"X-Ratelimit-After": "2"}}
+	for _, tc := range []struct {
+		name     string
+		failures []stAnswer
+		gaps     []time.Duration // the least between two renewals
+	}{
+		{"refused dial", []stAnswer{{err: stRefusedDial()}, {err: stRefusedDial()}}, []time.Duration{0, 0}},
+		{"429", []stAnswer{limited, limited}, []time.Duration{3 * time.Second, 3 * time.Second}}, // the header is cut off
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			stBubble(t, func(t *testing.T) {
+				var at []time.Time
+				srv := &stScript{answer: func(r stSeen) stAnswer {
+					switch {
+					case r.path == stRefresh && len(at) < len(tc.failures):
+						at = append(at, r.at)
+						return tc.failures[len(at)-1]
+					case r.path == stRefresh:
+						at = append(at, r.at)
+						return stAnswer{status: 200, body: stPair("new", "r2")}
+					case r.auth == "new":
+						return stAnswer{status: 200, body: stUser}
+					}
+					return stAnswer{status: 401, body: stDead}
+				}}
+				c := stClient(t, srv, authos.WithTokens(stOld))
+				stMust(t, "Get", stGet(t, c))
+				stWant(t, "renewals", len(at), len(tc.failures)+1)
+				for i, gap := range tc.gaps {
+					if got := at[i+1].Sub(at[i]); got < gap || got > gap+gap/5+time.Second {
+						t.Errorf("gap %d = %v, want about %v", i, got, gap)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestRenewalGivesUp(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := &stScript{answer: func(r stSeen) stAnswer {
+			if r.path == stRefresh {
+				return stAnswer{err: stRefusedDial()}
+			}
+			return stAnswer{status: 401, body: stDead}
+		}}
+		c := stClient(t, srv, authos.WithTokens(stOld), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 3}),
+			authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+		e := stUncertain(t, stGet(t, c))
+		if !errors.Is(e, authos.ErrNetwork) || time.Until(e.RetryAt) < time.Second || time.Until(e.RetryAt) > 2*time.Second {
+			t.Errorf("error = %v, RetryAt in %v, want a network error, and 1 s", e, time.Until(e.RetryAt))
+		}
+		stWant(t, "renewals", srv.count(stRefresh), 3)
+		stUncertain(t, stGet(t, c)) // not tried call by call
+		stWant(t, "renewals", srv.count(stRefresh), 3)
+		time.Sleep(2 * time.Second)
+		stUncertain(t, stGet(t, c))
+		stWant(t, "renewals", srv.count(stRefresh), 6)
+	})
+}
+
+// A refusal is one whatever its body.
+func TestRefusalsWithoutAnAPIError(t *testing.T) {
+	for _, answer := range []stAnswer{{status: 401}, {status: 401, body: "no"}, {status: 400, body: "bad"}, {status: 403, body: "<html>no</html>"}} {
+		stBubble(t, func(t *testing.T) {
+			srv := &stScript{answer: func(r stSeen) stAnswer {
+				if r.path == stRefresh {
+					return answer
+				}
+				return stAnswer{status: 401, body: stDead}
+			}}
+			stOver(t, stGet(t, stClient(t, srv, authos.WithTokens(stOld))))
+		})
+	}
+}
+
+// A renewal that the limiter refused holds the whole bucket back, and a wait that is too long is not waited out call by call.
+func TestRenewalRateLimited(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)))
+		srv.ExpireAccessTokens()
+		srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Status: 429, Header: http.Header{"Retry-After": {"300"}}})
+		start := time.Now()
+		e := stUncertain(t, stGet(t, c))
+		if !errors.Is(e, authos.ErrRateLimited) {
+			t.Errorf("error = %v, want ErrRateLimited", e)
+		}
+		if in := e.RetryAt.Sub(start); in < 300*time.Second || in > 302*time.Second {
+			t.Errorf("RetryAt in %v, want 300 s", in)
+		}
+		for range 10 {
+			stUncertain(t, stGet(t, c))
+			time.Sleep(time.Second)
+		}
+		stWant(t, "renewals", stRefreshes(srv), 1)
+		_, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "x"}, authos.WithoutRetry())
+		if limited, ok := errors.AsType[*authos.RateLimitError](err); !ok || limited.API != nil {
+			t.Errorf("Login = %v, want it held back", err)
+		}
+		time.Sleep(time.Until(e.RetryAt))
+		stMust(t, "Get", stGet(t, c))
+	})
+}
+
+// The doubt is counted from the request, not from the wait at the gate before it.
+func TestDoubtIsCountedFromSending(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)))
+		srv.ExpireAccessTokens()
+		srv.Fault(authostest.Fault{Path: "/api/auth/login", Status: 429, Header: http.Header{"Retry-After": {"50"}}})
+		_, _ = c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "x"}, authos.WithoutRetry())
+		srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Kind: authostest.ResetBefore})
+		e := stUncertain(t, stGet(t, c))
+		for _, r := range srv.Requests() {
+			if r.Route == stRefresh {
+				stWant(t, "RetryAt after sending", e.RetryAt.Sub(r.Time), 35*time.Second)
+			}
+		}
+		stWant(t, "renewals", stRefreshes(srv), 1)
+	})
+}
+
+func TestRenewalMeetsOpenBreaker(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)),
+			authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1, OpenTimeout: 200 * time.Second}))
+		srv.ExpireAccessTokens()
+		srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Status: 502})
+		start := time.Now()
+		stWant(t, "RetryAt", stUncertain(t, stGet(t, c)).RetryAt.Sub(start), 35*time.Second)
+		time.Sleep(35 * time.Second)
+		err := stGet(t, c)
+		e := stUncertain(t, err)
+		open, ok := errors.AsType[*authos.CircuitOpenError](err)
+		if !ok || open.Group != "renewal" {
+			t.Fatalf("error = %v, want the renewal's open circuit in it", err)
+		}
+		if d := e.RetryAt.Sub(open.RetryAt); d < 0 || d > 3*time.Second {
+			t.Errorf("RetryAt = %v after the breaker's, want about the breaker's", d)
+		}
+		stWant(t, "renewals", stRefreshes(srv), 1)
+		time.Sleep(time.Until(e.RetryAt))
+		stMust(t, "Get", stGet(t, c))
+	})
+}
+
+// Without an attempt timeout and without MaxElapsed a renewal ends all the same.
+func TestRenewalAlwaysEnds(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)),
+			authos.WithRetry(authos.RetryPolicy{AttemptTimeout: -1, MaxElapsed: -1}))
+		srv.ExpireAccessTokens()
+		srv.Fault(authostest.Fault{Path: stRefresh, Kind: authostest.Hang})
+		start := time.Now()
+		stUncertain(t, stGet(t, c))
+		stWant(t, "it took", time.Since(start), 35*time.Second)
+	})
+}
+
+func TestSavedBeforeUse(t *testing.T) {
+	for _, locking := range []bool{false, true} {
+		stBubble(t, func(t *testing.T) {
+			srv := stServer(t)
+			store := stNewLockStore()
+			tokens := stSignIn(srv, stEmail)
+			store.put(tokens)
+			held := make(chan struct{})
+			check := store.onSave
+			store.onSave = func() error { <-held; return check() }
+			var use authos.TokenStore = &store.stStore
+			if locking {
+				use = store
+			} else {
+				store.held = true // nothing to check
+			}
+			c := stClient(t, srv.Transport(), authos.WithTokenStore(use))
+			srv.ExpireAccessTokens()
+			var group sync.WaitGroup
+			for range 50 {
+				group.Go(func() { stMust(t, "Get", stGet(t, c)) })
+			}
+			synctest.Wait()
+			stWant(t, "renewals", stRefreshes(srv), 1)
+			for _, r := range srv.Requests() {
+				if a := r.Header.Get("Authorization"); a != "" && a != "Bearer "+tokens.AccessToken {
+					t.Fatal("a new token was used before it was saved")
+				}
+			}
+			stWant(t, "held", stHeld(t, c), tokens)
+			close(held)
+			group.Wait()
+			stWant(t, "stored", store.get(), stHeld(t, c))
+			stWant(t, "saves without the lock", len(store.naked), 0)
+		})
+	}
+}
+
+func TestFailingSave(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		tokens := stSignIn(srv, stEmail)
+		store := &stStore{tokens: tokens}
+		full := errors.New("disk full")
+		store.onSave = func() error { return full }
+		var log strings.Builder
+		var seen stRenewals
+		c := stClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option(), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		for i := range 3 { // each renewal finds the older tokens in the store, and does not go back to them
+			srv.ExpireAccessTokens()
+			stMust(t, "Get", stGet(t, c))
+			stWant(t, "renewals", stRefreshes(srv), i+1)
+		}
+		stWant(t, "replays", srv.Replays(), 0)
+		stWant(t, "stored", store.get(), tokens)
+		for _, e := range seen.all() {
+			if e.Err != nil || !errors.Is(e.Unsaved, full) {
+				t.Errorf("event = %+v, want Unsaved", e)
+			}
+		}
+		if text := log.String(); !strings.Contains(text, "level=WARN") || !strings.Contains(text, "disk full") || strings.Contains(text, stHeld(t, c).AccessToken) {
+			t.Errorf("log = %s, want a warning about the save", text)
+		}
+		store.onSave = nil
+		srv.ExpireAccessTokens()
+		stMust(t, "Get", stGet(t, c))
+		stWant(t, "stored", store.get(), stHeld(t, c))
+	})
+}
+
+// Tokens set on a client that has never read its store do not give way to what is there when saving them fails.
+func TestFailingSaveOfSetTokens(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		store := &stStore{tokens: authos.Tokens{AccessToken: "stale", RefreshToken: "stale"}}
+		store.onSave = func() error { return errors.New("disk full") }
+		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+		if err := c.SetTokens(t.Context(), stSignIn(srv, stEmail)); err == nil {
+			t.Error("SetTokens = nil, want the store's error")
+		}
+		srv.ExpireAccessTokens()
+		stMust(t, "Get", stGet(t, c))
+		stWant(t, "renewals", stRefreshes(srv), 1)
+	})
+}
+
+func TestProcessesShareALockingStore(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		store := stNewLockStore()
+		tokens := stSignIn(srv, stEmail)
+		var seen stRenewals
+		var clients []*authos.Client
+		for range 5 {
+			clients = append(clients, stClient(t, stLate(srv.Transport(), 20*time.Millisecond), authos.WithTokens(tokens), authos.WithTokenStore(store), seen.option()))
+		}
+		srv.Fault(authostest.Fault{Path: stRefresh, Delay: 200 * time.Millisecond})
+		for round := range 3 {
+			srv.ExpireAccessTokens()
+			var group sync.WaitGroup
+			for _, c := range clients {
+				for range 20 {
+					group.Go(func() { stMust(t, "Get", stGet(t, c)) })
+				}
+			}
+			group.Wait()
+			stWant(t, "renewals", stRefreshes(srv), round+1)
+		}
+		stWant(t, "replays", srv.Replays(), 0)
+		stWant(t, "saves without the lock", len(store.naked), 0)
+		adopted := 0
+		for _, e := range seen.all() {
+			stWant(t, "renewal's error", e.Err, nil)
+			if e.Adopted {
+				adopted++
+			}
+		}
+		stWant(t, "adopted", adopted, 3*(len(clients)-1))
+	})
+}
+
+func TestNoLockNoRenewal(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		store := stNewLockStore()
+		store.put(stSignIn(srv, stEmail))
+		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+		stMust(t, "Get", stGet(t, c))
+		srv.ExpireAccessTokens()
+		store.failure = errors.New("redis: connection refused")
+		e := stUncertain(t, stGet(t, c))
+		if !errors.Is(e, store.failure) {
+			t.Errorf("error = %v, want the lock's in it", e)
+		}
+		store.failure = nil
+		store.onLoad = func() error { return errors.New("cannot read") }
+		stUncertain(t, stGet(t, c)) // locked, but it is not known what the others did
+		stWant(t, "renewals", stRefreshes(srv), 0)
+		store.onLoad = nil
+		stMust(t, "Get", stGet(t, c))
+		stWant(t, "renewals", stRefreshes(srv), 1)
+	})
+}
+
+// Tokens found in the store may be dead as well, which says nothing against renewing them.
+func TestFoundTokensMayBeDead(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		store := &stStore{tokens: stSignIn(srv, stEmail)}
+		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+		stMust(t, "Get", stGet(t, c))
+		store.put(stSignIn(srv, stEmail))
+		srv.ExpireAccessTokens()
+		stMust(t, "Get", stGet(t, c))
+		stWant(t, "renewals, sends", [2]int{stRefreshes(srv), srv.Count("GET", "/api/user")}, [2]int{1, 4})
+	})
+}
+
+// A store that nobody else writes is no reason to lose the session when it cannot be read.
+func TestUnreadablePlainStore(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		store := &stStore{tokens: stSignIn(srv, stEmail)}
+		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+		store.onLoad = func() error { return errors.New("cannot read") }
+		stUncertain(t, stGet(t, c)) // not known who we are
+		store.onLoad = nil
+		stMust(t, "Get", stGet(t, c))
+		store.onLoad = func() error { return errors.New("cannot read") }
+		srv.ExpireAccessTokens()
+		stMust(t, "Get", stGet(t, c))
+	})
+}
+
+func TestSeedIsForAnEmptyStore(t *testing.T) {
+	for _, locking := range []bool{false, true} {
+		stBubble(t, func(t *testing.T) {
+			srv := stServer(t)
+			seed, kept := stSignIn(srv, stEmail), stSignIn(srv, "bob@example.com")
+			store := stNewLockStore()
+			var use authos.TokenStore = store
+			if !locking {
+				use = &store.stStore
+			}
+			c := stClient(t, srv.Transport(), authos.WithTokens(seed), authos.WithTokenStore(use))
+			stWant(t, "held", stHeld(t, c), seed)
+			stWant(t, "stored", store.get(), seed)
+			store.put(kept)
+			again := stClient(t, srv.Transport(), authos.WithTokens(seed), authos.WithTokenStore(use))
+			stWant(t, "held where the store has others", stHeld(t, again), kept)
+		})
+	}
+}
+
+// An empty store is asked again: somebody else may sign in. A seed is used once: it would be a replay later.
+func TestSignInAndOutElsewhere(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		store := &stStore{}
+		seed := stSignIn(srv, stEmail)
+		c := stClient(t, srv.Transport(), authos.WithTokens(seed), authos.WithTokenStore(store))
+		stMust(t, "Get", stGet(t, c))
+		stMust(t, "Delete", store.Delete(t.Context())) // another process signs out
+		srv.RevokeSessions(stEmail)
+		stOver(t, stGet(t, c))
+		err := stGet(t, c)
+		if api, ok := errors.AsType[*authos.APIError](err); !ok || api.StatusCode != 401 {
+			t.Errorf("signed out: %v, want the server's 401", err)
+		}
+		stWant(t, "renewals", stRefreshes(srv), 0)
+		store.put(stSignIn(srv, stEmail)) // and in again
+		stMust(t, "Get", stGet(t, c))
+	})
+}
+
+func TestRefusal(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		c := stClient(t, stLate(srv.Transport(), 50*time.Millisecond), authos.WithTokens(stSignIn(srv, stEmail)))
+		srv.RevokeSessions(stEmail)
+		var mu sync.Mutex
+		var errs []*authos.SessionError
+		var group sync.WaitGroup
+		for range 200 {
+			group.Go(func() {
+				e := stOver(t, stGet(t, c))
+				mu.Lock()
+				defer mu.Unlock()
+				if slices.Contains(errs, e) {
+					t.Error("two calls share an error")
+				}
+				errs = append(errs, e)
+				if !errors.Is(e, authos.CodeUnauthorized) {
+					t.Errorf("error = %v, want the refusal's code", e)
+				}
+				if api, ok := errors.AsType[*authos.APIError](e); !ok || api.Path != "/api/user" || api.Message != "Session revoked or expired" {
+					t.Errorf("error = %v has %v, want this call's own 401", e, api)
+				}
+			})
+		}
+		group.Wait()
+		stWant(t, "renewals", stRefreshes(srv), 1)
+		sent := len(srv.Requests())
+		for range 10 {
+			e := stOver(t, stGet(t, c))
+			if api, ok := errors.AsType[*authos.APIError](e); ok {
+				t.Errorf("%v has an answer, but nothing was sent: %v", e, api)
+			}
+		}
+		stWant(t, "requests", len(srv.Requests()), sent)
+		stMust(t, "SetTokens", c.SetTokens(t.Context(), stSignIn(srv, stEmail)))
+		stMust(t, "Get", stGet(t, c))
+		srv.ExpireAccessTokens()
+		stMust(t, "Get", stGet(t, c)) // these can be renewed
+	})
+}
+
+func TestRefusalEndsWithTheStore(t *testing.T) {
+	for _, locking := range []bool{false, true} {
+		stBubble(t, func(t *testing.T) {
+			srv := stServer(t)
+			store := stNewLockStore()
+			store.put(stSignIn(srv, stEmail))
+			var use authos.TokenStore = store
+			if !locking {
+				use = &store.stStore
+			}
+			c := stClient(t, srv.Transport(), authos.WithTokenStore(use))
+			srv.RevokeSessions(stEmail)
+			stOver(t, stGet(t, c))
+			locks := store.locks
+			stOver(t, stGet(t, c))
+			stWant(t, "locks taken to fail fast", store.locks-locks, 0)
+			store.put(stSignIn(srv, stEmail))
+			stMust(t, "Get", stGet(t, c))
+			stWant(t, "renewals", stRefreshes(srv), 1)
+		})
+	}
+}
+
+func TestRefusalCoolsDown(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)))
+		srv.SuspendOrg("acme")
+		srv.ExpireAccessTokens()
+		for i := range 3 {
+			stOver(t, stGet(t, c))
+			stWant(t, "renewals", stRefreshes(srv), i+1)
+			time.Sleep(5*time.Minute - time.Nanosecond)
+			stOver(t, stGet(t, c))
+			stWant(t, "renewals", stRefreshes(srv), i+1)
+			time.Sleep(time.Nanosecond)
+		}
+		srv.ActivateOrg("acme")
+		stMust(t, "Get", stGet(t, c))
+		stWant(t, "replays", srv.Replays(), 0)
+	})
+}
+
+func TestRefusalKeepsItsCode(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := &stScript{answer: func(r stSeen) stAnswer {
+			if r.path == stRefresh {
+				return stAnswer{status: 403, body: `{"error":"Organization is not active. Current status: suspended","error_code":"FORBIDDEN"}`}
+			}
+			return stAnswer{status: 401, body: stDead}
+		}}
+		c := stClient(t, srv, authos.WithTokens(stOld))
+		err := stGet(t, c)
+		stOver(t, err)
+		if !errors.Is(err, authos.CodeOrganizationNotActive) || !errors.Is(err, authos.ErrForbidden) {
+			t.Errorf("error = %v, want the refusal's code and kind", err)
+		}
+		if api, _ := errors.AsType[*authos.APIError](err); api == nil || api.Code != authos.CodeJWTError {
+			t.Errorf("error = %v has %v, want the call's own JWT_ERROR", err, api)
+		}
+	})
+}
+
+// Fast failures are not renewals: the observer and the log are not flooded with them.
+func TestFastFailuresAreNotObserved(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		var seen stRenewals
+		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)), seen.option())
+		srv.RevokeSessions(stEmail)
+		for range 10 {
+			stOver(t, stGet(t, c))
+		}
+		if events := seen.all(); len(events) != 1 || !errors.Is(events[0].Err, authos.ErrSessionExpired) {
+			t.Errorf("events = %v, want one", events)
+		}
+	})
+}

@@ -1,0 +1,163 @@
+package authos_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/authos-go/authos"
+)
+
+const (
+	rtAccess   = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1c2VyLXNlY3JldCJ9.c2lnbmF0dXJlLXNlY3JldA"
+	rtOpaque   = "opaque-access"
+	rtRefresh  = "Zm9vYmFyLXJlZnJlc2gtc2VjcmV0LTAxMjM0NTY3ODk"
+	rtPassword = "correct-horse"
+	rtEmail    = "ada@example.com"
+	rtMagic    = "magic-link-secret"
+	rtDeep     = "deep-value-secret"
+)
+
+// rtShapes are answers whose every text for humans repeats what it is given, as %s; it needs no escapes.
+func rtShapes() map[string]func(text string) rtStep {
+	shape := func(status int, format string) func(string) rtStep {
+		return func(text string) rtStep { return rtStep{status: status, body: strings.ReplaceAll(format, "%s", text)} }
+	}
+	return map[string]func(string) rtStep{
+		"flat":     shape(400, `{"error":"bad: %s","error_code":"BAD_REQUEST","timestamp":"2026-05-20T12:00:00Z"}`),
+		"flat 500": shape(500, `{"error":"bad: %s","error_code":"INTERNAL_SERVER_ERROR"}`),
+		"flat 401": shape(401, `{"error":"bad: %s","error_code":"UNAUTHORIZED"}`),
+		"nested": shape(422, `{"error":{"code":"VALIDATION_ERROR","message":"bad: %s","documentation_url":"https://a.test/%s",`+
+			`"details":[{"field":"a","code":"INVALID_FORMAT","message":"bad: %s","value_provided":"%s"}]}}`),
+		"cross-field": shape(400, `{"error":{"code":"VALIDATION_ERROR","message":"bad: %s",`+
+			`"details":[{"fields":["a","b"],"code":"INVALID_RANGE","message":"bad: %s","values_provided":{"a":"%s"}}]}}`),
+		"details":        shape(400, `{"error":{"code":"BAD_REQUEST","message":"bad: %s","details":{"field":"a","value_provided":"%s","reason":"%s"}}}`),
+		"problem":        shape(409, `{"type":"about:%s","title":"bad: %s","detail":"bad: %s","instance":"/%s","status":409,"x":"%s"}`),
+		"OAuth":          shape(400, `{"error":"invalid_grant","error_description":"bad: %s"}`),
+		"200 with error": shape(200, `{"error":"bad: %s","error_code":"NOT_FOUND"}`),
+		"200 cut":        shape(200, `{"ok":"%s`),
+		"plain text":     func(text string) rtStep { return rtStep{status: 422, body: "Failed: " + text} },
+		"429": func(text string) rtStep {
+			return rtStep{status: 429, header: rtHeader("Retry-After", "3600"), body: "Wait, " + text}
+		},
+		"HTML":      func(text string) rtStep { return rtPageWith(502, text) },
+		"200 HTML":  func(text string) rtStep { return rtPageWith(200, text) },
+		"challenge": func(text string) rtStep { return rtEmpty(403, "Www-Authenticate", `Bearer realm="`+text+`"`) },
+		"redirect":  func(text string) rtStep { return rtRedirect(302, "https://evil.test/?"+url.QueryEscape(text)) },
+	}
+}
+
+func rtPageWith(status int, text string) rtStep {
+	return rtStep{status: status, header: rtHeader("Content-Type", "text/html"), body: "<html>" + text}
+}
+
+var rtSecrets = map[string]string{
+	"access token": rtAccess, "opaque access token": rtOpaque, "refresh token": rtRefresh, "API key": rtKey,
+	"password": rtPassword, "e-mail": rtEmail, "deep value": rtDeep, "magic link": rtMagic,
+}
+
+// Whatever the server repeats of a request in its texts, no error, log record or client prints it.
+func TestSecretsAreNotPrinted(t *testing.T) {
+	for name, shape := range rtShapes() {
+		for what, access := range map[string]string{"JWT": rtAccess, "opaque": rtOpaque} {
+			t.Run(name+"/"+what, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { rtPrintsNothing(t, shape, access) })
+			})
+		}
+	}
+}
+
+// An error of the transport has the URL in its text.
+func TestTransportErrorsHideTheQuery(t *testing.T) {
+	for name, wrap := range map[string]func(error) error{
+		"bare":    func(err error) error { return err },
+		"wrapped": func(err error) error { return fmt.Errorf("proxy: %w", err) },
+		"as text": func(err error) error { return errors.New("proxy: " + err.Error()) },
+	} {
+		for _, access := range []string{rtAccess, rtOpaque} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					rtPrintsNothing(t, func(text string) rtStep {
+						return rtStep{err: wrap(&url.Error{Op: "Get", URL: rtBase + "/x?token=" + url.QueryEscape(text), Err: rtReset()})}
+					}, access)
+				})
+			})
+		}
+	}
+}
+
+func rtPrintsNothing(t *testing.T, shape func(string) rtStep, access string) {
+	t.Helper()
+	rt := rtSteps(rtStep{do: func(req *http.Request) (*http.Response, error) {
+		// What the server repeats: each secret by itself, and the whole of what it was sent.
+		auth := req.Header.Get("Authorization")
+		texts := []string{auth, strings.TrimPrefix(auth, "Bearer "), req.Header.Get("X-Api-Key"), req.URL.RawQuery, req.URL.Query().Get("token")}
+		switch req.URL.Path {
+		case "/api/auth/login":
+			texts = append(texts, rtPassword, rtEmail, rtDeep)
+		case "/api/auth/refresh":
+			texts = append(texts, rtRefresh)
+		}
+		step := shape(strings.Join(texts, " and "))
+		if step.err != nil {
+			return nil, step.err
+		}
+		return step.response(req), nil
+	}})
+	var log bytes.Buffer
+	level := &slog.HandlerOptions{Level: slog.LevelDebug}
+	logger := slog.New(slog.NewMultiHandler(slog.NewTextHandler(&log, level), slog.NewJSONHandler(&log, level)))
+	var observed []any
+	c := rtClient(t, rt, authos.WithAPIKey(rtKey), authos.WithTokens(authos.Tokens{AccessToken: access, RefreshToken: rtRefresh}),
+		authos.WithLogger(logger), authos.WithObserver(&authos.Observer{
+			CallDone: func(_ context.Context, e authos.CallDone) { observed = append(observed, e) },
+			Attempt:  func(_ context.Context, e authos.AttemptEvent) { observed = append(observed, e) },
+			Renewal:  func(e authos.RenewalEvent) { observed = append(observed, e) },
+		}))
+	login := map[string]any{"email": rtEmail, "password": rtPassword, "nested": []any{map[string]string{"deep": rtDeep}}}
+	var out struct{ OK bool }
+	for _, call := range []struct {
+		method, path string
+		in           any
+	}{
+		{"GET", "/api/user", nil},
+		{"GET", "/api/service/info", nil},
+		{"POST", "/api/auth/login", login},
+		{"GET", "/api/auth/magic-link/verify?token=" + rtMagic, nil},
+		{"POST", "/api/auth/refresh", map[string]string{"refresh_token": rtRefresh}},
+	} {
+		var resp authos.Response
+		err := c.Do(t.Context(), call.method, call.path, call.in, &out, authos.WithResponse(&resp))
+		if err == nil {
+			t.Fatalf("Do(%s) = nil, want an error", call.path)
+		}
+		observed = append(observed, err, resp.History)
+		if e, ok := errors.AsType[*authos.APIError](err); ok {
+			observed = append(observed, e, e.Fields)
+			logger.Error("failed", "api", e)
+		}
+		logger.Error("failed", "error", err, "client", c)
+	}
+	observed = append(observed, c, *c, []any{c}, struct{ Client *authos.Client }{c}, c.User, c.HTTPClient())
+	text := log.String()
+	for _, v := range observed {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X"} {
+			text += fmt.Sprintf(verb+"\n", v)
+		}
+	}
+	for what, secret := range rtSecrets {
+		for _, form := range []string{secret, url.QueryEscape(secret), fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret)} {
+			if at := strings.Index(text, form); at >= 0 {
+				t.Errorf("the %s is printed: …%q…", what, text[max(0, at-150):min(len(text), at+100)])
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package authos_test
+
+import (
+	"bytes"
+	"encoding/gob"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/authos-go/authos"
+)
+
+const stPlain = "sekret-0123456789"
+
+// stBearer is a program's struct that holds credentials.
+type stBearer struct {
+	Tokens  authos.Tokens
+	Pointer *authos.Tokens
+	Secret  authos.Secret
+	Failure *authos.MFARequiredError
+	Client  *authos.Client
+	hidden  authos.Secret // fmt calls no methods here
+}
+
+func stBearers(t *testing.T) map[string]any {
+	t.Helper()
+	tokens := authos.Tokens{AccessToken: stPlain, RefreshToken: stPlain, ExpiresAt: time.Now()}
+	secret := authos.NewSecret(stPlain)
+	mfa := &authos.MFARequiredError{PreAuthToken: secret}
+	c := stClient(t, http.DefaultTransport, authos.WithTokens(tokens), authos.WithAPIKey(stPlain))
+	whole := stBearer{tokens, &tokens, secret, mfa, c, secret}
+	return map[string]any{
+		"Tokens": tokens, "*Tokens": &tokens, "[]Tokens": []authos.Tokens{tokens}, "map": map[string]authos.Tokens{"a": tokens},
+		"Secret": secret, "*Secret": &secret, "[]Secret": []authos.Secret{secret},
+		"MFARequiredError": *mfa, "*MFARequiredError": mfa, "error": error(mfa),
+		"Client": c, "User": c.User, "Auth": c.Auth, "Service": c.Service, "HTTPClient": c.HTTPClient(), "option": authos.WithTokens(tokens),
+		"struct": whole, "*struct": &whole, "[]struct": []stBearer{whole},
+	}
+}
+
+func TestCredentialsPrintRedacted(t *testing.T) {
+	leaks := func(text string) bool {
+		hex := fmt.Sprintf("%x", stPlain)
+		return strings.Contains(text, stPlain) || strings.Contains(strings.ToLower(text), hex) || strings.Contains(text, fmt.Sprintf("%d", []byte(stPlain))) ||
+			strings.Contains(text, strings.ToLower(fmt.Sprintf("% x", stPlain)))
+	}
+	for name, v := range stBearers(t) {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%+s", "%q", "%#q", "%x", "%X", "% x", "%d", "%t", "%b", "%c", "%o", "%U", "%e", "%10.3s", "%-80v"} {
+			if text := fmt.Sprintf(verb, v); leaks(text) {
+				t.Errorf("%s of %s prints %s", verb, name, text)
+			}
+		}
+		none := "" // the arguments are printed as EXTRA
+		if text := fmt.Sprint(v) + fmt.Sprintln(v) + fmt.Sprintf(none, v); leaks(text) {
+			t.Errorf("Print of %s prints %s", name, text)
+		}
+		var buf bytes.Buffer
+		for _, h := range []slog.Handler{slog.NewTextHandler(&buf, nil), slog.NewJSONHandler(&buf, nil)} {
+			slog.New(h).Info("x", "v", v)
+			slog.New(h).With("v", v).WithGroup("g").Info(fmt.Sprint(v), slog.Any("w", v))
+		}
+		if leaks(buf.String()) {
+			t.Errorf("slog of %s prints %s", name, buf.String())
+		}
+	}
+	stWant(t, "no tokens", authos.Tokens{}.String(), "Tokens(none)")
+	stWant(t, "no secret", authos.NewSecret("").String(), "")
+	stWant(t, "a client", fmt.Sprintf("%#v", stClient(t, http.DefaultTransport)), "authos.Client(http://127.0.0.1:80)")
+}
+
+func TestCredentialsAreNotMarshalled(t *testing.T) {
+	all := stBearers(t)
+	for _, name := range []string{"Tokens", "*Tokens", "[]Tokens", "map", "Secret", "*Secret", "[]Secret", "MFARequiredError", "*MFARequiredError", "struct", "*struct"} {
+		v := all[name]
+		if out, err := json.Marshal(v); err == nil || strings.Contains(err.Error(), stPlain) {
+			t.Errorf("json of %s = %s, %v, want an error", name, out, err)
+		}
+		if err := gob.NewEncoder(&bytes.Buffer{}).Encode(v); err == nil || strings.Contains(err.Error(), stPlain) {
+			t.Errorf("gob of %s = %v, want an error", name, err)
+		}
+		if out, err := xml.Marshal(v); err == nil && name != "map" {
+			t.Errorf("xml of %s = %s, want an error", name, out)
+		}
+		if m, ok := v.(interface{ MarshalText() ([]byte, error) }); ok {
+			if out, err := m.MarshalText(); err == nil {
+				t.Errorf("text of %s = %s, want an error", name, out)
+			}
+		}
+	}
+	if out, err := json.Marshal(map[authos.Secret]int{authos.NewSecret(stPlain): 1}); err == nil {
+		t.Errorf("a map's key = %s, want an error", out)
+	}
+}
+
+func TestSecret(t *testing.T) {
+	s := authos.NewSecret(stPlain)
+	stWant(t, "Reveal", s.Reveal(), stPlain)
+	stWant(t, "equal", s == authos.NewSecret(stPlain), true)
+	stWant(t, "other", s == authos.NewSecret("x"), false)
+	stWant(t, "IsZero", s.IsZero(), false)
+	var zero authos.Secret
+	stWant(t, "zero", zero.IsZero() && zero.Reveal() == "" && authos.NewSecret("") == zero, true)
+	var in struct{ Secret authos.Secret }
+	stMust(t, "Unmarshal", json.Unmarshal([]byte(`{"Secret":"`+stPlain+`"}`), &in))
+	stWant(t, "read", in.Secret, s)
+}
+
+func TestTokensAreChecked(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		for name, bad := range map[string]authos.Tokens{"line break": {AccessToken: "a\r\nX-Evil: 1"}, "space": {AccessToken: "a b"}} {
+			if _, err := authos.New("https://authos.test", authos.WithTokens(bad)); err == nil || strings.Contains(err.Error(), "Evil") {
+				t.Errorf("%s: New = %v, want an error without the token", name, err)
+			}
+		}
+		if _, err := authos.New("https://authos.test", authos.WithTokens(authos.Tokens{})); err == nil {
+			t.Error("WithTokens of none is accepted")
+		}
+		// A refresh answer may not smuggle a header in either.
+		srv := &stScript{answer: func(r stSeen) stAnswer {
+			if r.path == stRefresh {
+				return stAnswer{status: 200, body: stPair("a\r\nX-Evil: 1", "r2")}
+			}
+			return stAnswer{status: 401, body: stDead}
+		}}
+		c := stClient(t, srv, authos.WithTokens(stOld))
+		stUncertain(t, stGet(t, c))
+		stWant(t, "held", stHeld(t, c), stOld)
+	})
+}
