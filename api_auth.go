@@ -30,7 +30,7 @@ type LoginParams struct {
 // [CodeServiceLimitExceeded].
 func (s *AuthService) Login(ctx context.Context, p LoginParams, opts ...RequestOption) (Tokens, error) {
 	var in checks
-	in.email("email", p.Email)
+	in.email(p.Email)
 	if p.Password == "" {
 		in.add("password", CodeRequired, "must not be empty")
 	}

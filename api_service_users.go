@@ -89,7 +89,7 @@ func (s *ServiceUsersService) Get(ctx context.Context, userID string, opts ...Re
 // write:users; may be repeated: the server answers 201 the first time and 200 with the same user after that.
 func (s *ServiceUsersService) Create(ctx context.Context, p ServiceUserCreateParams, opts ...RequestOption) (*ServiceUser, error) {
 	var in checks
-	in.email("email", p.Email)
+	in.email(p.Email)
 	if err := in.err(); err != nil {
 		return nil, err
 	}
@@ -98,11 +98,13 @@ func (s *ServiceUsersService) Create(ctx context.Context, p ServiceUserCreatePar
 
 // Update changes a user. PATCH /api/service/users/:user_id; permission write:users; may be repeated. Today's servers refuse a new
 // address with 403 FORBIDDEN, because API keys may not change profiles; older ones took it.
-func (s *ServiceUsersService) Update(ctx context.Context, userID string, p ServiceUserUpdateParams, opts ...RequestOption) (*ServiceUser, error) {
+func (s *ServiceUsersService) Update(
+	ctx context.Context, userID string, p ServiceUserUpdateParams, opts ...RequestOption,
+) (*ServiceUser, error) {
 	var in checks
 	in.id("user_id", userID)
 	if p.Email != nil {
-		in.email("email", *p.Email)
+		in.email(*p.Email)
 	}
 	if err := in.err(); err != nil {
 		return nil, err

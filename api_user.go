@@ -51,7 +51,7 @@ func (s *UserService) Get(ctx context.Context, opts ...RequestOption) (*User, er
 func (s *UserService) Update(ctx context.Context, p UserUpdateParams, opts ...RequestOption) (*User, error) {
 	var in checks
 	if p.Email != nil {
-		in.email("email", *p.Email)
+		in.email(*p.Email)
 	}
 	if err := in.err(); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -125,7 +126,8 @@ type breakers struct {
 }
 
 func newBreakers(host string, p BreakerPolicy) *breakers {
-	return &breakers{policy: p, host: host, groups: map[string]*circuit{}, spread: 0.8 + 0.4*rand.Float64()} //nolint:gosec // spread, not a secret
+	spread := 0.8 + 0.4*rand.Float64() //nolint:gosec // not a secret
+	return &breakers{policy: p, host: host, groups: map[string]*circuit{}, spread: spread}
 }
 
 // of gives a group's circuit. The groups are a bounded set whatever a caller's Group function says.
@@ -323,14 +325,17 @@ func judge(cl *call, resp *http.Response, err error, took time.Duration) error {
 		return errLimited
 	case status < 500, status == http.StatusNotImplemented, status == http.StatusHTTPVersionNotSupported:
 		return nil
-	case api.coded && (api.Code == CodeAuditError || api.Code == CodeOAuthError || api.Code == CodeStripeError || api.Code == CodeBillingError):
-		return nil // somebody else's failure, or one about a single request, reported by a server that works
+	case api.coded && slices.Contains(foreignFailures, api.Code):
+		return nil
 	case api.coded && api.Code == CodeServiceUnavailable && cl.route != nil && cl.route.has(flagMail):
 		return nil // "e-mail is not configured here": a refusal
 	default:
 		return errFailure
 	}
 }
+
+// foreignFailures are codes by which a working server reports somebody else's failure, or one of a single request.
+var foreignFailures = []Code{CodeAuditError, CodeOAuthError, CodeStripeError, CodeBillingError}
 
 // over says that the call's time is up: the caller's, or the policy's MaxElapsed.
 func (cl *call) over() bool {
@@ -353,7 +358,10 @@ func (c *circuit) remember(resp *http.Response) {
 	open := c.openTime()
 	if api.StatusCode == http.StatusServiceUnavailable && api.RetryAfter > open {
 		until := time.Now().Add(min(api.RetryAfter, maxHold*c.all.policy.OpenTimeout)).UnixNano()
-		for old := c.hold.Load(); until > old && !c.hold.CompareAndSwap(old, until); old = c.hold.Load() {
+		for old := c.hold.Load(); until > old; old = c.hold.Load() {
+			if c.hold.CompareAndSwap(old, until) {
+				break
+			}
 		}
 	}
 }

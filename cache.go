@@ -195,10 +195,8 @@ func (f *fallback) outage(cl *call, err error) bool {
 	switch e := err.(type) { //nolint:errorlint // layers return their errors unwrapped
 	case *APIError:
 		return e.effectiveStatus() >= 500
-	case *CircuitOpenError:
+	case *CircuitOpenError, *NetworkError:
 		return true
-	case *NetworkError:
-		return !errors.Is(err, errClosed)
 	}
 	return false
 }
@@ -396,7 +394,7 @@ func encodeKept(at time.Time, h http.Header, body []byte) []byte {
 	contentType, language := h.Get("Content-Type"), h.Get("Content-Language")
 	b := make([]byte, 0, 1+8+4+len(contentType)+len(language)+len(body))
 	b = append(b, keptVersion)
-	b = binary.BigEndian.AppendUint64(b, uint64(at.UnixNano())) //nolint:gosec // read back the same way
+	b = binary.BigEndian.AppendUint64(b, uint64(at.UnixNano()))
 	for _, text := range []string{contentType, language} {
 		text = text[:min(len(text), 1<<16-1)]
 		b = binary.BigEndian.AppendUint16(b, uint16(len(text))) //nolint:gosec // bounded above

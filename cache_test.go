@@ -249,14 +249,16 @@ func TestStaleMaxAge(t *testing.T) {
 		{time.Second, time.Second, true},
 		{time.Second, time.Second + 1, false},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{MaxStale: tt.policy}))
-			_ = btGet(c)
-			time.Sleep(tt.age)
-			if _, got := btStale(c, web, btInfo); got != tt.want {
-				t.Errorf("MaxStale %v, age %v: served %v, want %v", tt.policy, tt.age, got, tt.want)
-			}
-		})
+		for _, store := range []authos.CacheStore{nil, &btStore{}} { // the latter does not know of time
+			synctest.Test(t, func(t *testing.T) {
+				c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{MaxStale: tt.policy, Store: store}))
+				_ = btGet(c)
+				time.Sleep(tt.age)
+				if _, got := btStale(c, web, btInfo); got != tt.want {
+					t.Errorf("MaxStale %v, age %v, store %T: served %v, want %v", tt.policy, tt.age, store, got, tt.want)
+				}
+			})
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -53,7 +54,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		return nil, err
 	}
 	fam := &family{base: base, origin: origin, budget: newBudget(cfg.retry.Budget), breakers: newBreakers(base.Host, cfg.breaker)}
-	fam.closing.ctx, fam.closing.end = context.WithCancel(context.Background())
+	fam.closing.ctx, fam.closing.end = context.WithCancel(context.Background()) //nolint:fatcontext // false: no literal here
 	fam.connect(cfg.httpClient)
 	if cfg.cache != nil {
 		fam.cache = newAnswerCache(*cfg.cache, baseURL)
@@ -81,8 +82,11 @@ func (c *Client) With(opts ...Option) (*Client, error) {
 		return nil, err
 	}
 	sess := c.session
-	if cfg.store != nil || !cfg.tokens.isZero() || cfg.refreshBefore != c.cfg.refreshBefore {
+	switch {
+	case cfg.store != nil || !cfg.tokens.isZero():
 		sess = newSession(&cfg)
+	case cfg.refreshBefore != c.cfg.refreshBefore:
+		return nil, errors.New("authos: WithRefreshBefore belongs to a session: give it together with tokens or a store")
 	}
 	return newClient(&cfg, c.fam, sess), nil
 }
@@ -145,7 +149,9 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any, opts 
 }
 
 // call is the typed methods' way in: a known route, its path parameters, an optional query and body.
-func (c *Client) call(ctx context.Context, method, template string, args []string, query url.Values, in, out any, opts []RequestOption) error {
+func (c *Client) call(
+	ctx context.Context, method, template string, args []string, query url.Values, in, out any, opts []RequestOption,
+) error {
 	cl, err := c.newCall(ctx, method, routeByTemplate(method, template), expand(template, args), query.Encode())
 	if err != nil {
 		return err
@@ -245,7 +251,7 @@ func (cl *call) settle() {
 	if cl.singleUse {
 		cl.idempotent = false
 	}
-	if cl.requestID = cl.header.Get("X-Request-Id"); cl.requestID == "" {
+	if cl.requestID = cl.header.Get("X-Request-ID"); cl.requestID == "" {
 		cl.requestID = cl.client.cfg.requestID(cl.caller)
 	}
 	if cl.header.Get("Authorization") != "" && cl.auth == authBearer || cl.header.Get("X-Api-Key") != "" && cl.auth == authAPIKey {
@@ -459,9 +465,7 @@ func (cl *call) dress(out *http.Request) {
 		set("X-Api-Key", cfg.apiKey)
 	case authNone:
 	}
-	for key, vv := range cl.header {
-		h[key] = vv
-	}
+	maps.Copy(h, cl.header)
 	if cookies := out.Header["Cookie"]; cookies != nil {
 		h["Cookie"] = cookies // of the caller's own http.Client with a Jar
 	}
@@ -510,14 +514,13 @@ type attemptTimeout struct{}
 
 func (attemptTimeout) Error() string        { return "no answer within the attempt's timeout" }
 func (attemptTimeout) Timeout() bool        { return true }
-func (attemptTimeout) Is(target error) bool { return target == context.DeadlineExceeded } //nolint:errorlint // as net/http's own
+func (attemptTimeout) Is(target error) bool { return target == context.DeadlineExceeded }
 
 var errAttemptTimeout = attemptTimeout{}
 
 // networkError says why there is no answer.
 func (cl *call) networkError(op string, err error, p *passage) *NetworkError {
-	var ue *url.Error
-	if errors.As(err, &ue) {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err // its text holds the URL, query included
 	}
 	e := &NetworkError{Op: op, Method: cl.method, Path: cl.path, Err: err}

@@ -45,7 +45,7 @@ const (
 	CodeGenericError              Code = "GENERIC_ERROR"
 	CodeServiceUnavailable        Code = "SERVICE_UNAVAILABLE"
 
-	// What a request for a provider's token can lack. AuthOS sends them as the text of a BAD_REQUEST, and as the "code" of a
+	// CodeProviderAccountConflict and the ones below are what a request for a provider's token can lack. AuthOS sends them as the text of a BAD_REQUEST, and as the "code" of a
 	// good answer that asks for an action.
 	CodeProviderAccountConflict      Code = "PROVIDER_ACCOUNT_CONFLICT"
 	CodeProviderScopeConsentRequired Code = "PROVIDER_SCOPE_CONSENT_REQUIRED"
@@ -207,7 +207,9 @@ func (e *APIError) classified() Code {
 
 // tokenExpired reads the reason that an INVALID_TOKEN may give in its details.
 func (e *APIError) tokenExpired() bool {
-	var details struct{ Reason string }
+	var details struct {
+		Reason string `json:"reason"`
+	}
 	return json.Unmarshal(e.Details, &details) == nil && details.Reason == "token_expired"
 }
 

@@ -20,10 +20,10 @@
 // # What is retried
 //
 // What matters is what may have happened at the server. A request that certainly did not arrive, or was refused unread (429, 503 with
-// Retry-After from the API itself, 425), is repeated whatever its method. One that may have been applied (timeouts, resets, 408, 500, 502,
-// 503, 504) is repeated only if a second time does no harm: reads, PUT, DELETE, the routes marked so, and calls with
-// [WithIdempotent]. Else the error matches [ErrOutcomeUnknown]: read back before repeating. A route that consumes a single-use token is never
-// sent twice. Waits are the longer of what the server asked for and exponential backoff with full jitter.
+// Retry-After from the API itself, 425), is repeated whatever its method. One that may have been applied (timeouts, resets, 408, 500,
+// 502, 503, 504) is repeated only if a second time does no harm: reads, PUT, DELETE, the routes marked so, and calls with
+// [WithIdempotent]. Else the error matches [ErrOutcomeUnknown]: read back before repeating. A route that consumes a single-use token
+// is never sent twice. Waits are the longer of what the server asked for and exponential backoff with full jitter.
 //
 // # Errors
 //

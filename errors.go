@@ -332,7 +332,7 @@ func (e *APIError) Is(target error) bool {
 	if code, ok := target.(Code); ok {
 		return e.hasCode(code)
 	}
-	switch target { //nolint:errorlint // Is compares with sentinels, as errors.Is asks of it
+	switch target {
 	case ErrOutcomeUnknown:
 		return e.unknown
 	case ErrConflict:
@@ -353,7 +353,8 @@ func (e *APIError) effectiveStatus() int {
 
 // statusIs says whether an answer with this status is of the given kind.
 func statusIs(status int, kind error) bool {
-	switch kind { //nolint:errorlint // compares sentinels
+	//nolint:errorlint // kind is one of our sentinels, never wrapped: errors.Is has unwrapped the other side
+	switch kind {
 	case ErrInvalid:
 		return status == 400 || status == 413 || status == 415 || status == 422
 	case ErrUnauthenticated:
@@ -394,10 +395,10 @@ func Retryable(err error) bool {
 	if e.Hint != nil && e.Hint.Retryable != nil && !e.Is(CodeAuditError) {
 		return *e.Hint.Retryable
 	}
-	switch status := e.effectiveStatus(); {
-	case status == http.StatusRequestTimeout, status == http.StatusTooEarly:
+	switch status := e.effectiveStatus(); status {
+	case http.StatusRequestTimeout, http.StatusTooEarly:
 		return true
-	case status == http.StatusNotImplemented, status == http.StatusHTTPVersionNotSupported:
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
 		return false
 	default:
 		return status >= 500

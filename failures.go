@@ -44,7 +44,7 @@ func (e *RateLimitError) Is(target error) bool {
 	if code, ok := target.(Code); ok {
 		return CodeRateLimitExceeded.means(code)
 	}
-	return target == ErrRateLimited || target == ErrOutcomeUnknown && e.unknown //nolint:errorlint // sentinels
+	return target == ErrRateLimited || target == ErrOutcomeUnknown && e.unknown
 }
 
 // ValidationError is bad input: found here before anything was sent (API nil), or by the server.
@@ -77,7 +77,7 @@ func (e *ValidationError) Is(target error) bool {
 	if code, ok := target.(Code); ok {
 		return CodeValidationError.means(code) || slices.ContainsFunc(e.Fields, func(f FieldError) bool { return f.Code.means(code) })
 	}
-	return target == ErrInvalid || target == ErrOutcomeUnknown && e.unknown //nolint:errorlint // sentinels
+	return target == ErrInvalid || target == ErrOutcomeUnknown && e.unknown
 }
 
 // NetworkError is a call without an answer: the connection failed, timed out or broke, or the caller's context ended it.
@@ -118,7 +118,7 @@ func (e *NetworkError) Unwrap() []error { return e.join(e.Err) }
 
 // Is matches [ErrNetwork] and [ErrUnavailable], but neither when the caller itself cancelled the call.
 func (e *NetworkError) Is(target error) bool {
-	switch target { //nolint:errorlint // sentinels
+	switch target {
 	case ErrNetwork, ErrUnavailable:
 		return !errors.Is(e.Err, context.Canceled)
 	case ErrOutcomeUnknown:
@@ -151,7 +151,8 @@ type CircuitOpenError struct {
 
 // Error is one line without secrets.
 func (e *CircuitOpenError) Error() string {
-	text := "authos: circuit of group " + strconv.Quote(e.Group) + " is open, nothing was sent; next probe at " + e.RetryAt.UTC().Format(time.RFC3339)
+	text := fmt.Sprintf("authos: circuit of group %q is open, nothing was sent; next probe at %s",
+		e.Group, e.RetryAt.UTC().Format(time.RFC3339))
 	if e.LastStatus != 0 {
 		text += "; last failure " + strconv.Itoa(e.LastStatus) + " " + safeText(string(e.LastCode))
 	}
@@ -169,7 +170,7 @@ func (e *CircuitOpenError) Unwrap() []error { return e.join() }
 
 // Is matches [ErrCircuitOpen] and [ErrUnavailable].
 func (e *CircuitOpenError) Is(target error) bool {
-	return target == ErrCircuitOpen || target == ErrUnavailable || target == ErrOutcomeUnknown && e.unknown //nolint:errorlint // sentinels
+	return target == ErrCircuitOpen || target == ErrUnavailable || target == ErrOutcomeUnknown && e.unknown
 }
 
 // SessionError is a session that could not be renewed. RetryAt zero: the server refused, the user has to sign in again
@@ -204,7 +205,7 @@ func (e *SessionError) Unwrap() []error { return e.join(e.Err) }
 
 // Is matches [ErrUnauthenticated], and [ErrSessionExpired] when the server refused.
 func (e *SessionError) Is(target error) bool {
-	switch target { //nolint:errorlint // sentinels
+	switch target {
 	case ErrUnauthenticated:
 		return true
 	case ErrSessionExpired:
@@ -232,7 +233,7 @@ func (e *MFARequiredError) Error() string { return "authos: sign-in needs a seco
 func (e *MFARequiredError) Format(s fmt.State, _ rune) { formatError(s, e) }
 
 // Is matches [ErrUnauthenticated]: there is no session yet.
-func (e *MFARequiredError) Is(target error) bool { return target == ErrUnauthenticated } //nolint:errorlint // sentinel
+func (e *MFARequiredError) Is(target error) bool { return target == ErrUnauthenticated }
 
 // DecodeError is a good status whose body is not what the route promises: HTML, cut short, of the wrong JSON type, without the
 // id or token it must have, or larger than 16 MiB. The server accepted the request.
@@ -268,4 +269,4 @@ func (e *DecodeError) Format(s fmt.State, _ rune) { formatError(s, e) }
 func (e *DecodeError) Unwrap() []error { return e.join(e.Err) }
 
 // Is matches [ErrOutcomeUnknown] when an earlier attempt may have been applied as well.
-func (e *DecodeError) Is(target error) bool { return target == ErrOutcomeUnknown && e.unknown } //nolint:errorlint // sentinel
+func (e *DecodeError) Is(target error) bool { return target == ErrOutcomeUnknown && e.unknown }

@@ -47,12 +47,12 @@ func parseSeconds(s string) (time.Duration, bool) {
 	}
 	var nanos time.Duration
 	for i, unit := 0, time.Second/10; i < len(fraction); i, unit = i+1, unit/10 {
-		digit := time.Duration(fraction[i] - '0')
+		digit := int64(fraction[i] - '0')
 		if unit == 0 && digit > 0 {
 			nanos++
 			break
 		}
-		nanos += digit * unit
+		nanos += time.Duration(digit * int64(unit))
 	}
 	return time.Duration(seconds)*time.Second + nanos, true
 }

@@ -2,7 +2,6 @@ package authos
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -412,8 +411,7 @@ var errLostTokens = errors.New("the server's answer to the renewal holds no toke
 func (a *authorizer) presentOnce(refreshToken string) (*call, Tokens, error) {
 	route := routeByTemplate(http.MethodPost, refreshPath)
 	cl, _ := a.c.newCall(context.Background(), http.MethodPost, route, refreshPath, "") // fails for a nil context only
-	cl.body, _ = json.Marshal(map[string]string{"refresh_token": refreshToken})
-	cl.contentType = "application/json"
+	_ = cl.encode(map[string]string{"refresh_token": refreshToken})                     // texts can always be encoded
 	cl.group = groupRenewal
 	cl.halt = a.c.fam.closing.ctx.Done()
 	cl.settle()

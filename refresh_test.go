@@ -389,6 +389,11 @@ func TestRenewalAheadOfExpiry(t *testing.T) {
 				stMust(t, "Get", stGet(t, c))
 				if tc.at == 0 {
 					stWant(t, "renewals", stRefreshes(srv), 1)
+					time.Sleep(time.Minute)
+					stMust(t, "Get", stGet(t, c))
+					stWant(t, "renewals", stRefreshes(srv), 2)
+					all := srv.Requests()
+					stWant(t, "what the server refused first", all[len(all)-3].Status, 401)
 					return
 				}
 				stWant(t, "renewals", stRefreshes(srv), 2)

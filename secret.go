@@ -73,7 +73,13 @@ const maxSafeText = 300 // bytes of a server's text that go into one line of our
 
 // secretShapes are texts that look like credentials: JWTs, AuthOS API keys, Authorization values, queries, and runs of 40 or more
 // characters without a space, which no sentence has and every token of AuthOS reaches (its refresh tokens have 43).
-var secretShapes = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]*|\bsk_[A-Za-z0-9_]+|(?i:bearer|basic) +[A-Za-z0-9._~+/=-]+|\?[^\s"'<>]*=[^\s"'<>]*|[A-Za-z0-9_+/=.~-]{40,}`)
+var secretShapes = regexp.MustCompile(strings.Join([]string{
+	`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]*`,
+	`\bsk_[A-Za-z0-9_]+`,
+	`(?i:bearer|basic) +[A-Za-z0-9._~+/=-]+`,
+	`\?[^\s"'<>]*=[^\s"'<>]*`,
+	`[A-Za-z0-9_+/=.~-]{40,}`,
+}, "|"))
 
 // safeText makes a foreign text fit for one line of an error or a log: control characters become spaces, what looks like a
 // secret or a query is masked, and it is cut at 300 bytes.

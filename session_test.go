@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -528,10 +529,22 @@ func TestTwoPrincipals(t *testing.T) {
 	})
 }
 
+// An option of the session must not silently start one without tokens.
+func TestWithRefreshBeforeAlone(t *testing.T) {
+	c := stClient(t, http.DefaultTransport, authos.WithTokens(stOld))
+	if _, err := c.With(authos.WithRefreshBefore(time.Minute)); err == nil {
+		t.Error("With(WithRefreshBefore) = nil error, want one")
+	}
+	other, err := c.With(authos.WithRefreshBefore(time.Minute), authos.WithTokens(authos.Tokens{AccessToken: "other"}))
+	stMust(t, "With", err)
+	stWant(t, "held", stHeld(t, other).AccessToken, "other")
+}
+
 func TestCredentialsStayApart(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stSession(func(stSeen) stAnswer { return stAnswer{status: 401, body: stDead} })
 		c := stClient(t, srv, authos.WithTokens(stOld), authos.WithAPIKey("sk_0123456789ab_secret"))
+		stHeld(t, c) // the session is there
 		for _, call := range []struct {
 			name, path, auth, key string
 			opts                  []authos.RequestOption
@@ -590,7 +603,9 @@ func TestSetTokensDuringRenewal(t *testing.T) {
 					time.Sleep(time.Second)
 					done := make(chan error, 1)
 					go func() { done <- c.SetTokens(t.Context(), next) }()
+					start := time.Now()
 					err := <-waiter // lets go at once
+					stWant(t, "the waiter was let go after", time.Since(start), 0)
 					if signOut {
 						if e, ok := errors.AsType[*authos.APIError](err); !ok || e.StatusCode != 401 {
 							t.Errorf("waiter = %v, want its own 401", err)
@@ -641,6 +656,62 @@ func TestTwoRenewalsUnderWay(t *testing.T) {
 	})
 }
 
+// A refusal that SetTokens has overtaken says nothing about the tokens it set.
+func TestOvertakenRefusal(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		alive := "x"
+		srv := &stScript{answer: func(r stSeen) stAnswer {
+			switch {
+			case r.path == stRefresh && strings.Contains(r.body, `"r1"`):
+				return stAnswer{status: 401, body: stRefuse, after: 10 * time.Second}
+			case r.path == stRefresh:
+				alive = "new"
+				return stAnswer{status: 200, body: stPair("new", "r9")}
+			case r.auth == alive:
+				return stAnswer{status: 200, body: stUser}
+			default:
+				return stAnswer{status: 401, body: stDead}
+			}
+		}}
+		c := stClient(t, srv, authos.WithTokens(stOld))
+		go func() { _ = stGet(t, c) }()
+		time.Sleep(time.Second)
+		stMust(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: "x", RefreshToken: "r8"}))
+		stMust(t, "Get", stGet(t, c))
+		time.Sleep(time.Minute)
+		srv.mu.Lock()
+		alive = ""
+		srv.mu.Unlock()
+		stMust(t, "Get", stGet(t, c))
+	})
+}
+
+// SetTokens comes while the renewal's tokens are being saved.
+func TestSetTokensDuringSave(t *testing.T) {
+	for _, next := range []authos.Tokens{{}, {AccessToken: "new", RefreshToken: "r9"}} {
+		stBubble(t, func(t *testing.T) {
+			srv := stSession(func(stSeen) stAnswer { return stAnswer{status: 401, body: stDead} })
+			store := &stStore{}
+			c := stClient(t, srv, authos.WithTokens(stOld), authos.WithTokenStore(store))
+			stHeld(t, c)
+			saving := make(chan struct{})
+			store.onSave = func() error { <-saving; return nil }
+			waiter := make(chan error, 1)
+			go func() { waiter <- stGet(t, c) }()
+			synctest.Wait()
+			set := make(chan error, 1)
+			go func() { set <- c.SetTokens(t.Context(), next) }()
+			synctest.Wait()
+			close(saving)
+			stMust(t, "SetTokens", <-set)
+			<-waiter
+			synctest.Wait()
+			stWant(t, "held", stHeld(t, c), next)
+			stWant(t, "stored", store.get(), next)
+		})
+	}
+}
+
 // What a renewal reads from the store while SetTokens writes it is nobody's news.
 func TestSetTokensWhileTheStoreIsRead(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
@@ -682,29 +753,31 @@ func TestSignOutWhileWaitingToSend(t *testing.T) {
 	})
 }
 
+// stSlowLock lets the first who asks for the lock ask late.
+type stSlowLock struct {
+	*stLockStore
+	asked atomic.Int32
+}
+
+func (s *stSlowLock) Lock(ctx context.Context) (func(), error) {
+	if s.asked.Add(1) == 1 {
+		time.Sleep(time.Minute)
+	}
+	return s.stLockStore.Lock(ctx)
+}
+
 func TestLastSetTokensWins(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
-		store := &stStore{}
+		store := &stSlowLock{stLockStore: stNewLockStore()}
 		c := stClient(t, stSession(nil), authos.WithTokenStore(store))
-		stHeld(t, c)
-		slow := true
-		store.onSave = func() error {
-			if slow {
-				slow = false
-				time.Sleep(time.Second)
-			}
-			return nil
-		}
 		var group sync.WaitGroup
-		for i := range 3 {
-			group.Go(func() {
-				stMust(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: []string{"a", "b", "c"}[i]}))
-			})
-			time.Sleep(time.Millisecond)
+		for _, access := range []string{"first", "second"} {
+			group.Go(func() { stMust(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: access})) })
+			time.Sleep(time.Second)
 		}
 		group.Wait()
-		stWant(t, "held", stHeld(t, c).AccessToken, "c")
-		stWant(t, "stored", store.get().AccessToken, "c")
+		stWant(t, "held", stHeld(t, c).AccessToken, "second")
+		stWant(t, "stored", store.get().AccessToken, "second")
 	})
 }
 

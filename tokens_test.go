@@ -68,6 +68,9 @@ func TestCredentialsPrintRedacted(t *testing.T) {
 			t.Errorf("slog of %s prints %s", name, buf.String())
 		}
 	}
+	var buf bytes.Buffer
+	slog.New(slog.NewJSONHandler(&buf, nil)).Info("x", "v", authos.Tokens{AccessToken: stPlain})
+	stWant(t, "slog says so", strings.Contains(buf.String(), `"v":"Tokens[redacted]"`), true)
 	stWant(t, "no tokens", authos.Tokens{}.String(), "Tokens(none)")
 	stWant(t, "no secret", authos.NewSecret("").String(), "")
 	stWant(t, "a client", fmt.Sprintf("%#v", stClient(t, http.DefaultTransport)), "authos.Client(http://127.0.0.1:80)")

@@ -10,7 +10,7 @@ import (
 )
 
 // checks collects every finding about a call's input, so that the caller learns of all of them at once.
-type checks []FieldError
+type checks []FieldError //nolint:recvcheck // err only reads
 
 func (c *checks) add(field string, code Code, message string) {
 	*c = append(*c, FieldError{Field: field, Code: code, Message: message})
@@ -44,13 +44,13 @@ func (c *checks) id(field, value string) {
 }
 
 // email accepts one bare address as [mail.ParseAddress] reads it (RFC 5322), without a display name.
-func (c *checks) email(field, value string) {
+func (c *checks) email(value string) {
 	if strings.TrimSpace(value) == "" {
-		c.add(field, CodeRequired, "must not be empty")
+		c.add("email", CodeRequired, "must not be empty")
 		return
 	}
 	if a, err := mail.ParseAddress(value); err != nil || a.Address != value {
-		c.add(field, CodeInvalidFormat, "must be an e-mail address")
+		c.add("email", CodeInvalidFormat, "must be an e-mail address")
 	}
 }
 

@@ -82,12 +82,38 @@ func isJSON(contentType string) bool {
 
 // shapeError is valid JSON that is not what the handler wants.
 type shapeError struct {
-	field   string
+	field   string // the whole path to it: "grants[0].access"
 	missing bool
 	text    string
+	at      string // position in the body
 }
 
-func (e *shapeError) Error() string { return e.text }
+// Error names the value that is wrong. What misses a field is not named, since that
+// is the object around it.
+func (e *shapeError) Error() string {
+	path, text := e.field, e.text
+	if e.missing {
+		path = path[:max(strings.LastIndexByte(path, '.'), 0)]
+	}
+	if path != "" {
+		text = path + ": " + text
+	}
+	if e.at != "" {
+		text += " at " + e.at
+	}
+	return text
+}
+
+// within moves an error into a value of the body.
+func (e *shapeError) within(outer string) *shapeError {
+	switch {
+	case e.field == "" || e.field[0] == '[':
+		e.field = outer + e.field
+	default:
+		e.field = outer + "." + e.field
+	}
+	return e
+}
 
 // object is a JSON object with the position after each member's value.
 type object struct {
@@ -117,7 +143,7 @@ func readObject(body []byte) (*object, error) {
 	o := &object{body: body, members: map[string]member{}, end: len(bytes.TrimRight(body, " \t\r\n"))}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if start, _ := dec.Token(); start != json.Delim('{') {
-		return nil, &shapeError{text: fmt.Sprintf("invalid type: %s, expected struct at %s", kindOf(body), position(body, o.end))}
+		return nil, &shapeError{text: "invalid type: " + kindOf(body) + ", expected struct", at: position(body, o.end)}
 	}
 	for dec.More() {
 		token, _ := dec.Token() // body is known to be valid
@@ -126,7 +152,7 @@ func readObject(body []byte) (*object, error) {
 		_ = dec.Decode(&m.raw)
 		m.end = int(dec.InputOffset())
 		if _, twice := o.members[name]; twice {
-			return nil, &shapeError{field: name, text: fmt.Sprintf("duplicate field `%s` at %s", name, position(body, m.end))}
+			return nil, &shapeError{text: "duplicate field `" + name + "`", at: position(body, m.end)}
 		}
 		o.members[name] = m
 	}
@@ -151,24 +177,24 @@ func (o *object) set(name string, into any) *shapeError {
 		if v.Type() == reflect.TypeFor[json.RawMessage]() {
 			return nil
 		}
-		return &shapeError{field: name, missing: true,
-			text: fmt.Sprintf("missing field `%s` at %s", name, position(o.body, o.end))}
+		return &shapeError{field: name, missing: true, text: "missing field `" + name + "`", at: position(o.body, o.end)}
 	}
-	if wrong := fill(v, m.raw); wrong != "" {
-		return &shapeError{field: name, text: fmt.Sprintf("%s: %s at %s", name, wrong, position(o.body, m.end))}
+	wrong := fill(v, m.raw)
+	if wrong != nil {
+		wrong.within(name).at = position(o.body, m.end)
 	}
-	return nil
+	return wrong
 }
 
 // fill stores a JSON value in a string, bool, integer, slice, map, struct or
 // [json.RawMessage], or says what is wrong with it.
-func fill(v reflect.Value, raw json.RawMessage) (wrong string) {
+func fill(v reflect.Value, raw json.RawMessage) *shapeError {
 	if v.Type() == reflect.TypeFor[json.RawMessage]() {
 		v.SetBytes(bytes.Clone(raw))
-		return ""
+		return nil
 	}
-	mismatch := func(want string) string {
-		return "invalid type: " + kindOf(raw) + ", expected " + want
+	mismatch := func(want string) *shapeError {
+		return &shapeError{text: "invalid type: " + kindOf(raw) + ", expected " + want}
 	}
 	switch first := raw[0]; v.Kind() {
 	case reflect.String:
@@ -187,7 +213,11 @@ func fill(v reflect.Value, raw json.RawMessage) (wrong string) {
 		}
 		v.SetInt(n)
 	case reflect.Slice:
-		return fillSlice(v, raw, mismatch("a sequence"))
+		var items []json.RawMessage
+		if first != '[' || json.Unmarshal(raw, &items) != nil {
+			return mismatch("a sequence")
+		}
+		return fillSlice(v, items)
 	case reflect.Map: // of strings
 		if first != '{' || json.Unmarshal(raw, v.Addr().Interface()) != nil {
 			return mismatch("a map")
@@ -195,35 +225,31 @@ func fill(v reflect.Value, raw json.RawMessage) (wrong string) {
 	default:
 		return fillStruct(v, raw)
 	}
-	return ""
+	return nil
 }
 
-func fillSlice(v reflect.Value, raw json.RawMessage, mismatch string) (wrong string) {
-	var items []json.RawMessage
-	if raw[0] != '[' || json.Unmarshal(raw, &items) != nil {
-		return mismatch
-	}
+func fillSlice(v reflect.Value, items []json.RawMessage) *shapeError {
 	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
 	for i, item := range items {
-		if wrong := fill(v.Index(i), item); wrong != "" {
-			return fmt.Sprintf("[%d]: %s", i, wrong)
+		if wrong := fill(v.Index(i), item); wrong != nil {
+			return wrong.within("[" + strconv.Itoa(i) + "]")
 		}
 	}
-	return ""
+	return nil
 }
 
-func fillStruct(v reflect.Value, raw json.RawMessage) (wrong string) {
+func fillStruct(v reflect.Value, raw json.RawMessage) *shapeError {
 	fields, err := readObject(raw)
-	if err != nil {
-		return err.Error()
+	if wrong, ok := errors.AsType[*shapeError](err); ok {
+		return wrong
 	}
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Tag.Get("json")
-		if bad := fields.set(name, v.Field(i).Addr().Interface()); bad != nil {
-			return bad.Error()
+		if wrong := fields.set(name, v.Field(i).Addr().Interface()); wrong != nil {
+			return wrong
 		}
 	}
-	return ""
+	return nil
 }
 
 // kindOf names a JSON value as the server's messages do.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -81,8 +82,14 @@ func (k collection) showAll(c *call) answer {
 	if refused != nil {
 		return *refused
 	}
+	return c.listing(k.list, key)
+}
+
+// listing shows the things on a shelf.
+func (c *call) listing(name string, key shelfKey) answer {
 	things := slices.AppendSeq([]thing{}, slices.Values(c.s.scene.shelves[key]))
-	return jsonAnswer(http.StatusOK, map[string]any{k.list: things, "total": len(things)})
+	return typed(http.StatusOK, "application/json", slices.Concat(
+		[]byte(`{"`+name+`":`), encode(things), []byte(`,"total":`), strconv.AppendInt(nil, int64(len(things)), 10), []byte("}")))
 }
 
 func (k collection) create(c *call) answer {
@@ -111,7 +118,7 @@ func (c *call) thing(required string) (thing, *answer) {
 	_ = json.Unmarshal(c.body, &in) // decode has seen that it is an object
 	if in[required] == nil && required != "" {
 		return nil, c.refuseShape(plainJSON, &shapeError{field: required, missing: true,
-			text: "missing field `" + required + "` at " + position(c.body, len(c.body))})
+			text: "missing field `" + required + "`", at: position(c.body, len(c.body))})
 	}
 	maps.DeleteFunc(in, func(name string, _ any) bool { return slices.Contains(secretFields, name) })
 	return in, nil

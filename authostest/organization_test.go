@@ -204,7 +204,12 @@ func TestServiceAccess(t *testing.T) {
 		step{member, "GET", services, "", 200, `{"services":[],"usage":{"current_services":0,"max_services":3,"tier":"Free"}}`},
 		step{member, "GET", path, "", 403, forbidden("Insufficient permissions to view service access")},
 		step{owner, "GET", path, "", 200, both("null", "null")},
-		step{owner, "PUT", path, `{"grants":[{"access":"viewer"}]}`, 422, ""},
+		step{owner, "PUT", path, `{"grants":[{"access":"viewer"}]}`, 422,
+			"Failed to deserialize the JSON body into the target type: grants[0]: missing field `service_slug` at line 1 column 31"},
+		step{owner, "PUT", path, `{"grants":[{"service_slug":1}]}`, 422, "Failed to deserialize the JSON body into the target type: " +
+			"grants[0].service_slug: invalid type: integer `1`, expected a string at line 1 column 30"},
+		step{owner, "PUT", path, `{"grants":[1]}`, 422, "Failed to deserialize the JSON body into the target type: " +
+			"grants[0]: invalid type: integer `1`, expected struct at line 1 column 13"},
 		step{owner, "PUT", path, `{"grants":[{"service_slug":"app","access":"boss"}]}`, 400, bad("Service access must be viewer, manager, or null")},
 		step{owner, "PUT", path, `{"grants":[{"service_slug":"nope","access":"viewer"}]}`, 404, missing("Service 'nope' not found")},
 		step{owner, "PUT", path, `{"grants":[{"service_slug":"app","access":"viewer"},{"service_slug":"zoo","access":"manager"}]}`, 200,

@@ -169,8 +169,7 @@ func (c *call) updateRole() answer {
 // nullable reads a field that may be null.
 func (c *call) nullable(name string, raw json.RawMessage) (value *string, refused *answer) {
 	if raw != nil && json.Unmarshal(raw, &value) != nil {
-		return nil, c.refuseShape(plainJSON, &shapeError{field: name,
-			text: name + ": invalid type: " + kindOf(raw) + ", expected a string"})
+		return nil, c.refuseShape(plainJSON, &shapeError{field: name, text: "invalid type: " + kindOf(raw) + ", expected a string"})
 	}
 	return value, nil
 }

@@ -42,8 +42,7 @@ func (c *call) listSCIMTokens() answer {
 	if refused != nil {
 		return *refused
 	}
-	tokens := slices.AppendSeq([]thing{}, slices.Values(c.s.scene.shelves[shelfKey{o.id, scimShelf}]))
-	return jsonAnswer(http.StatusOK, map[string]any{"tokens": tokens, "total": len(tokens)})
+	return c.listing("tokens", shelfKey{o.id, scimShelf})
 }
 
 // createSCIMToken shows the token this once.

@@ -9,6 +9,7 @@ import (
 
 func (t *table) settingsRoutes() {
 	const org = "/api/organizations/:org_slug"
+	t.add("GET", org+"/risk-events", bearer, (*call).riskEvents)
 	t.add("POST", org+"/smtp", bearer, (*call).setSMTP)
 	t.add("GET", org+"/smtp", bearer, (*call).getSMTP)
 	t.add("DELETE", org+"/smtp", bearer, (*call).deleteSMTP)
@@ -43,8 +44,7 @@ func (c *call) setSMTP() answer {
 	case bad != nil:
 		return *bad
 	case in.Port < 0 || in.Port > math.MaxUint16:
-		return *c.refuseShape(plainJSON, &shapeError{field: "port",
-			text: "port: invalid value: integer `" + strconv.Itoa(in.Port) + "`, expected u16"})
+		return *c.refuseShape(plainJSON, &shapeError{field: "port", text: "invalid value: integer `" + strconv.Itoa(in.Port) + "`, expected u16"})
 	}
 	o, refused := c.settingsOrg()
 	if refused != nil {
@@ -104,15 +104,23 @@ func (c *call) riskOrg(doing string, anyOf ...string) (*organization, *answer) {
 	if c.user.platformOwner {
 		return c.activeOrg()
 	}
-	return c.orgFor(doing+" risk settings", anyOf...)
+	return c.orgFor(doing, anyOf...)
 }
 
 func (c *call) getRiskSettings() answer {
-	o, refused := c.riskOrg("view", "risk_events.view", "risk_policies.manage")
+	o, refused := c.riskOrg("view risk settings", "risk_events.view", "risk_policies.manage")
 	if refused != nil {
 		return *refused
 	}
 	return jsonAnswer(http.StatusOK, o.risk)
+}
+
+// riskEvents are the sign-ins that were given a score. Here none ever is.
+func (c *call) riskEvents() answer {
+	if _, refused := c.riskOrg("view security insights", "risk_events.view", "risk_policies.manage"); refused != nil {
+		return *refused
+	}
+	return jsonAnswer(http.StatusOK, []struct{}{})
 }
 
 func (c *call) updateRiskSettings() answer {
@@ -128,7 +136,7 @@ func (c *call) updateRiskSettings() answer {
 	if bad != nil {
 		return *bad
 	}
-	o, refused := c.riskOrg("manage", "risk_policies.manage")
+	o, refused := c.riskOrg("manage risk settings", "risk_policies.manage")
 	if refused != nil {
 		return *refused
 	}
@@ -166,7 +174,7 @@ func (c *call) updateRiskSettings() answer {
 }
 
 func (c *call) resetRiskSettings() answer {
-	o, refused := c.riskOrg("manage", "risk_policies.manage")
+	o, refused := c.riskOrg("manage risk settings", "risk_policies.manage")
 	if refused != nil {
 		return *refused
 	}

@@ -112,6 +112,11 @@ func TestRiskSettings(t *testing.T) {
 		step{owner, "POST", path + "/reset", "", 200,
 			`{"message":"Risk settings reset to default values","settings":` + settings("log_only", "30", "10") + `}`},
 	)
+	c.walk(
+		step{watcher, "GET", "/api/organizations/acme/risk-events", "", 200, "[]"},
+		step{as(srv, "", "eve@example.com"), "GET", "/api/organizations/acme/risk-events", "", 403,
+			forbidden("Insufficient permissions to view security insights")},
+	)
 	srv.SuspendOrg("acme")
 	c.walk(step{owner, "GET", path, "", 403, forbidden("Organization is not active. Current status: suspended")})
 }

@@ -1,0 +1,213 @@
+package authostest_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authos-go/authos/authostest"
+)
+
+func TestDevices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv, c := inMemory(t)
+		auth := bearer(srv.SignIn("ada@example.com").AccessToken)
+		c.walk(step{auth: auth, method: "GET", path: "/api/user/devices", status: 200, want: `{"devices":[],"total":0,"page":1,"limit":20}`})
+		laptop := srv.AddDevice("ada@example.com", "laptop")
+		time.Sleep(time.Second)
+		srv.AddDevice("ada@example.com", "phone")
+		foreign := srv.AddDevice("bob@example.com", "bob's")
+		names := func(query string) string {
+			var out []string
+			for _, d := range parse[struct {
+				Devices []struct {
+					Name string `json:"device_name"`
+				}
+			}](t, c.do("GET", "/api/user/devices"+query, "", auth).body).Devices {
+				out = append(out, d.Name)
+			}
+			return strings.Join(out, " ")
+		}
+		for query, want := range map[string]string{
+			"?sort_by=created_at&sort_order=asc": "laptop phone",
+			"?sort_by=name&sort_order=desc":      "phone laptop",
+			"?sort_by=name&sort_order=asc":       "laptop phone",
+			"?limit=1&page=2&sort_order=asc":     "phone",
+			"?page=3":                            "",
+		} {
+			if got := names(query); got != want {
+				t.Errorf("devices%s = %q, want %q", query, got, want)
+			}
+		}
+		path := "/api/user/devices/" + laptop
+		shape := `{"id":"` + laptop + `","device_name":"laptop","first_seen_at":"<…>+00:00","last_used_at":"<…>+00:00","expires_at":"<…>+00:00",` +
+			`"registration_ip":"127.0.0.1","risk_score":0,"is_trusted":false}`
+		gone := missing("Device not found")
+		c.walk(
+			step{auth: auth, method: "GET", path: path, status: 200, want: shape},
+			step{auth: auth, method: "GET", path: "/api/user/devices/" + foreign, status: 404, want: gone},
+			step{auth: auth, method: "PATCH", path: path, body: "{}", status: 422, want: missingField("device_name", "2")},
+			step{auth: auth, method: "PATCH", path: path, body: `{"device_name":"mine"}`, status: 200, want: strings.Replace(shape, "laptop", "mine", 1)},
+			step{auth: auth, method: "POST", path: path + "/trust", status: 200, want: strings.NewReplacer("laptop", "mine", "false", "true").Replace(shape)},
+			step{auth: auth, method: "POST", path: path + "/revoke", status: 415, want: "Expected request with `Content-Type: application/json`"},
+			step{auth: auth, method: "POST", path: path + "/revoke", body: "{}", status: 200, want: `{"message":"<…>","success":true}`},
+			step{auth: auth, method: "POST", path: path + "/revoke", body: "{}", status: 404, want: gone},
+			step{auth: auth, method: "POST", path: "/api/user/devices/revoke-all", status: 200, want: `{"message":"<…>","success":true}`},
+			step{auth: auth, method: "GET", path: "/api/user/devices", status: 200, want: `{"devices":[],"total":0,"page":1,"limit":20}`},
+		)
+	})
+}
+
+func TestSetPassword(t *testing.T) {
+	srv, c := inMemory(t)
+	auth := bearer(srv.SignIn("ada@example.com").AccessToken)
+	const path = "/api/user/set-password"
+	c.walk(
+		step{auth: auth, method: "POST", path: path, body: `{"new_password":"short"}`, status: 400, want: bad("Password must be at least 8 characters long")},
+		step{auth: auth, method: "POST", path: path, body: `{"new_password":"correct horse"}`, status: 200, want: anyMessage},
+		step{auth: auth, method: "POST", path: path, body: `{"new_password":"correct horse"}`, status: 400, want: bad("This account already has a password")},
+		step{method: "POST", path: "/api/auth/login", body: `{"email":"ada@example.com","password":"correct horse"}`, status: 200},
+	)
+}
+
+func TestOwnSubscription(t *testing.T) {
+	srv, c := inMemory(t)
+	srv.AddUser("ada@example.com", "correct horse")
+	in := func(more string) string {
+		return bearer(parse[tokenBody](t, c.do("POST", "/api/auth/login", `{"email":"ada@example.com","password":"correct horse"`+more+`}`).body).AccessToken)
+	}
+	c.walk(
+		step{auth: in(""), method: "GET", path: "/api/subscription", status: 400, want: bad("Missing org in token")},
+		step{auth: in(`,"org_slug":"acme"`), method: "GET", path: "/api/subscription", status: 400, want: bad("Missing service in token")},
+		step{auth: in(`,"org_slug":"acme","service_slug":"app"`), method: "GET", path: "/api/subscription", status: 200,
+			want: `{"service":"app","plan":"free","features":[],"status":"active","current_period_end":"N/A"}`},
+	)
+}
+
+func TestIdentitiesAndAccounts(t *testing.T) {
+	srv, c := inMemory(t)
+	srv.AddUser("ada@example.com", "correct horse")
+	auth := bearer(srv.SignIn("ada@example.com").AccessToken)
+	get := func(path, want string) step {
+		return step{auth: auth, method: "GET", path: path, status: 200, want: want}
+	}
+	c.walk(
+		get("/api/user/identities", `[{"provider":"password"}]`),
+		get("/api/user/linked-accounts", `{"accounts":[],"available_providers":[{"provider":"github"},{"provider":"google"},{"provider":"microsoft"}]}`),
+		step{auth: auth, method: "DELETE", path: "/api/user/identities/password", status: 400, want: bad("Cannot unlink the last identity")},
+		step{auth: auth, method: "DELETE", path: "/api/user/identities/github", status: 404, want: missing("Identity not found")},
+		step{auth: auth, method: "POST", path: "/api/user/identities/github/link", status: 200, want: `{"authorization_url":"https://github.com/<…>"}`},
+		step{auth: auth, method: "POST", path: "/api/user/identities/myspace/link", status: 400},
+		step{auth: auth, method: "GET", path: "/api/provider-token/github", status: 404},
+		step{auth: auth, method: "DELETE", path: "/api/user/linked-accounts/x", status: 404},
+		step{auth: auth, method: "DELETE", path: "/api/user/linked-accounts/x/grants/y", status: 404},
+		step{auth: auth, method: "POST", path: "/api/user/linked-accounts/x/grants", body: `{"scopes":["repo"]}`, status: 404},
+		step{auth: auth, method: "GET", path: "/api/user/provider-token-requests/x", status: 404},
+	)
+	// A sign-in through a provider is another identity, which can be taken away.
+	c.http.CheckRedirect = stay
+	to, err := url.Parse(c.do("GET", "/auth/github?org=acme&service=app", "").Header.Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.do("GET", "/auth/github/callback?code=ada@example.com&state="+to.Query().Get("state"), "")
+	c.walk(
+		get("/api/user/identities", `[{"provider":"github"},{"provider":"password"}]`),
+		step{auth: auth, method: "DELETE", path: "/api/user/identities/github", status: 204},
+		get("/api/user/identities", `[{"provider":"password"}]`),
+	)
+}
+
+func TestPasskeys(t *testing.T) {
+	srv, c := inMemory(t)
+	auth := bearer(srv.SignIn("ada@example.com").AccessToken)
+	const base = "/api/auth/passkeys"
+	start := func(auth, path, body string) string {
+		t.Helper()
+		return parse[struct {
+			ChallengeID string `json:"challenge_id"`
+		}](t, c.walk(step{auth: auth, method: "POST", path: base + path, body: body, status: 200}).body).ChallengeID
+	}
+	finish := func(challenge string) string { return `{"challenge_id":"` + challenge + `","credential":{"id":"x"}}` }
+	c.walk(
+		step{auth: auth, method: "GET", path: base, status: 200, want: "[]"},
+		step{auth: auth, method: "POST", path: base + "/register/finish", body: finish("x"), status: 400, want: bad("Invalid or expired passkey challenge")},
+	)
+	challenge := start(auth, "/register/start", `{"name":"key"}`)
+	id := parse[struct {
+		PasskeyID string `json:"passkey_id"`
+	}](t, c.walk(step{auth: auth, method: "POST", path: base + "/register/finish", body: finish(challenge), status: 200}).body).PasskeyID
+	c.walk(step{auth: auth, method: "POST", path: base + "/register/finish", body: finish(challenge), status: 400})
+
+	challenge = start("", "/authenticate/start", `{"email":"ada@example.com","org_slug":"acme","service_slug":"app"}`)
+	token := parse[tokenBody](t, c.walk(step{method: "POST", path: base + "/authenticate/finish", body: finish(challenge), status: 200,
+		want: `{"access_token":"<…>","refresh_token":"<…>","expires_in":86400,"token":"<…>","user_id":"<…>"}`}).body).AccessToken
+	c.walk(
+		step{auth: bearer(token), method: "GET", path: "/api/user", status: 200},
+		step{method: "POST", path: base + "/authenticate/finish", body: finish(challenge), status: 400},
+		step{method: "POST", path: base + "/authenticate/finish", body: finish(start("", "/authenticate/start", `{"email":"nobody@example.com"}`)), status: 401},
+		step{auth: auth, method: "PATCH", path: base + "/" + id, body: `{"name":"renamed"}`, status: 200},
+		step{auth: auth, method: "DELETE", path: base + "/" + id, status: 200, want: `{"success":true,"message":"<…>"}`},
+		step{auth: auth, method: "DELETE", path: base + "/" + id, status: 404},
+	)
+}
+
+func TestPrivacy(t *testing.T) {
+	srv, c := inMemory(t)
+	ada := srv.AddUser("ada@example.com", "correct horse")
+	outsider := srv.AddServiceUser("out@example.com")
+	root := srv.AddPlatformOwner("root@example.com", "")
+	auth := bearer(srv.SignIn("ada@example.com").AccessToken)
+	srv.AddMember("acme", "bob@example.com", "member")
+	member := bearer(srv.SignIn("bob@example.com").AccessToken)
+	got := c.walk(step{auth: auth, method: "GET", path: "/api/privacy/export/" + ada.ID, status: 200}).body
+	for _, want := range []string{`"email":"ada@example.com"`, `"organization_slug":"acme","role":"owner"`, `"login_events_count":1`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("export = %s, want %s in it", got, want)
+		}
+	}
+	forget := func(auth, id, body string, status int) step {
+		return step{auth: auth, method: "DELETE", path: "/api/privacy/forget/" + id, body: body, status: status}
+	}
+	c.walk(
+		step{auth: member, method: "GET", path: "/api/privacy/export/" + ada.ID, status: 403, want: forbidden("You must be an owner of organization 'acme' to export this user's data")},
+		step{auth: auth, method: "GET", path: "/api/privacy/export/" + outsider.ID, status: 403, want: forbidden("You do not have permission to export this user's data")},
+		step{auth: auth, method: "GET", path: "/api/privacy/export/x", status: 404},
+		forget(auth, root.ID, "", 403),
+		forget(auth, ada.ID, "", 400),
+		forget(auth, ada.ID, `{"current_password":"wrong"}`, 403),
+		forget(auth, ada.ID, `{"current_password":"correct horse"}`, 200),
+		step{auth: auth, method: "GET", path: "/api/user", status: 401, want: realError("UNAUTHORIZED", "Session revoked or expired")},
+		step{method: "POST", path: "/api/auth/login", body: `{"email":"ada@example.com","password":"correct horse"}`, status: 401},
+	)
+	c.walk(forget(bearer(srv.SignIn("root@example.com").AccessToken), outsider.ID, "", 200))
+}
+
+func TestKeyRotation(t *testing.T) {
+	srv, c := inMemory(t)
+	old := srv.SignIn("ada@example.com")
+	srv.RotateKeys()
+	fresh := srv.SignIn("ada@example.com")
+	user := func(tokens authostest.Tokens, status int, want string) step {
+		return step{auth: bearer(tokens.AccessToken), method: "GET", path: "/api/user", status: status, want: want}
+	}
+	kids := func() string {
+		var out []string
+		for _, k := range parse[struct{ Keys []struct{ Kid, N string } }](t, c.do("GET", "/.well-known/jwks.json", "").body).Keys {
+			out = append(out, k.Kid)
+		}
+		return strings.Join(out, " ")
+	}
+	c.walk(user(old, 200, ""), user(fresh, 200, ""))
+	if got := kids(); got != "authostest-2 authostest-1" {
+		t.Errorf("keys = %s, want the active one first", got)
+	}
+	srv.ForgetOldKeys()
+	c.walk(user(old, 401, realError("UNAUTHORIZED", "JWT key identifier is not recognized")), user(fresh, 200, ""))
+	if got := kids(); got != "authostest-2" {
+		t.Errorf("keys = %s, want the active one alone", got)
+	}
+	c.walk(step{method: "POST", path: "/api/auth/refresh", body: refreshBody(old.RefreshToken), status: 200})
+}
