@@ -43,7 +43,7 @@ func (s *AuthService) Login(ctx context.Context, p LoginParams, opts ...RequestO
 	if p.RedirectURI != "" && (p.OrgSlug == "" || p.ServiceSlug == "") {
 		in.add("redirect_uri", CodeInvalidFormat, "needs org_slug and service_slug")
 	}
-	if err := in.err(); err != nil {
+	if err := in.err(opts); err != nil {
 		return Tokens{}, err
 	}
 	body, err := invoke[tokenBody](ctx, s.c, http.MethodPost, "/api/auth/login", nil, nil, p, opts)
@@ -60,7 +60,7 @@ func (s *AuthService) Login(ctx context.Context, p LoginParams, opts ...RequestO
 func (s *AuthService) Refresh(ctx context.Context, refreshToken string, opts ...RequestOption) (Tokens, error) {
 	var in checks
 	in.required("refresh_token", refreshToken)
-	if err := in.err(); err != nil {
+	if err := in.err(opts); err != nil {
 		return Tokens{}, err
 	}
 	body, err := invoke[tokenBody](ctx, s.c, http.MethodPost, refreshPath, nil, nil, map[string]string{"refresh_token": refreshToken}, opts)

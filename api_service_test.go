@@ -399,3 +399,16 @@ func TestServiceRequests(t *testing.T) {
 		}
 	})
 }
+
+// A Response that is used again does not keep what an earlier call has learned when nothing is sent.
+func TestResponseOfRefusedInput(t *testing.T) {
+	c, web := btClient(t)
+	web.set(btSay(200, `{"id":"1","email":"a@b.example","created_at":"2026-01-01T00:00:00Z"}`))
+	var r authos.Response
+	if _, err := c.Service.Users.Get(t.Context(), "1", authos.WithResponse(&r)); err != nil || r.Attempts != 1 {
+		t.Fatalf("Get = %v after %d attempts, want success after 1", err, r.Attempts)
+	}
+	if _, err := c.Service.Users.Get(t.Context(), "", authos.WithResponse(&r)); err == nil || r.Attempts != 0 || r.StatusCode != 0 {
+		t.Errorf("Get(no id) = %v with %d attempts and status %d, want an error, 0 and 0", err, r.Attempts, r.StatusCode)
+	}
+}

@@ -58,7 +58,7 @@ func (l *serviceUserList) missing() string {
 func (s *ServiceUsersService) List(ctx context.Context, p ServiceUserListParams, opts ...RequestOption) (*Page[ServiceUser], error) {
 	var in checks
 	in.page(p.Limit, p.Offset)
-	if err := in.err(); err != nil {
+	if err := in.err(opts); err != nil {
 		return nil, err
 	}
 	list, err := invoke[serviceUserList](ctx, s.c, http.MethodGet, "/api/service/users", nil, paging(p.Limit, p.Offset), nil, opts)
@@ -79,7 +79,7 @@ func (s *ServiceUsersService) All(ctx context.Context, p ServiceUserListParams, 
 func (s *ServiceUsersService) Get(ctx context.Context, userID string, opts ...RequestOption) (*ServiceUser, error) {
 	var in checks
 	in.id("user_id", userID)
-	if err := in.err(); err != nil {
+	if err := in.err(opts); err != nil {
 		return nil, err
 	}
 	return invoke[ServiceUser](ctx, s.c, http.MethodGet, "/api/service/users/:user_id", []string{userID}, nil, nil, opts)
@@ -90,7 +90,7 @@ func (s *ServiceUsersService) Get(ctx context.Context, userID string, opts ...Re
 func (s *ServiceUsersService) Create(ctx context.Context, p ServiceUserCreateParams, opts ...RequestOption) (*ServiceUser, error) {
 	var in checks
 	in.email(p.Email)
-	if err := in.err(); err != nil {
+	if err := in.err(opts); err != nil {
 		return nil, err
 	}
 	return invoke[ServiceUser](ctx, s.c, http.MethodPost, "/api/service/users", nil, nil, p, opts)
@@ -106,7 +106,7 @@ func (s *ServiceUsersService) Update(
 	if p.Email != nil {
 		in.email(*p.Email)
 	}
-	if err := in.err(); err != nil {
+	if err := in.err(opts); err != nil {
 		return nil, err
 	}
 	return invoke[ServiceUser](ctx, s.c, http.MethodPatch, "/api/service/users/:user_id", []string{userID}, nil, p, opts)
@@ -118,7 +118,7 @@ func (s *ServiceUsersService) Update(
 func (s *ServiceUsersService) Delete(ctx context.Context, userID string, opts ...RequestOption) error {
 	var in checks
 	in.id("user_id", userID)
-	if err := in.err(); err != nil {
+	if err := in.err(opts); err != nil {
 		return err
 	}
 	return s.c.call(ctx, http.MethodDelete, "/api/service/users/:user_id", []string{userID}, nil, nil, nil, opts)

@@ -53,7 +53,7 @@ func (s *UserService) Update(ctx context.Context, p UserUpdateParams, opts ...Re
 	if p.Email != nil {
 		in.email(*p.Email)
 	}
-	if err := in.err(); err != nil {
+	if err := in.err(opts); err != nil {
 		return nil, err
 	}
 	return invoke[User](ctx, s.c, http.MethodPatch, "/api/user", nil, nil, p, opts)

@@ -479,7 +479,7 @@ func TestRenewalInDoubt(t *testing.T) {
 				}
 				stWant(t, "the renewal took", time.Since(sent), tc.took)
 				time.Sleep(11*time.Second - tc.took)
-				e := stUncertain(t, stGet(t, c))
+				e := stUncertainError(t, stGet(t, c))
 				stWant(t, "RetryAt", e.RetryAt.Sub(sent), 35*time.Second)
 				time.Sleep(time.Until(e.RetryAt) - time.Nanosecond)
 				stUncertain(t, stGet(t, c))
@@ -573,7 +573,7 @@ func TestRenewalGivesUp(t *testing.T) {
 		}}
 		c := stClient(t, srv, authos.WithTokens(stOld), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 3}),
 			authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
-		e := stUncertain(t, stGet(t, c))
+		e := stUncertainError(t, stGet(t, c))
 		if !errors.Is(e, authos.ErrNetwork) || time.Until(e.RetryAt) < time.Second || time.Until(e.RetryAt) > 2*time.Second {
 			t.Errorf("error = %v, RetryAt in %v, want a network error, and 1 s", e, time.Until(e.RetryAt))
 		}
@@ -609,7 +609,7 @@ func TestRenewalRateLimited(t *testing.T) {
 		srv.ExpireAccessTokens()
 		srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Status: 429, Header: http.Header{"Retry-After": {"300"}}})
 		start := time.Now()
-		e := stUncertain(t, stGet(t, c))
+		e := stUncertainError(t, stGet(t, c))
 		if !errors.Is(e, authos.ErrRateLimited) {
 			t.Errorf("error = %v, want ErrRateLimited", e)
 		}
@@ -639,7 +639,7 @@ func TestDoubtIsCountedFromSending(t *testing.T) {
 		srv.Fault(authostest.Fault{Path: "/api/auth/login", Status: 429, Header: http.Header{"Retry-After": {"50"}}})
 		_, _ = c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "x"}, authos.WithoutRetry())
 		srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Kind: authostest.ResetBefore})
-		e := stUncertain(t, stGet(t, c))
+		e := stUncertainError(t, stGet(t, c))
 		for _, r := range srv.Requests() {
 			if r.Route == stRefresh {
 				stWant(t, "RetryAt after sending", e.RetryAt.Sub(r.Time), 35*time.Second)
@@ -657,10 +657,10 @@ func TestRenewalMeetsOpenBreaker(t *testing.T) {
 		srv.ExpireAccessTokens()
 		srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Status: 502})
 		start := time.Now()
-		stWant(t, "RetryAt", stUncertain(t, stGet(t, c)).RetryAt.Sub(start), 35*time.Second)
+		stWant(t, "RetryAt", stUncertainError(t, stGet(t, c)).RetryAt.Sub(start), 35*time.Second)
 		time.Sleep(35 * time.Second)
 		err := stGet(t, c)
-		e := stUncertain(t, err)
+		e := stUncertainError(t, err)
 		open, ok := errors.AsType[*authos.CircuitOpenError](err)
 		if !ok || open.Group != "renewal" {
 			t.Fatalf("error = %v, want the renewal's open circuit in it", err)
@@ -818,7 +818,7 @@ func TestNoLockNoRenewal(t *testing.T) {
 		stMust(t, "Get", stGet(t, c))
 		srv.ExpireAccessTokens()
 		store.failure = errors.New("redis: connection refused")
-		e := stUncertain(t, stGet(t, c))
+		e := stUncertainError(t, stGet(t, c))
 		if !errors.Is(e, store.failure) {
 			t.Errorf("error = %v, want the lock's in it", e)
 		}
@@ -913,7 +913,7 @@ func TestRefusal(t *testing.T) {
 		var group sync.WaitGroup
 		for range 200 {
 			group.Go(func() {
-				e := stOver(t, stGet(t, c))
+				e := stOverError(t, stGet(t, c))
 				mu.Lock()
 				defer mu.Unlock()
 				if slices.Contains(errs, e) {
@@ -932,7 +932,7 @@ func TestRefusal(t *testing.T) {
 		stWant(t, "renewals", stRefreshes(srv), 1)
 		sent := len(srv.Requests())
 		for range 10 {
-			e := stOver(t, stGet(t, c))
+			e := stOverError(t, stGet(t, c))
 			if api, ok := errors.AsType[*authos.APIError](e); ok {
 				t.Errorf("%v has an answer, but nothing was sent: %v", e, api)
 			}

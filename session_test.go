@@ -2,8 +2,8 @@ package authos_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -205,8 +205,7 @@ const (
 )
 
 func stPair(access, refresh string) string {
-	b, _ := json.Marshal(map[string]any{"access_token": access, "refresh_token": refresh, "expires_in": 3600})
-	return string(b)
+	return fmt.Sprintf(`{"access_token":%q,"refresh_token":%q,"expires_in":3600}`, access, refresh)
 }
 
 // stSession is a script of a server that takes the access token "new" and gives it for the refresh token "r1".
@@ -363,7 +362,12 @@ func stSessionError(t *testing.T, err error) *authos.SessionError {
 }
 
 // stUncertain checks a session that could not be renewed but may go on.
-func stUncertain(t *testing.T, err error) *authos.SessionError {
+func stUncertain(t *testing.T, err error) {
+	t.Helper()
+	_ = stUncertainError(t, err)
+}
+
+func stUncertainError(t *testing.T, err error) *authos.SessionError {
 	t.Helper()
 	e := stSessionError(t, err)
 	if errors.Is(err, authos.ErrSessionExpired) || e.RetryAt.IsZero() || !authos.Retryable(err) || !errors.Is(err, authos.ErrUnauthenticated) {
@@ -374,7 +378,12 @@ func stUncertain(t *testing.T, err error) *authos.SessionError {
 }
 
 // stOver checks a session that has ended.
-func stOver(t *testing.T, err error) *authos.SessionError {
+func stOver(t *testing.T, err error) {
+	t.Helper()
+	_ = stOverError(t, err)
+}
+
+func stOverError(t *testing.T, err error) *authos.SessionError {
 	t.Helper()
 	e := stSessionError(t, err)
 	if !errors.Is(err, authos.ErrSessionExpired) || !errors.Is(err, authos.ErrUnauthenticated) || !e.RetryAt.IsZero() || authos.Retryable(err) {

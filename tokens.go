@@ -34,7 +34,7 @@ func (t Tokens) check() error {
 	if t.AccessToken != "" && checkCredential("", t.AccessToken) != nil {
 		found.add("access_token", CodeInvalidFormat, "has characters that a header cannot carry")
 	}
-	return found.err()
+	return found.err(nil)
 }
 
 // String implements [fmt.Stringer]; it says which tokens there are, not what they are.

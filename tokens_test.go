@@ -55,7 +55,7 @@ func TestCredentialsPrintRedacted(t *testing.T) {
 				t.Errorf("%s of %s prints %s", verb, name, text)
 			}
 		}
-		none := "" // the arguments are printed as EXTRA
+		none := strings.Repeat(" ", 0) // the arguments are printed as EXTRA
 		if text := fmt.Sprint(v) + fmt.Sprintln(v) + fmt.Sprintf(none, v); leaks(text) {
 			t.Errorf("Print of %s prints %s", name, text)
 		}

@@ -255,6 +255,7 @@ func (t tokenSuite) concurrent(store authos.TokenStore) {
 				if n := strings.TrimPrefix(got.AccessToken, "access-"); n == "" || got.RefreshToken != "refresh-"+n {
 					torn.Do(func() { t.failf("Load during a Save gave tokens that were never saved together") })
 				}
+				time.Sleep(time.Microsecond) // or the clock of a synctest bubble would stand still
 			}
 		})
 	}
