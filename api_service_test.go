@@ -15,7 +15,7 @@ import (
 )
 
 // btContracts runs a test against a fake AuthOS of each contract.
-func btContracts(t *testing.T, test func(t *testing.T, srv *authostest.Server, real bool)) {
+func btContracts(t *testing.T, test func(t *testing.T, srv *authostest.Server, isReal bool)) {
 	for name, opts := range map[string][]authostest.Option{
 		"real":       {authostest.WithContract(authostest.Real)},
 		"documented": {authostest.WithContract(authostest.Documented)},
@@ -41,7 +41,7 @@ func btWant(t *testing.T, err error, status int, code authos.Code, kind error, r
 		return
 	}
 	method, path, _ := strings.Cut(route, " ")
-	if api.StatusCode != status || api.Code != code || !errors.Is(err, kind) || api.Method != method || api.Path != path {
+	if api.StatusCode != status || !errors.Is(err, code) || !errors.Is(err, kind) || api.Method != method || api.Path != path {
 		t.Errorf("got %v (%d %s, %s %s), want %d %s, %v, %s", err, api.StatusCode, api.Code, api.Method, api.Path, status, code, kind, route)
 	}
 	if errors.Is(err, authos.ErrOutcomeUnknown) {
@@ -51,7 +51,7 @@ func btWant(t *testing.T, err error, status int, code authos.Code, kind error, r
 
 func TestServiceUsers(t *testing.T) {
 	const one, list = "/api/service/users/:user_id", "/api/service/users"
-	btContracts(t, func(t *testing.T, srv *authostest.Server, real bool) {
+	btContracts(t, func(t *testing.T, srv *authostest.Server, isReal bool) {
 		ctx := t.Context()
 		c := btNew(t, srv.URL, srv.Transport(), authos.WithAPIKey(srv.AddAPIKey()))
 		users := c.Service.Users
@@ -89,7 +89,7 @@ func TestServiceUsers(t *testing.T) {
 			t.Errorf("Update of nothing = %+v, %v", same, err)
 		}
 		changed, err := users.Update(ctx, made.ID, authos.ServiceUserUpdateParams{Email: new("lovelace@example.com")})
-		if real {
+		if isReal {
 			btWant(t, err, 403, authos.CodeForbidden, authos.ErrForbidden, "PATCH "+one)
 		} else if err != nil || changed.Email != "lovelace@example.com" || changed.ID != made.ID {
 			t.Errorf("Update = %+v, %v", changed, err)
@@ -130,7 +130,7 @@ func TestServiceUsers(t *testing.T) {
 		}
 		srv.SuspendOrg("acme")
 		_, err = c.Service.Info(ctx)
-		if real { // it calls the key itself bad
+		if isReal { // it calls the key itself bad
 			btWant(t, err, 401, authos.CodeUnauthorized, authos.ErrUnauthenticated, "GET "+btInfo)
 		} else if !errors.Is(err, authos.ErrForbidden) && !errors.Is(err, authos.ErrUnauthenticated) {
 			t.Errorf("suspended organization: %v", err)
@@ -161,7 +161,7 @@ func TestServiceUserDeleteRepeated(t *testing.T) {
 }
 
 func TestServiceInfoAndUser(t *testing.T) {
-	btContracts(t, func(t *testing.T, srv *authostest.Server, real bool) {
+	btContracts(t, func(t *testing.T, srv *authostest.Server, isReal bool) {
 		ctx := t.Context()
 		ada := srv.AddUser("ada@example.com", "pw")
 		srv.AddUser("bob@example.com", "pw")
@@ -185,7 +185,7 @@ func TestServiceInfoAndUser(t *testing.T) {
 			t.Errorf("User.Update of nothing = %+v, %v", u, err)
 		}
 		_, err = c.User.Update(ctx, authos.UserUpdateParams{Email: new("bob@example.com")})
-		if real {
+		if isReal {
 			btWant(t, err, 400, authos.CodeBadRequest, authos.ErrInvalid, "PATCH /api/user")
 		} else {
 			btWant(t, err, 409, "CONFLICT", authos.ErrConflict, "PATCH /api/user")
@@ -193,7 +193,7 @@ func TestServiceInfoAndUser(t *testing.T) {
 		srv.ExpireAccessTokens()
 		_, err = c.User.Get(ctx) // without a refresh token the 401 is the caller's
 		code := authos.CodeTokenExpired
-		if real {
+		if isReal {
 			code = authos.CodeJWTError
 		}
 		btWant(t, err, 401, code, authos.ErrUnauthenticated, "GET /api/user")

@@ -299,10 +299,10 @@ func (a *authorizer) renewal(gen uint64) (failed *renewalError) {
 	held := s.cur
 	s.mu.Unlock()
 	switch {
-	case news && held.isZero():
-		failed = &renewalError{cause: errSignedOut}
-		fallthrough
 	case news: // somebody else has renewed, or signed in or out
+		if held.isZero() {
+			failed = &renewalError{cause: errSignedOut}
+		}
 		a.c.observeRenewal(RenewalEvent{Duration: time.Since(start), Adopted: true}, failed)
 		return failed
 	case waiting != nil:

@@ -713,7 +713,7 @@ func TestSetTokensDuringSave(t *testing.T) {
 			synctest.Wait()
 			close(saving)
 			stMust(t, "SetTokens", <-set)
-			<-waiter
+			_ = <-waiter
 			synctest.Wait()
 			stWant(t, "held", stHeld(t, c), next)
 			stWant(t, "stored", store.get(), next)
@@ -833,7 +833,7 @@ func TestCloseWaitsForTheRenewal(t *testing.T) {
 		}()
 		time.Sleep(time.Second)
 		cancel()
-		<-gone
+		_ = <-gone
 		start := time.Now()
 		stMust(t, "Close", c.Close())
 		stWant(t, "Close took", time.Since(start), 4*time.Second)

@@ -35,6 +35,7 @@ type suite struct {
 	persistent bool
 	mu         sync.Mutex
 	errs       []error
+	hung       bool // a call did not return: nothing more is tried
 }
 
 func newSuite(opts []StoreOption) *suite {
@@ -46,9 +47,12 @@ func newSuite(opts []StoreOption) *suite {
 }
 
 func (s *suite) failf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.errs = append(s.errs, fmt.Errorf(format, args...))
+	if !errors.Is(err, errGaveUp) {
+		s.errs = append(s.errs, err)
+	}
 }
 
 // broken reports a call that failed, and whether it did.
@@ -59,14 +63,23 @@ func (s *suite) broken(what string, err error) bool {
 	return err != nil
 }
 
+// errGaveUp stands for the calls that were not made, after one that did not return.
+var errGaveUp = errors.New("gave up")
+
 func (s *suite) result() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(s.errs...)
 }
 
-// returns runs f, and gives up on it when it hangs: f's goroutine is left behind.
-func returns(f func() error) error {
+// returns runs f, and gives up when it hangs: f's goroutine is left behind.
+func (s *suite) returns(f func() error) error {
+	s.mu.Lock()
+	hung := s.hung
+	s.mu.Unlock()
+	if hung {
+		return errGaveUp
+	}
 	done := make(chan error, 1)
 	go func() {
 		defer func() {
@@ -82,6 +95,9 @@ func returns(f func() error) error {
 	case err := <-done:
 		return err
 	case <-timer.C:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.hung = true
 		return fmt.Errorf("no answer within %v", storePatience)
 	}
 }
@@ -119,20 +135,20 @@ type tokenSuite struct {
 }
 
 func (t tokenSuite) save(store authos.TokenStore, tokens authos.Tokens) error {
-	return returns(func() error { return store.Save(t.ctx, tokens) })
+	return t.returns(func() error { return store.Save(t.ctx, tokens) })
 }
 
 func (t tokenSuite) delete(store authos.TokenStore) error {
-	return returns(func() error { return store.Delete(t.ctx) })
+	return t.returns(func() error { return store.Delete(t.ctx) })
 }
 
 func (t tokenSuite) load(store authos.TokenStore) (authos.Tokens, error) {
-	return loadWith(t.ctx, store)
+	return t.loadWith(t.ctx, store)
 }
 
-func loadWith(ctx context.Context, store authos.TokenStore) (authos.Tokens, error) {
+func (t tokenSuite) loadWith(ctx context.Context, store authos.TokenStore) (authos.Tokens, error) {
 	got := make(chan authos.Tokens, 1)
-	err := returns(func() error {
+	err := t.returns(func() error {
 		tokens, err := store.Load(ctx)
 		got <- tokens
 		return err
@@ -215,11 +231,11 @@ func (t tokenSuite) survivesCancel(store authos.TokenStore) {
 	}
 	ctx, cancel := context.WithCancel(t.ctx)
 	cancel()
-	if got, err := loadWith(ctx, store); err == nil && differ(got, pair(3)) != "" {
+	if got, err := t.loadWith(ctx, store); err == nil && differ(got, pair(3)) != "" {
 		t.failf("Load with a canceled context returned no error and not what was saved")
 	}
 	want := pair(4)
-	err := returns(func() error { return store.Save(ctx, want) })
+	err := t.returns(func() error { return store.Save(ctx, want) })
 	got, loadErr := t.load(store)
 	switch {
 	case loadErr != nil:
@@ -229,7 +245,7 @@ func (t tokenSuite) survivesCancel(store authos.TokenStore) {
 	case differ(got, want) != "" && differ(got, pair(3)) != "":
 		t.failf("a canceled Save left neither the old tokens nor the new")
 	}
-	err = returns(func() error { return store.Delete(ctx) })
+	err = t.returns(func() error { return store.Delete(ctx) })
 	if got, loadErr := t.load(store); err == nil && loadErr == nil && differ(got, authos.Tokens{}) != "" {
 		t.failf("Delete with a canceled context returned no error and did not delete")
 	}
@@ -313,7 +329,7 @@ func (t tokenSuite) locks(first, second authos.TokenStore) {
 
 // unlockAgain releases what was released already.
 func (t tokenSuite) unlockAgain(unlock func()) {
-	t.broken("releasing a lock twice", returns(func() error { unlock(); return nil }))
+	t.broken("releasing a lock twice", t.returns(func() error { unlock(); return nil }))
 }
 
 // lock waits for a lock, no longer than patience.
@@ -321,7 +337,7 @@ func (t tokenSuite) lock(store authos.LockingTokenStore, patience time.Duration)
 	ctx, cancel := context.WithTimeout(t.ctx, patience)
 	defer cancel()
 	got := make(chan func(), 1)
-	err = returns(func() error {
+	err = t.returns(func() error {
 		unlock, err := store.Lock(ctx)
 		got <- unlock
 		return err

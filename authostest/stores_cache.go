@@ -50,11 +50,11 @@ type cacheSuite struct {
 }
 
 func (c cacheSuite) set(store authos.CacheStore, key string, value []byte, ttl time.Duration) {
-	c.broken("Set", returns(func() error { return store.Set(c.ctx, key, value, ttl) }))
+	c.broken("Set", c.returns(func() error { return store.Set(c.ctx, key, value, ttl) }))
 }
 
 func (c cacheSuite) deletePrefix(store authos.CacheStore, prefix string) {
-	c.broken("DeletePrefix", returns(func() error { return store.DeletePrefix(c.ctx, prefix) }))
+	c.broken("DeletePrefix", c.returns(func() error { return store.DeletePrefix(c.ctx, prefix) }))
 }
 
 type cached struct {
@@ -62,9 +62,9 @@ type cached struct {
 	ok    bool
 }
 
-func getWith(ctx context.Context, store authos.CacheStore, key string) (cached, error) {
+func (c cacheSuite) getWith(ctx context.Context, store authos.CacheStore, key string) (cached, error) {
 	got := make(chan cached, 1)
-	err := returns(func() error {
+	err := c.returns(func() error {
 		value, ok, err := store.Get(ctx, key)
 		got <- cached{value, ok}
 		return err
@@ -76,7 +76,7 @@ func getWith(ctx context.Context, store authos.CacheStore, key string) (cached, 
 }
 
 func (c cacheSuite) holds(what string, store authos.CacheStore, key string, want []byte) {
-	got, err := getWith(c.ctx, store, key)
+	got, err := c.getWith(c.ctx, store, key)
 	switch {
 	case err != nil:
 		c.failf("%s: Get: %w", what, err)
@@ -88,7 +88,7 @@ func (c cacheSuite) holds(what string, store authos.CacheStore, key string, want
 }
 
 func (c cacheSuite) lacks(what string, store authos.CacheStore, key string) {
-	got, err := getWith(c.ctx, store, key)
+	got, err := c.getWith(c.ctx, store, key)
 	switch {
 	case err != nil:
 		c.failf("%s: Get: %w, want ok to be false", what, err)
@@ -123,35 +123,36 @@ func (c cacheSuite) keeps(store authos.CacheStore) {
 	c.set(store, cacheRoot+"aliased", mine, time.Minute)
 	mine[0] = 'X'
 	c.holds("a value whose bytes the caller changed after Set", store, cacheRoot+"aliased", []byte("mine"))
-	if got, err := getWith(c.ctx, store, cacheRoot+"aliased"); err == nil && len(got.value) > 0 {
+	if got, err := c.getWith(c.ctx, store, cacheRoot+"aliased"); err == nil && len(got.value) > 0 {
 		got.value[0] = 'Y'
 		c.holds("a value whose bytes the caller changed after Get", store, cacheRoot+"aliased", []byte("mine"))
 	}
 }
 
-// expires checks that a time to live is neither ignored nor rounded to for ever.
+// expires checks that a time to live is neither ignored nor rounded to nothing or
+// for ever.
 func (c cacheSuite) expires(store authos.CacheStore) {
-	keys := map[string]time.Duration{cacheRoot + "second": time.Second, cacheRoot + "moment": 20 * time.Millisecond}
-	c.set(store, cacheRoot+"minute", []byte("long"), time.Minute)
-	for key, ttl := range keys {
-		c.set(store, key, []byte("short"), ttl)
-	}
+	const long = 2 * time.Second
+	left := map[string]time.Duration{cacheRoot + "seconds": long, cacheRoot + "moment": 20 * time.Millisecond}
 	c.set(store, cacheRoot+"extended", []byte("short"), 20*time.Millisecond)
 	c.set(store, cacheRoot+"extended", []byte("long"), time.Minute)
-	c.holds("an entry long before its time", store, cacheRoot+"second", []byte("short"))
-	deadline := time.Now().Add(time.Second + expirySlack)
-	for len(keys) > 0 && time.Now().Before(deadline) {
-		for key := range keys {
-			if got, err := getWith(c.ctx, store, key); err != nil || !got.ok {
-				delete(keys, key)
+	for key, ttl := range left {
+		c.set(store, key, []byte("value"), ttl)
+	}
+	time.Sleep(long / 4)
+	c.holds(fmt.Sprintf("an entry with a time to live of %v, after a quarter of that", long), store, cacheRoot+"seconds", []byte("value"))
+	deadline := time.Now().Add(long + expirySlack)
+	for len(left) > 0 && time.Now().Before(deadline) {
+		for key := range left {
+			if got, err := c.getWith(c.ctx, store, key); err != nil || !got.ok {
+				delete(left, key)
 			}
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	for key, ttl := range keys {
-		c.failf("an entry with a time to live of %v is still there %v later (%s)", ttl, time.Second+expirySlack, key)
+	for key, ttl := range left {
+		c.failf("an entry with a time to live of %v is still there after %v (%s)", ttl, long+expirySlack, key)
 	}
-	c.holds("an entry with a longer life than others", store, cacheRoot+"minute", []byte("long"))
 	c.holds("an entry that was set anew with a longer life", store, cacheRoot+"extended", []byte("long"))
 }
 
@@ -189,7 +190,7 @@ func (c cacheSuite) deletesPrefixes(store authos.CacheStore) {
 	}
 	c.deletePrefix(store, cacheRoot+"many/")
 	for i := range many {
-		if got, err := getWith(c.ctx, store, cacheRoot+"many/"+strconv.Itoa(i)); err == nil && got.ok {
+		if got, err := c.getWith(c.ctx, store, cacheRoot+"many/"+strconv.Itoa(i)); err == nil && got.ok {
 			c.failf("of %d keys with a prefix that was deleted, number %d is still there", many, i)
 			break
 		}
@@ -202,38 +203,44 @@ func (c cacheSuite) survivesCancel(store authos.CacheStore) {
 	cancel()
 	key := cacheRoot + "canceled"
 	c.set(store, key, []byte("old"), time.Minute)
-	if got, err := getWith(ctx, store, key); err == nil && got.ok && string(got.value) != "old" {
+	if got, err := c.getWith(ctx, store, key); err == nil && got.ok && string(got.value) != "old" {
 		c.failf("Get with a canceled context returned a value that was never set")
 	}
-	err := returns(func() error { return store.Set(ctx, key, []byte("new"), time.Minute) })
-	if got, getErr := getWith(c.ctx, store, key); err == nil && getErr == nil && string(got.value) != "new" {
+	err := c.returns(func() error { return store.Set(ctx, key, []byte("new"), time.Minute) })
+	if got, getErr := c.getWith(c.ctx, store, key); err == nil && getErr == nil && string(got.value) != "new" {
 		c.failf("Set with a canceled context returned no error and did not set")
 	}
-	err = returns(func() error { return store.DeletePrefix(ctx, cacheRoot) })
-	if got, getErr := getWith(c.ctx, store, key); err == nil && getErr == nil && got.ok {
+	err = c.returns(func() error { return store.DeletePrefix(ctx, cacheRoot) })
+	if got, getErr := c.getWith(c.ctx, store, key); err == nil && getErr == nil && got.ok {
 		c.failf("DeletePrefix with a canceled context returned no error and did not delete")
 	}
 }
 
+// concurrent reads while others write and delete: what is read must have been set
+// in one piece.
 func (c cacheSuite) concurrent(store authos.CacheStore) {
+	const key = cacheRoot + "busy/key"
 	var group sync.WaitGroup
-	var torn sync.Once
-	for worker := range 8 {
+	var torn, failed sync.Once
+	for worker := range 4 {
 		group.Go(func() {
 			for n := range 25 {
-				key := cacheRoot + "busy/" + strconv.Itoa(n%3)
 				c.set(store, key, bytes.Repeat([]byte{byte('a' + worker)}, 1000), time.Minute)
-				got, err := getWith(c.ctx, store, key)
-				switch {
-				case err != nil:
-					c.failf("Get during a Set: %w", err)
-					return
-				case got.ok && (len(got.value) != 1000 || bytes.Count(got.value, got.value[:1]) != 1000):
-					torn.Do(func() { c.failf("Get during a Set gave a value that was never set") })
-				}
 				if n%10 == 9 {
 					c.deletePrefix(store, cacheRoot+"busy/")
 				}
+			}
+		})
+		group.Go(func() {
+			for range 50 {
+				got, err := c.getWith(c.ctx, store, key)
+				switch {
+				case err != nil:
+					failed.Do(func() { c.failf("Get during a Set: %w", err) })
+				case got.ok && (len(got.value) != 1000 || bytes.Count(got.value, got.value[:1]) != 1000):
+					torn.Do(func() { c.failf("Get during a Set gave a value that was never set") })
+				}
+				time.Sleep(time.Microsecond) // or the clock of a synctest bubble would stand still
 			}
 		})
 	}

@@ -3,6 +3,8 @@ package authostest_test
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/authos-go/authos/authostest"
 )
@@ -140,4 +142,43 @@ func TestServiceUserBelongsToTenant(t *testing.T) {
 	if !strings.Contains(got.body, `"org_id":"`+org+`"`) || !strings.Contains(got.body, `"provider":"service_api"`) {
 		t.Errorf("user = %s, want one of the organization %s", got.body, org)
 	}
+}
+
+func TestProviderTokenIsRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv, c := inMemory(t)
+		key := "X-Api-Key: " + srv.AddAPIKey()
+		ada := srv.AddServiceUser("ada@example.com").ID
+		srv.LinkProvider("ada@example.com", "google")
+		token := func() string {
+			t.Helper()
+			got := c.do("POST", "/api/service/provider-tokens", `{"user_id":"`+ada+`","provider":"google"}`, key)
+			return pick(t, got.body, `"access_token":"([^"]+)"`)
+		}
+		first := token()
+		time.Sleep(54 * time.Minute)
+		if got := token(); got != first {
+			t.Error("renewed with six minutes left")
+		}
+		time.Sleep(2 * time.Minute)
+		if got := token(); got == first {
+			t.Error("not renewed with four minutes left")
+		}
+		owner := as(srv, "acme", "owner@acme.example")
+		log := c.do("GET", "/api/organizations/acme/audit-log?action=provider_token.refreshed", "", owner).body
+		if !strings.Contains(log, `"total":1,`) {
+			t.Errorf("audit log = %s", log)
+		}
+	})
+}
+
+func TestDeletedServiceTakesItsKeysAlong(t *testing.T) {
+	srv, c := inMemory(t)
+	srv.AddService("acme", "zoo")
+	key := "X-Api-Key: " + srv.AddServiceAPIKey("acme", "zoo")
+	c.walk(
+		step{key, "GET", "/api/service/info", "", 200, ""},
+		step{as(srv, "acme", "owner@acme.example"), "DELETE", servicesPath + "/zoo", "", 204, ""},
+		step{key, "GET", "/api/service/info", "", 401, realError("UNAUTHORIZED", "Invalid API key")},
+	)
 }
