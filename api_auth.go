@@ -2,6 +2,8 @@ package authos
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"net/http"
 )
 
@@ -21,6 +23,14 @@ type LoginParams struct {
 	// RedirectURI must be registered with the service; it needs both slugs.
 	RedirectURI string `json:"redirect_uri,omitempty"`
 }
+
+// Format implements [fmt.Formatter] for every verb: the password does not print.
+func (p LoginParams) Format(s fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(s, "LoginParams(%s, password %s)", p.Email, redacted)
+}
+
+// LogValue implements [slog.LogValuer]; it leaves the password out.
+func (p LoginParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
 // Login signs in with a password. POST /api/auth/login; public; not repeated when its outcome is unknown, since each sign-in makes a
 // session.

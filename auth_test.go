@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -200,4 +202,18 @@ func TestUser(t *testing.T) {
 			t.Error("a profile without an id is taken for one")
 		}
 	})
+}
+
+func TestLoginParamsDoNotPrint(t *testing.T) {
+	p := authos.LoginParams{Email: "ada@example.com", Password: "correct horse"}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d"} {
+		if got := fmt.Sprintf(verb, p); strings.Contains(got, "horse") || !strings.Contains(got, "ada@example.com") {
+			t.Errorf("Sprintf(%q) = %s, want the address and no password", verb, got)
+		}
+	}
+	var b strings.Builder
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("", "params", p)
+	if strings.Contains(b.String(), "horse") {
+		t.Errorf("slog printed %s", b.String())
+	}
 }

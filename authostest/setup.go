@@ -158,6 +158,25 @@ func (s *Server) RevokeSessions(email string) {
 	}
 }
 
+// DeleteUser deletes a user, with memberships and identities. Sessions stay, of a
+// user that nobody finds: "User not found".
+func (s *Server) DeleteUser(email string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.scene.byEmail[strings.ToLower(email)]
+	if u == nil {
+		return
+	}
+	for _, o := range s.scene.orgs {
+		o.leave(u.ID)
+		for _, v := range o.services {
+			v.unlink(u)
+		}
+	}
+	delete(s.scene.byEmail, strings.ToLower(email))
+	delete(s.scene.users, u.ID)
+}
+
 // SuspendOrg suspends an organization: its API keys stop working, and sessions
 // bound to it cannot be refreshed until [Server.ActivateOrg].
 func (s *Server) SuspendOrg(slug string) { s.setStatus(slug, "suspended") }

@@ -96,7 +96,7 @@ func (s *Server) AddInvitation(org, email, role string) (id, token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := s.scene.orgs[org]
-	if o == nil {
+	if o == nil || s.scene.users[o.ownerID] == nil {
 		return "", ""
 	}
 	row, token := o.invite(email, role, s.scene.users[o.ownerID], s.now())

@@ -15,8 +15,8 @@ import (
 
 // TestCacheStore checks that a cache store does what the client relies on. It
 // returns everything that it found wrong, joined. Its keys begin with
-// "authostest/" and are deleted. Since entries have to expire, a run takes a second
-// or two.
+// "authostest/" and are deleted. Since entries have to expire, a run takes two
+// seconds or three.
 func TestCacheStore(open func() (authos.CacheStore, error), opts ...StoreOption) error {
 	s := newSuite(opts)
 	store, err := open()
