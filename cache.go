@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"hash/maphash"
-	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -104,9 +103,10 @@ func (f *fallback) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	version := f.cache.version(cl.concrete)
 	_, gen := f.principal(cl, "")
-	var early atomic.Pointer[kept]
+	patience := &impatience{f: f, cl: cl, gen: gen}
 	if f.cache.policy.Patience > 0 {
-		defer f.impatience(cl, gen, &early)()
+		patience.start()
+		defer patience.stop()
 	}
 	resp, err := f.next.RoundTrip(req)
 	failure := err
@@ -124,7 +124,7 @@ func (f *fallback) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !f.outage(cl, failure) {
 		return resp, err
 	}
-	k := early.Load()
+	k := patience.early.Load()
 	if k == nil {
 		k = f.lookup(cl, gen)
 	}
@@ -136,27 +136,46 @@ func (f *fallback) RoundTrip(req *http.Request) (*http.Response, error) {
 	return k.response(req), nil
 }
 
-// impatience ends the call once its patience is over and a kept answer is at hand, which it leaves in early. It does not end a call
+// impatience ends a call once its patience is over and a kept answer is at hand, which it leaves in early. It does not end a call
 // that the server has just refused, told to wait or asked for a new token: after a 4xx a kept answer is never served.
-func (f *fallback) impatience(cl *call, gen uint64, early *atomic.Pointer[kept]) (stop func()) {
-	ctx, cancel := context.WithCancelCause(cl.caller)
-	cl.Context = ctx // before anything below has seen the call
-	var timer *time.Timer
-	timer = time.AfterFunc(math.MaxInt64, func() { // armed below: it may fire before the variable is set
-		if cl.refused.Load() {
-			timer.Reset(f.cache.policy.Patience)
-			return
-		}
-		if k := f.lookup(cl, gen); k != nil && !cl.refused.Load() {
-			early.Store(k)
-			cancel(errImpatient)
-		}
-	})
-	timer.Reset(f.cache.policy.Patience)
-	return func() {
-		timer.Stop()
-		cancel(nil)
+type impatience struct {
+	f      *fallback
+	cl     *call
+	gen    uint64
+	cancel context.CancelCauseFunc
+	early  atomic.Pointer[kept]
+
+	mu    sync.Mutex // guards timer, which may fire before it is set
+	timer *time.Timer
+}
+
+func (i *impatience) start() {
+	ctx, cancel := context.WithCancelCause(i.cl.caller)
+	i.cl.Context, i.cancel = ctx, cancel // before anything below has seen the call
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.timer = time.AfterFunc(i.f.cache.policy.Patience, i.look)
+}
+
+func (i *impatience) look() {
+	if i.cl.Err() != nil {
+		return // the call has ended while the timer was set anew
 	}
+	if i.cl.refused.Load() {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.timer.Reset(i.f.cache.policy.Patience)
+		return
+	}
+	if k := i.f.lookup(i.cl, i.gen); k != nil && !i.cl.refused.Load() {
+		i.early.Store(k)
+		i.cancel(errImpatient)
+	}
+}
+
+func (i *impatience) stop() {
+	i.timer.Stop()
+	i.cancel(nil)
 }
 
 // keeping is what a good answer needs to be kept, once it has proved to be what the route promises.
@@ -484,15 +503,19 @@ func (m *memoryCache) Get(_ context.Context, key string) ([]byte, bool, error) {
 func (m *memoryCache) Set(_ context.Context, key string, value []byte, ttl time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if el := m.entries[key]; el != nil {
-		m.remove(el)
+	el := m.entries[key]
+	if el == nil {
+		el = m.order.PushFront(&memoryEntry{key: key})
+		m.entries[key] = el
+		m.bytes += el.Value.(*memoryEntry).size() //nolint:forcetypeassert // the list holds nothing else
 	}
-	e := &memoryEntry{key, value, time.Now().Add(ttl)}
+	e := el.Value.(*memoryEntry) //nolint:forcetypeassert // the list holds nothing else
+	m.bytes += int64(len(value) - len(e.value))
+	e.value, e.expires = value, time.Now().Add(ttl)
+	m.order.MoveToFront(el)
 	if e.size() > m.maxBytes {
-		return nil // it would push everything else out, and itself in the end
+		m.remove(el) // else it would push everything else out, and itself in the end
 	}
-	m.entries[key] = m.order.PushFront(e)
-	m.bytes += e.size()
 	for m.order.Len() > m.maxEntries || m.bytes > m.maxBytes {
 		m.remove(m.order.Back())
 	}
