@@ -370,7 +370,7 @@ func weighAnswer(cl *call, api *APIError) weight {
 		return weight{again: api.Code != CodeTooManyRequests || api.waitAsked}
 	case status == http.StatusTooEarly:
 		return weight{again: true} // RFC 8470, section 5.2: not processed
-	case status == http.StatusServiceUnavailable && api.shaped && cl.route != nil && cl.route.has(flagMail):
+	case api.coded && api.Code == CodeServiceUnavailable && cl.route != nil && cl.route.has(flagMail):
 		return weight{} // "e-mail is not configured here"
 	case status == http.StatusServiceUnavailable && api.shaped && api.waitAsked:
 		return weight{again: true} // refused by the server itself, which says when to come back

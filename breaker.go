@@ -45,7 +45,7 @@ type BreakerPolicy struct {
 	// HalfOpenProbes is how many probes may be under way at once, and how many must succeed to close the circuit. Default 1.
 	HalfOpenProbes int
 	// Group names the circuit of a request; path is the escaped path below the base URL. Beyond 64 names the rest share one.
-	// Default: auth, user, organizations, service, platform, other.
+	// Default: auth, user, organizations, service, platform, other. The renewal of tokens has a circuit of its own, "renewal".
 	Group func(method, path string) string
 	// OnStateChange is called after each change, in order, outside any lock; it may call the client.
 	OnStateChange func(group string, from, to BreakerState)
@@ -120,6 +120,7 @@ type breakers struct {
 	host   string
 	spread float64 // of OpenTimeout, this family's own
 	notify notifier
+	report func(breakerChange) // to the logger and observer of the family's first client
 
 	mu     sync.RWMutex
 	groups map[string]*circuit
@@ -266,11 +267,10 @@ func (c *Client) breaking(next http.RoundTripper) http.RoundTripper {
 	if c.cfg.breaker.Disabled {
 		return nil
 	}
-	return &breaker{c: c, all: c.fam.breakers, next: next}
+	return &breaker{all: c.fam.breakers, next: next}
 }
 
 type breaker struct {
-	c    *Client
 	all  *breakers
 	next http.RoundTripper
 }
@@ -455,7 +455,7 @@ func (b *breaker) deliver() {
 			done = true // next has ended it, and another may have begun already
 			return
 		}
-		b.c.observeBreaker(change)
+		b.all.report(change)
 		if hook := b.all.policy.OnStateChange; hook != nil {
 			hook(change.group, change.from, change.to)
 		}

@@ -279,7 +279,8 @@ type btFlight struct {
 	gen    int
 	answer chan btAnswer
 	cancel context.CancelFunc
-	done   chan error
+	done   chan struct{}
+	err    error // once done is closed
 }
 
 func TestBreakerModel(t *testing.T) {
@@ -333,12 +334,12 @@ func btRunModel(t *testing.T, m *btModel, policy authos.BreakerPolicy, seed uint
 			t.Helper()
 			t.Fatalf("seed %d, step %d: %s", seed, step, fmt.Sprintf(format, args...))
 		}
-		op := ""
+		var op string
 		switch n := random.IntN(10); {
 		case n < 4 && len(flights) < 8: // begin a call
 			op = "begin"
 			want, admitted := m.admit(time.Now())
-			f := &btFlight{gen: want, answer: make(chan btAnswer), done: make(chan error, 1)}
+			f := &btFlight{gen: want, answer: make(chan btAnswer), done: make(chan struct{})}
 			ctx, cancel := context.WithCancel(context.WithValue(t.Context(), btFlightKey{}, f))
 			f.cancel = cancel
 			before := web.count()
@@ -351,7 +352,10 @@ func btRunModel(t *testing.T, m *btModel, policy authos.BreakerPolicy, seed uint
 					return nil, req.Context().Err()
 				}
 			})
-			go func() { f.done <- c.Do(ctx, "GET", btInfo, nil, nil) }()
+			go func() {
+				f.err = c.Do(ctx, "GET", btInfo, nil, nil)
+				close(f.done)
+			}()
 			synctest.Wait()
 			if sent := web.count() > before; sent != admitted {
 				fail("sent = %v in state %s, want %v", sent, m.state, admitted)
@@ -360,7 +364,8 @@ func btRunModel(t *testing.T, m *btModel, policy authos.BreakerPolicy, seed uint
 				flights = append(flights, f)
 				break
 			}
-			e := btOpen(t, <-f.done)
+			<-f.done
+			e := btOpen(t, f.err)
 			cancel()
 			wantAt := m.expiry.Add(1)
 			if m.state == authos.BreakerHalfOpen {
@@ -551,9 +556,7 @@ func TestBreakerJudgement(t *testing.T) {
 		mail = "POST /api/auth/forgot-password"
 		info = "GET " + btInfo
 	)
-	hang := func(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-		return context.WithTimeout(ctx, d)
-	}
+	hang := context.WithTimeout
 	uncoded := `{"error":"text","timestamp":"2025-01-01T00:00:00Z"}`
 	tests := []struct {
 		name   string
@@ -723,7 +726,7 @@ func TestBreakerOpen(t *testing.T) {
 		if refused := btRepeat(c, 10); refused != 10 || web.count() != sent {
 			t.Errorf("1 ns before RetryAt: %d of 10 refused, %d sent", refused, web.count()-sent)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if err := btGet(c); err != nil {
 			t.Errorf("at RetryAt: %v", err)
 		}
@@ -813,7 +816,7 @@ func TestBreakerRetryAfter(t *testing.T) {
 				if err := btGet(c); !errors.Is(err, authos.ErrCircuitOpen) {
 					t.Errorf("before RetryAt: %v", err)
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				if err := btGet(c); err != nil {
 					t.Errorf("at RetryAt: %v", err)
 				}
@@ -848,8 +851,11 @@ func TestBreakerRetryAfter(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: 10 * time.Second}))
 			web.set(btHang)
-			done := make(chan error)
-			go func() { done <- btGet(c) }() // 35 s
+			done := make(chan struct{})
+			go func() { // 35 s
+				_ = btGet(c)
+				close(done)
+			}()
 			synctest.Wait()
 			at := btTrip(t, c, web, btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 60")).RetryAt
 			<-done
@@ -1059,7 +1065,7 @@ func TestBreakerHooks(t *testing.T) {
 			go func() { _ = btGet(c) }() // its hook sleeps
 			synctest.Wait()
 			start := time.Now()
-			btOpen(t, btGet(c))
+			_ = btOpen(t, btGet(c))
 			time.Sleep(75 * time.Second)
 			web.set(btOK)
 			if err := btGet(c); err != nil || time.Since(start) != 75*time.Second {

@@ -29,7 +29,9 @@ type CachePolicy struct {
 }
 
 // CacheStore keeps answers outside the process. Keys are opaque; a prefix ends at a '/'. A store that fails costs the fallback,
-// never the call. Values hold the server's answers: protect them as you protect the data they are about.
+// never the call; after a DeletePrefix that failed, nothing kept before it is served. Each method has a second, after which its
+// context ends and which a store must obey: a slow one delays the calls. Values hold the server's answers: protect them as you
+// protect the data they are about.
 type CacheStore interface {
 	// Get gives what was set and has not expired; ok is false when there is nothing.
 	Get(ctx context.Context, key string) (value []byte, ok bool, err error)
@@ -258,7 +260,7 @@ func (f *fallback) lookup(cl *call, gen uint64) *kept {
 		return nil
 	}
 	k, ok := parseKept(value)
-	if age := time.Since(k.at); !ok || age > f.cache.policy.MaxStale || age < 0 {
+	if age := time.Since(k.at); !ok || age > f.cache.policy.MaxStale || age < 0 || k.at.UnixNano() <= f.cache.distrusted.Load() {
 		return nil
 	}
 	return k
@@ -327,7 +329,7 @@ func (f *fallback) drop(cl *call, who, path string) {
 	}
 	ctx, cancel := f.storeContext(cl)
 	defer cancel()
-	if err := f.cache.store.DeletePrefix(ctx, f.cache.base+who+path); err != nil {
+	if err := f.cache.forget(ctx, who+path); err != nil {
 		f.c.warn("kept answers could not be forgotten", err)
 	}
 }
@@ -344,6 +346,8 @@ type answerCache struct {
 	// writes counts writes by the start of their path (hashed: a clash costs a kept answer, no more). A read that began before a write
 	// must not bring the old answer back.
 	writes [256]atomic.Uint64
+	// distrusted is when the store last failed to forget something, in Unix nanoseconds: what it kept until then is not served.
+	distrusted atomic.Int64
 }
 
 func newAnswerCache(p CachePolicy, baseURL string) *answerCache {
@@ -372,10 +376,19 @@ func (c *answerCache) key(cl *call, who string) string {
 // notVarying are headers that name the request, not what is asked for. They differ from call to call.
 var notVarying = map[string]bool{"X-Request-Id": true, "Traceparent": true, "Tracestate": true, "User-Agent": true}
 
+// forget drops a prefix below the server's own.
+func (c *answerCache) forget(ctx context.Context, prefix string) error {
+	err := c.store.DeletePrefix(ctx, c.base+prefix)
+	if err != nil {
+		c.distrusted.Store(time.Now().UnixNano())
+	}
+	return err
+}
+
 func (c *answerCache) forgetPrincipal(ctx context.Context, who string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
 	defer cancel()
-	_ = c.store.DeletePrefix(ctx, c.base+who+"/") // a store that fails costs the fallback, never the sign-out
+	_ = c.forget(ctx, who+"/") // a store that fails costs the fallback, never the sign-out
 }
 
 // part is the counter of a path's first segments.

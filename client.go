@@ -57,9 +57,11 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	fam.closing.ctx, fam.closing.end = context.WithCancel(context.Background()) //nolint:fatcontext // false: no literal here
 	fam.connect(cfg.httpClient)
 	if cfg.cache != nil {
-		fam.cache = newAnswerCache(*cfg.cache, baseURL)
+		fam.cache = newAnswerCache(*cfg.cache, base.String())
 	}
-	return newClient(&cfg, fam, newSession(&cfg)), nil
+	c := newClient(&cfg, fam, newSession(&cfg))
+	fam.breakers.report = c.observeBreaker
+	return c, nil
 }
 
 // With makes a client for another principal, language, retry policy or observer on the same connections, breakers, rate-limit

@@ -18,7 +18,8 @@ type Observer struct {
 	Wait func(ctx context.Context, e WaitEvent)
 	// Renewal is called when a renewal of tokens has ended. It belongs to no call.
 	Renewal func(e RenewalEvent)
-	// Breaker is called after a circuit has changed its state, in order.
+	// Breaker is called after a circuit has changed its state, in order. The circuits belong to all clients of a family, so it is the
+	// observer given to New that hears of them.
 	Breaker func(e BreakerEvent)
 	// Stale is called when a kept answer is served.
 	Stale func(ctx context.Context, e StaleEvent)

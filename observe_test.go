@@ -213,7 +213,7 @@ func TestObserver(t *testing.T) {
 		})
 		err := get()
 		expect("failed", "start GET "+btInfo, "attempt 1 500 false", "wait retry", "attempt 2 429 false", "done 429 2 false")
-		if !errors.Is(err, authos.ErrRateLimited) || !errors.Is(done.Err, authos.ErrRateLimited) || done.Err != err {
+		if !errors.Is(err, authos.ErrRateLimited) || !errors.Is(done.Err, authos.ErrRateLimited) || !errors.Is(done.Err, err) {
 			t.Errorf("CallDone has %v, the caller %v", done.Err, err)
 		}
 		time.Sleep(time.Minute)

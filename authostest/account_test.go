@@ -1,6 +1,8 @@
 package authostest_test
 
 import (
+	"encoding/base64"
+	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -210,4 +212,81 @@ func TestKeyRotation(t *testing.T) {
 		t.Errorf("keys = %s, want the active one alone", got)
 	}
 	c.walk(step{method: "POST", path: "/api/auth/refresh", body: refreshBody(old.RefreshToken), status: 200})
+}
+
+func TestLinkedAccounts(t *testing.T) {
+	srv, c := inMemory(t)
+	srv.AddUser("ada@example.com", "correct horse")
+	srv.LinkProvider("ada@example.com", "google", "calendar")
+	auth := bearer(srv.SignIn("ada@example.com").AccessToken)
+	id := parse[struct{ Accounts []struct{ ID string } }](t, c.walk(step{auth: auth, method: "GET", path: "/api/user/linked-accounts", status: 200}).body).Accounts[0].ID
+	service := parse[struct{ ID string }](t, c.do("GET", "/api/service/info", "", "X-Api-Key: "+srv.AddAPIKey()).body).ID
+	account := "/api/user/linked-accounts/" + id
+	platform := bearer(parse[tokenBody](t, c.do("POST", "/api/auth/login", `{"email":"ada@example.com","password":"correct horse"}`).body).AccessToken)
+	grant := `{"service_id":"` + service + `","scopes":["calendar"]}`
+	c.walk(
+		step{auth: auth, method: "GET", path: "/api/provider-token/google", status: 200,
+			want: `{"access_token":"<…>","refresh_token":null,"expires_at":"<…>+00:00","scopes":["calendar"],"provider":"google"}`},
+		step{auth: auth, method: "POST", path: account + "/grants", body: `{"scopes":["calendar"]}`, status: 200, want: grant},
+		step{auth: platform, method: "POST", path: account + "/grants", body: `{"scopes":["calendar"]}`, status: 400, want: bad("service_id is required")},
+		step{auth: platform, method: "POST", path: account + "/grants", body: `{"service_id":"x","scopes":[]}`, status: 404, want: missing("Service not found")},
+		step{auth: platform, method: "POST", path: account + "/grants", body: grant, status: 200, want: grant},
+	)
+	if got := c.do("GET", "/api/user/linked-accounts", "", auth).body; !strings.Contains(got, `"grants":[`+grant+`]`) {
+		t.Errorf("accounts = %s", got)
+	}
+	if got := c.do("GET", "/api/user/linked-accounts", "", platform).body; !strings.Contains(got, `"grants":[]`) {
+		t.Errorf("accounts, seen from the platform = %s", got)
+	}
+	c.walk(
+		step{auth: auth, method: "DELETE", path: account + "/grants/" + service, status: 200},
+		step{auth: auth, method: "DELETE", path: account + "/grants/" + service, status: 404},
+		step{auth: auth, method: "DELETE", path: account, status: 200, want: `{"success":true,"message":"<…>"}`},
+		step{auth: auth, method: "DELETE", path: account, status: 404},
+	)
+}
+
+// TestForeignTokens: what AuthOS says to tokens that it did not give out for itself.
+func TestForeignTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		other, _ := inMemory(t) // the same issuer, and the same keys
+		foreign := other.SignIn("ada@example.com").AccessToken
+		parts := strings.Split(foreign, ".")
+		header := func(json string) string { return base64.RawURLEncoding.EncodeToString([]byte(json)) }
+		for _, tc := range []struct{ name, token, want string }{
+			{"another server's", foreign, realError("UNAUTHORIZED", "Session revoked or expired")},
+			{"no header", "a.b.c", realError("JWT_ERROR", "Invalid token")},
+			{"two parts", parts[0] + "." + parts[1], realError("JWT_ERROR", "Invalid token")},
+			{"type", header(`{"alg":"RS256","typ":"JWT","kid":"authostest-1"}`) + ".e30.", realError("UNAUTHORIZED", "Token profile is not valid for the AuthOS API")},
+			{"key", header(`{"alg":"RS256","typ":"authos-management+jwt","kid":"key-7"}`) + ".e30.", realError("UNAUTHORIZED", "JWT key identifier is not recognized")},
+			{"algorithm", header(`{"alg":"none","typ":"authos-management+jwt","kid":"authostest-1"}`) + "." + parts[1] + ".", realError("JWT_ERROR", "Invalid token")},
+			{"payload", parts[0] + "." + header(`{}`) + "." + parts[2], realError("JWT_ERROR", "Invalid token")},
+			{"signature", parts[0] + "." + parts[1] + ".AAAA", realError("JWT_ERROR", "Invalid token")},
+		} {
+			t.Run(tc.name, func(t *testing.T) {
+				_, c := inMemory(t)
+				c.walk(step{auth: bearer(tc.token), method: "GET", path: "/api/user", status: 401, want: tc.want})
+			})
+		}
+		time.Sleep(25 * time.Hour)
+		for contract, want := range map[authostest.Contract]string{
+			authostest.Real: realError("JWT_ERROR", "Invalid token"), authostest.Documented: documented("TOKEN_EXPIRED", "Token expired"),
+		} {
+			_, c := inMemory(t, authostest.WithContract(contract))
+			c.walk(step{auth: bearer(foreign), method: "GET", path: "/api/user", status: 401, want: want})
+		}
+	})
+}
+
+func TestWithListener(t *testing.T) {
+	ln, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, c := overSocket(t, authostest.WithListener(ln))
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	if srv.URL != "http://127.0.0.1:"+port {
+		t.Errorf("URL = %s, want port %s", srv.URL, port)
+	}
+	c.walk(step{method: "GET", path: "/health", status: 200})
 }

@@ -47,8 +47,9 @@ func (c *call) listIdentities() answer {
 	type identity struct {
 		Provider string `json:"provider"`
 	}
-	list := []identity{}
-	for _, provider := range c.identitiesOf(c.user) {
+	names := c.identitiesOf(c.user)
+	list := make([]identity, 0, len(names))
+	for _, provider := range names {
 		list = append(list, identity{provider})
 	}
 	return jsonAnswer(http.StatusOK, list)
@@ -126,7 +127,7 @@ type linkedAccount struct {
 // linkedAccounts shows the grants for the service of the session, not for others.
 func (c *call) linkedAccounts() answer {
 	v := c.s.scene.service(c.session.org, c.session.service)
-	accounts := []linkedAccount{}
+	accounts := make([]linkedAccount, 0, len(c.user.accounts))
 	for _, a := range c.user.accounts {
 		shown := linkedAccount{a.id, a.provider, a.id, c.user.Email, a.scopes, stamped(a.expires, stampOffset), "active", []linkedGrant{}}
 		if v != nil && a.granted[v.id] != nil {
@@ -137,7 +138,7 @@ func (c *call) linkedAccounts() answer {
 	type offered struct {
 		Provider string `json:"provider"`
 	}
-	available := []offered{}
+	available := make([]offered, 0, len(providers))
 	for _, provider := range providers {
 		available = append(available, offered{provider})
 	}

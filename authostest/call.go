@@ -116,8 +116,10 @@ func encode(v any) []byte {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	// Only this package's own structs get here; none of them can fail to encode.
-	_ = enc.Encode(v)
+	// Only this package's own structs get here, and what came out of JSON before.
+	if err := enc.Encode(v); err != nil {
+		panic("authostest: " + err.Error())
+	}
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 }
 
@@ -148,7 +150,7 @@ func (c *call) seal(a answer) answer {
 }
 
 func requestID(r *http.Request) string {
-	if id := strings.TrimSpace(r.Header.Get("X-Request-Id")); id != "" {
+	if id := strings.TrimSpace(r.Header.Get("X-Request-ID")); id != "" {
 		return id
 	}
 	return "req_" + randomHex(8)

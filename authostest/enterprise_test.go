@@ -130,6 +130,17 @@ func TestSAML(t *testing.T) {
 	)
 }
 
+func TestSAMLSecondFactor(t *testing.T) {
+	srv, c := inMemory(t)
+	srv.AddUser("ada@example.com", "correct horse")
+	srv.RequireMFA("ada@example.com")
+	preauth := parse[tokenBody](t, c.do("POST", "/api/auth/login", `{"email":"ada@example.com","password":"correct horse"}`).body).AccessToken
+	const form = "Content-Type: application/x-www-form-urlencoded"
+	c.expect(415, textType, "Form requests must have `Content-Type: application/x-www-form-urlencoded`", "POST", "/saml/mfa/verify", "{}")
+	c.expect(401, jsonType, realError("JWT_ERROR", "Invalid token"), "POST", "/saml/mfa/verify", "preauth_token=x&code=123456", form)
+	c.expect(400, jsonType, bad("SAML state is missing"), "POST", "/saml/mfa/verify", "code=123456&preauth_token="+preauth, form)
+}
+
 func TestBilling(t *testing.T) {
 	srv, c := inMemory(t)
 	auth := bearer(srv.SignIn("ada@example.com").AccessToken)

@@ -1,13 +1,18 @@
 package authostest_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
+	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
 )
 
@@ -86,4 +91,91 @@ func ExampleServer_Replays() {
 	// 200 OK
 	// 401 Unauthorized
 	// 1 replay
+}
+
+// A device asks for a code, a user approves it, and the device has its token. The
+// code works once: after that it looks as if nobody had decided yet.
+func ExampleServer_ApproveDevice() {
+	srv := authostest.New(authostest.InMemory())
+	defer srv.Close()
+	client := http.Client{Transport: srv.Transport()}
+	post := func(path, body string, into any) int {
+		resp, err := client.Post(srv.URL+path, "application/json", strings.NewReader(body))
+		if err != nil {
+			fmt.Println(err)
+			return 0
+		}
+		defer resp.Body.Close()
+		if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+			fmt.Println(err)
+		}
+		return resp.StatusCode
+	}
+
+	var device struct {
+		DeviceCode string `json:"device_code"`
+		UserCode   string `json:"user_code"`
+	}
+	post("/auth/device/code", `{"client_id":"acme_app","org":"acme","service":"app"}`, &device)
+	poll := `{"client_id":"acme_app","device_code":"` + device.DeviceCode + `","grant_type":"urn:ietf:params:oauth:grant-type:device_code"}`
+	for _, step := range []func(){
+		func() {},
+		func() { srv.ApproveDevice(device.UserCode, "ada@example.com") },
+		func() {},
+	} {
+		step()
+		var answer struct {
+			Code string `json:"error_code"`
+			Type string `json:"token_type"`
+		}
+		fmt.Println(post("/auth/token", poll, &answer), answer.Code+answer.Type)
+	}
+	// Output:
+	// 400 DEVICE_CODE_PENDING
+	// 200 Bearer
+	// 400 DEVICE_CODE_PENDING
+}
+
+// A store of one's own is checked in one call.
+func ExampleTestTokenStore() {
+	err := authostest.TestTokenStore(func() (authos.TokenStore, error) {
+		return &forgetful{}, nil
+	})
+	if err != nil { // everything that is wrong, one problem a line
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		fmt.Println(first)
+	}
+	// Output:
+	// no expiry: ExpiresAt is 1970-01-01 00:00:00 +0000 UTC, want 0001-01-01 00:00:00 +0000 UTC
+}
+
+// forgetful keeps seconds since 1970, in which there is no zero time.
+type forgetful struct {
+	mu              sync.Mutex
+	access, refresh string
+	expires         int64
+	saved           bool
+}
+
+func (f *forgetful) Load(context.Context) (authos.Tokens, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.saved {
+		return authos.Tokens{}, nil
+	}
+	return authos.Tokens{AccessToken: f.access, RefreshToken: f.refresh, ExpiresAt: time.Unix(f.expires, 0).UTC()}, nil
+}
+
+func (f *forgetful) Save(_ context.Context, t authos.Tokens) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.access, f.refresh, f.expires, f.saved = t.AccessToken, t.RefreshToken, max(t.ExpiresAt.Unix(), 0), true
+	return nil
+}
+
+func (f *forgetful) Delete(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.saved = false
+	return nil
 }

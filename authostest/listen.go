@@ -18,13 +18,11 @@ type web struct {
 }
 
 func listen(s *Server) *web {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		if ln, err = net.Listen("tcp6", "[::1]:0"); err != nil {
-			panic("authostest: no loopback port to listen on: " + err.Error())
-		}
+	ln := s.config.listener
+	if ln == nil {
+		ln = listenLoopback()
 	}
-	w := &web{url: "http://" + ln.Addr().String(), done: make(chan struct{})}
+	w := &web{url: baseURL(ln.Addr()), done: make(chan struct{})}
 	w.http = &http.Server{
 		Handler:   s,
 		ErrorLog:  log.New(io.Discard, "", 0), // cut connections are on purpose here
@@ -35,6 +33,25 @@ func listen(s *Server) *web {
 		_ = w.http.Serve(ln) // always ends with ErrServerClosed
 	}()
 	return w
+}
+
+func listenLoopback() net.Listener {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		if ln, err = net.Listen("tcp6", "[::1]:0"); err != nil {
+			panic("authostest: no loopback port to listen on: " + err.Error())
+		}
+	}
+	return ln
+}
+
+// baseURL is how clients on this machine reach an address.
+func baseURL(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {
+		return "http://127.0.0.1:" + port
+	}
+	return "http://" + addr.String()
 }
 
 func (w *web) count(_ net.Conn, state http.ConnState) {

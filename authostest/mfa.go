@@ -2,7 +2,7 @@ package authostest
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // what authenticator apps speak (RFC 6238)
+	"crypto/sha1" // what authenticator apps speak
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"

@@ -79,7 +79,8 @@ func (c *call) startSignIn() answer {
 
 func (c *call) startAdminSignIn() answer {
 	query := c.r.URL.Query()
-	return c.toProvider(signInState{org: query.Get("org_slug"), redirectURI: c.s.URL + "/callback", userCode: query.Get("user_code")}, "/admin")
+	state := signInState{org: query.Get("org_slug"), redirectURI: c.s.URL + "/callback", userCode: query.Get("user_code")}
+	return c.toProvider(state, "/admin")
 }
 
 func (c *call) toProvider(state signInState, prefix string) answer {

@@ -2,6 +2,7 @@ package authostest
 
 import (
 	"cmp"
+	"net"
 	"net/http"
 	"time"
 )
@@ -34,6 +35,7 @@ type Option func(*config)
 
 type config struct {
 	inMemory    bool
+	listener    net.Listener
 	contract    Contract
 	format      ErrorFormat
 	accessLife  time.Duration
@@ -59,6 +61,13 @@ func defaults() config {
 // [Server.Transport] reaches the server. It is implied inside a synctest bubble.
 func InMemory() Option {
 	return func(c *config) { c.inMemory = true }
+}
+
+// WithListener makes the server accept connections from ln, which it closes in the
+// end, in place of a loopback port of its own. It has no effect on a server that is
+// in memory.
+func WithListener(ln net.Listener) Option {
+	return func(c *config) { c.listener = ln }
 }
 
 // WithContract selects the contract. The default is [Real].

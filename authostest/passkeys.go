@@ -138,7 +138,7 @@ func newPasskeyModel(p *passkey) passkeyModel {
 }
 
 func (c *call) listPasskeys() answer {
-	list := []passkeyModel{}
+	list := make([]passkeyModel, 0, len(c.user.passkeys))
 	for _, p := range c.user.passkeys {
 		list = append(list, newPasskeyModel(p))
 	}

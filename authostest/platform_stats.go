@@ -99,7 +99,8 @@ func perDay(within func(time.Time) bool, moments []time.Time) map[string]int {
 
 func (c *call) growthTrends() answer {
 	within := c.span()
-	var orgs, users []time.Time
+	orgs := make([]time.Time, 0, len(c.s.scene.orgs))
+	users := make([]time.Time, 0, len(c.s.scene.users))
 	for _, o := range c.s.scene.orgs {
 		orgs = append(orgs, o.created)
 	}
@@ -114,7 +115,7 @@ func (c *call) growthTrends() answer {
 		NewOrganizations int    `json:"new_organizations"`
 		NewUsers         int    `json:"new_users"`
 	}
-	rows := []row{}
+	rows := make([]row, 0, len(days))
 	for _, date := range slices.Sorted(maps.Keys(days)) {
 		rows = append(rows, row{date, newOrgs[date], newUsers[date]})
 	}
@@ -122,7 +123,7 @@ func (c *call) growthTrends() answer {
 }
 
 func (c *call) loginActivity() answer {
-	var moments []time.Time
+	moments := make([]time.Time, 0, len(c.s.scene.logins))
 	for _, l := range c.s.scene.logins {
 		moments = append(moments, l.at)
 	}
@@ -131,7 +132,7 @@ func (c *call) loginActivity() answer {
 		Date  string `json:"date"`
 		Count int    `json:"count"`
 	}
-	rows := []row{}
+	rows := make([]row, 0, len(n))
 	for _, date := range slices.Sorted(maps.Keys(n)) {
 		rows = append(rows, row{date, n[date]})
 	}
@@ -147,8 +148,9 @@ func (c *call) topOrganizations() answer {
 		ServiceCount  int    `json:"service_count"`
 		LoginCount30d int    `json:"login_count_30d"`
 	}
-	rows := []row{}
-	for _, o := range c.s.scene.allOrganizations() {
+	all := c.s.scene.allOrganizations()
+	rows := make([]row, 0, len(all))
+	for _, o := range all {
 		rows = append(rows, row{o.id, o.name, o.slug, len(o.members), len(o.services), c.loginsSince(o.slug, 30*day)})
 	}
 	slices.SortStableFunc(rows, func(a, b row) int {
@@ -169,8 +171,9 @@ func (c *call) recentOrganizations() answer {
 		Status    string `json:"status"`
 		CreatedAt string `json:"created_at"`
 	}
-	rows := []row{}
-	for _, o := range slices.Backward(c.s.scene.allOrganizations()) {
+	all := c.s.scene.allOrganizations()
+	rows := make([]row, 0, len(all))
+	for _, o := range slices.Backward(all) {
 		rows = append(rows, row{o.id, o.name, o.slug, o.status, stampOffset(o.created)})
 	}
 	return jsonAnswer(http.StatusOK, slice(rows, min(max(limit, 1), 50), 0))

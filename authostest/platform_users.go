@@ -51,7 +51,7 @@ func newPlatformUserRow(u *user) platformUserRow {
 }
 
 func userRows(list []*user) []platformUserRow {
-	rows := []platformUserRow{}
+	rows := make([]platformUserRow, 0, len(list))
 	for _, u := range list {
 		rows = append(rows, newPlatformUserRow(u))
 	}

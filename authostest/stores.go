@@ -177,6 +177,11 @@ func differ(got, want authos.Tokens) string {
 	return strings.Join(parts, ", ")
 }
 
+// sameTokens leaves the expiry out: how that is kept is a question of its own.
+func sameTokens(a, b authos.Tokens) bool {
+	return a.AccessToken == b.AccessToken && a.RefreshToken == b.RefreshToken
+}
+
 // holds checks what a store gives back.
 func (t tokenSuite) holds(what string, store authos.TokenStore, want authos.Tokens) {
 	got, err := t.load(store)
@@ -231,7 +236,7 @@ func (t tokenSuite) survivesCancel(store authos.TokenStore) {
 	}
 	ctx, cancel := context.WithCancel(t.ctx)
 	cancel()
-	if got, err := t.loadWith(ctx, store); err == nil && differ(got, pair(3)) != "" {
+	if got, err := t.loadWith(ctx, store); err == nil && !sameTokens(got, pair(3)) {
 		t.failf("Load with a canceled context returned no error and not what was saved")
 	}
 	want := pair(4)
@@ -240,13 +245,13 @@ func (t tokenSuite) survivesCancel(store authos.TokenStore) {
 	switch {
 	case loadErr != nil:
 		t.failf("Load after a canceled Save: %w", loadErr)
-	case err == nil && differ(got, want) != "":
+	case err == nil && !sameTokens(got, want):
 		t.failf("Save with a canceled context returned no error and did not save")
-	case differ(got, want) != "" && differ(got, pair(3)) != "":
+	case !sameTokens(got, want) && !sameTokens(got, pair(3)):
 		t.failf("a canceled Save left neither the old tokens nor the new")
 	}
 	err = t.returns(func() error { return store.Delete(ctx) })
-	if got, loadErr := t.load(store); err == nil && loadErr == nil && differ(got, authos.Tokens{}) != "" {
+	if got, loadErr := t.load(store); err == nil && loadErr == nil && !sameTokens(got, authos.Tokens{}) {
 		t.failf("Delete with a canceled context returned no error and did not delete")
 	}
 }

@@ -93,6 +93,8 @@ func (s hooked) Lock(ctx context.Context) (func(), error) {
 	return s.sharedTokens.Lock(ctx)
 }
 
+func canceled(ctx context.Context) bool { return ctx.Err() != nil }
+
 func TestGoodTokenStores(t *testing.T) {
 	shared := newTokenPlace()
 	for name, tc := range map[string]struct {
@@ -176,19 +178,19 @@ func TestBrokenTokenStores(t *testing.T) {
 			return s.Save(ctx, tokens)
 		}}, "never saved together"},
 		{"pretends to save", hooked{save: func(ctx context.Context, s plainTokens, tokens authos.Tokens) error {
-			if ctx.Err() != nil {
+			if canceled(ctx) {
 				return nil
 			}
 			return s.Save(ctx, tokens)
 		}}, "Save with a canceled context returned no error and did not save"},
 		{"pretends to load", hooked{load: func(ctx context.Context, s plainTokens) (authos.Tokens, error) {
-			if ctx.Err() != nil {
+			if canceled(ctx) {
 				return authos.Tokens{}, nil
 			}
 			return s.Load(ctx)
 		}}, "Load with a canceled context returned no error and not what was saved"},
 		{"pretends to delete", hooked{delete: func(ctx context.Context, s plainTokens) error {
-			if ctx.Err() != nil {
+			if canceled(ctx) {
 				return nil
 			}
 			return s.Delete(ctx)
@@ -199,7 +201,7 @@ func TestBrokenTokenStores(t *testing.T) {
 			return authos.Tokens{}, nil
 		}}, "no answer within 10s"},
 		{"does not lock", hooked{lock: func(context.Context, sharedTokens) (func(), error) { return func() {}, nil }}, "was given away again"},
-		{"has no release", hooked{lock: func(context.Context, sharedTokens) (func(), error) { return nil, nil }}, "neither an error nor a way to release"},
+		{"has no release", hooked{lock: func(context.Context, sharedTokens) (unlock func(), err error) { return unlock, err }}, "neither an error nor a way to release"},
 		{"waits beyond the context", hooked{lock: func(_ context.Context, s sharedTokens) (func(), error) {
 			late, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 			defer cancel()
