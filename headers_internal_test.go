@@ -140,7 +140,7 @@ func TestAskedWait(t *testing.T) {
 
 func TestParseRateLimit(t *testing.T) {
 	t.Parallel()
-	at := func(d time.Duration) time.Time { return goldenNow.Add(d) }
+	at := goldenNow.Add
 	for _, tt := range []struct {
 		name   string
 		header http.Header

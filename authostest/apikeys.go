@@ -29,7 +29,8 @@ type apiKeyModel struct {
 
 func newAPIKeyModel(k *apiKey) apiKeyModel {
 	return apiKeyModel{
-		k.id, k.service.id, k.name, k.prefix, k.permissions, stamped(k.used, stampZ), stamped(k.expires, stampZ), stampZ(k.created), k.createdBy,
+		k.id, k.service.id, k.name, k.prefix, k.permissions,
+		stamped(k.used, stampZ), stamped(k.expires, stampZ), stampZ(k.created), k.createdBy,
 	}
 }
 
@@ -64,9 +65,8 @@ func validPermission(p string) bool {
 	if !narrow {
 		return slices.Contains(permissions, p)
 	}
-	return provider != "" && strings.IndexFunc(provider, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r))
-	}) < 0
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+	return provider != "" && strings.Trim(provider, allowed) == ""
 }
 
 func (c *call) createAPIKey() answer {

@@ -80,7 +80,10 @@ type plan struct {
 
 // newFreePlan is the plan that every service is born with.
 func newFreePlan(now time.Time) *plan {
-	return &plan{id: newID(), name: freeTier.Name, currency: "usd", features: []string{}, byDefault: true, created: now.Truncate(time.Microsecond)}
+	return &plan{
+		id: newID(), name: freeTier.Name, currency: "usd", features: []string{}, byDefault: true,
+		created: now.Truncate(time.Microsecond),
+	}
 }
 
 func (v *service) plan(id string) *plan {

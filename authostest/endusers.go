@@ -182,8 +182,9 @@ func (sc *scene) sessionsIn(o *organization, userID string) []*session {
 
 // endUserSessions shows expired sessions too, and counts the live ones.
 func (c *call) endUserSessions(o *organization, u *user) (list []endUserSession, live int) {
-	list = []endUserSession{}
-	for _, row := range c.s.scene.sessionsIn(o, u.ID) {
+	rows := c.s.scene.sessionsIn(o, u.ID)
+	list = make([]endUserSession, 0, len(rows))
+	for _, row := range rows {
 		id, name := serviceNames(o, row.service)
 		list = append(list, endUserSession{
 			row.id, id, name, &row.org, nil, nil, stampZ(row.accessExpires), new(stampZ(row.refreshExpires)), stampZ(row.created),

@@ -91,7 +91,8 @@ func (s *Server) Outage(status int) (end func()) {
 	return s.Fault(Fault{
 		Status: status,
 		Header: http.Header{"Content-Type": {"text/html"}},
-		Body:   "<html>\r\n<head><title>" + text + "</title></head>\r\n<body>\r\n<center><h1>" + text + "</h1></center>\r\n</body>\r\n</html>\r\n",
+		Body: "<html>\r\n<head><title>" + text + "</title></head>\r\n" +
+			"<body>\r\n<center><h1>" + text + "</h1></center>\r\n</body>\r\n</html>\r\n",
 	})
 }
 

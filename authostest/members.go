@@ -157,8 +157,9 @@ type serviceAccess struct {
 }
 
 func describeAccess(o *organization, userID string) answer {
-	list := []serviceAccess{}
-	for _, v := range o.servicesInOrder() {
+	services := o.servicesInOrder()
+	list := make([]serviceAccess, 0, len(services))
+	for _, v := range services {
 		list = append(list, serviceAccess{v.id, v.slug, v.name, optional(v.grants[userID])})
 	}
 	return jsonAnswer(http.StatusOK, list)

@@ -79,6 +79,10 @@ func (c *call) listRoles() answer {
 	return jsonAnswer(http.StatusOK, list)
 }
 
+func (c *call) recordRole(o *organization, action string, r *role) {
+	c.record(o, action, "organization_role", r.id, details{"slug": r.slug, "name": r.name, "permissions": r.permissions})
+}
+
 func (c *call) createRole() answer {
 	in, bad := decode[struct {
 		Slug        string   `json:"slug"`
@@ -101,7 +105,7 @@ func (c *call) createRole() answer {
 	now := c.now.Truncate(time.Microsecond)
 	r := &role{newID(), in.Slug, in.Name, in.Description, in.Permissions, now, now}
 	o.roles = append(o.roles, r)
-	c.record(o, "organization_role.created", "organization_role", r.id, details{"slug": r.slug, "name": r.name, "permissions": r.permissions})
+	c.recordRole(o, "organization_role.created", r)
 	c.applied = true
 	return jsonAnswer(http.StatusOK, newRoleModel(o, r))
 }
@@ -161,7 +165,7 @@ func (c *call) updateRole() answer {
 		r.permissions = *in.Permissions
 	}
 	r.updated = c.now.Truncate(time.Microsecond)
-	c.record(o, "organization_role.updated", "organization_role", r.id, details{"slug": r.slug, "name": r.name, "permissions": r.permissions})
+	c.recordRole(o, "organization_role.updated", r)
 	c.applied = true
 	return jsonAnswer(http.StatusOK, newRoleModel(o, r))
 }

@@ -85,12 +85,12 @@ func TestEveryRouteIsKnown(t *testing.T) {
 		}
 		path := r.concrete()
 		if r.Method == "DELETE" && (r.Path == "/api/organizations/:org_slug" || strings.HasSuffix(r.Path, "/services/:service_slug")) {
-			srv.SetRole("acme", "ada@example.com", "member") // who may not
+			srv.SetRole("acme", "ada@example.com", "member") // who may not: the routes that follow need both
 		}
 		got := c.do(r.Method, path, body, auth)
 		srv.SetRole("acme", "ada@example.com", "owner")
 		if strings.Contains(r.Path, "log") || strings.Contains(r.Path, "delete") || strings.Contains(r.Path, "revoke") {
-			creds = credentials(srv, secret) // those may be gone now
+			creds = credentials(srv, secret) // the session may be gone now
 		}
 		seen := srv.Requests()
 		entry := seen[len(seen)-1]

@@ -146,17 +146,16 @@ func (sc *scene) rename(u *user, email string, now time.Time) {
 	sc.byEmail[strings.ToLower(email)] = u
 }
 
-// addService returns the service of an organization, and makes both where they
+// addService makes the service of an organization, and the organization, where they
 // do not exist. An organization needs an owner, so it is made with one.
-func (sc *scene) addService(orgSlug, slug string, now time.Time) *service {
+func (sc *scene) addService(orgSlug, slug string, now time.Time) {
 	o := sc.orgs[orgSlug]
 	if o == nil {
 		owner, _ := sc.addUser("owner@"+orgSlug+".example", "", now)
 		o = sc.addOrg(orgSlug, title(orgSlug), "active", owner, now)
 	}
-	v := o.services[slug]
-	if v == nil {
-		v = &service{
+	if o.services[slug] == nil {
+		v := &service{
 			id: newID(), slug: slug, name: title(slug), kind: "web", org: o, created: now, clientID: orgSlug + "_" + slug,
 			redirectURIs:  []string{"https://" + slug + "." + orgSlug + ".example/callback"},
 			activationURI: "https://" + slug + "." + orgSlug + ".example/activate",
@@ -164,7 +163,6 @@ func (sc *scene) addService(orgSlug, slug string, now time.Time) *service {
 		v.plans = []*plan{newFreePlan(now)}
 		o.services[slug] = v
 	}
-	return v
 }
 
 func (sc *scene) addOrg(slug, name, status string, owner *user, now time.Time) *organization {

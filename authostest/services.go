@@ -116,7 +116,8 @@ func (in serviceInput) apply(v *service) {
 	set(&v.redirectURIs, in.RedirectURIs)
 	set(&v.activationURI, in.DeviceActivationURI)
 	set(&v.resourceURIs, in.ResourceURIs)
-	for provider, scopes := range map[string]*[]string{"github": in.GithubScopes, "microsoft": in.MicrosoftScopes, "google": in.GoogleScopes} {
+	given := map[string]*[]string{"github": in.GithubScopes, "microsoft": in.MicrosoftScopes, "google": in.GoogleScopes}
+	for provider, scopes := range given {
 		if scopes != nil {
 			v.allow(provider, *scopes)
 		}

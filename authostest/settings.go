@@ -44,7 +44,8 @@ func (c *call) setSMTP() answer {
 	case bad != nil:
 		return *bad
 	case in.Port < 0 || in.Port > math.MaxUint16:
-		return *c.refuseShape(plainJSON, &shapeError{field: "port", text: "invalid value: integer `" + strconv.Itoa(in.Port) + "`, expected u16"})
+		text := "invalid value: integer `" + strconv.Itoa(in.Port) + "`, expected u16"
+		return *c.refuseShape(plainJSON, &shapeError{field: "port", text: text})
 	}
 	o, refused := c.settingsOrg()
 	if refused != nil {

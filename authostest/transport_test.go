@@ -130,7 +130,7 @@ func TestDelaysInABubble(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		_, err := c.http.Transport.RoundTrip(c.request("POST", "/api/auth/logout", "", "Authorization: Bearer x").WithContext(ctx))
-		if err != context.DeadlineExceeded {
+		if err != context.DeadlineExceeded { //nolint:errorlint // exactly
 			t.Errorf("err = %v, want exactly the context's", err)
 		}
 		if last := srv.Requests()[1]; last.Status != 0 {
@@ -243,7 +243,7 @@ func TestServeHTTPWithoutHijacking(t *testing.T) {
 	}
 	srv.Fault(authostest.Fault{Kind: authostest.ResetBefore})
 	defer func() {
-		if got := recover(); got != http.ErrAbortHandler {
+		if got := recover(); got != http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
 			t.Errorf("recover() = %v, want http.ErrAbortHandler", got)
 		}
 	}()

@@ -232,7 +232,7 @@ func (c *call) deleteWebhook() answer {
 
 // webhookEventTypes is the same for everybody who is signed in.
 func (c *call) webhookEventTypes() answer {
-	list := []eventType{}
+	list := make([]eventType, 0, len(webhookEvents))
 	for _, name := range webhookEvents {
 		list = append(list, newEventType(name, strings.ToUpper(strings.NewReplacer(".", " ", "_", " ").Replace(name))))
 	}

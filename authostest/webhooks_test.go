@@ -217,10 +217,10 @@ func TestDeliveryRetries(t *testing.T) {
 		time.Sleep(8 * time.Minute)
 		state("200", `"no"`, "4", "null", "true", "null")
 
-		for i, after := range []time.Duration{0, 1, 3, 7, 15} {
+		for i, after := range []int{0, 1, 3, 7, 15} {
 			d := hooks.got()[i]
-			if got := d.at.Sub(start); got != after*time.Minute {
-				t.Errorf("attempt %d after %v, want %v", i+1, got, after*time.Minute)
+			if got := d.at.Sub(start); got != time.Duration(after)*time.Minute {
+				t.Errorf("attempt %d after %v, want %d min", i+1, got, after)
 			}
 			if d.body != hooks.got()[0].body {
 				t.Errorf("attempt %d has another body", i+1)
