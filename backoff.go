@@ -240,7 +240,7 @@ func (r *retry) judge(e *engine, resp *http.Response, err error) bool {
 	w := weigh(cl, api, err)
 	cl.unknown = cl.unknown || w.acted && cl.mutation
 	if api != nil && status == http.StatusTooManyRequests && api.RetryAfter > 0 {
-		r.fam.gates[cl.bucket()].raise(min(api.RetryAfter, r.policy.MaxRetryAfter))
+		r.fam.gates[cl.bucket()].raise(api.RetryAfter, r.policy.MaxRetryAfter)
 	}
 	limit := cl.maxAttempts
 	if api != nil && api.Hint != nil && api.Hint.MaxRetries != nil {
@@ -391,42 +391,50 @@ func (cl *call) byWord() bool { return cl.declared && !cl.singleUse }
 // gate holds calls of one limiter bucket back while the server has asked for a wait, so that they do not each collect a 429.
 type gate struct {
 	mu    sync.Mutex
-	until time.Time
+	until time.Time // it holds no longer than MaxRetryAfter
+	named time.Time // what the server asked for, which may be later
 }
 
-func (g *gate) raise(wait time.Duration) {
+// raise closes the gate for the wait that the server asked for, at most for the longest that is obeyed.
+func (g *gate) raise(asked, longest time.Duration) {
+	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if until := time.Now().Add(wait); until.After(g.until) {
+	if until := now.Add(min(asked, longest)); until.After(g.until) {
 		g.until = until
+	}
+	if named := now.Add(asked); named.After(g.named) {
+		g.named = named
 	}
 }
 
-func (g *gate) remaining() time.Duration {
+// remaining is how long the gate still holds, and how long the server asked to stay away from now on.
+func (g *gate) remaining() (hold, asked time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.until.IsZero() {
-		return 0
+		return 0, 0
 	}
-	wait := time.Until(g.until)
-	if wait <= 0 {
-		g.until = time.Time{}
+	if hold = time.Until(g.until); hold <= 0 {
+		g.until, g.named = time.Time{}, time.Time{}
+		return 0, 0
 	}
-	return wait
+	return hold, time.Until(g.named)
 }
 
-// pass waits until the gate is open. Where the wait does not fit, or the call is a single attempt, it fails at once.
+// pass waits until the gate is open. Where the wait does not fit, or the call is a single attempt, it fails at once; so it does where
+// the server asked for more than is obeyed, as a request after the hold would only be refused again.
 func (g *gate) pass(cl *call) error {
 	longest := cl.client.cfg.retry.MaxRetryAfter
 	var waited time.Duration
 	for {
-		wait := g.remaining()
+		wait, asked := g.remaining()
 		if wait <= 0 {
 			return nil
 		}
 		// The gate may be raised again while we wait, but it holds no call longer than the longest wait that is obeyed.
-		if cl.maxAttempts <= 1 || waited+wait > longest || !cl.fits(wait) {
-			return &RateLimitError{RetryAfter: wait}
+		if cl.maxAttempts <= 1 || asked > longest || waited+wait > longest || !cl.fits(wait) {
+			return &RateLimitError{RetryAfter: asked}
 		}
 		if jittered := wait + spread(wait); cl.fits(jittered) {
 			wait = jittered

@@ -116,22 +116,29 @@ func TestGateOpensAgain(t *testing.T) {
 	})
 }
 
-// Whatever one answer asks for, a gate holds nobody longer than MaxRetryAfter.
+// Whatever one answer asks for, a gate holds nobody longer than MaxRetryAfter. Until then calls fail at once, as the one that was told
+// did: the wait is longer than they would obey.
 func TestGateIsBounded(t *testing.T) {
 	for _, tt := range []struct {
 		opts []authos.Option
-		want time.Duration
+		hold time.Duration
 	}{
 		{nil, time.Minute},
 		{[]authos.Option{rtRetry(authos.RetryPolicy{MaxRetryAfter: 5 * time.Second})}, 5 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c, rt := rtHeld(t, "86400", tt.opts...)
+			time.Sleep(tt.hold - time.Second)
 			start := time.Now()
-			if err := rtDo(t.Context(), c, "GET", "/api/auth/context"); err != nil || rt.count() != 1 {
-				t.Fatalf("Do = %v, sent %d, want nil after the wait", err, rt.count())
+			err := rtDo(t.Context(), c, "GET", "/api/auth/context")
+			limited, ok := errors.AsType[*authos.RateLimitError](err)
+			if !ok || limited.RetryAfter != 24*time.Hour-tt.hold+time.Second || time.Since(start) != 0 || rt.count() != 0 {
+				t.Fatalf("Do = %v after %s, sent %d, want the rest of the wait at once", err, time.Since(start), rt.count())
 			}
-			rtAsked(t, time.Since(start), tt.want)
+			time.Sleep(time.Second)
+			if err := rtDo(t.Context(), c, "GET", "/api/auth/context"); err != nil || rt.count() != 1 {
+				t.Fatalf("Do = %v, sent %d, want nil once the gate is open", err, rt.count())
+			}
 		})
 	}
 }

@@ -437,7 +437,7 @@ func (a *authorizer) presentOnce(refreshToken string) (*call, Tokens, error) {
 	cl.observeAttempt(resp.StatusCode, nil)
 	if api := errorOf(resp); api != nil {
 		if api.effectiveStatus() == http.StatusTooManyRequests {
-			gate.raise(min(api.RetryAfter, a.c.cfg.retry.MaxRetryAfter))
+			gate.raise(api.RetryAfter, a.c.cfg.retry.MaxRetryAfter)
 		}
 		return cl, Tokens{}, api
 	}

@@ -82,15 +82,16 @@ func main() {
 	brief, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 	explain(users.Delete(brief, "42")) // the server may have acted
 	cancel()
-	fails(authostest.Fault{Times: 1, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"300"}}})
-	_, err = users.List(ctx, authos.ServiceUserListParams{})
-	explain(err)
 	srv.RevokeSessions("bob@example.com")
 	_, err = client.User.Get(ctx)
 	explain(err)
-	srv.Outage(http.StatusServiceUnavailable)
+	end := srv.Outage(http.StatusServiceUnavailable)
 	for range 3 {
 		_, err = client.User.Get(ctx, authos.WithHeader("Authorization", "Bearer of another session"))
 	}
+	explain(err)
+	end()
+	fails(authostest.Fault{Times: 1, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"300"}}})
+	_, err = users.List(ctx, authos.ServiceUserListParams{})
 	explain(err)
 }
