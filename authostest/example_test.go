@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/authos-go/authos"
@@ -178,4 +180,25 @@ func (f *forgetful) Delete(context.Context) error {
 	defer f.mu.Unlock()
 	f.saved = false
 	return nil
+}
+
+// Inside a bubble time is virtual: a day passes at once, and the fake's tokens expire by it.
+func TestVirtualTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := authostest.New() // no socket in a bubble
+		defer srv.Close()
+		session := srv.SignIn("ada@example.com")
+		client, err := authos.New(srv.URL, authos.WithHTTPClient(&http.Client{Transport: srv.Transport()}),
+			authos.WithTokens(authos.Tokens{AccessToken: session.AccessToken, RefreshToken: session.RefreshToken}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = client.Close() }()
+
+		time.Sleep(25 * time.Hour)
+		var r authos.Response
+		if _, err := client.User.Get(t.Context(), authos.WithResponse(&r)); err != nil || !r.Refreshed {
+			t.Errorf("Get after a day = %v, refreshed %t, want success with renewed tokens", err, r.Refreshed)
+		}
+	})
 }
