@@ -1,0 +1,277 @@
+package authos
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// The bounds of what is read from the network.
+const (
+	maxAnswer      = 16 << 20 // bytes of a good answer; more is a *DecodeError
+	maxErrorBody   = 64 << 10 // bytes kept of an error's body
+	maxHeaderBytes = 256 << 10
+	maxRedirects   = 10 // as net/http
+)
+
+// wire is the innermost layer: it sends one request, bounds its time and its answer, and parses an error body.
+type wire struct {
+	next    http.RoundTripper
+	timeout time.Duration // of one attempt, body included; 0: none
+}
+
+func (c *Client) wiring(next http.RoundTripper) http.RoundTripper {
+	w := &wire{next: next, timeout: max(c.cfg.retry.AttemptTimeout, 0)}
+	if hc := c.cfg.httpClient; hc != nil && hc.Timeout > 0 && (w.timeout == 0 || hc.Timeout < w.timeout) {
+		w.timeout = hc.Timeout
+	}
+	return w
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	cl := callOf(req)
+	if cl.Err() != nil {
+		return nil, cl.ended("send")
+	}
+	ctx, cancel := w.bound(cl)
+	defer cancel()
+	var p *passage
+	if cl.mutation {
+		p = new(passage)
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			GetConn: func(string) { p.asked.Store(true) },
+			GotConn: func(httptrace.GotConnInfo) { p.connected.Store(true) },
+		})
+	}
+	out := req.WithContext(ctx)
+	cl.dress(out)
+	cl.sent = true
+	cl.refused.Store(false)
+	resp, err := w.next.RoundTrip(out)
+	if err != nil {
+		return nil, cl.networkError("send", err, p)
+	}
+	limit := int64(maxAnswer)
+	if resp.StatusCode >= 400 {
+		limit = maxErrorBody
+	}
+	data, err := readBounded(resp, limit)
+	_ = resp.Body.Close()
+	switch {
+	case resp.StatusCode >= 400:
+		// A status has arrived: whatever became of its body, that is the answer.
+		resp.Body = newAnswer(data, cl.scrub(parseError(resp.StatusCode, resp.Header, data, time.Now())))
+	case errors.Is(err, errTooLarge):
+		return nil, &DecodeError{
+			StatusCode: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), RequestID: serverRequestID(resp.Header),
+			Err: err, Body: data[:maxErrorBody],
+		}
+	case err != nil:
+		return nil, cl.networkError("read body", err, nil)
+	case errorInSuccess(data):
+		resp.Body = newAnswer(data, cl.scrub(parseError(resp.StatusCode, resp.Header, data, time.Now())))
+	default:
+		resp.Body = newAnswer(data, nil)
+	}
+	resp.ContentLength = int64(len(data))
+	return resp, nil
+}
+
+// dress gives the attempt's own copy of a request its headers. They are made anew for each attempt: net/http would hand one header map
+// to all of them, and puts a Referer with the query on a redirect.
+func (cl *call) dress(out *http.Request) {
+	h := make(http.Header, 8)
+	values := make([]string, 0, 8)
+	set := func(key, value string) {
+		if value == "" || cl.header[key] != nil {
+			return
+		}
+		values = append(values, value)
+		h[key] = values[len(values)-1 : len(values) : len(values)]
+	}
+	cfg := cl.client.cfg
+	set("Accept", "application/json")
+	set("Accept-Language", cfg.languages)
+	set("User-Agent", cfg.userAgent)
+	set("X-Request-Id", cl.requestID)
+	set("Content-Type", cl.contentType)
+	switch cl.auth {
+	case authBearer:
+		if cl.token != "" {
+			set("Authorization", "Bearer "+cl.token)
+		}
+	case authAPIKey:
+		set("X-Api-Key", cfg.apiKey)
+	case authNone:
+	}
+	maps.Copy(h, cl.header)
+	if cookies := out.Header["Cookie"]; cookies != nil {
+		h["Cookie"] = cookies // of the caller's own http.Client with a Jar
+	}
+	out.Header = h
+	if cl.body != nil {
+		// The resend after a renewal belongs to the same attempt, and needs the body from its start too. net/http itself sends again
+		// what certainly did not arrive: over a connection that was dead before the first byte, on a refused HTTP/2 stream.
+		out.GetBody = func() (io.ReadCloser, error) { return newAnswer(cl.body, nil), nil }
+		out.Body, _ = out.GetBody()
+	}
+	// Reads and what has an Idempotency-Key net/http also sends again after a reset. A body that cannot be rewound prevents that.
+	if !cl.idempotent && (isRead(cl.method) || h["Idempotency-Key"] != nil || h["X-Idempotency-Key"] != nil) {
+		out.GetBody = nil
+		if out.Body == nil {
+			out.Body = new(onceEmpty)
+		}
+	}
+}
+
+// bound gives an attempt its time. A probe of a half-open circuit always has a limit: one that hung would keep the circuit
+// half-open for ever.
+func (w *wire) bound(cl *call) (context.Context, context.CancelFunc) {
+	timeout := w.timeout
+	if timeout == 0 && cl.probe {
+		timeout = defaultAttemptTimeout
+	}
+	if !cl.deadline.IsZero() {
+		if left := time.Until(cl.deadline); timeout == 0 || left < timeout {
+			timeout = max(left, time.Nanosecond)
+		}
+	}
+	if timeout == 0 {
+		return cl, func() {}
+	}
+	return context.WithTimeoutCause(cl, timeout, errAttemptTimeout)
+}
+
+// onceEmpty is an empty body that net/http cannot rewind.
+type onceEmpty struct{}
+
+func (*onceEmpty) Read([]byte) (int, error) { return 0, io.EOF }
+func (*onceEmpty) Close() error             { return nil }
+
+// attemptTimeout is the end of an attempt's own time, which is not the caller's deadline.
+type attemptTimeout struct{}
+
+func (attemptTimeout) Error() string        { return "no answer within the attempt's timeout" }
+func (attemptTimeout) Timeout() bool        { return true }
+func (attemptTimeout) Is(target error) bool { return target == context.DeadlineExceeded }
+
+var errAttemptTimeout = attemptTimeout{}
+
+// networkError says why there is no answer.
+func (cl *call) networkError(op string, err error, p *passage) *NetworkError {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		err = ue.Err // its text holds the URL, query included
+	}
+	e := &NetworkError{Op: op, Method: cl.method, Path: cl.path, Err: err}
+	oe, isOp := errors.AsType[*net.OpError](err)
+	_, isDNS := errors.AsType[*net.DNSError](err)
+	if p.neverLeft() || isDNS || isOp && (oe.Op == "dial" || oe.Op == "proxyconnect") {
+		e.Op, e.unsent = "dial", true
+	}
+	switch {
+	case cl.Err() != nil:
+		e.Err = contextEnd(cl)
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
+		e.Err = errAttemptTimeout // the caller is still there, so it was our own timer
+	}
+	return e
+}
+
+var errTooLarge = fmt.Errorf("larger than %d MiB", maxAnswer>>20)
+
+// readBounded reads a body of at most limit bytes. More than that is errTooLarge, with the first limit bytes.
+func readBounded(resp *http.Response, limit int64) ([]byte, error) {
+	size := int64(512)
+	if resp.ContentLength >= 0 {
+		size = resp.ContentLength + 1 // room to meet io.EOF without growing
+	}
+	data := make([]byte, 0, min(size, limit+1, 1<<20))
+	for {
+		n, err := resp.Body.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		switch {
+		case int64(len(data)) > limit:
+			return data[:limit], errTooLarge
+		case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+			return data, nil
+		case err != nil:
+			return data, err
+		case len(data) == cap(data):
+			data = append(data, 0)[:len(data)]
+		}
+	}
+}
+
+// scrub takes the call's own credentials out of the texts of an answer that repeats them, and what the request held out of what is
+// printed of them.
+func (cl *call) scrub(e *APIError) *APIError {
+	for _, secret := range []string{cl.token, cl.client.cfg.apiKey} {
+		if secret == "" || !bytes.Contains(e.Body, []byte(secret)) {
+			continue
+		}
+		e.Message = strings.ReplaceAll(e.Message, secret, redacted)
+		for i := range e.Fields {
+			e.Fields[i].Message = strings.ReplaceAll(e.Fields[i].Message, secret, redacted)
+		}
+	}
+	printed := e.print(cl.texts())
+	e.said = &printed
+	return e
+}
+
+// texts are what the caller put into the request: passwords, e-mail addresses, the token of a link.
+func (cl *call) texts() any {
+	var body any
+	_ = json.Unmarshal(cl.body, &body) // nil for a form
+	texts := []any{body}
+	for _, encoded := range []string{cl.url.RawQuery, string(cl.body)} {
+		values, _ := url.ParseQuery(encoded)
+		for _, each := range values {
+			for _, text := range each {
+				texts = append(texts, text)
+			}
+		}
+	}
+	return texts
+}
+
+// answer is the body of every response inside the layers: the whole bounded body, read within its attempt, and the parsed error.
+type answer struct {
+	bytes.Reader
+	data []byte
+	err  *APIError
+}
+
+// Close implements [io.Closer]; nothing is held.
+func (*answer) Close() error { return nil }
+
+func newAnswer(data []byte, err *APIError) *answer {
+	a := &answer{data: data, err: err}
+	a.Reset(data)
+	return a
+}
+
+func errorOf(resp *http.Response) *APIError {
+	if a, ok := resp.Body.(*answer); ok {
+		return a.err
+	}
+	return nil
+}
+
+func bodyOf(resp *http.Response) []byte {
+	if a, ok := resp.Body.(*answer); ok {
+		return a.data
+	}
+	return nil
+}
