@@ -412,3 +412,21 @@ func TestResponseOfRefusedInput(t *testing.T) {
 		t.Errorf("Get(no id) = %v with %d attempts and status %d, want an error, 0 and 0", err, r.Attempts, r.StatusCode)
 	}
 }
+
+// The guide's own integration test: a key that may only read is refused when it writes.
+func TestReadOnlyKeyIsForbiddenToWrite(t *testing.T) {
+	btContracts(t, func(t *testing.T, srv *authostest.Server, _ bool) {
+		c := btNew(t, srv.URL, srv.Transport(), authos.WithAPIKey(srv.AddAPIKey("read:users")))
+		_, err := c.Service.Users.Create(t.Context(), authos.ServiceUserCreateParams{Email: "test@example.com"})
+		api, _ := errors.AsType[*authos.APIError](err)
+		if api == nil || api.StatusCode != 403 || !errors.Is(err, authos.ErrForbidden) || !errors.Is(err, authos.CodeForbidden) {
+			t.Errorf("Create with a read-only key = %v, want 403 FORBIDDEN", err)
+		}
+		if n := srv.Count("POST", ""); n != 1 || len(srv.Applied()) != 0 {
+			t.Errorf("%d requests, applied %v, want 1 and nothing", n, srv.Applied())
+		}
+		if _, err := c.Service.Users.List(t.Context(), authos.ServiceUserListParams{}); err != nil {
+			t.Errorf("List = %v, want success", err)
+		}
+	})
+}

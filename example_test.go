@@ -311,3 +311,48 @@ func ExampleSecret() {
 	fmt.Printf("%v %+v %q %s\n", s, s, s, s.Reveal())
 	// Output: [redacted] [redacted] [redacted] hunter2
 }
+
+func ExampleUserService_Update() {
+	srv, client := newExample()
+	defer srv.Close()
+	t := srv.SignIn("ada@example.com")
+	ada, err := client.With(authos.WithTokens(authos.Tokens{AccessToken: t.AccessToken, RefreshToken: t.RefreshToken}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	user, err := ada.User.Update(context.Background(), authos.UserUpdateParams{Email: new("lovelace@example.com")})
+	fmt.Println(user.Email, err)
+	// Output: lovelace@example.com <nil>
+}
+
+func ExampleServiceUsersService_Update() {
+	srv, client := newExample()
+	defer srv.Close()
+	user := srv.AddServiceUser("bob@example.com")
+	_, err := client.Service.Users.Update(context.Background(), user.ID, authos.ServiceUserUpdateParams{Email: new("rob@example.com")})
+	fmt.Println(errors.Is(err, authos.ErrForbidden)) // API keys may not change profiles
+	// Output: true
+}
+
+func ExampleServiceAPI_Info() {
+	srv, client := newExample()
+	defer srv.Close()
+	info, err := client.Service.Info(context.Background())
+	fmt.Println(info.Slug, info.ServiceType, err)
+	// Output: app web <nil>
+}
+
+func ExampleAuthService_Refresh() {
+	srv, client := newExample()
+	defer srv.Close()
+	held := srv.SignIn("ada@example.com") // tokens of a session that no client here renews
+	fresh, err := client.Auth.Refresh(context.Background(), held.RefreshToken)
+	fmt.Println(fresh.AccessToken != held.AccessToken, err)
+
+	_, err = client.Auth.Refresh(context.Background(), held.RefreshToken) // a replay ends the session
+	fmt.Println(errors.Is(err, authos.ErrUnauthenticated))
+	// Output:
+	// true <nil>
+	// true
+}
