@@ -73,14 +73,17 @@ func (f *family) connect(hc *http.Client) {
 	f.inner.CheckRedirect = f.checkRedirect(hc.CheckRedirect)
 }
 
+// idleConns is how many connections are kept for a busy service: net/http's 2 to a host would dial for nearly every request of one.
+const idleConns = 256
+
 // newTransport is net/http's default transport with room for a busy service, and bounds.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           100,
-		MaxIdleConnsPerHost:    32,
+		MaxIdleConns:           idleConns,
+		MaxIdleConnsPerHost:    idleConns, // there is one host
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    10 * time.Second,
 		ExpectContinueTimeout:  time.Second,

@@ -104,7 +104,7 @@ func WithTokenStore(s TokenStore) Option {
 
 // WithHTTPClient sends through hc's Transport and obeys its Jar, its CheckRedirect (after our own rules) and its Timeout (as a
 // bound of each attempt). hc itself is not changed, and its idle connections are not closed by [Client.Close].
-// Default: a transport of our own with 100 idle connections, 32 of them to one host.
+// Default: a transport of our own that keeps up to 256 idle connections for 90 s.
 func WithHTTPClient(hc *http.Client) Option {
 	return Option{"WithHTTPClient", func(c *config) error {
 		if hc == nil {

@@ -329,3 +329,36 @@ func TestCloseClosesConnections(t *testing.T) {
 		t.Error("the connection is still open")
 	}
 }
+
+// A total outage costs a crowd of callers one wave of requests, on the connections of that wave.
+func TestOutageConnections(t *testing.T) {
+	const callers, calls = 200, 20
+	var requests atomic.Int64
+	srv, conns := rtServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	c, err := authos.New(srv.URL) // the defaults, breaker included
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for range calls {
+				if err := rtDo(t.Context(), c, "GET", "/x/thing"); !errors.Is(err, authos.ErrUnavailable) {
+					t.Errorf("Do = %v, want ErrUnavailable", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d requests, %d connections", requests.Load(), conns.Load())
+	if n := requests.Load(); n > callers*calls/10 {
+		t.Errorf("%d requests for %d calls, want at most a tenth", n, callers*calls)
+	}
+	if n := conns.Load(); n > callers*11/10 { // net/http may dial for a request that then gets a connection just freed
+		t.Errorf("%d connections for %d callers", n, callers)
+	}
+}
