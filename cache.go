@@ -258,7 +258,7 @@ func (f *fallback) lookup(cl *call, gen uint64) *kept {
 	if !ok {
 		return nil
 	}
-	k, ok := parseKept(value)
+	k, ok := parseKept(value, f.cache.policy.Store == nil)
 	if age := time.Since(k.at); !ok || age > f.cache.policy.MaxStale || age < 0 || k.at.UnixNano() <= f.cache.distrusted.Load() {
 		return nil
 	}
@@ -434,8 +434,8 @@ func encodeKept(at time.Time, h http.Header, body []byte) []byte {
 	return append(b, body...)
 }
 
-// parseKept reads what a store gave back, which may be anything.
-func parseKept(b []byte) (*kept, bool) {
+// parseKept reads what a store gave back, which may be anything, unless it is our own: that gives back what was checked when it was kept.
+func parseKept(b []byte, own bool) (*kept, bool) {
 	k := &kept{}
 	if len(b) < 9 || b[0] != keptVersion {
 		return k, false
@@ -453,7 +453,7 @@ func parseKept(b []byte) (*kept, bool) {
 		*text, b = string(b[2:2+n]), b[2+n:]
 	}
 	k.body = b
-	return k, json.Valid(b)
+	return k, own || json.Valid(b)
 }
 
 func (k *kept) response(req *http.Request) *http.Response {
