@@ -362,3 +362,30 @@ func TestOutageConnections(t *testing.T) {
 		t.Errorf("%d connections for %d callers", n, callers)
 	}
 }
+
+// The connections of a crowd are kept for the next crowd: all requests of a wave are under way at once, and a second one dials nothing.
+func TestCrowdKeepsItsConnections(t *testing.T) {
+	const callers = 100
+	var arrived sync.WaitGroup
+	srv, conns := rtServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		arrived.Done()
+		arrived.Wait()
+		w.WriteHeader(http.StatusNoContent)
+	})
+	c := rtReal(t, srv.URL)
+	for range 2 {
+		arrived.Add(callers)
+		var wg sync.WaitGroup
+		for range callers {
+			wg.Go(func() {
+				if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil {
+					t.Errorf("Do = %v", err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if n := conns.Load(); n > callers {
+		t.Errorf("%d connections for two waves of %d requests, want one wave's", n, callers)
+	}
+}

@@ -587,3 +587,25 @@ func TestHistoryOfSuccess(t *testing.T) {
 		}
 	})
 }
+
+// On the e-mail routes a 503 with the server's own code means "not configured here" and is final; a gateway's problem details without a
+// code are an outage like any other.
+func TestMailRouteUnavailable(t *testing.T) {
+	for _, tt := range []struct {
+		name, body string
+		sent       int
+	}{
+		{"the server's code", `{"error":"no mail","error_code":"SERVICE_UNAVAILABLE","timestamp":"2026-01-01T00:00:00+00:00"}`, 1},
+		{"a gateway's problem", `{"title":"Service Unavailable","status":503}`, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rt := rtSteps(rtStep{status: 503, body: tt.body})
+				err := rtDo(t.Context(), rtClient(t, rt), "POST", "/api/auth/register", authos.WithIdempotent())
+				if !errors.Is(err, authos.ErrUnavailable) || rt.count() != tt.sent {
+					t.Errorf("Do = %v, sent %d, want ErrUnavailable after %d", err, rt.count(), tt.sent)
+				}
+			})
+		})
+	}
+}
