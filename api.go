@@ -15,3 +15,63 @@ func invoke[T any](
 	}
 	return out, nil
 }
+
+// acknowledged sends one call of a route that answers with no more than that it was done.
+func acknowledged(
+	ctx context.Context, c *Client, method, template string, args []string, query url.Values, in any, opts []RequestOption,
+) error {
+	_, err := invoke[acknowledgment](ctx, c, method, template, args, query, in, opts)
+	return err
+}
+
+// acknowledgment is {message}, {success, message}, or, where the route says so, null.
+type acknowledgment struct {
+	Success *bool `json:"success"`
+}
+
+func (a *acknowledgment) missing() string {
+	if a.Success != nil && !*a.Success {
+		return "success"
+	}
+	return ""
+}
+
+// needy is an answer that can say what it lacks of what its route promises.
+type needy[T any] interface {
+	*T
+	missing() string
+}
+
+// bare is a list that is the whole answer. One that is null, or that has an item without its id, is no answer.
+type bare[T any, P needy[T]] []T
+
+func (l *bare[T, P]) missing() string {
+	items := []T(*l)
+	return missingItem[T, P]("list", &items)
+}
+
+// missingItem says what a list lacks: itself, or something of one of its items.
+func missingItem[T any, P needy[T]](name string, items *[]T) string {
+	if items == nil {
+		return name
+	}
+	for i := range *items {
+		if lack := P(&(*items)[i]).missing(); lack != "" {
+			return lack + " of an item of " + name
+		}
+	}
+	return ""
+}
+
+// missingID names the id where an answer that must have one does not.
+func missingID(id string) string {
+	if id == "" {
+		return "id"
+	}
+	return ""
+}
+
+// link is the URL of a route that a browser opens. Nothing is sent.
+func link(c *Client, template string, args []string, query url.Values) string {
+	return c.fam.url(expand(template, args), query.Encode()).String()
+}

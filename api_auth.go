@@ -1,16 +1,24 @@
 package authos
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 )
 
 const logoutPath = "/api/auth/logout"
 
-// AuthService signs in and out. Its methods return tokens and install none: give them to [Client.With] for a client of that user,
-// or to [Client.SetTokens].
+// AuthService signs in and out. Its methods return tokens and install none unless their params say Install: give them to
+// [Client.With] for a client of that user, or to [Client.SetTokens].
+//
+// Four routes send e-mail: [AuthService.Register], [AuthService.ResendVerification], [AuthService.RequestPasswordReset] and
+// [AuthService.RequestMagicLink]. Together they send one address 5 mails an hour; beyond that they answer 429
+// [CodeTooManyRequests] and name no wait, which may be an hour. A server that has no e-mail set up answers 503
+// [CodeServiceUnavailable], and goes on doing so. The client repeats neither.
 type AuthService struct{ c *Client }
 
 // LoginParams are a password sign-in.
@@ -22,6 +30,10 @@ type LoginParams struct {
 	ServiceSlug string `json:"service_slug,omitempty"`
 	// RedirectURI must be registered with the service; it needs both slugs.
 	RedirectURI string `json:"redirect_uri,omitempty"`
+	// SAMLState continues a sign-in that a SAML service provider has begun: it is what the server gave the sign-in page.
+	SAMLState string `json:"saml_state,omitempty"`
+	// Install puts the returned tokens in use, as [Client.SetTokens] does.
+	Install bool `json:"-"`
 }
 
 // Format implements [fmt.Formatter] for every verb: the password does not print.
@@ -32,27 +44,34 @@ func (p LoginParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves the password out.
 func (p LoginParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
-// Login signs in with a password. POST /api/auth/login; public; not repeated when its outcome is unknown, since each sign-in makes a
-// session.
+// tenant checks an organization, one of its services and a redirect URI registered there. Each needs the one before: the server would
+// refuse it, or ignore it in silence.
+func (c *checks) tenant(org, service, redirectURI string) {
+	if org != "" {
+		c.slug("org_slug", org)
+	}
+	if service != "" && org == "" {
+		c.add("org_slug", CodeRequired, "is needed with service_slug")
+	}
+	if redirectURI != "" && (org == "" || service == "") {
+		c.add("redirect_uri", CodeInvalidFormat, "needs org_slug and service_slug")
+	}
+}
+
+// Login signs in with a password. It installs nothing unless asked to. POST /api/auth/login; public; not repeated when its outcome is
+// unknown, since each sign-in makes a session.
 //
-// A second factor is asked for with [*MFARequiredError]. A wrong password is 401 UNAUTHORIZED ([ErrUnauthenticated]); no access to the
-// organization, or an organization that is not active, 403; the organization's limit of monthly users 400
-// [CodeServiceLimitExceeded].
+// A second factor is asked for with [*MFARequiredError], which [AuthService.CompleteMFA] answers. A wrong password and an address that
+// has not been verified are 401 UNAUTHORIZED ([ErrUnauthenticated]); no access to the organization, or an organization that is not
+// active, 403; one that does not exist 404 NOT_FOUND; the organization's limit of monthly users 400 [CodeServiceLimitExceeded]. When
+// installing the tokens fails, they are returned together with the error.
 func (s *AuthService) Login(ctx context.Context, p LoginParams, opts ...RequestOption) (Tokens, error) {
 	var in checks
 	in.email(p.Email)
 	if p.Password == "" {
 		in.add("password", CodeRequired, "must not be empty")
 	}
-	if p.OrgSlug != "" {
-		in.slug("org_slug", p.OrgSlug)
-	}
-	if p.ServiceSlug != "" && p.OrgSlug == "" {
-		in.add("org_slug", CodeRequired, "is needed with service_slug")
-	}
-	if p.RedirectURI != "" && (p.OrgSlug == "" || p.ServiceSlug == "") {
-		in.add("redirect_uri", CodeInvalidFormat, "needs org_slug and service_slug")
-	}
+	in.tenant(p.OrgSlug, p.ServiceSlug, p.RedirectURI)
 	if err := in.err(opts); err != nil {
 		return Tokens{}, err
 	}
@@ -60,7 +79,16 @@ func (s *AuthService) Login(ctx context.Context, p LoginParams, opts ...RequestO
 	if err != nil {
 		return Tokens{}, err
 	}
-	return body.session()
+	return body.signIn(ctx, s.c, p.Install)
+}
+
+// signIn gives the caller the tokens of a sign-in, put in use where that was asked for.
+func (b *tokenBody) signIn(ctx context.Context, c *Client, install bool) (Tokens, error) {
+	t, err := b.session()
+	if err == nil && install {
+		err = c.install(ctx, t)
+	}
+	return t, err
 }
 
 // Refresh exchanges a refresh token for new tokens. POST /api/auth/refresh; public; never repeated once it may have arrived.
@@ -87,8 +115,291 @@ func (s *AuthService) Refresh(ctx context.Context, refreshToken string, opts ...
 // When the server was not reached nothing is forgotten, so that Logout can be called again; SetTokens with zero Tokens forgets
 // without it.
 func (s *AuthService) Logout(ctx context.Context, opts ...RequestOption) error {
-	if err := s.c.call(ctx, http.MethodPost, logoutPath, nil, nil, nil, nil, opts); err != nil {
+	if err := acknowledged(ctx, s.c, http.MethodPost, logoutPath, nil, nil, nil, opts); err != nil {
 		return err
 	}
 	return s.c.SetTokens(ctx, Tokens{})
+}
+
+// TokenTypeHint says what kind of token is to be revoked (RFC 7009, section 2.1).
+type TokenTypeHint string
+
+// The kinds of token.
+const (
+	HintAccessToken  TokenTypeHint = "access_token"
+	HintRefreshToken TokenTypeHint = "refresh_token"
+)
+
+// RevokeParams are a token that is to be revoked.
+type RevokeParams struct {
+	Token string
+	// Hint must be right: the server looks for the token among those of the kind only, and takes a token without a hint for an access
+	// token. Empty: [HintAccessToken] for a JWT, else [HintRefreshToken], which is what AuthOS's tokens are.
+	Hint TokenTypeHint
+}
+
+// Format implements [fmt.Formatter] for every verb: the token does not print.
+func (p RevokeParams) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, "RevokeParams"+redacted)
+}
+
+// LogValue implements [slog.LogValuer]; it leaves the token out.
+func (p RevokeParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
+
+func (p RevokeParams) hint() TokenTypeHint {
+	if _, isJWT := jwtType(p.Token); isJWT {
+		return cmp.Or(p.Hint, HintAccessToken)
+	}
+	return cmp.Or(p.Hint, HintRefreshToken)
+}
+
+// Revoke ends the session that a token belongs to: its access token and its refresh token alike. POST /auth/revoke; public; may be
+// repeated. The server says 200 whatever it is given (RFC 7009, section 2.2), so success does not mean that there was a session.
+//
+// It is for tokens held elsewhere: a client that holds the session is not told. [AuthService.Logout] ends the client's own.
+func (s *AuthService) Revoke(ctx context.Context, p RevokeParams, opts ...RequestOption) error {
+	var in checks
+	in.required("token", p.Token)
+	in.oneOf("token_type_hint", string(p.Hint), "", string(HintAccessToken), string(HintRefreshToken))
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	form := url.Values{"token": {p.Token}, "token_type_hint": {string(p.hint())}}
+	return acknowledged(ctx, s.c, http.MethodPost, "/auth/revoke", nil, nil, form, opts)
+}
+
+// RegisterParams are a new account.
+type RegisterParams struct {
+	Email    string `json:"email"`
+	Password string `json:"password"` // 8 bytes or more
+	// OrgSlug and ServiceSlug name the service that the user registers at.
+	OrgSlug     string `json:"org_slug,omitempty"`
+	ServiceSlug string `json:"service_slug,omitempty"`
+	// RedirectURI must be registered with the service; it needs both slugs.
+	RedirectURI string `json:"redirect_uri,omitempty"`
+	// State is the program's own, to recognize the sign-in by.
+	State string `json:"state,omitempty"`
+}
+
+// Format implements [fmt.Formatter] for every verb: the password does not print.
+func (p RegisterParams) Format(s fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(s, "RegisterParams(%s, password %s)", p.Email, redacted)
+}
+
+// LogValue implements [slog.LogValuer]; it leaves the password out.
+func (p RegisterParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
+
+// Register makes an account with a password, and has the server mail a link that verifies its address; until then signing in is 401
+// UNAUTHORIZED. POST /api/auth/register; public; not repeated when its outcome is unknown.
+//
+// Success does not say that the address was free: the server answers the same when it has an account. 404 NOT_FOUND is an organization
+// or service that does not exist, 403 FORBIDDEN an address whose domain signs in through a provider of its own. 429
+// [CodeTooManyRequests] and 503 [CodeServiceUnavailable] are those of [AuthService]'s e-mail routes.
+func (s *AuthService) Register(ctx context.Context, p RegisterParams, opts ...RequestOption) error {
+	var in checks
+	in.email(p.Email)
+	in.newPassword("password", p.Password)
+	in.tenant(p.OrgSlug, p.ServiceSlug, p.RedirectURI)
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/register", nil, nil, p, opts)
+}
+
+// ResendVerificationParams are an address that waits for its verification.
+type ResendVerificationParams struct {
+	Email string `json:"email"`
+	// OrgSlug, ServiceSlug, RedirectURI and State are those of [RegisterParams].
+	OrgSlug     string `json:"org_slug,omitempty"`
+	ServiceSlug string `json:"service_slug,omitempty"`
+	RedirectURI string `json:"redirect_uri,omitempty"`
+	State       string `json:"state,omitempty"`
+}
+
+// ResendVerification mails another link that verifies an address. It is good for 24 hours and for one use. POST
+// /api/auth/resend-verification; public; not repeated when its outcome is unknown.
+//
+// Success does not say that the address waits for one: the server answers the same to any. 404 NOT_FOUND is an organization or service
+// that does not exist. 429 [CodeTooManyRequests] and 503 [CodeServiceUnavailable] are those of [AuthService]'s e-mail routes.
+func (s *AuthService) ResendVerification(ctx context.Context, p ResendVerificationParams, opts ...RequestOption) error {
+	var in checks
+	in.email(p.Email)
+	in.tenant(p.OrgSlug, p.ServiceSlug, p.RedirectURI)
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/resend-verification", nil, nil, p, opts)
+}
+
+// RequestPasswordResetParams are an account whose password is forgotten.
+type RequestPasswordResetParams struct {
+	Email string `json:"email"`
+	// OrgSlug and ServiceSlug name the service that the user wants to sign in to.
+	OrgSlug     string `json:"org_slug,omitempty"`
+	ServiceSlug string `json:"service_slug,omitempty"`
+	// RedirectURI must be registered with the service; it needs both slugs.
+	RedirectURI string `json:"redirect_uri,omitempty"`
+	// State is the program's own, to recognize the sign-in by.
+	State string `json:"state,omitempty"`
+}
+
+// RequestPasswordReset mails a link whose token [AuthService.ResetPassword] takes. It is good for an hour and for one use. POST
+// /api/auth/forgot-password; public; not repeated when its outcome is unknown.
+//
+// Success does not say that the address has an account: the server answers the same to any. 404 NOT_FOUND is an organization or service
+// that does not exist, 403 FORBIDDEN an address whose domain signs in through a provider of its own. 429 [CodeTooManyRequests] and 503
+// [CodeServiceUnavailable] are those of [AuthService]'s e-mail routes.
+func (s *AuthService) RequestPasswordReset(ctx context.Context, p RequestPasswordResetParams, opts ...RequestOption) error {
+	var in checks
+	in.email(p.Email)
+	in.tenant(p.OrgSlug, p.ServiceSlug, p.RedirectURI)
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/forgot-password", nil, nil, p, opts)
+}
+
+// ResetPasswordParams are the token of a mailed link and a new password.
+type ResetPasswordParams struct {
+	Token       string `json:"token"`
+	NewPassword string `json:"new_password"` // 8 bytes or more
+}
+
+// Format implements [fmt.Formatter] for every verb: neither token nor password print.
+func (p ResetPasswordParams) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, "ResetPasswordParams"+redacted)
+}
+
+// LogValue implements [slog.LogValuer]; it leaves token and password out.
+func (p ResetPasswordParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
+
+// ResetPassword sets a new password and ends all sessions of the user. POST /api/auth/reset-password; public; never repeated once it may
+// have arrived. A token that is wrong, used or older than an hour is 400 BAD_REQUEST.
+func (s *AuthService) ResetPassword(ctx context.Context, p ResetPasswordParams, opts ...RequestOption) error {
+	var in checks
+	in.required("token", p.Token)
+	in.newPassword("new_password", p.NewPassword)
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/reset-password", nil, nil, p, opts)
+}
+
+// AuthMethod is a way to sign in. Other values than those named here are kept as the server sent them.
+type AuthMethod string
+
+// The ways to sign in.
+const (
+	AuthMethodPassword  AuthMethod = "password"
+	AuthMethodMagicLink AuthMethod = "magic_link"
+	AuthMethodPasskey   AuthMethod = "passkey"
+	AuthMethodOAuth     AuthMethod = "oauth"    // through a social provider, such as github
+	AuthMethodUpstream  AuthMethod = "upstream" // through the identity provider of the address's domain
+)
+
+// EmailLookup says how an address signs in.
+type EmailLookup struct {
+	AuthMethod AuthMethod `json:"auth_method"`
+	// ConnectionID and ProviderName are the identity provider that the address's domain is routed to, for [LoginURLParams]; empty when
+	// there is none.
+	ConnectionID string `json:"connection_id"`
+	ProviderName string `json:"provider_name"`
+	// DomainVerified: the domain's owner has proved to be it.
+	DomainVerified bool `json:"domain_verified"`
+}
+
+func (l *EmailLookup) missing() string {
+	if l.AuthMethod == "" {
+		return "auth_method"
+	}
+	return ""
+}
+
+// LookupEmail says how an address should sign in: with a password, or through which identity provider. It does not say whether the
+// address has an account. POST /api/auth/lookup-email; public; may be repeated.
+func (s *AuthService) LookupEmail(ctx context.Context, email string, opts ...RequestOption) (*EmailLookup, error) {
+	var in checks
+	in.email(email)
+	if err := in.err(opts); err != nil {
+		return nil, err
+	}
+	body := map[string]string{"email": email}
+	return invoke[EmailLookup](ctx, s.c, http.MethodPost, "/api/auth/lookup-email", nil, nil, body, opts)
+}
+
+// AuthContext is what a sign-in page shows before anybody signs in.
+type AuthContext struct {
+	// Organization and Service are those asked for; nil when none was.
+	Organization *AuthContextOrganization `json:"organization"`
+	Service      *AuthContextService      `json:"service"`
+	// AvailableProviders are names such as github, google and microsoft, for [AuthService.LoginURL]. It and AuthMethods are empty when
+	// nobody can sign in: the organization is not active.
+	AvailableProviders []string     `json:"available_providers"`
+	AuthMethods        []AuthMethod `json:"auth_methods"`
+	SupportAvailable   bool         `json:"support_available"`
+}
+
+// AuthContextOrganization is an organization as its sign-in page shows it.
+type AuthContextOrganization struct {
+	Slug string `json:"slug"`
+	Name string `json:"name"`
+	// LogoURL and PrimaryColor are empty when the organization has none.
+	LogoURL      string             `json:"logo_url"`
+	PrimaryColor string             `json:"primary_color"`
+	Status       OrganizationStatus `json:"status"`
+}
+
+// AuthContextService is a service as its sign-in page shows it.
+type AuthContextService struct {
+	Slug        string `json:"slug"`
+	Name        string `json:"name"`
+	ServiceType string `json:"service_type"` // web, mobile, desktop or api
+	// RedirectURIValid says whether the redirect URI asked about is registered with the service; nil when none was asked about.
+	RedirectURIValid *bool `json:"redirect_uri_valid"`
+}
+
+func (c *AuthContext) missing() string {
+	switch {
+	case c.AvailableProviders == nil:
+		return "available_providers"
+	case c.AuthMethods == nil:
+		return "auth_methods"
+	case c.Organization != nil && c.Organization.Slug == "":
+		return "slug of organization"
+	case c.Service != nil && c.Service.Slug == "":
+		return "slug of service"
+	}
+	return ""
+}
+
+// AuthContextParams say whose sign-in page it is. The zero value is the server's own.
+type AuthContextParams struct {
+	Org     string // slug
+	Service string // slug; needs Org
+	// RedirectURI is checked against those registered with the service, which it needs.
+	RedirectURI string
+}
+
+// Context returns what a sign-in page shows: the organization and the service by name, and the ways to sign in. GET /api/auth/context;
+// public; may be repeated; kept for the stale fallback. 404 NOT_FOUND is an organization or service that does not exist; one that is
+// not active is no error.
+func (s *AuthService) Context(ctx context.Context, p AuthContextParams, opts ...RequestOption) (*AuthContext, error) {
+	var in checks
+	if p.Org != "" {
+		in.slug("org", p.Org)
+	}
+	if p.Service != "" && p.Org == "" {
+		in.add("org", CodeRequired, "is needed with service")
+	}
+	if p.RedirectURI != "" && p.Service == "" {
+		in.add("service", CodeRequired, "is needed with redirect_uri")
+	}
+	if err := in.err(opts); err != nil {
+		return nil, err
+	}
+	q := url.Values{}
+	put(q, "org", p.Org)
+	put(q, "service", p.Service)
+	put(q, "redirect_uri", p.RedirectURI)
+	return invoke[AuthContext](ctx, s.c, http.MethodGet, "/api/auth/context", nil, q, nil, opts)
 }

@@ -10,6 +10,8 @@ import (
 type ServiceAPI struct {
 	// Users are the users linked to the service.
 	Users *ServiceUsersService
+	// Subscriptions are those of its users to the service's plans.
+	Subscriptions *ServiceSubscriptionsService
 
 	c *Client
 }
@@ -30,4 +32,47 @@ func (i *ServiceInfo) missing() string { return missingID(i.ID) }
 // stale fallback.
 func (s *ServiceAPI) Info(ctx context.Context, opts ...RequestOption) (*ServiceInfo, error) {
 	return invoke[ServiceInfo](ctx, s.c, http.MethodGet, "/api/service/info", nil, nil, nil, opts)
+}
+
+// ServiceInfoUpdateParams are the changes of [ServiceAPI.UpdateInfo]; nil fields stay as they are.
+type ServiceInfoUpdateParams struct {
+	Name *string `json:"name,omitzero"`
+}
+
+// UpdateInfo changes the service the API key belongs to. PATCH /api/service/info; permission write:service; may be repeated.
+func (s *ServiceAPI) UpdateInfo(ctx context.Context, p ServiceInfoUpdateParams, opts ...RequestOption) (*ServiceInfo, error) {
+	return invoke[ServiceInfo](ctx, s.c, http.MethodPatch, "/api/service/info", nil, nil, p, opts)
+}
+
+// ServiceAnalytics counts a service's users.
+type ServiceAnalytics struct {
+	TotalUsers          int `json:"total_users"`
+	TotalSubscriptions  int `json:"total_subscriptions"`
+	ActiveSubscriptions int `json:"active_subscriptions"`
+	TotalLogins30d      int `json:"total_logins_30d"`
+	UniqueUsers30d      int `json:"unique_users_30d"`
+}
+
+// serviceAnalyticsBody can tell a count of zero from one that is not there.
+type serviceAnalyticsBody struct {
+	ServiceAnalytics
+	TotalUsers *int `json:"total_users"`
+}
+
+func (b *serviceAnalyticsBody) missing() string {
+	if b.TotalUsers == nil {
+		return "total_users"
+	}
+	return ""
+}
+
+// Analytics counts the service's users, subscriptions and sign-ins. GET /api/service/analytics; permission read:analytics; may be
+// repeated; kept for the stale fallback.
+func (s *ServiceAPI) Analytics(ctx context.Context, opts ...RequestOption) (*ServiceAnalytics, error) {
+	body, err := invoke[serviceAnalyticsBody](ctx, s.c, http.MethodGet, "/api/service/analytics", nil, nil, nil, opts)
+	if err != nil {
+		return nil, err
+	}
+	body.ServiceAnalytics.TotalUsers = *body.TotalUsers
+	return &body.ServiceAnalytics, nil
 }

@@ -38,20 +38,10 @@ type ServiceUserUpdateParams struct {
 
 type serviceUserList struct {
 	Users *[]ServiceUser `json:"users"`
-	Total int            `json:"total"`
+	Total *int           `json:"total"`
 }
 
-func (l *serviceUserList) missing() string {
-	if l.Users == nil {
-		return "users"
-	}
-	for _, u := range *l.Users {
-		if u.ID == "" {
-			return "id of a user"
-		}
-	}
-	return ""
-}
+func (l *serviceUserList) missing() string { return missingItem("users", l.Users) }
 
 // List returns one page of the service's users, in no order that the server promises. GET /api/service/users; permission
 // read:users; may be repeated; kept for the stale fallback.
@@ -65,12 +55,12 @@ func (s *ServiceUsersService) List(ctx context.Context, p ServiceUserListParams,
 	if err != nil {
 		return nil, err
 	}
-	return &Page[ServiceUser]{Items: *list.Users, Total: list.Total}, nil
+	return newPage(*list.Users, list.Total), nil
 }
 
 // All iterates over the service's users from p.Offset on, p.Limit at a time. It stops at the first error, which it yields last.
 func (s *ServiceUsersService) All(ctx context.Context, p ServiceUserListParams, opts ...RequestOption) iter.Seq2[ServiceUser, error] {
-	return pages(p.Limit, p.Offset, func(limit, offset int) (*Page[ServiceUser], error) {
+	return byOffset(p.Limit, p.Offset, func(limit, offset int) (*Page[ServiceUser], error) {
 		return s.List(ctx, ServiceUserListParams{Limit: limit, Offset: offset}, opts...)
 	})
 }

@@ -2,39 +2,49 @@ package authos
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 )
 
 // UserService is the signed-in user's own account.
-type UserService struct{ c *Client }
+type UserService struct {
+	// Devices are those the user signed in from, MFA is the second factor.
+	Devices *DevicesService
+	MFA     *UserMFAService
 
-// User is the signed-in user's profile.
+	c *Client
+}
+
+func newUser(c *Client) *UserService {
+	return &UserService{Devices: &DevicesService{c}, MFA: &UserMFAService{c}, c: c}
+}
+
+// User is a user of AuthOS. The signed-in user's own profile ([UserService.Get]) has every field but OrgID, UpdatedAt and DeletedAt;
+// where a user is part of another answer, those three may be set and Org to Features are not.
 type User struct {
 	ID              string `json:"id"`
 	Email           string `json:"email"`
 	IsPlatformOwner bool   `json:"is_platform_owner"`
-	// EmailVerifiedAt is zero until the address is verified.
+	// EmailVerifiedAt is zero until the address is verified, and in lists, which do not say.
 	EmailVerifiedAt Time `json:"email_verified_at,omitzero"`
 	CreatedAt       Time `json:"created_at"`
+	// OrgID is the organization a user belongs to who was made by it; empty for all others.
+	OrgID     string `json:"org_id,omitempty"`
+	UpdatedAt Time   `json:"updated_at,omitzero"`
+	DeletedAt Time   `json:"deleted_at,omitzero"`
 	// Org and Service are the slugs the session is bound to; empty when it is not.
-	Org     string `json:"org"`
-	Service string `json:"service"`
+	Org     string `json:"org,omitempty"`
+	Service string `json:"service,omitempty"`
 	// Permissions are relations ("namespace:object#relation") and capability names, sorted.
-	Permissions []string `json:"permissions"`
+	Permissions []string `json:"permissions,omitempty"`
 	// Plan is empty and Features nil without a subscription.
 	Plan     string   `json:"plan,omitempty"`
-	Features []string `json:"features,omitempty"`
+	Features Features `json:"features,omitempty"`
 }
 
 func (u *User) missing() string { return missingID(u.ID) }
-
-// missingID names the id where an answer that must have one does not.
-func missingID(id string) string {
-	if id == "" {
-		return "id"
-	}
-	return ""
-}
 
 // UserUpdateParams are the changes of [UserService.Update]; nil fields stay as they are.
 type UserUpdateParams struct {
@@ -57,4 +67,71 @@ func (s *UserService) Update(ctx context.Context, p UserUpdateParams, opts ...Re
 		return nil, err
 	}
 	return invoke[User](ctx, s.c, http.MethodPatch, "/api/user", nil, nil, p, opts)
+}
+
+// ChangePasswordParams are an old and a new password.
+type ChangePasswordParams struct {
+	CurrentPassword string `json:"current_password"`
+	NewPassword     string `json:"new_password"` // 8 bytes or more
+}
+
+// Format implements [fmt.Formatter] for every verb: the passwords do not print.
+func (p ChangePasswordParams) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, "ChangePasswordParams"+redacted)
+}
+
+// LogValue implements [slog.LogValuer]; it leaves the passwords out.
+func (p ChangePasswordParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
+
+// ChangePassword sets a new password and ends all other sessions of the user. POST /api/user/change-password; bearer; not repeated when
+// its outcome is unknown.
+//
+// A wrong current password is 401 UNAUTHORIZED, as the server has it: it says nothing about the session, which goes on. A user without
+// a password, who signs in through a provider, gets 400 BAD_REQUEST.
+func (s *UserService) ChangePassword(ctx context.Context, p ChangePasswordParams, opts ...RequestOption) error {
+	var in checks
+	if p.CurrentPassword == "" {
+		in.add("current_password", CodeRequired, "must not be empty")
+	}
+	in.newPassword("new_password", p.NewPassword)
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/user/change-password", nil, nil, p, opts)
+}
+
+// SetPassword gives a user a password who has none, because of signing in through a provider. POST /api/user/set-password; bearer; not
+// repeated when its outcome is unknown. The password has 8 bytes or more; a user who has one gets 400 BAD_REQUEST.
+func (s *UserService) SetPassword(ctx context.Context, newPassword string, opts ...RequestOption) error {
+	var in checks
+	in.newPassword("new_password", newPassword)
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	body := map[string]string{"new_password": newPassword}
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/user/set-password", nil, nil, body, opts)
+}
+
+// Subscription is what the signed-in user has subscribed to at the service the session is bound to.
+type Subscription struct {
+	Service  string             `json:"service"` // slug
+	Plan     string             `json:"plan"`    // name; "free" without a subscription
+	Features Features           `json:"features"`
+	Status   SubscriptionStatus `json:"status"`
+	// CurrentPeriodEnd is zero without a subscription.
+	CurrentPeriodEnd Time `json:"current_period_end"`
+}
+
+func (s *Subscription) missing() string {
+	if s.Service == "" {
+		return "service"
+	}
+	return ""
+}
+
+// Subscription returns the signed-in user's subscription. GET /api/subscription; bearer; may be repeated; kept for the stale fallback.
+//
+// The session must be bound to a service: signing in without one, or with an organization only, makes it 400 BAD_REQUEST.
+func (s *UserService) Subscription(ctx context.Context, opts ...RequestOption) (*Subscription, error) {
+	return invoke[Subscription](ctx, s.c, http.MethodGet, "/api/subscription", nil, nil, nil, opts)
 }

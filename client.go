@@ -23,8 +23,16 @@ type Client struct { //nolint:recvcheck // a copy must not print credentials eit
 	User *UserService
 	// Auth signs in and out and renews tokens.
 	Auth *AuthService
+	// Organizations are the tenants the signed-in user belongs to, and everything in them.
+	Organizations *OrganizationsService
+	// Invitations are those to the signed-in user.
+	Invitations *UserInvitationsService
 	// Service is the server-to-server side, which an API key opens.
 	Service *ServiceAPI
+	// Platform is for the owners of the platform: all organizations, tiers, users.
+	Platform *PlatformService
+	// Server says how the server is, and publishes its keys.
+	Server *ServerService
 
 	cfg     *config
 	fam     *family
@@ -85,9 +93,13 @@ func (c *Client) With(opts ...Option) (*Client, error) {
 func newClient(cfg *config, fam *family, sess *session) *Client {
 	c := &Client{cfg: cfg, fam: fam, session: sess}
 	c.stack = c.assemble()
-	c.User = &UserService{c}
+	c.User = newUser(c)
 	c.Auth = &AuthService{c}
-	c.Service = &ServiceAPI{c: c, Users: &ServiceUsersService{c}}
+	c.Organizations = newOrganizations(c)
+	c.Invitations = &UserInvitationsService{c}
+	c.Service = &ServiceAPI{Users: &ServiceUsersService{c}, Subscriptions: &ServiceSubscriptionsService{c}, c: c}
+	c.Platform = newPlatform(c)
+	c.Server = &ServerService{c}
 	return c
 }
 
@@ -286,9 +298,9 @@ func (cl *call) decode(resp *http.Response, out any) error {
 	}
 	switch out := out.(type) {
 	case nil:
-		// Nothing is wanted of the body, but a page is no answer of a route that takes a credential: with a wrong base URL the server's
-		// own web pages answer 200 to anything.
-		if cl.route != nil && cl.route.auth != authNone && isPage(body) {
+		// Nothing is wanted of the body, but a page is no answer of the API: with a wrong base URL the server's own web pages answer
+		// 200 to anything.
+		if cl.route != nil && (cl.route.auth != authNone || strings.HasPrefix(cl.route.template, "/api/")) && isPage(body) {
 			return wrong(errPage)
 		}
 		return nil
@@ -300,7 +312,8 @@ func (cl *call) decode(resp *http.Response, out any) error {
 		return nil
 	}
 	if len(bytes.TrimSpace(body)) == 0 || bytes.Equal(bytes.TrimSpace(body), []byte("null")) {
-		if cl.mayBeEmpty(resp.StatusCode, body) {
+		// What a DELETE finds gone already ends with 204 too, whatever its answer would have been.
+		if cl.mayBeEmpty(resp.StatusCode, body) && (cl.method == http.MethodDelete || lacking(out) == "") {
 			return nil
 		}
 		return wrong(errors.New("empty body"))
@@ -311,12 +324,18 @@ func (cl *call) decode(resp *http.Response, out any) error {
 		}
 		return wrong(err)
 	}
-	if p, ok := out.(interface{ missing() string }); ok {
-		if name := p.missing(); name != "" {
-			return wrong(errors.New("without " + name))
-		}
+	if name := lacking(out); name != "" {
+		return wrong(errors.New("without " + name))
 	}
 	return nil
+}
+
+// lacking names what a result lacks of what its route promises; only typed methods' results promise anything.
+func lacking(out any) string {
+	if p, ok := out.(interface{ missing() string }); ok {
+		return p.missing()
+	}
+	return ""
 }
 
 var errPage = errors.New("HTML instead of JSON: is the base URL right?")

@@ -217,12 +217,15 @@ func (e *SessionError) Is(target error) bool {
 	}
 }
 
-// MFARequiredError is a sign-in whose password was right and that needs a second factor. No session was made.
+// MFARequiredError is a sign-in that was right so far and needs a second factor. No session was made: [AuthService.CompleteMFA] makes it
+// of the token and the user's code.
 type MFARequiredError struct {
 	// PreAuthToken is what the second step presents. It prints redacted; Reveal gives the text.
 	PreAuthToken Secret
 	// ExpiresAt is when the token ends; zero when the server did not say.
 	ExpiresAt time.Time
+	// State is what a magic link was requested with; empty for other sign-ins.
+	State string
 	callEnd
 }
 
@@ -238,6 +241,7 @@ func (e *MFARequiredError) Is(target error) bool { return target == ErrUnauthent
 // DecodeError is a good status whose body is not what the route promises: HTML, cut short, of the wrong JSON type, without the
 // id or token it must have, or larger than 16 MiB. The server accepted the request.
 type DecodeError struct {
+	// Method, Path and StatusCode are empty where no single answer is wrong, but several together: pages of a list that repeat.
 	Method, Path string
 	StatusCode   int
 	ContentType  string
@@ -252,7 +256,10 @@ type DecodeError struct {
 
 // Error is one line without the body.
 func (e *DecodeError) Error() string {
-	text := "authos: " + e.Method + " " + e.Path + ": " + strconv.Itoa(e.StatusCode) + " with an unexpected body"
+	text := "authos: unexpected answers" // to several calls
+	if e.Method != "" {
+		text = "authos: " + e.Method + " " + e.Path + ": " + strconv.Itoa(e.StatusCode) + " with an unexpected body"
+	}
 	if e.ContentType != "" {
 		text += " (" + safeText(e.ContentType) + ")"
 	}

@@ -1,9 +1,12 @@
 package authos
 
 import (
+	"errors"
 	"iter"
 	"net/url"
+	"reflect"
 	"strconv"
+	"time"
 )
 
 // maxPageSize is the server's own bound of a page. It clamps larger limits in silence; the client refuses them.
@@ -12,21 +15,76 @@ const maxPageSize = 100
 // Page is one page of a list.
 type Page[T any] struct {
 	Items []T
-	// Total is how many items there are in all, as the server counts them.
+	// Total is how many items there are in all, as the server counts them; -1 where it does not say.
 	Total int
 }
 
-// pages iterates over a list by limit and offset, fetching a page when its first item is asked for. It stops on an empty page,
-// whatever the total says, and yields an error once, as the last pair. fetch fails when its context is done.
-func pages[T any](limit, offset int, fetch func(limit, offset int) (*Page[T], error)) iter.Seq2[T, error] {
+// newPage makes a page of what an answer held. Nothing is concluded from a total that was not sent.
+func newPage[T any](items []T, total *int) *Page[T] {
+	p := &Page[T]{Items: items, Total: -1}
+	if total != nil {
+		p.Total = *total
+	}
+	return p
+}
+
+// byOffset iterates over a list that is paged by limit and offset.
+func byOffset[T any](limit, offset int, fetch func(limit, offset int) (*Page[T], error)) iter.Seq2[T, error] {
+	if limit == 0 {
+		limit = maxPageSize
+	}
+	return walk(offset, offset, func(at, got int) int { return at + got }, func(at int) (*Page[T], error) { return fetch(limit, at) })
+}
+
+// byNumber iterates over a list that is paged by number, from 1. Only when it begins with the first page can it tell from the total
+// that it has seen everything: the server may have pages smaller than the ones asked for.
+func byNumber[T any](limit, number int, fetch func(limit, number int) (*Page[T], error)) iter.Seq2[T, error] {
+	if limit == 0 {
+		limit = maxPageSize
+	}
+	number = max(number, 1)
+	before := 0
+	if number > 1 {
+		before = unknownCount
+	}
+	return walk(number, before, func(at, _ int) int { return at + 1 }, func(at int) (*Page[T], error) { return fetch(limit, at) })
+}
+
+// unpaged iterates over a list that comes as a whole. It asks when the iteration begins.
+func unpaged[T any](fetch func() ([]T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		items, err := fetch()
+		if err != nil {
+			var none T
+			yield(none, err)
+			return
+		}
+		for _, item := range items {
+			if !yield(item, nil) {
+				return
+			}
+		}
+	}
+}
+
+const unknownCount = -1
+
+var errRepeatedPage = errors.New("the server gave the same page twice in a row: it does not page")
+
+// walk iterates over pages, fetching one when its first item is asked for. It ends on an empty page or when it has seen as many items
+// as there are, before counting those that lie before the first page. Totals err on both sides, so an empty page has the last word
+// where one is not trusted; a server that gives the same page again and again is an error and no loop. An error is yielded once, as
+// the last pair. fetch fails when its context is done.
+func walk[T any](at, before int, next func(at, got int) int, fetch func(at int) (*Page[T], error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		limit, offset := limit, offset // ranging again starts again
-		if limit == 0 {
-			limit = maxPageSize
-		}
+		var last []T
+		at, seen := at, before // ranging again starts again
 		for {
-			page, err := fetch(limit, offset)
+			page, err := fetch(at)
+			if err == nil && len(last) > 0 && reflect.DeepEqual(page.Items, last) {
+				err = &DecodeError{Err: errRepeatedPage}
+			}
 			if err != nil {
 				yield(none, err)
 				return
@@ -36,10 +94,15 @@ func pages[T any](limit, offset int, fetch func(limit, offset int) (*Page[T], er
 					return
 				}
 			}
-			offset += len(page.Items)
-			if len(page.Items) == 0 || offset >= page.Total {
+			if len(page.Items) == 0 {
 				return
 			}
+			if seen != unknownCount {
+				if seen += len(page.Items); page.Total >= 0 && seen >= page.Total {
+					return
+				}
+			}
+			at, last = next(at, len(page.Items)), page.Items
 		}
 	}
 }
@@ -47,11 +110,35 @@ func pages[T any](limit, offset int, fetch func(limit, offset int) (*Page[T], er
 // paging is the query of a list by limit and offset; zero values are left to the server.
 func paging(limit, offset int) url.Values {
 	q := url.Values{}
-	if limit > 0 {
-		q.Set("limit", strconv.Itoa(limit))
-	}
-	if offset > 0 {
-		q.Set("offset", strconv.Itoa(offset))
-	}
+	putInt(q, "limit", limit)
+	putInt(q, "offset", offset)
 	return q
+}
+
+// numbering is the query of a list by limit and page number; zero values are left to the server.
+func numbering(limit, number int) url.Values {
+	q := url.Values{}
+	putInt(q, "limit", limit)
+	putInt(q, "page", number)
+	return q
+}
+
+// put, putInt and putDate add what is not zero to a query.
+func put(q url.Values, name, value string) {
+	if value != "" {
+		q.Set(name, value)
+	}
+}
+
+func putInt(q url.Values, name string, value int) {
+	if value != 0 {
+		q.Set(name, strconv.Itoa(value))
+	}
+}
+
+// putDate adds the day of t in UTC, as the server counts days.
+func putDate(q url.Values, name string, t time.Time) {
+	if !t.IsZero() {
+		q.Set(name, t.UTC().Format(time.DateOnly))
+	}
 }

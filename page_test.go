@@ -192,3 +192,98 @@ func TestAllEnds(t *testing.T) {
 		}
 	})
 }
+
+// btNumbered answers a list of n devices by page number; no page has more than size items, whatever is asked for.
+func btNumbered(n, size int, total string) btAnswer {
+	return func(req *http.Request) (*http.Response, error) {
+		limit, number := 20, 1
+		q := req.URL.Query()
+		_, _ = fmt.Sscan(q.Get("limit"), &limit)
+		_, _ = fmt.Sscan(q.Get("page"), &number)
+		limit = min(limit, size)
+		var items []string
+		for i := (number - 1) * limit; i < min(number*limit, n); i++ {
+			items = append(items, fmt.Sprintf(`{"id":"d%d"}`, i))
+		}
+		return btSay(200, fmt.Sprintf(`{"devices":[%s]%s}`, strings.Join(items, ","), total))(req)
+	}
+}
+
+func TestAllByNumber(t *testing.T) {
+	tests := []struct {
+		name            string
+		n, size         int
+		total           string
+		page, limit     int
+		items, requests int
+	}{
+		{"total", 25, 100, `,"total":25`, 0, 10, 25, 3},
+		{"total, full last page", 20, 100, `,"total":20`, 0, 10, 20, 2},
+		{"no total", 25, 100, ``, 0, 10, 25, 4},                   // the empty page ends it
+		{"null total", 25, 100, `,"total":null`, 0, 10, 25, 4},    // likewise
+		{"total too large", 25, 100, `,"total":99`, 0, 10, 25, 4}, // as members' total with a role
+		{"smaller pages than asked for", 25, 7, `,"total":25`, 0, 10, 25, 4},
+		{"smaller pages, no total", 25, 7, ``, 0, 10, 25, 5},
+		{"from the second page", 25, 100, `,"total":25`, 2, 10, 15, 3},
+		{"from the second of smaller pages", 25, 7, `,"total":25`, 2, 10, 18, 4},
+		{"past the end", 25, 100, `,"total":25`, 9, 10, 0, 1},
+		{"past the end, total 0", 25, 100, `,"total":0`, 9, 10, 0, 1},
+		{"nothing", 0, 100, `,"total":0`, 0, 0, 0, 1},
+		{"the largest pages by default", 250, 1000, `,"total":250`, 0, 0, 250, 3},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, web := btClient(t)
+			web.set(btNumbered(tt.n, tt.size, tt.total))
+			seen := map[string]bool{}
+			for d, err := range c.User.Devices.All(t.Context(), authos.DeviceListParams{Page: tt.page, Limit: tt.limit}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				seen[d.ID] = true
+			}
+			if len(seen) != tt.items || web.count() != tt.requests {
+				t.Errorf("%d items in %d requests, want %d in %d", len(seen), web.count(), tt.items, tt.requests)
+			}
+		})
+	}
+}
+
+// A server that does not page gives the same items for ever.
+func TestAllNeverLoops(t *testing.T) {
+	for name, all := range map[string]func(c *authos.Client) (int, error){
+		"number": func(c *authos.Client) (n int, last error) {
+			for _, err := range c.User.Devices.All(t.Context(), authos.DeviceListParams{}) {
+				n, last = n+1, err
+			}
+			return n, last
+		},
+		"offset": func(c *authos.Client) (n int, last error) {
+			for _, err := range c.Service.Users.All(t.Context(), authos.ServiceUserListParams{}) {
+				n, last = n+1, err
+			}
+			return n, last
+		},
+	} {
+		c, web := btClient(t)
+		web.set(btSay(200, `{"devices":[{"id":"a"},{"id":"b"}],"users":[{"id":"a"},{"id":"b"}],"total":1000000}`))
+		n, err := all(c)
+		if _, ok := errors.AsType[*authos.DecodeError](err); !ok || n != 3 || web.count() != 2 {
+			t.Errorf("%s: %d items, %v, %d requests", name, n, err, web.count())
+		}
+		if err != nil && !strings.Contains(err.Error(), "same page twice") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestListWithoutTotal(t *testing.T) {
+	c, web := btClient(t)
+	for body, want := range map[string]int{`{"devices":[]}`: -1, `{"devices":[],"total":null}`: -1, `{"devices":[],"total":0}`: 0, `{"devices":[],"total":7}`: 7} {
+		web.set(btSay(200, body))
+		page, err := c.User.Devices.List(t.Context(), authos.DeviceListParams{})
+		if err != nil || page.Total != want {
+			t.Errorf("%s: %+v, %v; want a total of %d", body, page, err, want)
+		}
+	}
+}

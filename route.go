@@ -7,6 +7,7 @@ import (
 )
 
 //go:generate go run ./internal/cmd/genroutes
+//go:generate go run ./internal/cmd/genapi
 
 // route is what the client knows of one route of the server: whose credential it takes, which limiter guards it, and what may be
 // done when an attempt fails. routes_gen.go holds one per route of testdata/routes.json.

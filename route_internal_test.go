@@ -68,7 +68,10 @@ func TestRouteTable(t *testing.T) {
 			t.Errorf("%s: listed as repeatable and as single use", name)
 		}
 		empty := l.SuccessStatus == http.StatusNoContent || l.Response["_"] == "null" || l.Response["_"] == "empty" ||
-			len(l.Response) == 0 && l.Method != http.MethodGet
+			len(l.Response) == 0 && l.Method != http.MethodGet && !slices.Contains([]string{ // the list does not say what they answer
+				"DELETE /api/organizations/:org_slug/smtp", "POST /api/organizations/:org_slug/smtp", "POST /api/organizations/:org_slug/domain",
+				"POST /api/organizations/:org_slug/domain/verify", "POST /api/platform/mfa/metrics/generate",
+			}, name)
 		if r.has(flagEmpty) != empty {
 			t.Errorf("%s: may be empty = %t, want %t", name, r.has(flagEmpty), empty)
 		}

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/mail"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 )
 
 // checks collects every finding about a call's input, so that the caller learns of all of them at once.
@@ -53,13 +56,97 @@ func (c *checks) id(field, value string) {
 }
 
 // email accepts one bare address as [mail.ParseAddress] reads it (RFC 5322), without a display name.
-func (c *checks) email(value string) {
+func (c *checks) email(value string) { c.emailField("email", value) }
+
+func (c *checks) emailField(field, value string) {
 	if strings.TrimSpace(value) == "" {
-		c.add("email", CodeRequired, "must not be empty")
+		c.add(field, CodeRequired, "must not be empty")
 		return
 	}
 	if a, err := mail.ParseAddress(value); err != nil || a.Address != value {
-		c.add("email", CodeInvalidFormat, "must be an e-mail address")
+		c.add(field, CodeInvalidFormat, "must be an e-mail address")
+	}
+}
+
+// minPassword is the server's bound for new passwords, in bytes. Old ones may be shorter.
+const minPassword = 8
+
+func (c *checks) newPassword(field, value string) {
+	switch {
+	case value == "":
+		c.add(field, CodeRequired, "must not be empty")
+	case len(value) < minPassword:
+		c.add(field, CodeOutOfRange, fmt.Sprintf("must be %d bytes or more", minPassword))
+	}
+}
+
+// name is the server's rule for names of organizations: 2 to 100 bytes, not blank.
+func (c *checks) name(field, value string) {
+	switch {
+	case strings.TrimSpace(value) == "":
+		c.add(field, CodeRequired, "must not be empty")
+	case len(value) < 2 || len(value) > 100:
+		c.add(field, CodeOutOfRange, "must be 2 to 100 bytes")
+	}
+}
+
+// oneOf refuses what the server would: its lists are closed.
+func (c *checks) oneOf(field, value string, allowed ...string) {
+	if slices.Contains(allowed, value) {
+		return
+	}
+	if value == "" {
+		c.add(field, CodeRequired, "must not be empty")
+		return
+	}
+	c.add(field, CodeInvalidFormat, "must be one of "+strings.Join(slices.DeleteFunc(slices.Clone(allowed),
+		func(s string) bool { return s == "" }), ", "))
+}
+
+// role accepts owner, admin, member and whatever may be the slug of an organization's own role.
+func (c *checks) role(field, value string) {
+	switch {
+	case value == "":
+		c.add(field, CodeRequired, "must not be empty")
+	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		c.add(field, CodeInvalidFormat, "must be a role's slug, without spaces or control characters")
+	}
+}
+
+// webURL accepts an absolute http or https URL with a host.
+func (c *checks) webURL(field, value string) {
+	if value == "" {
+		c.add(field, CodeRequired, "must not be empty")
+		return
+	}
+	if u, err := url.Parse(value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		c.add(field, CodeInvalidFormat, "must be an http:// or https:// URL")
+	}
+}
+
+// absoluteURI accepts any URI with a scheme (RFC 3986, section 4.3): apps have schemes of their own.
+func (c *checks) absoluteURI(field, value string) {
+	if value == "" {
+		c.add(field, CodeRequired, "must not be empty")
+		return
+	}
+	if u, err := url.Parse(value); err != nil || !u.IsAbs() || u.Host == "" && u.Opaque == "" && u.Path == "" {
+		c.add(field, CodeInvalidFormat, "must be an absolute URI")
+	}
+}
+
+// dates refuses a range that ends before it begins. Zero times are left to the server.
+func (c *checks) dates(startField string, start time.Time, endField string, end time.Time) {
+	if !start.IsZero() && !end.IsZero() && end.Before(start) {
+		c.add(endField, CodeOutOfRange, "must not be before "+startField)
+	}
+}
+
+// numbered checks limit and page number, as page does limit and offset.
+func (c *checks) numbered(limit, number int) {
+	c.page(limit, 0)
+	if number < 0 {
+		c.add("page", CodeOutOfRange, "must be 1 or more, or 0 for the first")
 	}
 }
 
@@ -73,6 +160,18 @@ func (c *checks) slug(field, value string) {
 	case !slugShape.MatchString(value):
 		c.add(field, CodeInvalidFormat, "must be 3 to 50 characters of a-z, 0-9, - and _")
 	}
+}
+
+// reservedSlugs are words that the server keeps for itself.
+var reservedSlugs = strings.Fields("api www mail ftp admin root support help docs blog news status health ping cdn assets static")
+
+// newSlug checks the slug of an organization that is to be made.
+func (c *checks) newSlug(field, value string) {
+	if slices.Contains(reservedSlugs, value) {
+		c.add(field, CodeInvalidFormat, "is a word that the server keeps for itself")
+		return
+	}
+	c.slug(field, value)
 }
 
 // page checks limit and offset. The server clamps what is out of range instead of refusing it, which would silently give

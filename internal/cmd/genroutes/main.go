@@ -160,6 +160,15 @@ var notKeptGroups = map[string]string{
 	"upstream_providers": "client secrets of identity providers",
 }
 
+// answered are writes of which the list knows no body, but that always answer with one.
+var answered = []string{
+	"DELETE /api/organizations/:org_slug/smtp",        // {message}
+	"POST /api/organizations/:org_slug/domain",        // what to publish
+	"POST /api/organizations/:org_slug/domain/verify", // the outcome
+	"POST /api/organizations/:org_slug/smtp",          // {message}
+	"POST /api/platform/mfa/metrics/generate",         // the day's row
+}
+
 // keptRoutes are kept although their group is not decided as a whole.
 var keptRoutes = []string{
 	"GET /.well-known/authos-configuration",
@@ -229,7 +238,7 @@ func checkRules(routes []route) error {
 		}
 		seen[r.String()] = true
 	}
-	for _, rules := range [][]string{mailRoutes, own401Routes, keptRoutes} {
+	for _, rules := range [][]string{mailRoutes, own401Routes, keptRoutes, answered} {
 		for _, rule := range rules {
 			if !seen[rule] {
 				return fmt.Errorf("rule for %s, which is not in the list", rule)
@@ -295,7 +304,7 @@ func (r *route) mayBeEmpty() bool {
 		return true
 	}
 	if len(r.Response) == 0 {
-		return r.Method != http.MethodGet
+		return r.Method != http.MethodGet && !slices.Contains(answered, r.String())
 	}
 	return r.Response["_"] == "null" || r.Response["_"] == "empty"
 }

@@ -1,0 +1,133 @@
+package authos
+
+import (
+	"context"
+	"iter"
+	"net/http"
+)
+
+// PlansService are the plans of a service, which its users subscribe to. Every method needs an active organization, else it is 403
+// [CodeOrganizationNotActive].
+type PlansService struct{ c *Client }
+
+// Plan is what a service's user can subscribe to.
+type Plan struct {
+	ID            string   `json:"id"`
+	ServiceID     string   `json:"service_id"`
+	Name          string   `json:"name"`
+	Description   string   `json:"description"` // empty when there is none
+	PriceCents    int      `json:"price_cents"` // in hundredths of the currency
+	Currency      string   `json:"currency"`    // such as usd
+	Features      Features `json:"features"`
+	StripePriceID string   `json:"stripe_price_id"` // empty: it cannot be bought by [ServicesService.Checkout]
+	IsDefault     bool     `json:"is_default"`
+	CreatedAt     Time     `json:"created_at"`
+}
+
+func (p *Plan) missing() string { return missingID(p.ID) }
+
+// PlanDetails are a plan with how many active subscriptions it has.
+type PlanDetails struct {
+	Plan              `json:"plan"`
+	SubscriptionCount int `json:"subscription_count"`
+}
+
+func (p *PlanDetails) missing() string { return p.Plan.missing() }
+
+// PlanCreateParams are a new plan.
+type PlanCreateParams struct {
+	Name          string   `json:"name"`
+	PriceCents    int      `json:"price_cents"` // in hundredths of the currency
+	Currency      string   `json:"currency"`    // such as usd
+	Description   string   `json:"description,omitempty"`
+	Features      []string `json:"features,omitempty"`
+	StripePriceID string   `json:"stripe_price_id,omitempty"`
+	IsDefault     bool     `json:"is_default,omitempty"`
+}
+
+// PlanUpdateParams are the changes of [PlansService.Update]; nil fields stay as they are. One of Name, PriceCents, Currency and Features
+// must be given: the server refuses the others alone.
+type PlanUpdateParams struct {
+	Name          *string  `json:"name,omitzero"`
+	PriceCents    *int     `json:"price_cents,omitzero"`
+	Currency      *string  `json:"currency,omitzero"`
+	Features      []string `json:"features,omitzero"` // empty but not nil: none
+	Description   *string  `json:"description,omitzero"`
+	StripePriceID *string  `json:"stripe_price_id,omitzero"`
+	IsDefault     *bool    `json:"is_default,omitzero"`
+}
+
+const (
+	plansPath = "/api/organizations/:org_slug/services/:service_slug/plans"
+	planPath  = "/api/organizations/:org_slug/services/:service_slug/plans/:plan_id"
+)
+
+// List returns all plans of a service. GET /api/organizations/:org_slug/services/:service_slug/plans; bearer, capability services.view
+// or a grant; may be repeated; kept for the stale fallback.
+func (s *PlansService) List(ctx context.Context, org, service string, opts ...RequestOption) ([]PlanDetails, error) {
+	var in checks
+	in.id("org_slug", org)
+	in.id("service_slug", service)
+	if err := in.err(opts); err != nil {
+		return nil, err
+	}
+	list, err := invoke[bare[PlanDetails, *PlanDetails]](ctx, s.c, http.MethodGet, plansPath, []string{org, service}, nil, nil, opts)
+	if err != nil {
+		return nil, err
+	}
+	return *list, nil
+}
+
+// All iterates over the same plans. It yields an error last.
+func (s *PlansService) All(ctx context.Context, org, service string, opts ...RequestOption) iter.Seq2[PlanDetails, error] {
+	return unpaged(func() ([]PlanDetails, error) { return s.List(ctx, org, service, opts...) })
+}
+
+// Create makes a plan. POST /api/organizations/:org_slug/services/:service_slug/plans; bearer, capability services.manage or a manager's
+// grant; not repeated when its outcome is unknown. A name that another plan of the service has is 400.
+func (s *PlansService) Create(
+	ctx context.Context, org, service string, p PlanCreateParams, opts ...RequestOption,
+) (*PlanDetails, error) {
+	var in checks
+	in.id("org_slug", org)
+	in.id("service_slug", service)
+	in.required("name", p.Name)
+	in.required("currency", p.Currency)
+	if err := in.err(opts); err != nil {
+		return nil, err
+	}
+	return invoke[PlanDetails](ctx, s.c, http.MethodPost, plansPath, []string{org, service}, nil, p, opts)
+}
+
+// Update changes a plan. PATCH /api/organizations/:org_slug/services/:service_slug/plans/:plan_id; bearer, capability services.manage or
+// a manager's grant; may be repeated. A name that another plan of the service has is 400. Params with none of Name, PriceCents,
+// Currency and Features are a [*ValidationError], as the server refuses them.
+func (s *PlansService) Update(
+	ctx context.Context, org, service, planID string, p PlanUpdateParams, opts ...RequestOption,
+) (*PlanDetails, error) {
+	var in checks
+	in.id("org_slug", org)
+	in.id("service_slug", service)
+	in.id("plan_id", planID)
+	if p.Name == nil && p.PriceCents == nil && p.Currency == nil && p.Features == nil {
+		in.oneNeeded("name", "price_cents", "currency", "features")
+	}
+	if err := in.err(opts); err != nil {
+		return nil, err
+	}
+	return invoke[PlanDetails](ctx, s.c, http.MethodPatch, planPath, []string{org, service, planID}, nil, p, opts)
+}
+
+// Delete removes a plan. DELETE /api/organizations/:org_slug/services/:service_slug/plans/:plan_id; bearer, capability services.manage
+// or a manager's grant; may be repeated: when an attempt's outcome is unknown and its repeat finds 404, Delete has succeeded. A plan
+// with active subscriptions is 400 BAD_REQUEST.
+func (s *PlansService) Delete(ctx context.Context, org, service, planID string, opts ...RequestOption) error {
+	var in checks
+	in.id("org_slug", org)
+	in.id("service_slug", service)
+	in.id("plan_id", planID)
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	return s.c.call(ctx, http.MethodDelete, planPath, []string{org, service, planID}, nil, nil, nil, opts)
+}

@@ -1,0 +1,163 @@
+package authos
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// RolesService are an organization's roles: three that every organization has, and those it has made for itself. Whatever is done here,
+// reading included, needs the capability org.roles.manage. Roles are given to members with [MembersService.UpdateRole].
+type RolesService struct{ c *Client }
+
+// Capabilities are what a role of an organization's own can allow. Owners and admins have all of them, plain members none. The server
+// keeps names that it does not know, and allows nothing for them.
+const (
+	CapabilitySettingsManage     = "org.settings.manage"
+	CapabilityMembersView        = "org.members.view"
+	CapabilityMembersManage      = "org.members.manage"
+	CapabilityRolesManage        = "org.roles.manage"
+	CapabilityBillingManage      = "billing.manage"
+	CapabilityServicesView       = "services.view"
+	CapabilityServicesCreate     = "services.create"
+	CapabilityServicesManage     = "services.manage"
+	CapabilityEndUsersView       = "end_users.view"
+	CapabilityEndUsersManage     = "end_users.manage"
+	CapabilityWebhooksManage     = "webhooks.manage"
+	CapabilityIntegrationsManage = "integrations.manage"
+	CapabilityAuditLogsView      = "audit_logs.view"
+	CapabilityRiskEventsView     = "risk_events.view"
+	CapabilityRiskPoliciesManage = "risk_policies.manage"
+)
+
+// builtInRoles are the slugs of the roles that every organization has. The server refuses them for other roles, in capitals too.
+var builtInRoles = []string{RoleOwner, RoleAdmin, RoleMember}
+
+// Role is what its members may do in an organization.
+type Role struct {
+	ID          string `json:"id"`
+	OrgID       string `json:"org_id"`
+	Slug        string `json:"slug"`
+	Name        string `json:"name"`
+	Description string `json:"description"` // empty when there is none
+	// Permissions are capabilities such as [CapabilityServicesView]; those of built-in roles are "*", "org:manage" and "org:view".
+	Permissions []string `json:"permissions"`
+	// CreatedAt and UpdatedAt of a built-in role are the time of the answer.
+	CreatedAt Time `json:"created_at"`
+	UpdatedAt Time `json:"updated_at"`
+}
+
+func (r *Role) missing() string {
+	switch {
+	case r.ID == "":
+		return "id"
+	case r.Permissions == nil:
+		return "permissions"
+	}
+	return ""
+}
+
+// BuiltIn says whether a role is owner, admin or member. Lists begin with these three, but the server keeps no record of them:
+// [RolesService.Get], Update and Delete answer 404 NOT_FOUND for them.
+func (r Role) BuiltIn() bool { return slices.Contains(builtInRoles, r.Slug) }
+
+// RoleCreateParams are a new role.
+type RoleCreateParams struct {
+	// Slug is the role's name in memberships; it cannot be changed. It must not be owner, admin or member, nor those in capitals.
+	Slug        string `json:"slug"`
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	// Permissions are capabilities such as [CapabilityServicesView]; none: a role that allows what every member may.
+	Permissions []string `json:"permissions"`
+}
+
+// RoleUpdateParams are the changes of [RolesService.Update]; zero fields stay as they are.
+type RoleUpdateParams struct {
+	Name        *string          `json:"name,omitzero"`
+	Description Optional[string] `json:"description,omitzero"`
+	// Permissions replace those that the role has; empty but not nil: none.
+	Permissions []string `json:"permissions,omitzero"`
+}
+
+const (
+	rolesPath = "/api/organizations/:org_slug/roles"
+	rolePath  = "/api/organizations/:org_slug/roles/:role_id"
+)
+
+// List returns all roles of an organization, the three built-in ones first. GET /api/organizations/:org_slug/roles; bearer, capability
+// org.roles.manage; may be repeated; kept for the stale fallback.
+func (s *RolesService) List(ctx context.Context, org string, opts ...RequestOption) ([]Role, error) {
+	var in checks
+	in.id("org_slug", org)
+	if err := in.err(opts); err != nil {
+		return nil, err
+	}
+	list, err := invoke[bare[Role, *Role]](ctx, s.c, http.MethodGet, rolesPath, []string{org}, nil, nil, opts)
+	if err != nil {
+		return nil, err
+	}
+	return *list, nil
+}
+
+// All iterates over the same roles. It yields an error last.
+func (s *RolesService) All(ctx context.Context, org string, opts ...RequestOption) iter.Seq2[Role, error] {
+	return unpaged(func() ([]Role, error) { return s.List(ctx, org, opts...) })
+}
+
+// Create makes a role. POST /api/organizations/:org_slug/roles; bearer, capability org.roles.manage; not repeated when its outcome is
+// unknown. A slug that is taken is 400 BAD_REQUEST.
+func (s *RolesService) Create(ctx context.Context, org string, p RoleCreateParams, opts ...RequestOption) (*Role, error) {
+	var in checks
+	in.id("org_slug", org)
+	if in.role("slug", p.Slug); slices.Contains(builtInRoles, strings.ToLower(p.Slug)) {
+		in.add("slug", CodeInvalidFormat, "is a role that every organization has")
+	}
+	in.required("name", p.Name)
+	if err := in.err(opts); err != nil {
+		return nil, err
+	}
+	if p.Permissions == nil {
+		p.Permissions = []string{} // the server refuses null
+	}
+	return invoke[Role](ctx, s.c, http.MethodPost, rolesPath, []string{org}, nil, p, opts)
+}
+
+// Get returns one of the organization's own roles. GET /api/organizations/:org_slug/roles/:role_id; bearer, capability
+// org.roles.manage; may be repeated; kept for the stale fallback. Built-in roles are 404 NOT_FOUND.
+func (s *RolesService) Get(ctx context.Context, org, roleID string, opts ...RequestOption) (*Role, error) {
+	var in checks
+	in.id("org_slug", org)
+	in.id("role_id", roleID)
+	if err := in.err(opts); err != nil {
+		return nil, err
+	}
+	return invoke[Role](ctx, s.c, http.MethodGet, rolePath, []string{org, roleID}, nil, nil, opts)
+}
+
+// Update changes a role, for all members who have it. PUT /api/organizations/:org_slug/roles/:role_id; bearer, capability
+// org.roles.manage; may be repeated. Other servers of the same AuthOS may take a minute to see new permissions.
+func (s *RolesService) Update(
+	ctx context.Context, org, roleID string, p RoleUpdateParams, opts ...RequestOption,
+) (*Role, error) {
+	var in checks
+	in.id("org_slug", org)
+	in.id("role_id", roleID)
+	if err := in.err(opts); err != nil {
+		return nil, err
+	}
+	return invoke[Role](ctx, s.c, http.MethodPut, rolePath, []string{org, roleID}, nil, p, opts)
+}
+
+// Delete removes a role. DELETE /api/organizations/:org_slug/roles/:role_id; bearer, capability org.roles.manage; may be repeated: when
+// an attempt's outcome is unknown and its repeat finds 404, Delete has succeeded. Give the members who have it another role first.
+func (s *RolesService) Delete(ctx context.Context, org, roleID string, opts ...RequestOption) error {
+	var in checks
+	in.id("org_slug", org)
+	in.id("role_id", roleID)
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	return s.c.call(ctx, http.MethodDelete, rolePath, []string{org, roleID}, nil, nil, nil, opts)
+}

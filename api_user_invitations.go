@@ -1,0 +1,88 @@
+package authos
+
+import (
+	"context"
+	"iter"
+	"net/http"
+)
+
+// UserInvitationsService are the invitations to the signed-in user. Those that an organization has sent are [InvitationsService].
+type UserInvitationsService struct{ c *Client }
+
+// ReceivedInvitation is an invitation as the invited user sees it. The token is only in the e-mail.
+type ReceivedInvitation struct {
+	ID               string `json:"id"`
+	Email            string `json:"email"`
+	Role             string `json:"role"`
+	ExpiresAt        Time   `json:"expires_at"`
+	CreatedAt        Time   `json:"created_at"`
+	OrganizationSlug string `json:"organization_slug"`
+	OrganizationName string `json:"organization_name"`
+}
+
+func (i *ReceivedInvitation) missing() string { return missingID(i.ID) }
+
+// List returns the pending invitations to the signed-in user's address. GET /api/invitations; bearer; may be repeated; kept for the stale
+// fallback.
+func (s *UserInvitationsService) List(ctx context.Context, opts ...RequestOption) ([]ReceivedInvitation, error) {
+	list, err := invoke[bare[ReceivedInvitation, *ReceivedInvitation]](
+		ctx, s.c, http.MethodGet, "/api/invitations", nil, nil, nil, opts)
+	if err != nil {
+		return nil, err
+	}
+	return *list, nil
+}
+
+// All iterates over the same invitations. It yields an error last.
+func (s *UserInvitationsService) All(ctx context.Context, opts ...RequestOption) iter.Seq2[ReceivedInvitation, error] {
+	return unpaged(func() ([]ReceivedInvitation, error) { return s.List(ctx, opts...) })
+}
+
+// Accept makes the signed-in user a member, by the id of an invitation. POST /api/invitations/:invitation_id/accept; bearer; may be
+// repeated: a second one is 404 NOT_FOUND.
+//
+// An invitation to another address is 403, one that is over 400 [CodeInvitationExpired], and so is an organization that has as many
+// members as it may, [CodeTeamLimitExceeded]. An organization that is not active is 403 [CodeOrganizationNotActive].
+func (s *UserInvitationsService) Accept(ctx context.Context, invitationID string, opts ...RequestOption) error {
+	var in checks
+	in.id("invitation_id", invitationID)
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	return s.c.call(ctx, http.MethodPost, "/api/invitations/:invitation_id/accept", []string{invitationID}, nil, nil, nil, opts)
+}
+
+// AcceptToken is [UserInvitationsService.Accept] by the token that the invitation's e-mail holds. POST /api/invitations/accept; bearer;
+// may be repeated: a second one is 404 NOT_FOUND.
+func (s *UserInvitationsService) AcceptToken(ctx context.Context, token string, opts ...RequestOption) error {
+	var in checks
+	in.required("token", token)
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	body := map[string]string{"token": token}
+	return s.c.call(ctx, http.MethodPost, "/api/invitations/accept", nil, nil, body, nil, opts)
+}
+
+// Decline turns an invitation down, by its id. POST /api/invitations/:invitation_id/decline; bearer; may be repeated: a second one is 404
+// NOT_FOUND. One that is over is 400 [CodeInvitationExpired].
+func (s *UserInvitationsService) Decline(ctx context.Context, invitationID string, opts ...RequestOption) error {
+	var in checks
+	in.id("invitation_id", invitationID)
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	return s.c.call(ctx, http.MethodPost, "/api/invitations/:invitation_id/decline", []string{invitationID}, nil, nil, nil, opts)
+}
+
+// DeclineToken turns an invitation down by the token that its e-mail holds. POST /api/invitations/decline; public: nobody needs to be
+// signed in; may be repeated: a second one is 404 NOT_FOUND. One that is over is 400 [CodeInvitationExpired].
+func (s *UserInvitationsService) DeclineToken(ctx context.Context, token string, opts ...RequestOption) error {
+	var in checks
+	in.required("token", token)
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	body := map[string]string{"token": token}
+	return s.c.call(ctx, http.MethodPost, "/api/invitations/decline", nil, nil, body, nil, opts)
+}
