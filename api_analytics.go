@@ -162,7 +162,9 @@ func (s *AnalyticsService) LoginsByProvider(ctx context.Context, org string, p D
 
 // RecentLogins returns the latest sign-ins, newest first. GET /api/organizations/:org_slug/analytics/recent-logins; bearer, capability
 // audit_logs.view; may be repeated; kept for the stale fallback.
-func (s *AnalyticsService) RecentLogins(ctx context.Context, org string, p RecentLoginsParams, opts ...RequestOption) ([]RecentLogin, error) {
+func (s *AnalyticsService) RecentLogins(
+	ctx context.Context, org string, p RecentLoginsParams, opts ...RequestOption,
+) ([]RecentLogin, error) {
 	var in checks
 	in.id("org_slug", org)
 	in.page(p.Limit, 0)

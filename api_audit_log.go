@@ -108,7 +108,9 @@ func (s *AuditLogService) List(ctx context.Context, org string, p AuditLogListPa
 
 // All iterates over an organization's record from p.Page on, p.Limit at a time. It stops at the first error, which it yields last. What
 // is done meanwhile moves the pages: an entry may then be seen twice.
-func (s *AuditLogService) All(ctx context.Context, org string, p AuditLogListParams, opts ...RequestOption) iter.Seq2[AuditLogEntry, error] {
+func (s *AuditLogService) All(
+	ctx context.Context, org string, p AuditLogListParams, opts ...RequestOption,
+) iter.Seq2[AuditLogEntry, error] {
 	return byNumber(p.Limit, p.Page, func(limit, number int) (*Page[AuditLogEntry], error) {
 		p.Limit, p.Page = limit, number
 		return s.List(ctx, org, p, opts...)

@@ -138,7 +138,7 @@ func (r *revokedSessions) missing() string {
 	return ""
 }
 
-// List returns one page of an organization's end users. Total is 0 on a page beyond the last, whatever there is before it. GET
+// List returns one page of an organization's end users. Beyond the last page the server does not count them: Total is -1 there. GET
 // /api/organizations/:org_slug/users; bearer, capability end_users.view; may be repeated; kept for the stale fallback.
 func (s *EndUsersService) List(ctx context.Context, org string, p EndUserListParams, opts ...RequestOption) (*Page[EndUser], error) {
 	var in checks
@@ -152,6 +152,9 @@ func (s *EndUsersService) List(ctx context.Context, org string, p EndUserListPar
 	list, err := invoke[endUserList](ctx, s.c, http.MethodGet, "/api/organizations/:org_slug/users", []string{org}, q, nil, opts)
 	if err != nil {
 		return nil, err
+	}
+	if p.Page > 1 && len(*list.Users) == 0 {
+		list.Total = nil // the server says 0 there, whatever lies before
 	}
 	return newPage(*list.Users, list.Total), nil
 }

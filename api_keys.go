@@ -114,8 +114,8 @@ type apiKeyList struct {
 func (l *apiKeyList) missing() string { return missingItem("api_keys", l.APIKeys) }
 
 const (
-	apiKeysPath = "/api/organizations/:org_slug/services/:service_slug/api-keys"
-	apiKeyPath  = "/api/organizations/:org_slug/services/:service_slug/api-keys/:api_key_id"
+	keysPath = "/api/organizations/:org_slug/services/:service_slug/api-keys"
+	keyPath  = "/api/organizations/:org_slug/services/:service_slug/api-keys/:api_key_id"
 
 	apiKeyDay = 24 * time.Hour // what the life of a key is counted in
 )
@@ -133,7 +133,7 @@ func (s *APIKeysService) List(
 		return nil, err
 	}
 	list, err := invoke[apiKeyList](
-		ctx, s.c, http.MethodGet, apiKeysPath, []string{org, service}, paging(p.Limit, p.Offset), nil, opts)
+		ctx, s.c, http.MethodGet, keysPath, []string{org, service}, paging(p.Limit, p.Offset), nil, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func (s *APIKeysService) Create(
 		return nil, err
 	}
 	body := apiKeyCreateBody{p, int(p.ExpiresIn / apiKeyDay)}
-	return invoke[APIKeyCreated](ctx, s.c, http.MethodPost, apiKeysPath, []string{org, service}, nil, body, opts)
+	return invoke[APIKeyCreated](ctx, s.c, http.MethodPost, keysPath, []string{org, service}, nil, body, opts)
 }
 
 // apiKeyPermissions refuses what the server would: its list is closed.
@@ -192,7 +192,7 @@ func (s *APIKeysService) Get(ctx context.Context, org, service, keyID string, op
 	if err := in.err(opts); err != nil {
 		return nil, err
 	}
-	return invoke[APIKey](ctx, s.c, http.MethodGet, apiKeyPath, []string{org, service, keyID}, nil, nil, opts)
+	return invoke[APIKey](ctx, s.c, http.MethodGet, keyPath, []string{org, service, keyID}, nil, nil, opts)
 }
 
 // Delete removes an API key, which works no longer. DELETE
@@ -206,5 +206,5 @@ func (s *APIKeysService) Delete(ctx context.Context, org, service, keyID string,
 	if err := in.err(opts); err != nil {
 		return err
 	}
-	return s.c.call(ctx, http.MethodDelete, apiKeyPath, []string{org, service, keyID}, nil, nil, nil, opts)
+	return s.c.call(ctx, http.MethodDelete, keyPath, []string{org, service, keyID}, nil, nil, nil, opts)
 }

@@ -40,7 +40,7 @@ func (p OAuthCredentialsParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves the secret out.
 func (p OAuthCredentialsParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
-const oauthCredentialsPath = "/api/organizations/:org_slug/oauth-credentials/:provider"
+const oauthClientPath = "/api/organizations/:org_slug/oauth-credentials/:provider"
 
 // oauthProvider refuses what the server would: its list is closed.
 func (c *checks) oauthProvider(value string) {
@@ -62,7 +62,7 @@ func (s *OAuthCredentialsService) Set(
 		return nil, err
 	}
 	body := map[string]string{"client_id": p.ClientID, "client_secret": p.ClientSecret}
-	return invoke[OAuthCredentials](ctx, s.c, http.MethodPost, oauthCredentialsPath, []string{org, provider}, nil, body, opts)
+	return invoke[OAuthCredentials](ctx, s.c, http.MethodPost, oauthClientPath, []string{org, provider}, nil, body, opts)
 }
 
 // Get returns an organization's credentials at a provider, without the secret. GET
@@ -75,5 +75,5 @@ func (s *OAuthCredentialsService) Get(ctx context.Context, org, provider string,
 	if err := in.err(opts); err != nil {
 		return nil, err
 	}
-	return invoke[OAuthCredentials](ctx, s.c, http.MethodGet, oauthCredentialsPath, []string{org, provider}, nil, nil, opts)
+	return invoke[OAuthCredentials](ctx, s.c, http.MethodGet, oauthClientPath, []string{org, provider}, nil, nil, opts)
 }

@@ -378,6 +378,7 @@ func platformInput(ctx context.Context, c *authos.Client) map[string]struct {
 		"metrics: backwards, 367 days":  of("end_date days")(p.MFA.Metrics(ctx, authos.MFAMetricsParams{Start: platformMay.End, End: day, Days: 367})),
 		"metrics: no such year":         of("start_date end_date")(p.MFA.Metrics(ctx, authos.MFAMetricsParams{Start: day.AddDate(-2027, 0, 0), End: day.AddDate(7974, 0, 0)})),
 		"generate: no such year":        of("date")(p.MFA.GenerateMetrics(ctx, authos.MFAMetricsGenerateParams{Date: day.AddDate(7974, 0, 0)})),
+		"metrics: 367 days":             of("days")(p.MFA.Metrics(ctx, authos.MFAMetricsParams{Days: 367})),
 		"metrics: a negative number":    of("days")(p.MFA.Metrics(ctx, authos.MFAMetricsParams{Days: -1})),
 		"All of organizations: a limit": {platformLast(p.Organizations.All(ctx, authos.PlatformOrganizationListParams{Limit: 101})), "limit"},
 		"All of users: an offset":       {platformLast(p.Users.All(ctx, authos.PlatformUserListParams{Offset: -1})), "offset"},

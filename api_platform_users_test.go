@@ -262,6 +262,15 @@ func TestPlatformPaging(t *testing.T) {
 				if asked := w.Server.Count("GET", list.path); asked != tt.requests {
 					t.Errorf("%+v: %d requests, want %d", tt, asked, tt.requests)
 				}
+				limit := fmt.Sprintf("limit=%d", tt.limit)
+				if tt.limit == 0 {
+					limit = "limit=100" // as many as there may be
+				}
+				for _, r := range w.Server.Requests() {
+					if !strings.Contains("&"+r.RawQuery+"&", "&"+limit+"&") {
+						t.Errorf("%+v: asked for %s", tt, r.RawQuery)
+					}
+				}
 			}
 			w.Server.Fault(authostest.Fault{Path: list.path, Skip: 1, Status: http.StatusForbidden, Body: "Platform owner access required"})
 			items, failures := 0, 0

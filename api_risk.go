@@ -71,7 +71,8 @@ func (p *RiskUpdateParams) check(in *checks) {
 	score("velocity_score", p.VelocityScore)
 	if p.LowThreshold != nil && p.MediumThreshold != nil && *p.LowThreshold >= *p.MediumThreshold {
 		*in = append(*in, FieldError{
-			Fields: []string{"low_threshold", "medium_threshold"}, Code: CodeInvalidRange, Message: "low_threshold must be less than medium_threshold",
+			Fields: []string{"low_threshold", "medium_threshold"}, Code: CodeInvalidRange,
+			Message: "low_threshold must be less than medium_threshold",
 		})
 	}
 }

@@ -36,7 +36,7 @@ const (
 var builtInRoles = []string{RoleOwner, RoleAdmin, RoleMember}
 
 // Role is what its members may do in an organization.
-type Role struct {
+type Role struct { //nolint:recvcheck // BuiltIn only reads; missing is called on pointers only
 	ID          string `json:"id"`
 	OrgID       string `json:"org_id"`
 	Slug        string `json:"slug"`

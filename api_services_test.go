@@ -240,6 +240,35 @@ func TestServices(t *testing.T) {
 	}
 }
 
+// Each field by itself is a change that the server takes.
+func TestServiceUpdates(t *testing.T) {
+	w := newTypedWorld(t)
+	c := w.Client(asOwner)
+	for sent, p := range map[string]authos.ServiceUpdateParams{
+		`{"name":"x"}`:                                     {Name: new("x")},
+		`{"service_type":"desktop"}`:                       {ServiceType: new(authos.ServiceTypeDesktop)},
+		`{"github_scopes":[]}`:                             {GitHubScopes: []string{}},
+		`{"microsoft_scopes":["User.Read"]}`:               {MicrosoftScopes: []string{"User.Read"}},
+		`{"google_scopes":[]}`:                             {GoogleScopes: []string{}},
+		`{"redirect_uris":["/anything"]}`:                  {RedirectURIs: []string{"/anything"}},
+		`{"device_activation_uri":""}`:                     {DeviceActivationURI: new("")},
+		`{"resource_uris":["urn:a","https://b.example/"]}`: {ResourceURIs: []string{"urn:a", "https://b.example/"}},
+	} {
+		if _, err := c.Organizations.Services.Update(t.Context(), "acme", "app", p); err != nil || tnBody(w) != sent {
+			t.Errorf("Update = %v, having sent %s, want %s", err, tnBody(w), sent)
+		}
+	}
+	for sent, p := range map[string]authos.PlanUpdateParams{
+		`{"name":"x"}`: {Name: new("x")}, `{"price_cents":0}`: {PriceCents: new(0)}, `{"currency":"eur"}`: {Currency: new("eur")},
+		`{"features":[]}`: {Features: []string{}},
+	} {
+		id := w.Server.AddPlan("acme", "web", "free", 0)
+		if _, err := c.Organizations.Plans.Update(t.Context(), "acme", "web", id, p); err != nil || tnBody(w) != sent {
+			t.Errorf("Update = %v, having sent %s, want %s", err, tnBody(w), sent)
+		}
+	}
+}
+
 // Slugs of services have no rule, so that anything must survive being part of a path.
 func TestServiceSlugs(t *testing.T) {
 	w := newTypedWorld(t)

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/authos-go/authos"
-	"github.com/authos-go/authos/authostest"
 )
 
 var settingCases = []typedCase{
@@ -387,7 +386,7 @@ func TestBranding(t *testing.T) {
 			if err := errors.Join(err, getErr, publicErr); err != nil {
 				t.Fatal(err)
 			}
-			if want := (authos.Branding{LogoURL: p.LogoURL, PrimaryColor: p.PrimaryColor}); *set != want || *got != want || *public != want {
+			if want := authos.Branding(p); *set != want || *got != want || *public != want {
 				t.Errorf("Update(%+v) = %+v, then Get %+v, Public %+v", p, set, got, public)
 			}
 		}
@@ -451,7 +450,7 @@ func TestDomain(t *testing.T) {
 }
 
 func TestRisk(t *testing.T) {
-	w := newTypedWorld(t, authostest.InMemory())
+	w := newTypedWorld(t)
 	ctx := t.Context()
 	risk := w.Client(asOwner).Organizations.Risk
 	standard := authos.RiskSettings{
@@ -472,8 +471,12 @@ func TestRisk(t *testing.T) {
 	compare("Update", got, err)
 	got, err = risk.Get(ctx, "acme")
 	compare("Get after Update", got, err)
+	w.Server.Reset()
 	got, err = risk.Update(ctx, "acme", authos.RiskUpdateParams{})
 	compare("Update without a change", got, err)
+	if body := string(w.Server.Requests()[0].Body); body != "{}" {
+		t.Errorf("Update without a change sent %s, want {}", body)
+	}
 	want = standard
 	got, err = risk.Reset(ctx, "acme")
 	compare("Reset", got, err)

@@ -290,8 +290,11 @@ func tnUnpaged(t *testing.T, route string, all func(ctx context.Context, c *auth
 			t.Errorf("All = %q, want %q; %d requests in round %d", got, want, w.Server.Count("GET", route), round)
 		}
 	}
-	for range seq {
-		break
+	for _, err := range seq {
+		if err != nil {
+			t.Error(err)
+		}
+		break // the rest of the list is not asked for
 	}
 	w.Server.Fault(authostest.Fault{Path: route, Status: 404, Body: `{"error":"no","error_code":"NOT_FOUND"}`})
 	failures := 0
@@ -535,7 +538,7 @@ func tnTimes(v reflect.Value) (times []authos.Time) {
 			times = append(times, tnTimes(v.Index(i))...)
 		}
 	case reflect.Struct:
-		if at, ok := v.Interface().(authos.Time); ok {
+		if at, ok := reflect.TypeAssert[authos.Time](v); ok {
 			if !at.IsZero() {
 				times = append(times, at)
 			}

@@ -40,7 +40,7 @@ const (
 	EventServiceCreated                 WebhookEvent = "service.created"
 	EventServiceUpdated                 WebhookEvent = "service.updated"
 	EventServiceDeleted                 WebhookEvent = "service.deleted"
-	EventServiceOAuthCredentialsUpdated WebhookEvent = "service.oauth_credentials.updated"
+	EventServiceOAuthCredentialsUpdated WebhookEvent = "service.oauth_credentials.updated" //nolint:gosec // a name, no credential
 	EventOrganizationUpdated            WebhookEvent = "organization.updated"
 	EventOrganizationSMTPConfigured     WebhookEvent = "organization.smtp.configured"
 	EventOrganizationSMTPRemoved        WebhookEvent = "organization.smtp.removed"
