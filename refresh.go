@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 )
 
 // The session layer sends a call with the session's token, and renews that when it is dead. Its rules come from the server's: a refresh
@@ -17,8 +20,16 @@ import (
 const (
 	// renewalDoubt is how long a renewal without an answer may still be at work: the server gives up after 30 s.
 	renewalDoubt = 35 * time.Second
-	// maxSends bounds how often one attempt follows a token that is renewed again and again.
-	maxSends = 4
+	// sendWithin is how long after the store's lock was got the refresh token may still be presented. So it is presented under the lock
+	// however long this process was frozen, and the server is done with it renewalDoubt after the lock was got.
+	sendWithin = 4 * time.Second
+	// earlyPatience is how long a call waits for the store when its token is still good.
+	earlyPatience = time.Second
+	// expiryGrain is how much sooner than told a token may end: its life is told in whole seconds, which may be rounded up.
+	expiryGrain = time.Second
+	// maxSends bounds how often one attempt follows a token that is renewed again and again. Where several processes renew tokens that
+	// live for less than a request may take, that is often; otherwise helpless ends it after one renewal.
+	maxSends = 32
 	// maxUncured bounds the memory of calls that a new token did not help.
 	maxUncured = 64
 
@@ -137,7 +148,7 @@ func (a *authorizer) acquire(cl *call) (held Tokens, renewed bool, err error) {
 	s.early = true
 	s.mu.Unlock()
 	cl.token = held.AccessToken
-	fresh, err := a.renew(cl)
+	fresh, err := a.renew(cl, !needed)
 	switch {
 	case err == nil:
 		cl.refreshed = true
@@ -166,13 +177,13 @@ func (a *authorizer) replace(cl *call, renewed bool) (Tokens, error) {
 		s.dead = true
 	}
 	s.mu.Unlock()
-	return a.renew(cl)
+	return a.renew(cl, false)
 }
 
 // helpless says whether a new token would not help a call either: the refused one is new itself, or the like of this call was refused
-// with a new one lately. A token that has expired, or that was only found in the store, proves nothing. s.mu is held.
+// with a new one lately. A token that may have expired, or that was only found in the store, proves nothing. s.mu is held.
 func (s *session) helpless(errand string, renewed bool) bool {
-	if s.expired() || !s.renewed {
+	if s.expiredIn(expiryGrain) || !s.renewed {
 		return false
 	}
 	if !renewed {
@@ -185,8 +196,9 @@ func (s *session) helpless(errand string, renewed bool) bool {
 	return true
 }
 
-// renew waits for tokens other than the one the call was sent with, starting a renewal if nobody else has.
-func (a *authorizer) renew(cl *call) (Tokens, error) {
+// renew waits for tokens other than the one the call was sent with, starting a renewal if nobody else has. early says that the call can
+// do without: it then waits for an answer of the server, but not for a store that is slow or locked for long.
+func (a *authorizer) renew(cl *call, early bool) (Tokens, error) {
 	s := a.s
 	for range 2 { // the first may find no more than another refresh token in the store
 		s.mu.Lock()
@@ -194,7 +206,7 @@ func (a *authorizer) renew(cl *call) (Tokens, error) {
 		var f *flight
 		changed := held.AccessToken != cl.token && held.AccessToken != ""
 		if !changed && held.RefreshToken != "" {
-			f = a.join(func() *renewalError { return a.renewal(gen) })
+			f = a.join(func(f *flight) *renewalError { return a.renewal(gen, f) })
 		}
 		s.mu.Unlock()
 		switch {
@@ -203,7 +215,7 @@ func (a *authorizer) renew(cl *call) (Tokens, error) {
 		case f == nil:
 			return Tokens{}, errNotRenewable
 		}
-		if err := f.wait(cl); err != nil {
+		if err := f.wait(cl, early); err != nil {
 			return Tokens{}, err
 		}
 		if f.err != nil {
@@ -216,17 +228,21 @@ func (a *authorizer) renew(cl *call) (Tokens, error) {
 	return Tokens{}, errNotRenewable
 }
 
-var errNotRenewable = errors.New("no refresh token, or a new token does not help this call")
+var (
+	errNotRenewable = errors.New("no refresh token, or a new token does not help this call")
+	errStoreBusy    = errors.New("the token store takes its time")
+)
 
 // flight is an errand that all who need it wait for: reading the store, or a renewal.
 type flight struct {
+	sent atomic.Bool // a refresh token is presented, or has been
 	done chan struct{}
 	held Tokens        // in use at its end
 	err  *renewalError // both are set before done is closed
 }
 
 // join gives the flight under way, or starts one. s.mu is held.
-func (a *authorizer) join(errand func() *renewalError) *flight {
+func (a *authorizer) join(errand func(*flight) *renewalError) *flight {
 	s := a.s
 	if s.flight != nil {
 		return s.flight
@@ -234,7 +250,7 @@ func (a *authorizer) join(errand func() *renewalError) *flight {
 	f := &flight{done: make(chan struct{})}
 	s.flight = f
 	err := a.c.fam.closing.launch(func() {
-		failed := errand()
+		failed := errand(f)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.flight == f { // else SetTokens has let the waiters go
@@ -258,104 +274,137 @@ func (s *session) land(err *renewalError) {
 
 // wait waits for a flight as long as the call has time. Leaving does not end the flight. What was sent before it was refused unread,
 // so nothing is unknown.
-func (f *flight) wait(cl *call) error {
-	var over <-chan time.Time
+func (f *flight) wait(cl *call, early bool) error {
+	var over, patience <-chan time.Time
+	if early {
+		timer := time.NewTimer(earlyPatience)
+		defer timer.Stop()
+		patience = timer.C
+	}
 	if !cl.deadline.IsZero() {
 		timer := time.NewTimer(time.Until(cl.deadline))
 		defer timer.Stop()
 		over = timer.C
 	}
-	select {
-	case <-f.done:
-		return nil
-	case <-cl.Done():
-		return &NetworkError{Op: "renew", Err: contextEnd(cl), unsent: true}
-	case <-over:
-		return &NetworkError{Op: "renew", Err: errAttemptTimeout, unsent: true}
+	for {
+		select {
+		case <-f.done:
+			return nil
+		case <-cl.Done():
+			return &NetworkError{Op: "renew", Err: contextEnd(cl), unsent: true}
+		case <-over:
+			return &NetworkError{Op: "renew", Err: errAttemptTimeout, unsent: true}
+		case <-patience:
+			if !f.sent.Load() {
+				return errStoreBusy
+			}
+		}
 	}
 }
 
-// renewal gets new tokens, under the store's lock where it has one. It belongs to no caller: it ends when it ends.
-func (a *authorizer) renewal(gen uint64) (failed *renewalError) {
-	s, start := a.s, time.Now()
+// renewal gets new tokens, under the store's lock where it has one. It belongs to no caller: it ends when it ends. What the store
+// holds is looked at first: news needs no lock.
+func (a *authorizer) renewal(gen uint64, f *flight) *renewalError {
+	s, start, draw := a.s, time.Now(), newBackoff(a.c.cfg.retry, 2)
 	s.mu.Lock()
 	waiting := s.heldBack()
 	s.mu.Unlock()
-	if waiting == nil && s.locking != nil {
-		unlock, err := a.lock()
-		if err != nil {
-			// Without the lock another process may be renewing right now, and one of the two would destroy the session.
-			return postponed("locking the token store", err)
+	for try := 1; ; try++ {
+		held, found, readErr := s.look(gen)
+		switch {
+		case found != nothing:
+			return a.follow(found, start)
+		case waiting != nil:
+			return waiting
+		case readErr != nil && s.locking == nil:
+			a.c.warn("token store could not be read; going on with the tokens held", readErr)
 		}
-		defer unlock()
-	}
-	stored, err := s.read()
-	s.mu.Lock()
-	if s.gen != gen {
-		s.mu.Unlock()
-		return nil // signed out, or given other tokens, which are none of this renewal's business
-	}
-	news := err == nil && s.found(stored)
-	held := s.cur
-	s.mu.Unlock()
-	switch {
-	case news: // somebody else has renewed, or signed in or out
-		if held.isZero() {
-			failed = &renewalError{cause: errSignedOut}
+		cl := a.newRenewal()
+		var lock storeLock
+		var fresh Tokens
+		err := cl.limiter().pass(cl) // before the lock, which nobody should wait for because of this
+		if err == nil && s.locking != nil {
+			if lock, held, found, readErr = a.lockAndLook(gen); readErr != nil {
+				return a.storeFailed(readErr, start)
+			}
+			if found != nothing {
+				return a.follow(found, start)
+			}
 		}
-		a.c.observeRenewal(RenewalEvent{Duration: time.Since(start), Adopted: true}, failed)
-		return failed
-	case waiting != nil:
-		return waiting
-	case err != nil && s.locking != nil:
-		return postponed("loading the tokens", err)
-	case err != nil:
-		a.c.warn("token store could not be read; going on with the tokens held", err)
-	}
-	fresh, failed := a.present(held.RefreshToken)
-	var unsaved error
-	if failed != nil {
+		if err == nil {
+			f.sent.Store(true)
+			fresh, err = a.present(cl, held.RefreshToken, lock)
+		}
+		if err == nil {
+			unsaved := a.install(gen, fresh, true)
+			a.settle(gen, fresh, lock, unsaved)
+			a.c.observeRenewal(RenewalEvent{Duration: time.Since(start), Unsaved: unsaved}, nil)
+			return nil
+		}
+		verdict, wait, failed := a.judge(cl, err, draw)
+		if verdict == tokenInDoubt {
+			s.keep(gen, lock, failed.retryAt)
+		} else {
+			lock.release() // before any wait
+		}
+		if wait >= 0 && try < a.c.cfg.retry.MaxAttempts {
+			if err = cl.pause(wait); err == nil {
+				continue
+			}
+			failed = &renewalError{retryAt: time.Now(), cause: err}
+		}
 		s.holdBack(gen, failed)
-	} else {
-		unsaved = a.install(gen, fresh, true)
+		a.c.observeRenewal(RenewalEvent{Duration: time.Since(start)}, failed)
+		return failed
 	}
-	a.c.observeRenewal(RenewalEvent{Duration: time.Since(start), Unsaved: unsaved}, failed)
+}
+
+// follow ends a renewal that has nothing left to do.
+func (a *authorizer) follow(found finding, start time.Time) (failed *renewalError) {
+	if found == overtaken {
+		return nil
+	}
+	if found == foundNone {
+		failed = &renewalError{cause: errSignedOut}
+	}
+	a.c.observeRenewal(RenewalEvent{Duration: time.Since(start), Adopted: true}, failed)
 	return failed
 }
 
-// present exchanges the refresh token. It is sent again only when it certainly did not reach the server's handler.
-func (a *authorizer) present(refreshToken string) (Tokens, *renewalError) {
-	policy := a.c.cfg.retry
-	draw := newBackoff(policy, 2)
-	for try := 1; ; try++ {
-		cl, fresh, err := a.presentOnce(refreshToken)
-		if err == nil {
-			return fresh, nil
-		}
-		api, _ := err.(*APIError) //nolint:errorlint // the layers below return their errors unwrapped
-		cause := err
-		if api != nil {
-			cl.describe(api)
-			cause = &renewalAnswer{api}
-		}
-		switch judgeRenewal(err) {
-		case tokenRefused:
-			return Tokens{}, &renewalError{cause: cause}
-		case tokenInDoubt:
-			return Tokens{}, &renewalError{retryAt: cl.began.Add(renewalDoubt), cause: cause}
-		case tokenUnseen:
-		}
-		wait := max(draw.NextBackOff(), 0)
-		if asked := askedOfRenewal(err); asked > 0 {
-			wait = max(wait, asked) + spread(asked)
-		}
-		if !weigh(cl, api, err).again || try >= policy.MaxAttempts || wait > policy.MaxRetryAfter {
-			return Tokens{}, &renewalError{retryAt: time.Now().Add(max(wait, time.Second)), cause: cause}
-		}
-		if err := cl.pause(wait); err != nil {
-			return Tokens{}, &renewalError{retryAt: time.Now(), cause: err}
-		}
+// storeFailed is a renewal that was not tried because of the store. The first of a row is reported, as every call may end in one.
+func (a *authorizer) storeFailed(err error, start time.Time) *renewalError {
+	failed := &renewalError{retryAt: time.Now().Add(time.Second), cause: err}
+	if a.s.storeIs(true) && !a.c.fam.closing.closed.Load() {
+		a.c.warn("nothing is renewed without the token store; the tokens held stay in use while they are good", err)
+		a.c.observeRenewal(RenewalEvent{Duration: time.Since(start)}, failed)
 	}
+	return failed
+}
+
+// judge says what an error of a renewal means. It is tried again after wait, unless that is negative.
+func (a *authorizer) judge(cl *call, err error, draw *backoff.ExponentialBackOff) (renewalOutcome, time.Duration, *renewalError) {
+	api, _ := err.(*APIError) //nolint:errorlint // the layers below return their errors unwrapped
+	cause := err
+	if api != nil {
+		cl.describe(api)
+		cause = &renewalAnswer{api}
+	}
+	switch verdict := judgeRenewal(err); verdict {
+	case tokenRefused:
+		return verdict, -1, &renewalError{cause: cause}
+	case tokenInDoubt:
+		return verdict, -1, &renewalError{retryAt: cl.began.Add(renewalDoubt), cause: cause}
+	case tokenUnseen:
+	}
+	wait := max(draw.NextBackOff(), 0)
+	if asked := askedOfRenewal(err); asked > 0 {
+		wait = max(wait, asked) + spread(asked)
+	}
+	failed := &renewalError{retryAt: time.Now().Add(max(wait, time.Second)), cause: cause}
+	if !weigh(cl, api, err).again || wait > a.c.cfg.retry.MaxRetryAfter {
+		wait = -1
+	}
+	return tokenUnseen, wait, failed
 }
 
 // What a renewal that gave no tokens means for the refresh token.
@@ -406,24 +455,31 @@ func askedOfRenewal(err error) time.Duration {
 
 var errLostTokens = errors.New("the server's answer to the renewal holds no tokens")
 
-// presentOnce sends one renewal through the layers below: its own circuit breaker, and the wire. It is nobody's call, so it has its own
-// time, and the layers above do not repeat it.
-func (a *authorizer) presentOnce(refreshToken string) (*call, Tokens, error) {
+// newRenewal makes the call that renews, but for its body. It is nobody's call, so it has its own time, and the layers above do not
+// repeat it.
+func (a *authorizer) newRenewal() *call {
 	route := routeByTemplate(http.MethodPost, refreshPath)
 	cl, _ := a.c.newCall(context.Background(), http.MethodPost, route, refreshPath, "") // fails for a nil context only
-	_ = cl.encode(map[string]string{"refresh_token": refreshToken})                     // texts can always be encoded
 	cl.group = groupRenewal
 	cl.halt = a.c.fam.closing.ctx.Done()
 	cl.settle()
-	cl.token = refreshToken // not sent as a credential, but scrubbed from messages that repeat it
-	gate := &a.c.fam.gates[cl.bucket()]
-	if err := gate.pass(cl); err != nil {
-		return cl, Tokens{}, err
-	}
+	return cl
+}
+
+// limiter is the gate of the call's bucket.
+func (cl *call) limiter() *gate { return &cl.client.fam.gates[cl.bucket()] }
+
+// present exchanges the refresh token, through the layers below: its own circuit breaker, and the wire.
+func (a *authorizer) present(cl *call, refreshToken string, lock storeLock) (Tokens, error) {
+	_ = cl.encode(map[string]string{"refresh_token": refreshToken}) // texts can always be encoded
+	cl.token = refreshToken                                         // not sent as a credential, but scrubbed from messages that repeat it
 	req := (&http.Request{Method: cl.method, URL: cl.url, Host: cl.url.Host, Header: http.Header{}}).WithContext(cl)
 	req.Body, req.ContentLength = newAnswer(cl.body, nil), int64(len(cl.body))
 	cl.began = time.Now()
 	cl.deadline = cl.began.Add(renewalDoubt) // there is no caller who could cancel it
+	if lock.stale(cl.began) {
+		return Tokens{}, &NetworkError{Op: "renew", Method: cl.method, Path: cl.path, Err: errStaleLock, unsent: true}
+	}
 	resp, err := a.next.RoundTrip(req)
 	if err != nil {
 		if ne, ok := errors.AsType[*NetworkError](err); ok {
@@ -432,14 +488,14 @@ func (a *authorizer) presentOnce(refreshToken string) (*call, Tokens, error) {
 		if cl.sent {
 			cl.observeAttempt(0, err)
 		}
-		return cl, Tokens{}, err
+		return Tokens{}, err
 	}
 	cl.observeAttempt(resp.StatusCode, nil)
 	if api := errorOf(resp); api != nil {
 		if api.effectiveStatus() == http.StatusTooManyRequests {
-			gate.raise(api.RetryAfter, a.c.cfg.retry.MaxRetryAfter)
+			cl.limiter().raise(api.RetryAfter, a.c.cfg.retry.MaxRetryAfter)
 		}
-		return cl, Tokens{}, api
+		return Tokens{}, api
 	}
 	var body tokenBody
 	if resp.StatusCode < 300 {
@@ -447,7 +503,7 @@ func (a *authorizer) presentOnce(refreshToken string) (*call, Tokens, error) {
 	}
 	body.keep(refreshToken)
 	if checkCredential("access_token", body.AccessToken) != nil || body.preAuth() {
-		return cl, Tokens{}, errLostTokens
+		return Tokens{}, errLostTokens
 	}
-	return cl, body.tokens(), nil
+	return body.tokens(), nil
 }

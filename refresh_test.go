@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -255,6 +256,34 @@ func TestUncured401(t *testing.T) {
 			stWant(t, "renewals", n, 2)
 		})
 	})
+}
+
+// A life is told in whole seconds. A token that is refused within its last one may have ended: that is no reason to leave the call alone.
+func TestTokenEndsSoonerThanTold(t *testing.T) {
+	for _, tc := range []struct {
+		told     int // seconds
+		refused  time.Duration
+		renewals int
+	}{{1, time.Millisecond, 2}, {1, time.Second, 2}, {3, 2 * time.Second, 2}, {3, 2*time.Second - time.Nanosecond, 1}} {
+		stBubble(t, func(t *testing.T) {
+			n := 0
+			srv := &stScript{answer: func(r stSeen) stAnswer {
+				switch {
+				case r.path == stRefresh:
+					n++
+					return stAnswer{status: 200, body: fmt.Sprintf(`{"access_token":"a%d","refresh_token":"r","expires_in":%d}`, n, tc.told)}
+				case r.auth == "a2":
+					return stAnswer{status: 200, body: stUser}
+				}
+				return stAnswer{status: 401, body: stDead, after: tc.refused}
+			}}
+			err := stGet(t, stClient(t, srv, authos.WithTokens(stOld), authos.WithRefreshBefore(-1)))
+			if (err == nil) != (tc.renewals == 2) {
+				t.Errorf("told %d s, refused after %v: Get = %v", tc.told, tc.refused, err)
+			}
+			stWant(t, "renewals", n, tc.renewals)
+		})
+	}
 }
 
 func TestNoRefreshToken(t *testing.T) {
@@ -1021,5 +1050,574 @@ func TestFastFailuresAreNotObserved(t *testing.T) {
 		if events := seen.all(); len(events) != 1 || !errors.Is(events[0].Err, authos.ErrSessionExpired) {
 			t.Errorf("events = %v, want one", events)
 		}
+	})
+}
+
+// Several processes, some of which die, freeze, or lose their store. Each client here stands for a process.
+
+// stHoldLock takes the lock for another process.
+func stHoldLock(t *testing.T, store authos.LockingTokenStore) (unlock func()) {
+	t.Helper()
+	unlock, err := store.Lock(t.Context())
+	stMust(t, "Lock", err)
+	return unlock
+}
+
+// A renewal that is not needed yet waits for the lock by itself: the calls go on with the token that still works.
+func TestEarlyRenewalDoesNotWaitForTheLock(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+		store := stNewLockStore()
+		store.put(stSignInFor(srv, stEmail))
+		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+		stMust(t, "Get", stGet(t, c))
+		time.Sleep(time.Hour - 20*time.Second) // early enough for the token to outlive the test
+		unlock := stHoldLock(t, store)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := c.User.Get(ctx)
+		stMust(t, "the first Get", err)
+		stWant(t, "it waited", time.Since(start), time.Second)
+		for range 5 {
+			stMust(t, "Get", stGet(t, c))
+		}
+		stWant(t, "they waited", time.Since(start), time.Second)
+		stWant(t, "renewals without the lock", stRefreshes(srv), 0)
+		unlock()
+		synctest.Wait()
+		stWant(t, "renewals", stRefreshes(srv), 1)
+		stMust(t, "Get", stGet(t, c))
+		stWant(t, "stored", store.get(), stHeld(t, c))
+		stWant(t, "requests", srv.Count("", ""), 9) // eight calls, one renewal: nothing was sent again
+	})
+}
+
+// A call whose token is still good does wait for the server's answer to the renewal it has begun: the token dies with that.
+func TestEarlyRenewalWaitsForTheServer(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+		c := stClient(t, srv.Transport(), authos.WithTokens(stSignInFor(srv, stEmail)))
+		stMust(t, "Get", stGet(t, c))
+		time.Sleep(time.Hour - 20*time.Second)
+		srv.Fault(authostest.Fault{Path: stRefresh, Delay: 5 * time.Second})
+		start := time.Now()
+		stMust(t, "Get", stGet(t, c))
+		stWant(t, "it waited", time.Since(start), 5*time.Second)
+		stWant(t, "requests", srv.Count("", ""), 3)
+	})
+}
+
+// A process that saved and then died or froze has left new tokens, though not the lock.
+func TestTokensOfAHolderThatNeverUnlocks(t *testing.T) {
+	for name, before := range map[string]bool{"saved before": true, "saved while others wait": false} {
+		t.Run(name, func(t *testing.T) {
+			stBubble(t, func(t *testing.T) {
+				srv := stServer(t)
+				store := stNewLockStore()
+				tokens := stSignIn(srv, stEmail)
+				store.put(tokens)
+				var seen stRenewals
+				c := stClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option())
+				stMust(t, "Get", stGet(t, c))
+				_ = stHoldLock(t, store)
+				fresh, err := stClient(t, srv.Transport()).Auth.Refresh(t.Context(), tokens.RefreshToken)
+				stMust(t, "the holder's Refresh", err)
+				start, want := time.Now(), time.Duration(0)
+				if before {
+					store.put(fresh)
+				} else {
+					want = 3260 * time.Millisecond // looked at after 20, 60, 140, 300, 620 and 1260 ms, then every second
+					time.AfterFunc(2300*time.Millisecond, func() { store.put(fresh) })
+				}
+				stMust(t, "Get", stGet(t, c))
+				stWant(t, "it took", time.Since(start), want)
+				stWant(t, "held", stHeld(t, c), fresh)
+				stWant(t, "renewals", stRefreshes(srv), 1)
+				if events := seen.all(); len(events) != 1 || !events[0].Adopted || events[0].Err != nil {
+					t.Errorf("events = %+v, want one that is adopted", events)
+				}
+			})
+		})
+	}
+}
+
+// A holder that lives and does nothing: calls fail in time and say who holds the lock, those with a good token go on, and all do in the end.
+func TestFrozenHolder(t *testing.T) {
+	path := filePath(t)
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		stMust(t, "Save", fileStore(t, path).Save(t.Context(), stSignIn(srv, stEmail)))
+		c := stClient(t, srv.Transport(), authos.WithTokenStore(fileStore(t, path)))
+		stMust(t, "Get", stGet(t, c))
+		unlock := stHoldLock(t, fileStore(t, path))
+		stMust(t, "Get with a good token", stGet(t, c))
+		srv.ExpireAccessTokens()
+		start := time.Now()
+		e := stUncertainError(t, stGet(t, c))
+		stWant(t, "it waited", time.Since(start), 70*time.Second)
+		if !errors.Is(e, context.DeadlineExceeded) || !strings.Contains(e.Error(), fmt.Sprintf("last taken by process %d", os.Getpid())) {
+			t.Errorf("error = %v, want the deadline, and the holder", e)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.User.Get(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, authos.ErrSessionExpired) {
+			t.Errorf("Get = %v, want the caller's deadline", err)
+		}
+		stWant(t, "renewals without the lock", stRefreshes(srv), 0)
+		unlock()
+		stMust(t, "Get", stGet(t, c))
+		stWant(t, "renewals", stRefreshes(srv), 1)
+	})
+}
+
+// A process dies between sending a renewal and saving its answer. The next one tries the access token, waits until the server is done with
+// what the dead one sent, and presents the refresh token once.
+func TestDeathDuringRenewal(t *testing.T) {
+	for name, taken := range map[string]bool{"taken by the server": true, "not taken": false} {
+		t.Run(name, func(t *testing.T) {
+			path := filePath(t)
+			stBubble(t, func(t *testing.T) {
+				srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+				tokens := stSignInFor(srv, stEmail)
+				dead := fileStore(t, path)
+				stMust(t, "Save", dead.Save(t.Context(), tokens))
+				c := stClient(t, srv.Transport(), authos.WithTokenStore(fileStore(t, path)))
+				stMust(t, "Get", stGet(t, c))
+				time.Sleep(time.Hour - 20*time.Second) // the renewal ahead of expiry is due
+				stMust(t, "DieLocked", dead.DieLocked(t.Context()))
+				died := time.Now()
+				if taken {
+					_, err := stClient(t, srv.Transport()).Auth.Refresh(t.Context(), tokens.RefreshToken)
+					stMust(t, "the dead process's renewal", err)
+				}
+				srv.Reset()
+				err := stGet(t, c)
+				first := srv.Requests()[0]
+				stWant(t, "first tried", first.Path+" "+first.Header.Get("Authorization"), "/api/user Bearer "+tokens.AccessToken)
+				if taken {
+					stOver(t, err)
+				} else {
+					stMust(t, "Get", err)
+					stWant(t, "renewals so far", stRefreshes(srv), 0)
+					time.Sleep(time.Minute)
+					stMust(t, "Get", stGet(t, c))
+				}
+				var presented []time.Duration
+				for _, r := range srv.Requests() {
+					if r.Route == stRefresh {
+						presented = append(presented, r.Time.Sub(died))
+					}
+				}
+				if len(presented) != 1 || presented[0] != 35*time.Second {
+					t.Errorf("the refresh token was presented after %v, want once after 35 s", presented)
+				}
+				stWant(t, "replays", srv.Replays(), map[bool]int{true: 1, false: 0}[taken])
+				if !taken {
+					return
+				}
+				// Somebody signs in again; the others find that.
+				fresh := stSignInFor(srv, stEmail)
+				stMust(t, "Save", fileStore(t, path).Save(t.Context(), fresh))
+				stMust(t, "Get", stGet(t, c))
+				stWant(t, "held", stHeld(t, c).AccessToken, fresh.AccessToken)
+			})
+		})
+	}
+}
+
+// stStall makes a store's Load slow.
+type stStall struct {
+	*stLockStore
+	stall []time.Duration // of the Loads under the lock, in turn
+	got   []time.Time     // when the lock was got
+}
+
+func (s *stStall) Lock(ctx context.Context) (func(), error) {
+	unlock, err := s.stLockStore.Lock(ctx)
+	if err == nil {
+		s.got = append(s.got, time.Now())
+	}
+	return unlock, err
+}
+
+func (s *stStall) Load(ctx context.Context) (authos.Tokens, error) {
+	s.mu.Lock()
+	held := s.held
+	s.mu.Unlock()
+	if held && len(s.stall) > 0 {
+		d := s.stall[0]
+		s.stall = s.stall[1:]
+		time.Sleep(d)
+	}
+	return s.stLockStore.Load(ctx)
+}
+
+// A lock that expires by itself may be somebody else's when its holder wakes up. Nothing is sent under one that was got more than 4 s ago.
+func TestNothingIsSentUnderAnOldLock(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		stall []time.Duration
+		locks int
+		fails bool
+	}{
+		{"at once", nil, 1, false},
+		{"in time", []time.Duration{4 * time.Second}, 1, false},
+		{"too late", []time.Duration{4*time.Second + time.Nanosecond}, 2, false},
+		{"frozen twice", []time.Duration{time.Hour, 9 * time.Second}, 3, false},
+		{"always", []time.Duration{9 * time.Second, 9 * time.Second, 9 * time.Second, 9 * time.Second}, 4, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			stBubble(t, func(t *testing.T) {
+				srv := stServer(t)
+				store := &stStall{stLockStore: stNewLockStore(), stall: tc.stall}
+				store.put(stSignIn(srv, stEmail))
+				c := stClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithRetry(authos.RetryPolicy{MaxElapsed: -1}))
+				srv.ExpireAccessTokens()
+				err := stGet(t, c)
+				stWant(t, "locks", len(store.got), tc.locks)
+				stWant(t, "saves without the lock", len(store.naked), 0)
+				if tc.fails {
+					stUncertain(t, err)
+					stWant(t, "renewals", stRefreshes(srv), 0)
+					return
+				}
+				stMust(t, "Get", err)
+				stWant(t, "renewals", stRefreshes(srv), 1)
+				for _, r := range srv.Requests() {
+					if old := r.Time.Sub(store.got[tc.locks-1]); r.Route == stRefresh && (old < 0 || old > 4*time.Second) {
+						t.Errorf("the refresh token was presented %v after the lock was got", old)
+					}
+				}
+			})
+		})
+	}
+}
+
+// While a renewal waits to be tried again, the lock is free.
+func TestNoLockWhileWaiting(t *testing.T) {
+	for name, fault := range map[string]authostest.Fault{
+		"429":  {Path: stRefresh, Times: 1, Status: 429, Header: http.Header{"Retry-After": {"20"}}},
+		"gate": {Path: "/api/auth/login", Times: 1, Status: 429, Header: http.Header{"Retry-After": {"20"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stBubble(t, func(t *testing.T) {
+				srv := stServer(t)
+				store := stNewLockStore()
+				store.put(stSignIn(srv, stEmail))
+				c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+				stMust(t, "Get", stGet(t, c))
+				srv.ExpireAccessTokens()
+				srv.Fault(fault)
+				if name == "gate" {
+					_, _ = c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "x"}, authos.WithoutRetry())
+				}
+				start := time.Now()
+				waiter := make(chan error, 1)
+				go func() { waiter <- stGet(t, c) }()
+				time.Sleep(10 * time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
+				defer cancel()
+				unlock, err := store.Lock(ctx)
+				stMust(t, "Lock while the renewal waits", err)
+				unlock()
+				stMust(t, "Get", <-waiter)
+				if took := time.Since(start); took < 20*time.Second || took > 25*time.Second {
+					t.Errorf("it took %v, want the 20 s that were asked for", took)
+				}
+				stWant(t, "replays", srv.Replays(), 0)
+			})
+		})
+	}
+}
+
+// A renewal without an answer may be at work. Its process keeps the lock so that no other presents the refresh token meanwhile.
+func TestDoubtKeepsTheLock(t *testing.T) {
+	for name, kind := range map[string]authostest.FaultKind{"taken": authostest.ResetAfter, "not taken": authostest.ResetBefore} {
+		t.Run(name, func(t *testing.T) {
+			stBubble(t, func(t *testing.T) {
+				srv := stServer(t)
+				store := stNewLockStore()
+				store.put(stSignIn(srv, stEmail))
+				a := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+				b := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+				stMust(t, "Get", stGet(t, a))
+				stMust(t, "Get", stGet(t, b))
+				srv.ExpireAccessTokens()
+				srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Kind: kind})
+				start := time.Now()
+				stUncertain(t, stGet(t, a))
+				stMust(t, "Close", a.Close()) // does not free the lock
+				err := stGet(t, b)
+				stWant(t, "the other process waited", time.Since(start), 35*time.Second)
+				stWant(t, "renewals", stRefreshes(srv), 2)
+				if kind == authostest.ResetBefore {
+					stMust(t, "Get", err)
+					stWant(t, "replays", srv.Replays(), 0)
+				} else {
+					stOver(t, err)
+				}
+			})
+		})
+	}
+}
+
+// Signing in again, or out, makes the doubt pointless.
+func TestSetTokensInDoubt(t *testing.T) {
+	for _, next := range []bool{true, false} {
+		stBubble(t, func(t *testing.T) {
+			srv := stServer(t)
+			store := stNewLockStore()
+			store.put(stSignIn(srv, stEmail))
+			c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+			srv.ExpireAccessTokens()
+			srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Kind: authostest.ResetAfter})
+			stUncertain(t, stGet(t, c))
+			start := time.Now()
+			var tokens authos.Tokens
+			if next {
+				tokens = stSignIn(srv, stEmail)
+			}
+			stMust(t, "SetTokens", c.SetTokens(t.Context(), tokens))
+			stWant(t, "it took", time.Since(start), 0)
+			stWant(t, "stored", store.get(), tokens)
+			time.Sleep(time.Minute)
+			unlock := stHoldLock(t, store) // released once, not twice
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, err := store.Lock(ctx); err == nil {
+				t.Error("the lock is given away while it is held")
+			}
+			unlock()
+		})
+	}
+}
+
+// SetTokens comes while the renewal that will end in doubt is on its way.
+func TestSetTokensBeforeDoubt(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		store := stNewLockStore()
+		store.put(stSignIn(srv, stEmail))
+		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+		srv.ExpireAccessTokens()
+		srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Delay: 10 * time.Second, Kind: authostest.ResetAfter})
+		go func() { _ = stGet(t, c) }()
+		time.Sleep(time.Second)
+		start, tokens := time.Now(), stSignIn(srv, stEmail)
+		stMust(t, "SetTokens", c.SetTokens(t.Context(), tokens))
+		stWant(t, "it took", time.Since(start), 9*time.Second) // the renewal's time, not the doubt's
+		stWant(t, "stored", store.get(), tokens)
+	})
+}
+
+// Tokens that could not be saved are tried again, and nobody else renews with what the store still has.
+func TestUnsavedTokensKeepTheLock(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		down time.Duration
+		lost bool
+	}{
+		{"for 5 s", 5 * time.Second, false},
+		{"for 34 s", 34 * time.Second, false},
+		{"for longer than the lock is kept", time.Minute, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			stBubble(t, func(t *testing.T) {
+				srv := stServer(t)
+				store := stNewLockStore()
+				store.put(stSignIn(srv, stEmail))
+				var log strings.Builder
+				a := stClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+				b := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+				stMust(t, "Get", stGet(t, a))
+				stMust(t, "Get", stGet(t, b))
+				srv.ExpireAccessTokens()
+				start, check := time.Now(), store.onSave
+				store.onSave = func() error {
+					if time.Since(start) < tc.down {
+						return errors.New("disk full")
+					}
+					return check()
+				}
+				stMust(t, "Get", stGet(t, a))
+				stWant(t, "it took", time.Since(start), 0)
+				err := stGet(t, b)
+				if tc.lost {
+					stOver(t, err) // the price, after the lock cannot be kept any longer
+					stWant(t, "replays", srv.Replays(), 1)
+					return
+				}
+				stMust(t, "the other process's Get", err)
+				stWant(t, "it took", time.Since(start).Round(time.Second), tc.down)
+				stWant(t, "replays", srv.Replays(), 0)
+				stWant(t, "renewals", stRefreshes(srv), 1)
+				stWant(t, "held", stHeld(t, b), stHeld(t, a))
+				stWant(t, "saves without the lock", len(store.naked), 0)
+				stMust(t, "Close", a.Close())
+				stWant(t, "the log says so", strings.Contains(log.String(), "saved after all"), true)
+			})
+		})
+	}
+}
+
+// The end of the client is the last chance to save.
+func TestCloseSavesUnsavedTokens(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		store := stNewLockStore()
+		store.put(stSignIn(srv, stEmail))
+		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+		srv.ExpireAccessTokens()
+		store.onSave = func() error { return errors.New("disk full") }
+		stMust(t, "Get", stGet(t, c))
+		held := stHeld(t, c)
+		store.onSave = nil
+		start := time.Now()
+		stMust(t, "Close", c.Close())
+		stWant(t, "it took", time.Since(start), 0)
+		stWant(t, "stored", store.get(), held)
+		stHoldLock(t, store)()
+	})
+}
+
+// Tokens that were set meanwhile are not overwritten by those that could not be saved.
+func TestUnsavedTokensGiveWay(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		store := stNewLockStore()
+		store.put(stSignIn(srv, stEmail))
+		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+		srv.ExpireAccessTokens()
+		store.onSave = func() error { return errors.New("disk full") }
+		stMust(t, "Get", stGet(t, c))
+		store.onSave = nil
+		start, tokens := time.Now(), stSignIn(srv, stEmail)
+		stMust(t, "SetTokens", c.SetTokens(t.Context(), tokens))
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("SetTokens took %v, want no more than a second", took)
+		}
+		time.Sleep(time.Minute)
+		stWant(t, "stored", store.get(), tokens)
+		stWant(t, "held", stHeld(t, c), tokens)
+	})
+}
+
+// So are those that were found in the store meanwhile, put there without our lock: it may have expired.
+func TestUnsavedTokensGiveWayToTheStore(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		store := stNewLockStore()
+		store.put(stSignIn(srv, stEmail))
+		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+		srv.ExpireAccessTokens()
+		store.onSave = func() error { return errors.New("disk full") }
+		stMust(t, "Get", stGet(t, c))
+		srv.ExpireAccessTokens()
+		tokens := stSignIn(srv, stEmail)
+		store.put(tokens)
+		stMust(t, "Get", stGet(t, c))
+		stWant(t, "held", stHeld(t, c), tokens)
+		store.onSave = nil
+		time.Sleep(time.Minute)
+		stWant(t, "stored", store.get(), tokens)
+	})
+}
+
+// While the store is down the tokens held are used as long as they are good, nothing is renewed, and that is said once.
+func TestStoreIsDown(t *testing.T) {
+	down := errors.New("connection refused")
+	for name, brk := range map[string]func(*stLockStore){
+		"Lock": func(s *stLockStore) { s.failure = down },
+		"Load": func(s *stLockStore) { s.onLoad = func() error { return down } },
+		"both": func(s *stLockStore) { s.failure, s.onLoad = down, func() error { return down } },
+	} {
+		t.Run(name, func(t *testing.T) {
+			stBubble(t, func(t *testing.T) {
+				srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+				store := stNewLockStore()
+				store.put(stSignInFor(srv, stEmail))
+				var log strings.Builder
+				var seen stRenewals
+				c := stClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option(), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+				stMust(t, "Get", stGet(t, c))
+				brk(store)
+				time.Sleep(time.Hour - 20*time.Second)
+				for range 5 {
+					stMust(t, "Get with a good token", stGet(t, c))
+				}
+				time.Sleep(20 * time.Second)
+				for range 5 {
+					if e := stUncertainError(t, stGet(t, c)); !errors.Is(e, down) {
+						t.Errorf("error = %v, want the store's in it", e)
+					}
+				}
+				stWant(t, "renewals", stRefreshes(srv), 0)
+				if events := seen.all(); len(events) != 1 || !errors.Is(events[0].Err, down) || errors.Is(events[0].Err, authos.ErrSessionExpired) {
+					t.Errorf("events = %+v, want one with the store's error", events)
+				}
+				warning := "nothing is renewed without the token store"
+				stWant(t, "warnings", strings.Count(log.String(), warning), 1)
+				store.failure, store.onLoad = nil, nil
+				stMust(t, "Get", stGet(t, c))
+				stWant(t, "renewals", stRefreshes(srv), 1)
+				stWant(t, "stored", store.get(), stHeld(t, c))
+				stWant(t, "it is said to work again", strings.Count(log.String(), "token store works again"), 1)
+				brk(store)
+				srv.ExpireAccessTokens()
+				stUncertain(t, stGet(t, c))
+				stWant(t, "warnings", strings.Count(log.String(), warning), 2)
+			})
+		})
+	}
+}
+
+// A store that does not answer at all costs a call with a good token a second, and only the first.
+func TestStoreHangs(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+		store := stNewLockStore()
+		store.put(stSignInFor(srv, stEmail))
+		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+		stMust(t, "Get", stGet(t, c))
+		store.onLoad = func() error { time.Sleep(9 * time.Second); return errors.New("timeout") }
+		time.Sleep(time.Hour - 25*time.Second)
+		start := time.Now()
+		for range 10 {
+			stMust(t, "Get", stGet(t, c))
+		}
+		stWant(t, "they took", time.Since(start), time.Second)
+	})
+}
+
+// Where the store holds tokens, the seed needs no lock.
+func TestSeedDoesNotWaitForTheLock(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		store := stNewLockStore()
+		store.put(stSignIn(srv, stEmail))
+		_ = stHoldLock(t, store)
+		start := time.Now()
+		stMust(t, "Get", stGet(t, stClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithTokens(stOld))))
+		stWant(t, "it took", time.Since(start), 0)
+	})
+}
+
+// Of several processes that find an empty store, the one that gets the lock first seeds it; the others take what is there then.
+func TestSeedOfSeveral(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		srv := stServer(t)
+		store := stNewLockStore()
+		seed, other := stSignIn(srv, stEmail), stSignIn(srv, stEmail)
+		unlock := stHoldLock(t, store)
+		c := stClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithTokens(seed))
+		waiter := make(chan error, 1)
+		go func() { waiter <- stGet(t, c) }()
+		time.Sleep(time.Second)
+		store.put(other)
+		unlock()
+		stMust(t, "Get", <-waiter)
+		stWant(t, "held", stHeld(t, c), other)
+		stWant(t, "stored", store.get(), other)
 	})
 }

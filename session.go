@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -32,8 +33,10 @@ type session struct {
 	setback *setback             // cur's refresh token is not to be presented for now
 	uncured map[string]time.Time // calls that a new token did not help, and until when no other is tried for them
 	flight  *flight
-	who     string // names the principal for kept answers
-	trusted bool   // the server has accepted cur, or gave it to us
+	kept    *keptLock // of a renewal that may still be at work
+	failing bool      // the store, which has been reported
+	who     string    // names the principal for kept answers
+	trusted bool      // the server has accepted cur, or gave it to us
 }
 
 // setback is a renewal that failed. Until its time everybody else fails with it, without asking the server again.
@@ -49,6 +52,11 @@ const (
 	lockTimeout = 2 * renewalDoubt
 	// coolDown is when a refused renewal may be tried once more: a suspended organization refuses, but keeps the session.
 	coolDown = 5 * time.Minute
+	// While the lock is waited for, the store is looked at from lockPeek on, after waits that double up to maxLockPeek: of many that wait,
+	// all but one find the new tokens there; and the holder may have died or frozen after it saved.
+	lockPeek, maxLockPeek = 20 * time.Millisecond, time.Second
+	// saveAgain is how often tokens that could not be saved are tried again, under the lock, for renewalDoubt at most.
+	saveAgain = time.Second
 )
 
 func newSession(cfg *config) *session {
@@ -91,9 +99,9 @@ func (s *session) found(t Tokens) (news bool) {
 	return news
 }
 
-// expired says that the access token's time is over. s.mu is held.
-func (s *session) expired() bool {
-	return !s.cur.ExpiresAt.IsZero() && !time.Now().Before(s.cur.ExpiresAt)
+// expiredIn says that the access token's time is over after d. s.mu is held.
+func (s *session) expiredIn(d time.Duration) bool {
+	return !s.cur.ExpiresAt.IsZero() && !time.Now().Add(d).Before(s.cur.ExpiresAt)
 }
 
 // heldBack gives the setback that still holds. s.mu is held.
@@ -126,9 +134,9 @@ func (a *authorizer) load(cl *call) error {
 		return nil
 	}
 	gen := s.gen
-	f := a.join(func() *renewalError { return a.first(gen) })
+	f := a.join(func(*flight) *renewalError { return a.first(gen) })
 	s.mu.Unlock()
-	if err := f.wait(cl); err != nil {
+	if err := f.wait(cl, false); err != nil {
 		return err
 	}
 	if f.err != nil {
@@ -143,14 +151,15 @@ func (a *authorizer) first(gen uint64) *renewalError {
 	s.mu.Lock()
 	seed := s.seed
 	s.mu.Unlock()
-	if s.locking != nil && !seed.isZero() {
-		unlock, err := a.lock() // of several processes that find the store empty, one seeds it
-		if err != nil {
-			return postponed("locking the token store", err)
+	stored, err := s.read()
+	if err == nil && stored.isZero() && !seed.isZero() && s.locking != nil {
+		unlock, lockErr := a.lock() // of several processes that find the store empty, one seeds it
+		if lockErr != nil {
+			return postponed("locking the token store", lockErr)
 		}
 		defer unlock()
+		stored, err = s.read()
 	}
-	stored, err := s.read()
 	if err != nil {
 		return postponed("loading the tokens", err)
 	}
@@ -179,6 +188,199 @@ func (a *authorizer) lock() (unlock func(), err error) {
 	return a.s.locking.Lock(ctx)
 }
 
+// storeLock is the store's lock while it is held; the zero value is that of a store that has none.
+type storeLock struct {
+	unlock func()
+	since  time.Time
+}
+
+func (l storeLock) release() {
+	if l.unlock != nil {
+		l.unlock()
+	}
+}
+
+// stale says whether the lock was got too long ago to send a renewal under it: a lock that expires may be somebody else's by now.
+// Both clocks count, since the monotonic one may stand still while the machine sleeps.
+func (l storeLock) stale(now time.Time) bool {
+	return l.unlock != nil && max(now.Sub(l.since), now.Round(0).Sub(l.since.Round(0))) > sendWithin
+}
+
+var errStaleLock = errors.New("the token store's lock was got too long ago to send anything under it")
+
+// What a look at the store finds.
+type finding int
+
+const (
+	nothing   finding = iota // what was there before
+	adopted                  // other tokens, now in use: somebody else has renewed, or signed in
+	foundNone                // signed out
+	overtaken                // SetTokens came meanwhile: the look was none of anybody's business
+)
+
+// look reads the store and adopts what is news. held is what is in use then, also with an error.
+func (s *session) look(gen uint64) (held Tokens, found finding, err error) {
+	stored, err := s.read()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.gen != gen:
+		return Tokens{}, overtaken, nil
+	case err != nil:
+		return s.cur, nothing, fmt.Errorf("loading the tokens: %w", err)
+	case !s.found(stored):
+		return s.cur, nothing, nil
+	case s.cur.isZero():
+		return s.cur, foundNone, nil
+	default:
+		return s.cur, adopted, nil
+	}
+}
+
+// lockAndLook gets the store's lock and looks at the store under it. It looks from time to time while it waits, too: where it finds
+// something, or fails, there is no lock.
+func (a *authorizer) lockAndLook(gen uint64) (lock storeLock, held Tokens, found finding, err error) {
+	s := a.s
+	ctx, cancel := context.WithTimeout(a.c.fam.closing.ctx, lockTimeout)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		lock.unlock, err = s.locking.Lock(ctx)
+		lock.since = time.Now()
+	}()
+	wait := lockPeek
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for waiting := true; waiting && found == nothing; {
+		select {
+		case <-done:
+			waiting = false
+		case <-timer.C:
+			held, found, _ = s.look(gen)
+			wait = min(2*wait, maxLockPeek)
+			timer.Reset(wait)
+		}
+	}
+	cancel()
+	<-done // at once: it has ended, or its context has
+	switch {
+	case found != nothing:
+		err = nil
+	case err != nil:
+		return storeLock{}, held, nothing, fmt.Errorf("locking the token store: %w", err)
+	default:
+		if held, found, err = s.look(gen); found == nothing && err == nil {
+			if s.storeIs(false) {
+				a.c.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, "authos: token store works again")
+			}
+			return lock, held, nothing, nil
+		}
+	}
+	lock.release()
+	return storeLock{}, held, found, err
+}
+
+// storeIs notes whether the store fails, and says whether that is news.
+func (s *session) storeIs(failing bool) (news bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	news = s.failing != failing
+	s.failing = failing
+	return news
+}
+
+// keptLock is a lock that is held on after its renewal has ended without an answer: until the server has certainly given up, no other
+// process may present the refresh token either.
+type keptLock struct {
+	timer  *time.Timer
+	unlock func()
+}
+
+// keep holds the lock on until the given time, or until SetTokens makes that pointless. When the process ends before, the store's own
+// means take over.
+func (s *session) keep(gen uint64, lock storeLock, until time.Time) {
+	if lock.unlock == nil {
+		return
+	}
+	s.mu.Lock()
+	if s.gen != gen {
+		s.mu.Unlock()
+		lock.release()
+		return
+	}
+	k := &keptLock{unlock: sync.OnceFunc(lock.unlock)}
+	k.timer = time.AfterFunc(time.Until(until), k.unlock)
+	s.kept = k
+	s.mu.Unlock()
+}
+
+func (k *keptLock) release() {
+	if k != nil {
+		k.timer.Stop()
+		k.unlock()
+	}
+}
+
+// settle releases the lock of a renewal whose tokens are saved. Where they are not, the store still has a refresh token that is used up,
+// and another process would destroy the session with it. So the lock is held on while saving is tried again.
+func (a *authorizer) settle(gen uint64, t Tokens, lock storeLock, unsaved error) {
+	if unsaved == nil || lock.unlock == nil {
+		lock.release()
+		return
+	}
+	closing := a.c.fam.closing.ctx.Done()
+	err := a.c.fam.closing.launch(func() {
+		defer lock.release()
+		tick := time.NewTicker(saveAgain)
+		defer tick.Stop()
+		for tries := renewalDoubt / saveAgain; tries > 0; tries-- {
+			select {
+			case <-tick.C:
+			case <-closing:
+				tries = 1 // the last chance
+			}
+			if done := a.saveStill(gen, t); done {
+				return
+			}
+		}
+	})
+	if err != nil {
+		lock.release()
+	}
+}
+
+// saveStill saves tokens unless others are in use now.
+func (a *authorizer) saveStill(gen uint64, t Tokens) (done bool) {
+	s := a.s
+	s.writing <- struct{}{}
+	defer func() { <-s.writing }()
+	s.mu.Lock()
+	obsolete := s.gen != gen || !s.cur.same(t)
+	s.mu.Unlock()
+	if obsolete {
+		return true
+	}
+	if s.save(t) != nil {
+		return false // as before, which has been reported
+	}
+	a.c.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, "authos: tokens saved after all")
+	return true
+}
+
+// save writes the store. It is the caller's turn to.
+func (s *session) save(t Tokens) error {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	if err := s.store.Save(ctx, t); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stored = &t
+	return nil
+}
+
 // install saves tokens, then puts them in use. When saving fails they are used all the same, and the failure is reported: the tokens
 // before them are no longer good.
 func (a *authorizer) install(gen uint64, t Tokens, obtained bool) (unsaved error) {
@@ -188,16 +390,11 @@ func (a *authorizer) install(gen uint64, t Tokens, obtained bool) (unsaved error
 	if !s.current(gen) {
 		return nil // signed out, or given other tokens, while these were on their way
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-	defer cancel()
-	if unsaved = s.store.Save(ctx, t); unsaved != nil {
+	if unsaved = s.save(t); unsaved != nil {
 		a.c.warn("new tokens could not be saved; they are in use, but would not survive this process", unsaved)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if unsaved == nil {
-		s.stored = &t
-	}
 	if s.gen == gen {
 		s.adopt(t, obtained)
 	}
@@ -221,7 +418,10 @@ func (c *Client) setTokens(ctx context.Context, t Tokens) error {
 	gen, who, old := s.gen, s.who, s.cur.AccessToken
 	s.adopt(t, false)
 	s.land(nil)
+	kept := s.kept
+	s.kept = nil
 	s.mu.Unlock()
+	kept.release() // nobody here will present the old refresh token
 	if t.isZero() && c.fam.cache != nil && who != "" {
 		c.fam.cache.forgetPrincipal(ctx, who)
 		if claims, ok := jwtPrincipal(old); ok && claims != who {

@@ -72,9 +72,13 @@ type TokenStore interface {
 
 // LockingTokenStore is a store that several processes share. The client holds the lock from before it loads the tokens to renew
 // until the new ones are saved: a refresh token presented twice destroys the session.
+//
+// It presents a refresh token no later than 4 s after Lock returned, and holds the lock on, for up to 35 s, where a renewal had no answer
+// or new tokens could not be saved. A lock that expires by itself must therefore last 35 s at least, and longer than a renewal with
+// its save; Save must refuse once the lock is lost.
 type LockingTokenStore interface {
 	TokenStore
-	// Lock waits for the lock, until ctx is done.
+	// Lock waits for the lock, until ctx is done. unlock may be called from any goroutine, and more than once.
 	Lock(ctx context.Context) (unlock func(), err error)
 }
 
