@@ -18,9 +18,9 @@ func invoke[T any](
 
 // acknowledged sends one call of a route that answers with no more than that it was done.
 func acknowledged(
-	ctx context.Context, c *Client, method, template string, args []string, query url.Values, in any, opts []RequestOption,
+	ctx context.Context, c *Client, method, template string, args []string, in any, opts []RequestOption,
 ) error {
-	_, err := invoke[acknowledgment](ctx, c, method, template, args, query, in, opts)
+	_, err := invoke[acknowledgment](ctx, c, method, template, args, nil, in, opts)
 	return err
 }
 

@@ -24,7 +24,7 @@ type AuthService struct{ c *Client }
 // LoginParams are a password sign-in.
 type LoginParams struct {
 	Email    string `json:"email"`
-	Password string `json:"password"`
+	Password string `json:"-"` // sent, but not marshaled with the rest: params end up in logs
 	// OrgSlug binds the session to an organization, ServiceSlug to one of its services.
 	OrgSlug     string `json:"org_slug,omitempty"`
 	ServiceSlug string `json:"service_slug,omitempty"`
@@ -43,6 +43,11 @@ func (p LoginParams) Format(s fmt.State, _ rune) {
 
 // LogValue implements [slog.LogValuer]; it leaves the password out.
 func (p LoginParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
+
+type loginRequest struct {
+	LoginParams
+	Password string `json:"password"`
+}
 
 // tenant checks an organization, one of its services and a redirect URI registered there. Each needs the one before: the server would
 // refuse it, or ignore it in silence.
@@ -75,7 +80,7 @@ func (s *AuthService) Login(ctx context.Context, p LoginParams, opts ...RequestO
 	if err := in.err(opts); err != nil {
 		return Tokens{}, err
 	}
-	body, err := invoke[tokenBody](ctx, s.c, http.MethodPost, "/api/auth/login", nil, nil, p, opts)
+	body, err := invoke[tokenBody](ctx, s.c, http.MethodPost, "/api/auth/login", nil, nil, loginRequest{p, p.Password}, opts)
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -115,7 +120,7 @@ func (s *AuthService) Refresh(ctx context.Context, refreshToken string, opts ...
 // When the server was not reached nothing is forgotten, so that Logout can be called again; SetTokens with zero Tokens forgets
 // without it.
 func (s *AuthService) Logout(ctx context.Context, opts ...RequestOption) error {
-	if err := acknowledged(ctx, s.c, http.MethodPost, logoutPath, nil, nil, nil, opts); err != nil {
+	if err := acknowledged(ctx, s.c, http.MethodPost, logoutPath, nil, nil, opts); err != nil {
 		return err
 	}
 	return s.c.SetTokens(ctx, Tokens{})
@@ -132,7 +137,7 @@ const (
 
 // RevokeParams are a token that is to be revoked.
 type RevokeParams struct {
-	Token string
+	Token string `json:"-"` // sent, but not marshaled: params end up in logs
 	// Hint must be right: the server looks for the token among those of the kind only, and takes a token without a hint for an access
 	// token. Empty: [HintAccessToken] for a JWT, else [HintRefreshToken], which is what AuthOS's tokens are.
 	Hint TokenTypeHint
@@ -165,13 +170,13 @@ func (s *AuthService) Revoke(ctx context.Context, p RevokeParams, opts ...Reques
 		return err
 	}
 	form := url.Values{"token": {p.Token}, "token_type_hint": {string(p.hint())}}
-	return acknowledged(ctx, s.c, http.MethodPost, "/auth/revoke", nil, nil, form, opts)
+	return acknowledged(ctx, s.c, http.MethodPost, "/auth/revoke", nil, form, opts)
 }
 
 // RegisterParams are a new account.
 type RegisterParams struct {
 	Email    string `json:"email"`
-	Password string `json:"password"` // 8 bytes or more
+	Password string `json:"-"` // 8 bytes or more; sent, but not marshaled with the rest
 	// OrgSlug and ServiceSlug name the service that the user registers at.
 	OrgSlug     string `json:"org_slug,omitempty"`
 	ServiceSlug string `json:"service_slug,omitempty"`
@@ -189,6 +194,11 @@ func (p RegisterParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves the password out.
 func (p RegisterParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
+type registerRequest struct {
+	RegisterParams
+	Password string `json:"password"`
+}
+
 // Register makes an account with a password, and has the server mail a link that verifies its address; until then signing in is 401
 // UNAUTHORIZED. POST /api/auth/register; public; not repeated when its outcome is unknown.
 //
@@ -203,7 +213,7 @@ func (s *AuthService) Register(ctx context.Context, p RegisterParams, opts ...Re
 	if err := in.err(opts); err != nil {
 		return err
 	}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/register", nil, nil, p, opts)
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/register", nil, registerRequest{p, p.Password}, opts)
 }
 
 // ResendVerificationParams are an address that waits for its verification.
@@ -228,7 +238,7 @@ func (s *AuthService) ResendVerification(ctx context.Context, p ResendVerificati
 	if err := in.err(opts); err != nil {
 		return err
 	}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/resend-verification", nil, nil, p, opts)
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/resend-verification", nil, p, opts)
 }
 
 // RequestPasswordResetParams are an account whose password is forgotten.
@@ -256,13 +266,13 @@ func (s *AuthService) RequestPasswordReset(ctx context.Context, p RequestPasswor
 	if err := in.err(opts); err != nil {
 		return err
 	}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/forgot-password", nil, nil, p, opts)
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/forgot-password", nil, p, opts)
 }
 
 // ResetPasswordParams are the token of a mailed link and a new password.
 type ResetPasswordParams struct {
-	Token       string `json:"token"`
-	NewPassword string `json:"new_password"` // 8 bytes or more
+	Token       string `json:"-"` // sent, but not marshaled: params end up in logs
+	NewPassword string `json:"-"` // 8 bytes or more
 }
 
 // Format implements [fmt.Formatter] for every verb: neither token nor password print.
@@ -282,7 +292,8 @@ func (s *AuthService) ResetPassword(ctx context.Context, p ResetPasswordParams, 
 	if err := in.err(opts); err != nil {
 		return err
 	}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/reset-password", nil, nil, p, opts)
+	body := map[string]string{"token": p.Token, "new_password": p.NewPassword}
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/reset-password", nil, body, opts)
 }
 
 // AuthMethod is a way to sign in. Other values than those named here are kept as the server sent them.
@@ -351,9 +362,9 @@ type AuthContextOrganization struct {
 
 // AuthContextService is a service as its sign-in page shows it.
 type AuthContextService struct {
-	Slug        string `json:"slug"`
-	Name        string `json:"name"`
-	ServiceType string `json:"service_type"` // web, mobile, desktop or api
+	Slug        string      `json:"slug"`
+	Name        string      `json:"name"`
+	ServiceType ServiceType `json:"service_type"`
 	// RedirectURIValid says whether the redirect URI asked about is registered with the service; nil when none was asked about.
 	RedirectURIValid *bool `json:"redirect_uri_valid"`
 }

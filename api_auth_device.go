@@ -21,7 +21,7 @@ const (
 )
 
 const (
-	deviceTokenPath = "/auth/token"
+	devicePollPath  = "/auth/token"
 	deviceGrantType = "urn:ietf:params:oauth:grant-type:device_code"
 )
 
@@ -241,7 +241,7 @@ func (s *AuthService) pollDevice(ctx context.Context, p ExchangeDeviceCodeParams
 	if p.Resource != "" {
 		request["resource"] = p.Resource
 	}
-	body, err := invoke[tokenBody](ctx, s.c, http.MethodPost, deviceTokenPath, nil, nil, request, opts)
+	body, err := invoke[tokenBody](ctx, s.c, http.MethodPost, devicePollPath, nil, nil, request, opts)
 	switch {
 	case err == nil:
 		return body.tokens(), nil // never a pre-auth token: the code is pending until the second factor is given, too
@@ -249,7 +249,7 @@ func (s *AuthService) pollDevice(ctx context.Context, p ExchangeDeviceCodeParams
 		return Tokens{}, &deviceError{
 			text: "authos: device sign-in: the server accepted the device code, but its answer cannot be read; if the token was in it, " +
 				"it is lost: begin again",
-			causes: []error{err},
+			err: err,
 		}
 	}
 	return Tokens{}, err
@@ -266,18 +266,17 @@ func answerLost(err error) bool {
 
 // deviceError says what became of a sign-in on a device, besides the error of its last poll.
 type deviceError struct {
-	text   string
-	causes []error // the last poll's error, a code
+	text string
+	err  error // of the last poll; nil when it is no part of the story
+	code Code  // what it comes to; empty when err says that
 	callEnd
 }
 
 // Error is one line without secrets.
 func (e *deviceError) Error() string {
 	text := e.text
-	for _, err := range e.causes {
-		if _, isCode := err.(Code); !isCode { //nolint:errorlint // a code among the causes, not in them
-			text += ": " + strings.TrimPrefix(err.Error(), "authos: ")
-		}
+	if e.err != nil {
+		text += ": " + strings.TrimPrefix(e.err.Error(), "authos: ")
 	}
 	if e.unknown {
 		text += "; an answer was lost on the way, which may have been the one with the token"
@@ -288,8 +287,13 @@ func (e *deviceError) Error() string {
 // Format implements [fmt.Formatter]: every verb prints Error.
 func (e *deviceError) Format(s fmt.State, _ rune) { formatError(s, e) }
 
-// Unwrap gives the causes.
-func (e *deviceError) Unwrap() []error { return e.causes }
+// Unwrap gives the last poll's error and the code.
+func (e *deviceError) Unwrap() []error {
+	if e.code == "" {
+		return e.join(e.err)
+	}
+	return e.join(e.err, e.code)
+}
 
 // Is matches [ErrOutcomeUnknown] when an answer was lost.
 func (e *deviceError) Is(target error) bool { return target == ErrOutcomeUnknown && e.unknown }
@@ -400,7 +404,7 @@ func (d *devicePace) after(ctx context.Context, err error) (time.Duration, error
 		wait := max(d.backoff, min(askedOfRenewal(err), longestWait))
 		return wait + spread(wait), nil
 	}
-	if e, ok := err.(interface{ end() *callEnd }); ok && d.unknown { //nolint:errorlint // our own calls' errors, unwrapped
+	if e, ok := err.(interface{ end() *callEnd }); ok && d.unknown {
 		e.end().unknown = true
 	}
 	return 0, err
@@ -409,7 +413,7 @@ func (d *devicePace) after(ctx context.Context, err error) (time.Duration, error
 // passes says whether a failure says nothing about the code and may pass: no answer, a 5xx, an open circuit.
 func passes(err error) bool {
 	if ne, ok := errors.AsType[*NetworkError](err); ok {
-		return ne.Op != "redirect" && !answerLost(err) && !errors.Is(err, errClosed)
+		return ne.Op != "redirect" && !answerLost(err)
 	}
 	return errors.Is(err, ErrServer) || errors.Is(err, ErrUnavailable)
 }
@@ -419,8 +423,6 @@ func (d *devicePace) pause(ctx context.Context, wait time.Duration) error {
 	next := time.Now().Add(wait)
 	deadline, limited := ctx.Deadline()
 	switch {
-	case ctx.Err() != nil:
-		return d.ended(contextEnd(ctx))
 	case limited && deadline.Before(d.expires) && !next.Before(deadline):
 		return d.ended(context.DeadlineExceeded)
 	case next.After(d.expires):
@@ -441,7 +443,7 @@ func (d *devicePace) pause(ctx context.Context, wait time.Duration) error {
 // ended is the error of a sign-in that was ended between two polls.
 func (d *devicePace) ended(why error) error {
 	return &NetworkError{
-		Op: "wait", Method: http.MethodPost, Path: deviceTokenPath, Err: why, Attempts: d.polls, unsent: true,
+		Op: "wait", Method: http.MethodPost, Path: devicePollPath, Err: why, Attempts: d.polls, unsent: true,
 		callEnd: callEnd{unknown: d.unknown, last: d.last},
 	}
 }
@@ -450,10 +452,8 @@ func (d *devicePace) ended(why error) error {
 // the code, such as no answer.
 func (d *devicePace) expired() error {
 	text := "authos: device sign-in: the code has expired, nobody has approved it, or it was denied"
-	causes := []error{CodeDeviceCodeExpired}
 	if d.failed != nil {
 		text = "authos: device sign-in: the code expires before the server may be asked again"
-		causes = []error{d.failed, CodeDeviceCodeExpired}
 	}
-	return &deviceError{text: text, causes: causes, callEnd: callEnd{unknown: d.unknown}}
+	return &deviceError{text: text, err: d.failed, code: CodeDeviceCodeExpired, callEnd: callEnd{unknown: d.unknown}}
 }

@@ -126,6 +126,15 @@ func TestDeviceLoginEnds(t *testing.T) {
 			})
 		})
 	}
+	t.Run("sent elsewhere", func(t *testing.T) {
+		stBubble(t, func(t *testing.T) {
+			end := auRun(t, rtSteps(auCodeStep(900, 5), auPending(), rtEmpty(307, "Location", "https://portal.example/")))
+			auAt(t, end.polls, []float64{5, 10}, 0)
+			if e, ok := errors.AsType[*authos.NetworkError](end.err); !ok || e.Op != "redirect" {
+				t.Errorf("error = %v, want the refused redirect", end.err)
+			}
+		})
+	})
 	t.Run("granted", func(t *testing.T) {
 		stBubble(t, func(t *testing.T) {
 			start := time.Now()
@@ -182,6 +191,21 @@ func TestDeviceLoginGoesOn(t *testing.T) {
 	}
 }
 
+// Devices that an outage has brought into step do not come back in step.
+func TestDeviceLoginJitter(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		seen := map[float64]bool{}
+		for range 20 {
+			end := auRun(t, rtSteps(auCodeStep(900, 5), rtPage(502), auGranted()))
+			stMust(t, "DeviceLogin", end.err)
+			seen[end.polls[1]] = true
+		}
+		if len(seen) < 10 {
+			t.Errorf("20 devices come back at %d moments", len(seen))
+		}
+	})
+}
+
 // A good status is the last answer, whatever became of its body: the code has been used.
 func TestDeviceLoginLosesTheToken(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -220,6 +244,9 @@ func TestDeviceLoginDeadline(t *testing.T) {
 			auErrors(t, "DeviceLogin", end.err, []error{authos.CodeDeviceCodeExpired}, []error{authos.CodeDeviceCodePending, authos.ErrOutcomeUnknown, authos.ErrNetwork})
 			if text := end.err.Error(); !strings.Contains(text, "has expired") || !strings.Contains(text, "denied") || strings.Count(text, "authos: ") != 1 {
 				t.Errorf("error = %q, want it to say what happened", text)
+			}
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
+				stWant(t, verb, fmt.Sprintf(verb, end.err), end.err.Error())
 			}
 			stWant(t, "for the user", authos.UserMessage(end.err), "The sign-in code has expired. Please start again.")
 			stWant(t, "may be tried again", authos.Retryable(end.err), false)
@@ -574,14 +601,16 @@ func TestDeviceLoginCancel(t *testing.T) {
 		after time.Duration
 		polls int
 		steps []rtStep
+		op    string
 		acted bool
 	}{
-		{"before the code", 0, 0, []rtStep{{hang: true}}, true}, // the request was on its way, and may have made a code
-		{"in the first wait", 3 * time.Second, 0, []rtStep{auCodeStep(900, 5)}, false},
-		{"between polls", 12 * time.Second, 2, []rtStep{auCodeStep(900, 5), auPending()}, false},
-		{"in a poll", 7 * time.Second, 1, []rtStep{auCodeStep(900, 5), {hang: true}}, true},
-		{"in a wait after a failure", 12 * time.Second, 1, []rtStep{auCodeStep(900, 5), rtPage(502)}, true},
-		{"in the wait for a limiter", 12 * time.Second, 1, []rtStep{auCodeStep(900, 5), auLimited("30")}, false},
+		{"before the code", 0, 0, []rtStep{{hang: true}}, "send", true}, // the request was on its way, and may have made a code
+		{"in the first wait", 3 * time.Second, 0, []rtStep{auCodeStep(900, 5)}, "wait", false},
+		{"between polls", 12 * time.Second, 2, []rtStep{auCodeStep(900, 5), auPending()}, "wait", false},
+		{"in a poll", 7 * time.Second, 1, []rtStep{auCodeStep(900, 5), {hang: true}}, "send", true},
+		{"in a wait after a failure", 12 * time.Second, 1, []rtStep{auCodeStep(900, 5), rtPage(502)}, "wait", true},
+		{"in a wait after no answer", 12 * time.Second, 1, []rtStep{auCodeStep(900, 5), {err: rtReset()}}, "wait", true},
+		{"in the wait for a limiter", 12 * time.Second, 1, []rtStep{auCodeStep(900, 5), auLimited("30")}, "wait", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			stBubble(t, func(t *testing.T) {
@@ -593,6 +622,9 @@ func TestDeviceLoginCancel(t *testing.T) {
 				stWant(t, "took", time.Since(start), tc.after)
 				auErrors(t, "DeviceLogin", err, []error{context.Canceled, boom}, []error{authos.ErrNetwork, authos.CodeDeviceCodeExpired})
 				stWant(t, "of unknown outcome", errors.Is(err, authos.ErrOutcomeUnknown), tc.acted)
+				if e, ok := errors.AsType[*authos.NetworkError](err); !ok || e.Op != tc.op {
+					t.Errorf("error = %v, want it to have happened in %q", err, tc.op)
+				}
 				stWant(t, "tokens", tokens, authos.Tokens{})
 				stWant(t, "polls", max(rt.count()-1, 0), tc.polls)
 				time.Sleep(time.Hour)

@@ -34,12 +34,12 @@ func (s *AuthService) RequestMagicLink(ctx context.Context, p RequestMagicLinkPa
 	if err := in.err(opts); err != nil {
 		return err
 	}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/magic-link/request", nil, nil, p, opts)
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/magic-link/request", nil, p, opts)
 }
 
 // VerifyMagicLinkParams are what came back from a mailed link.
 type VerifyMagicLinkParams struct {
-	Token string
+	Token string `json:"-"` // sent, but not marshaled: params end up in logs
 	// RedirectURI and State must be those the link was requested with, where they are given.
 	RedirectURI, State string
 	// Install puts the returned tokens in use, as [Client.SetTokens] does.
@@ -83,13 +83,13 @@ func (b *magicLinkBody) signIn(ctx context.Context, c *Client, install bool) (To
 	}
 }
 
-// jwtLife is how many seconds a token lives by its own word; zero when it does not say.
+// jwtLife is how many seconds a token lives by its own word; not positive when it does not say.
 func jwtLife(token string) float64 {
 	var claims struct{ Exp, Iat float64 }
 	if !jwtPart(token, 1, &claims) || claims.Iat <= 0 {
 		return 0
 	}
-	return max(claims.Exp-claims.Iat, 0)
+	return claims.Exp - claims.Iat
 }
 
 // VerifyMagicLink signs in with the token of a mailed link. GET /api/auth/magic-link/verify; public; never repeated once it may have

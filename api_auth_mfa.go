@@ -11,9 +11,9 @@ import (
 // CompleteMFAParams are the second step of a sign-in.
 type CompleteMFAParams struct {
 	// PreAuthToken is the one of [MFARequiredError], or, of a sign-in in the browser, the preauth_token it came back with.
-	PreAuthToken Secret
+	PreAuthToken Secret `json:"-"`
 	// Code is the authenticator app's, of six digits, or one of the user's backup codes.
-	Code string
+	Code string `json:"-"` // sent, but not marshaled: params end up in logs
 	// DeviceCodeID is for an activation page, whose user signs in for a device: it is the token's device_code_id claim, and the device
 	// gets its token when it has been given here. Empty: no device is waiting.
 	DeviceCodeID string

@@ -118,7 +118,7 @@ func (s *DevicesService) Revoke(ctx context.Context, deviceID string, p DeviceRe
 	if err := in.err(opts); err != nil {
 		return err
 	}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/user/devices/:device_id/revoke", []string{deviceID}, nil, p, opts)
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/user/devices/:device_id/revoke", []string{deviceID}, p, opts)
 }
 
 // Trust makes a device trusted, for 90 days from now. POST /api/user/devices/:device_id/trust; bearer; may be repeated.
@@ -133,5 +133,5 @@ func (s *DevicesService) Trust(ctx context.Context, deviceID string, opts ...Req
 
 // RevokeAll makes all of the user's devices unknown again. POST /api/user/devices/revoke-all; bearer; may be repeated.
 func (s *DevicesService) RevokeAll(ctx context.Context, opts ...RequestOption) error {
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/user/devices/revoke-all", nil, nil, nil, opts)
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/user/devices/revoke-all", nil, nil, opts)
 }

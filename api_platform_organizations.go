@@ -207,5 +207,5 @@ func (s *PlatformOrganizationsService) Delete(ctx context.Context, id string, op
 	if err := in.err(opts); err != nil {
 		return err
 	}
-	return acknowledged(ctx, s.c, http.MethodDelete, "/api/platform/organizations/:id", []string{id}, nil, nil, opts)
+	return acknowledged(ctx, s.c, http.MethodDelete, "/api/platform/organizations/:id", []string{id}, nil, opts)
 }

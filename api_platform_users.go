@@ -144,7 +144,7 @@ func (s *PlatformUsersService) DisableMFA(ctx context.Context, userID string, op
 	if err := in.err(opts); err != nil {
 		return err
 	}
-	return acknowledged(ctx, s.c, http.MethodDelete, "/api/platform/users/:user_id/mfa", []string{userID}, nil, nil, opts)
+	return acknowledged(ctx, s.c, http.MethodDelete, "/api/platform/users/:user_id/mfa", []string{userID}, nil, opts)
 }
 
 // Add makes a user an owner of the platform, and returns the user. POST /api/platform/owners; bearer, platform owner; not repeated when

@@ -131,7 +131,7 @@ func (s *ServerService) Health(ctx context.Context, opts ...RequestOption) (*Hea
 
 // Live asks whether the server's process answers at all. GET /health/live; public; may be repeated.
 func (s *ServerService) Live(ctx context.Context, opts ...RequestOption) error {
-	return acknowledged(ctx, s.c, http.MethodGet, "/health/live", nil, nil, nil, opts)
+	return acknowledged(ctx, s.c, http.MethodGet, "/health/live", nil, nil, opts)
 }
 
 // Ready asks whether the server can do its work, which means that it reaches its database. GET /health/ready; public; may be repeated.

@@ -18,12 +18,11 @@ type ServiceAPI struct {
 
 // ServiceInfo is the service an API key belongs to.
 type ServiceInfo struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
-	Slug string `json:"slug"`
-	// ServiceType is web, mobile, desktop or api.
-	ServiceType string `json:"service_type"`
-	CreatedAt   Time   `json:"created_at"`
+	ID          string      `json:"id"`
+	Name        string      `json:"name"`
+	Slug        string      `json:"slug"`
+	ServiceType ServiceType `json:"service_type"`
+	CreatedAt   Time        `json:"created_at"`
 }
 
 func (i *ServiceInfo) missing() string { return missingID(i.ID) }

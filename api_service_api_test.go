@@ -213,8 +213,8 @@ func TestServiceSubscriptionsAll(t *testing.T) {
 	if n := w.Server.Count(http.MethodGet, "/api/service/subscriptions"); n != 3 || len(want) != 0 {
 		t.Errorf("%d requests, not seen: %v", n, want)
 	}
-	for range c.Service.Subscriptions.All(t.Context(), authos.ServiceSubscriptionListParams{Offset: 99}) {
-		t.Error("something past the end")
+	for s, err := range c.Service.Subscriptions.All(t.Context(), authos.ServiceSubscriptionListParams{Offset: 99}) {
+		t.Errorf("past the end: %+v, %v", s, err)
 	}
 	for s, err := range c.Service.Subscriptions.All(t.Context(), authos.ServiceSubscriptionListParams{Status: "canceled"}) {
 		t.Errorf("nothing is canceled: %+v, %v", s, err)

@@ -80,7 +80,7 @@ func (s *SMTPService) Set(ctx context.Context, org string, p SMTPParams, opts ..
 	if err := in.err(opts); err != nil {
 		return err
 	}
-	return acknowledged(ctx, s.c, http.MethodPost, smtpPath, []string{org}, nil, smtpRequest{p, p.Password}, opts)
+	return acknowledged(ctx, s.c, http.MethodPost, smtpPath, []string{org}, smtpRequest{p, p.Password}, opts)
 }
 
 // Get returns an organization's mail server, or that it has none. GET /api/organizations/:org_slug/smtp; bearer, capability
@@ -107,5 +107,5 @@ func (s *SMTPService) Delete(ctx context.Context, org string, opts ...RequestOpt
 	if err := in.err(opts); err != nil {
 		return err
 	}
-	return acknowledged(ctx, s.c, http.MethodDelete, smtpPath, []string{org}, nil, nil, opts)
+	return acknowledged(ctx, s.c, http.MethodDelete, smtpPath, []string{org}, nil, opts)
 }

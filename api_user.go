@@ -71,8 +71,8 @@ func (s *UserService) Update(ctx context.Context, p UserUpdateParams, opts ...Re
 
 // ChangePasswordParams are an old and a new password.
 type ChangePasswordParams struct {
-	CurrentPassword string `json:"current_password"`
-	NewPassword     string `json:"new_password"` // 8 bytes or more
+	CurrentPassword string `json:"-"` // sent, but not marshaled: params end up in logs
+	NewPassword     string `json:"-"` // 8 bytes or more
 }
 
 // Format implements [fmt.Formatter] for every verb: the passwords do not print.
@@ -97,7 +97,8 @@ func (s *UserService) ChangePassword(ctx context.Context, p ChangePasswordParams
 	if err := in.err(opts); err != nil {
 		return err
 	}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/user/change-password", nil, nil, p, opts)
+	body := map[string]string{"current_password": p.CurrentPassword, "new_password": p.NewPassword}
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/user/change-password", nil, body, opts)
 }
 
 // SetPassword gives a user a password who has none, because of signing in through a provider. POST /api/user/set-password; bearer; not
@@ -109,7 +110,7 @@ func (s *UserService) SetPassword(ctx context.Context, newPassword string, opts 
 		return err
 	}
 	body := map[string]string{"new_password": newPassword}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/user/set-password", nil, nil, body, opts)
+	return acknowledged(ctx, s.c, http.MethodPost, "/api/user/set-password", nil, body, opts)
 }
 
 // Subscription is what the signed-in user has subscribed to at the service the session is bound to.

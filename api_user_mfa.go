@@ -94,7 +94,7 @@ func (s *UserMFAService) Enable(ctx context.Context, code string, opts ...Reques
 
 // Disable turns the second factor off; no code is asked for. DELETE /api/user/mfa; bearer; may be repeated.
 func (s *UserMFAService) Disable(ctx context.Context, opts ...RequestOption) error {
-	return acknowledged(ctx, s.c, http.MethodDelete, "/api/user/mfa", nil, nil, nil, opts)
+	return acknowledged(ctx, s.c, http.MethodDelete, "/api/user/mfa", nil, nil, opts)
 }
 
 // RegenerateBackupCodes replaces the backup codes and returns the new ones, which are shown once. POST

@@ -269,7 +269,10 @@ func TestUserDevices(t *testing.T) {
 		t.Errorf("%d requests for 5 devices by 2", n)
 	}
 	w.Server.Reset()
-	for range c.User.Devices.All(t.Context(), authos.DeviceListParams{Limit: 2}) {
+	for _, err := range c.User.Devices.All(t.Context(), authos.DeviceListParams{Limit: 2}) {
+		if err != nil {
+			t.Error(err)
+		}
 		break
 	}
 	if n := w.Server.Count(http.MethodGet, "/api/user/devices"); n != 1 {

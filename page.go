@@ -42,7 +42,9 @@ func byNumber[T any](limit, number int, fetch func(limit, number int) (*Page[T],
 	if limit == 0 {
 		limit = maxPageSize
 	}
-	number = max(number, 1)
+	if number == 0 {
+		number = 1
+	}
 	before := 0
 	if number > 1 {
 		before = unknownCount

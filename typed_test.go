@@ -303,7 +303,9 @@ func typedEmpty(v reflect.Value) bool {
 		return v.IsNil() || typedEmpty(v.Elem())
 	case reflect.Slice, reflect.Map, reflect.String:
 		return v.Len() == 0
-	case reflect.Struct:
+	default:
+	}
+	if v.Kind() == reflect.Struct {
 		if items := v.FieldByName("Items"); items.IsValid() && items.Kind() == reflect.Slice {
 			return items.Len() == 0
 		}

@@ -113,17 +113,6 @@ func (c *checks) role(field, value string) {
 	}
 }
 
-// webURL accepts an absolute http or https URL with a host.
-func (c *checks) webURL(field, value string) {
-	if value == "" {
-		c.add(field, CodeRequired, "must not be empty")
-		return
-	}
-	if u, err := url.Parse(value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		c.add(field, CodeInvalidFormat, "must be an http:// or https:// URL")
-	}
-}
-
 // absoluteURI accepts any URI with a scheme (RFC 3986, section 4.3): apps have schemes of their own.
 func (c *checks) absoluteURI(field, value string) {
 	if value == "" {
