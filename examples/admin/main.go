@@ -20,19 +20,19 @@ import (
 )
 
 func main() {
-	base, email, password := os.Getenv("AUTHOS_BASE_URL"), os.Getenv("AUTHOS_EMAIL"), os.Getenv("AUTHOS_PASSWORD")
-	if base == "" {
-		srv := authostest.New()
-		defer srv.Close()
-		base, email, password = srv.URL, "root@example.com", "correct horse"
-		srv.AddPlatformOwner(email, password)
+	if err := run(context.Background()); err != nil {
+		log.Fatalf("%s (%v)", authos.UserMessage(err), err) // for whoever sits in front of it, and for whoever looks into it
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := setUp(ctx, base, email, password); err != nil {
-		fmt.Println(authos.UserMessage(err)) // for whoever sits in front of it
-		log.Fatal(err)
+}
+
+func run(ctx context.Context) error {
+	if base := os.Getenv("AUTHOS_BASE_URL"); base != "" {
+		return setUp(ctx, base, os.Getenv("AUTHOS_EMAIL"), os.Getenv("AUTHOS_PASSWORD"))
 	}
+	srv := authostest.New()
+	defer srv.Close()
+	srv.AddPlatformOwner("root@example.com", "correct horse")
+	return setUp(ctx, srv.URL, "root@example.com", "correct horse")
 }
 
 func setUp(ctx context.Context, base, email, password string) error {
@@ -63,7 +63,7 @@ func setUp(ctx context.Context, base, email, password string) error {
 		return err
 	}
 	service, err := admin.Organizations.Services.Create(ctx, slug, authos.ServiceCreateParams{
-		Slug: "web", Name: "Web shop", ServiceType: "web", RedirectURIs: []string{"https://shop.example.com/callback"},
+		Slug: "web", Name: "Web shop", ServiceType: authos.ServiceTypeWeb, RedirectURIs: []string{"https://shop.example.com/callback"},
 	})
 	if err != nil {
 		return err
@@ -71,7 +71,7 @@ func setUp(ctx context.Context, base, email, password string) error {
 	fmt.Printf("service %s, client id %s, client secret %v, plan %s\n",
 		service.Slug, service.ClientID, service.ClientSecret, service.DefaultPlan.Name)
 	key, err := admin.Organizations.APIKeys.Create(ctx, slug, "web", authos.APIKeyCreateParams{
-		Name: "backend", Permissions: []authos.APIKeyPermission{"read:users", "write:users"},
+		Name: "backend", Permissions: []authos.APIKeyPermission{authos.PermissionReadUsers, authos.PermissionWriteUsers},
 	})
 	if err != nil {
 		return err
@@ -83,7 +83,8 @@ func setUp(ctx context.Context, base, email, password string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("invited %s as %s until %s\n", invited.Invitation.Email, invited.Invitation.Role, invited.Invitation.ExpiresAt.Format(time.DateOnly))
+	until := invited.Invitation.ExpiresAt.Format(time.DateOnly)
+	fmt.Printf("invited %s as %s until %s\n", invited.Invitation.Email, invited.Invitation.Role, until)
 
 	fmt.Println("audit log:") // the server writes it about a second later
 	for entry, err := range admin.Organizations.AuditLog.All(ctx, slug, authos.AuditLogListParams{}) {

@@ -28,14 +28,14 @@ type DeviceService struct{ c *Client }
 const devices = "/devices"
 
 func (s *UserService) Get(ctx context.Context) (*User, error) {
-	return invoke[User](ctx, s.c, http.MethodGet, "/user", nil, nil, nil, nil)
+	return invoke[User](ctx, s.c, http.MethodGet, "/user")
 }
 
-func (s *UserService) Quiet() error { return acknowledged(ctx, s.c, http.MethodPut, "/quiet", nil, nil, nil, nil) }
+func (s *UserService) Quiet() error { return acknowledged(ctx, s.c, http.MethodPut, "/quiet") }
 
-func (s *UserService) LoginURL() string { return link(s.c, "/login", nil, nil) }
+func (s *UserService) LoginURL() string { return link(s.c, "/login") }
 
-func (s *UserService) helper() error { return s.c.call(ctx, http.MethodPost, "/helped", nil, nil, nil, nil, nil) }
+func (s *UserService) helper() error { return s.c.call(ctx, http.MethodPost, "/helped") }
 
 func (s *UserService) Flow() error {
 	if err := s.helper(); err != nil {
@@ -47,7 +47,7 @@ func (s *UserService) Flow() error {
 
 func (s *UserService) Offline() string { return "nothing" }
 
-func (s *DeviceService) List() error { return s.c.call(ctx, http.MethodGet, devices, nil, nil, nil, nil, nil) }
+func (s *DeviceService) List() error { return s.c.call(ctx, http.MethodGet, devices) }
 
 func (s *DeviceService) All() iter.Seq2[Device, error] {
 	return byNumber(func() { s.List() })
@@ -96,7 +96,7 @@ func TestLoadFails(t *testing.T) {
 		"computed route":     strings.ReplaceAll(source, `"/user"`, `"/u"+"ser"`),
 		"unknown constant":   strings.ReplaceAll(source, `const devices`, `const others`),
 		"computed method":    strings.ReplaceAll(source, `http.MethodPut`, `method`),
-		"too few arguments":  strings.ReplaceAll(source, `"/quiet", nil, nil, nil, nil`, ``),
+		"too few arguments":  strings.ReplaceAll(source, `, "/quiet"`, ``),
 		"method in a string": strings.ReplaceAll(source, `http.MethodPut`, `"PUT"`),
 	} {
 		if got, err := load(t, src); err == nil {
