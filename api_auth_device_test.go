@@ -604,7 +604,7 @@ func TestDeviceLoginCancel(t *testing.T) {
 		op    string
 		acted bool
 	}{
-		{"before the code", 0, 0, []rtStep{{hang: true}}, "send", true}, // the request was on its way, and may have made a code
+		{"in the request for a code", time.Second, 0, []rtStep{{hang: true}}, "send", true}, // the request was on its way, and may have made a code
 		{"in the first wait", 3 * time.Second, 0, []rtStep{auCodeStep(900, 5)}, "wait", false},
 		{"between polls", 12 * time.Second, 2, []rtStep{auCodeStep(900, 5), auPending()}, "wait", false},
 		{"in a poll", 7 * time.Second, 1, []rtStep{auCodeStep(900, 5), {hang: true}}, "send", true},

@@ -239,7 +239,7 @@ func (r *retry) judge(e *engine, resp *http.Response, err error) bool {
 	}
 	w := weigh(cl, api, err)
 	cl.unknown = cl.unknown || w.acted && cl.mutation
-	if api != nil && status == http.StatusTooManyRequests && api.RetryAfter > 0 {
+	if api != nil && status == http.StatusTooManyRequests && api.RetryAfter > 0 && !mailLimit(cl, api) {
 		r.fam.gates[cl.bucket()].raise(api.RetryAfter, r.policy.MaxRetryAfter)
 	}
 	limit := cl.maxAttempts
@@ -328,6 +328,12 @@ func (r *retry) spend(e *engine, api *APIError) bool {
 type weight struct {
 	again bool // another attempt makes sense and is safe
 	acted bool // the server may have applied the request
+}
+
+// mailLimit says whether a 429 is about one e-mail address, which says nothing about other calls: the address limiter answers in JSON, the
+// limiter of the bucket in plain text.
+func mailLimit(cl *call, api *APIError) bool {
+	return api.shaped && cl.route != nil && cl.route.has(flagMail)
 }
 
 // weigh is the retry table of DESIGN.md: decided by what may have happened at the server, not by the status alone.

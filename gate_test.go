@@ -3,13 +3,16 @@ package authos_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/authostest"
 )
 
 // rtHeld gives a client whose auth bucket has just been told to wait, its call having failed without a retry.
@@ -254,5 +257,35 @@ func TestGateStaysOpen(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The limiter of e-mail addresses counts one address, not the client: other people still sign in.
+func TestMailLimitHoldsNobodyElseBack(t *testing.T) {
+	for _, contract := range []authostest.Contract{authostest.Real, authostest.Documented} {
+		w := newTypedWorld(t, authostest.WithContract(contract), authostest.WithLimiters())
+		c := w.Client(asNobody)
+		var err error
+		for range 6 {
+			err = c.Auth.RequestPasswordReset(t.Context(), authos.RequestPasswordResetParams{Email: "someone@example.com"})
+		}
+		if !errors.Is(err, authos.ErrRateLimited) {
+			t.Fatalf("the sixth mail: %v", err)
+		}
+		if _, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: asOwner, Password: "password1"}, authos.WithoutRetry()); err != nil {
+			t.Errorf("somebody else: %v", err)
+		}
+	}
+}
+
+// The expected answer to a poll is no failure that anybody needs to hear of.
+func TestPendingIsNoWarning(t *testing.T) {
+	var logged strings.Builder
+	log := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	steps := rtSteps(rtStep{status: 400, body: `{"error":"Authorization pending","error_code":"DEVICE_CODE_PENDING","timestamp":""}`})
+	c := btNew(t, rtBase, steps, authos.WithLogger(log))
+	_, err := c.Auth.ExchangeDeviceCode(t.Context(), authos.ExchangeDeviceCodeParams{DeviceCode: authos.NewSecret("x"), ClientID: "c"})
+	if !errors.Is(err, authos.CodeDeviceCodePending) || logged.Len() != 0 {
+		t.Errorf("%v, logged %s", err, logged.String())
 	}
 }

@@ -2,6 +2,7 @@ package authos
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 )
@@ -91,8 +92,12 @@ func (cl *call) watch() context.Context {
 }
 
 func (c *Client) observeDone(cl *call, err error) {
-	if err != nil && c.cfg.logger.Enabled(cl.caller, slog.LevelWarn) {
-		c.cfg.logger.LogAttrs(cl.watch(), slog.LevelWarn, "authos: call failed", append(cl.attrs(), slog.Int("attempts", cl.attempts),
+	level := slog.LevelWarn
+	if errors.Is(err, CodeDeviceCodePending) {
+		level = slog.LevelDebug // the expected answer to a poll: up to 180 of them to one sign-in
+	}
+	if err != nil && c.cfg.logger.Enabled(cl.caller, level) {
+		c.cfg.logger.LogAttrs(cl.watch(), level, "authos: call failed", append(cl.attrs(), slog.Int("attempts", cl.attempts),
 			slog.Duration("duration", time.Since(cl.start)), slog.String("error", err.Error()))...)
 	}
 	if f := c.cfg.observer.CallDone; f != nil {
