@@ -1,0 +1,273 @@
+//go:build unix
+
+package redisstore_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/redisstore"
+)
+
+func newCache(t testing.TB, rdb redis.UniversalClient, opts redisstore.CacheOptions) *redisstore.CacheStore {
+	t.Helper()
+	c, err := redisstore.NewCacheStore(rdb, "answers", opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func set(t testing.TB, c *redisstore.CacheStore, key, value string) {
+	t.Helper()
+	if err := c.Set(context.Background(), key, []byte(value), time.Minute); err != nil {
+		t.Fatalf("Set: %v", err)
+	}
+}
+
+// keeps checks what the cache gives for key; an empty want is nothing.
+func keeps(t testing.TB, c *redisstore.CacheStore, key, want string) {
+	t.Helper()
+	got, ok, err := c.Get(context.Background(), key)
+	if err != nil || ok != (want != "") || string(got) != want {
+		t.Fatalf("Get(%q) = %q, %v, %v, want %q", key, got, ok, err, want)
+	}
+}
+
+func TestCacheStoreSuite(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		key  redisstore.Key
+		rdb  func(t *testing.T) redis.UniversalClient
+	}{
+		{"clear text", nil, func(t *testing.T) redis.UniversalClient { return startRedis(t).client() }},
+		{"encrypted", keyA, func(t *testing.T) redis.UniversalClient { return startRedis(t).client() }},
+		{"cluster", keyA, func(t *testing.T) redis.UniversalClient { return startCluster(t) }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			rdb := tc.rdb(t)
+			err := authostest.TestCacheStore(func() (authos.CacheStore, error) {
+				return redisstore.NewCacheStore(rdb, "answers", redisstore.CacheOptions{Key: tc.key})
+			}, authostest.Persistent())
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestDeletePrefixDoesNotScan: Redis may hold millions of keys of others.
+func TestDeletePrefixDoesNotScan(t *testing.T) {
+	rdb := startRedis(t).client()
+	c := newCache(t, rdb, redisstore.CacheOptions{})
+	for i := range 100 {
+		set(t, c, fmt.Sprintf("base/user/%d", i), "v")
+	}
+	rdb.ConfigResetStat(t.Context())
+	if err := c.DeletePrefix(t.Context(), "base/"); err != nil {
+		t.Fatal(err)
+	}
+	stats := rdb.Info(t.Context(), "commandstats").Val()
+	if n := strings.Count(stats, "cmdstat_"); !strings.Contains(stats, "cmdstat_del:calls=1,") || n > 2 { // and CONFIG itself
+		t.Errorf("to delete a prefix with 100 keys took:\n%s", stats)
+	}
+	keeps(t, c, "base/user/7", "")
+}
+
+func TestDeletePrefixBounds(t *testing.T) {
+	c := newCache(t, startRedis(t).client(), redisstore.CacheOptions{})
+	set(t, c, "a/b", "1")
+	set(t, c, "alone", "2")
+	if err := c.DeletePrefix(t.Context(), "a"); err == nil {
+		t.Error("a prefix that does not end at a '/' was taken, though nothing can be deleted by it")
+	}
+	keeps(t, c, "a/b", "1")
+	if err := c.DeletePrefix(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	keeps(t, c, "a/b", "")
+	keeps(t, c, "alone", "")
+}
+
+// TestDeletedStaysDeleted also when a folder is used again, and when Redis evicts stamps.
+func TestDeletedStaysDeleted(t *testing.T) {
+	rdb := startRedis(t).client()
+	c := newCache(t, rdb, redisstore.CacheOptions{})
+	set(t, c, "a/old", "1")
+	if err := c.DeletePrefix(t.Context(), "a/"); err != nil {
+		t.Fatal(err)
+	}
+	set(t, c, "a/new", "2")
+	keeps(t, c, "a/old", "")
+	keeps(t, c, "a/new", "2")
+
+	stamps, err := rdb.Keys(t.Context(), "answers:folder:*").Result()
+	if err != nil || len(stamps) != 2 {
+		t.Fatalf("stamps %q, %v, want one for the root and one for a/", stamps, err)
+	}
+	for _, name := range stamps {
+		set(t, c, "a/new", "3")
+		rdb.Del(t.Context(), name)
+		keeps(t, c, "a/new", "")
+		set(t, c, "a/other", "4")
+		keeps(t, c, "a/new", "")
+	}
+}
+
+// overtake does something when the first command of a kind is on its way to Redis.
+type overtake struct {
+	command string
+	do      func()
+	done    atomic.Bool
+}
+
+func (o *overtake) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (o *overtake) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (o *overtake) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == o.command && o.done.CompareAndSwap(false, true) {
+			o.do()
+		}
+		return next(context.WithoutCancel(ctx), cmd) // go-redis does not look at ctx while it sends
+	}
+}
+
+func TestDeletedWhileSet(t *testing.T) {
+	s := startRedis(t)
+	plain := newCache(t, s.client(), redisstore.CacheOptions{})
+	rdb := s.client()
+	rdb.AddHook(&overtake{command: "set", do: func() {
+		if err := plain.DeletePrefix(context.Background(), "a/b/"); err != nil {
+			t.Error(err)
+		}
+	}})
+	set(t, newCache(t, rdb, redisstore.CacheOptions{}), "a/b/c", "old")
+	keeps(t, plain, "a/b/c", "")
+	set(t, plain, "a/b/d", "new")
+	keeps(t, plain, "a/b/c", "")
+}
+
+func TestTimeToLive(t *testing.T) {
+	rdb := startRedis(t).client()
+	c := newCache(t, rdb, redisstore.CacheOptions{})
+	for i, ttl := range []time.Duration{time.Minute, time.Hour, 30 * time.Second} {
+		if err := c.Set(t.Context(), "a/"+strconv.Itoa(i), []byte("v"), ttl); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := rdb.Keys(t.Context(), "*").Result()
+	if err != nil || len(names) != 5 {
+		t.Fatalf("Redis holds %q, %v, want three entries and two stamps", names, err)
+	}
+	for _, name := range names {
+		left := rdb.PTTL(t.Context(), name).Val()
+		if left <= 0 || left > time.Hour {
+			t.Errorf("%s has a time to live of %v", name, left)
+		}
+		if strings.Contains(name, ":folder:") && left < 59*time.Minute {
+			t.Errorf("a stamp goes after %v, before what is in its folder", left)
+		}
+	}
+	for _, ttl := range []time.Duration{0, -time.Second, time.Microsecond} {
+		set(t, c, "a/none", "v")
+		if err := c.Set(t.Context(), "a/none", []byte("w"), ttl); err != nil {
+			t.Errorf("Set for %v: %v", ttl, err)
+		}
+		keeps(t, c, "a/none", "")
+	}
+}
+
+func TestLargestValue(t *testing.T) {
+	c := newCache(t, startRedis(t).client(), redisstore.CacheOptions{MaxValueBytes: 100})
+	set(t, c, "a/b", strings.Repeat("x", 100))
+	if err := c.Set(t.Context(), "a/b", make([]byte, 101), time.Minute); err == nil {
+		t.Error("a value larger than MaxValueBytes was kept")
+	}
+	keeps(t, c, "a/b", strings.Repeat("x", 100))
+}
+
+func TestAnswersAtRest(t *testing.T) {
+	rdb := startRedis(t).client()
+	a, b := newCache(t, rdb, redisstore.CacheOptions{Key: keyA}), newCache(t, rdb, redisstore.CacheOptions{Key: keyB})
+	rotated := newCache(t, rdb, redisstore.CacheOptions{Key: keyB, OldKeys: []redisstore.Key{keyA}})
+	plain := newCache(t, rdb, redisstore.CacheOptions{})
+	refused := func(what string, c *redisstore.CacheStore, key string) {
+		t.Helper()
+		value, ok, err := c.Get(t.Context(), key)
+		if err == nil || ok || value != nil {
+			t.Errorf("%s: Get gave %q, %v, %v, want an error alone", what, value, ok, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: the error shows the value", what)
+		}
+	}
+	entry := func() string {
+		t.Helper()
+		names, err := rdb.Keys(t.Context(), "answers:entry:*").Result()
+		if err != nil || len(names) != 1 {
+			t.Fatalf("entries %q, %v, want one", names, err)
+		}
+		return names[0]
+	}
+	set(t, a, "users/1/mail", "the secret answer")
+	name := entry()
+	stored, _ := rdb.Get(t.Context(), name).Bytes()
+	if bytes.Contains(stored, []byte("secret")) || strings.Contains(name, "users") {
+		t.Error("what is kept can be read in Redis")
+	}
+	refused("another key", b, "users/1/mail")
+	refused("no key", plain, "users/1/mail")
+	keeps(t, rotated, "users/1/mail", "the secret answer")
+	stored[len(stored)-1] ^= 1
+	rdb.Set(t.Context(), name, stored, time.Minute)
+	refused("tampered with", a, "users/1/mail")
+	stored[len(stored)-1] ^= 1
+
+	rdb.Del(t.Context(), name)
+	set(t, a, "users/1/name", "Ada") // in the same folder, so with the same stamps
+	rdb.Set(t.Context(), entry(), stored, time.Minute)
+	refused("moved from another key", a, "users/1/name")
+
+	set(t, plain, "users/1/name", "Eve")
+	refused("clear text where a key is configured", a, "users/1/name")
+	for _, foreign := range []string{"", "c", "e", "cshort", "hello"} {
+		rdb.Set(t.Context(), entry(), foreign, time.Minute)
+		refused("foreign value "+foreign, plain, "users/1/name")
+	}
+}
+
+// TestHungRedisCostsNoTime: the client gives each use of the store a second, and go-redis does not look at it by itself.
+func TestHungRedisCostsNoTime(t *testing.T) {
+	s := startRedis(t)
+	c := newCache(t, s.client(), redisstore.CacheOptions{})
+	set(t, c, "a/b", "v")
+	s.freeze()
+	for name, call := range map[string]func(context.Context) error{
+		"Get":          func(ctx context.Context) error { _, _, err := c.Get(ctx, "a/b"); return err },
+		"Set":          func(ctx context.Context) error { return c.Set(ctx, "a/b", []byte("w"), time.Minute) },
+		"DeletePrefix": func(ctx context.Context) error { return c.DeletePrefix(ctx, "a/") },
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		start := time.Now()
+		err := call(ctx)
+		if took := time.Since(start); err == nil || took > time.Second {
+			t.Errorf("%s gave %v after %v, want the context's end after 100ms", name, err, took)
+		}
+		cancel()
+	}
+}

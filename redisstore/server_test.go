@@ -1,0 +1,286 @@
+//go:build unix
+
+package redisstore_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/redisstore"
+)
+
+// requireRedis makes a missing redis-server a failure: CI installs one.
+const requireRedis = "AUTHOS_REQUIRE_REDIS"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(memberEnv) != "" {
+		os.Exit(member())
+	}
+	redis.SetLogger(quiet{}) // servers are stopped on purpose here
+	os.Exit(m.Run())
+}
+
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+// server is a redis-server process of a test's own, on a loopback port, with its files in a folder of its own.
+type server struct {
+	t    testing.TB
+	args []string
+	addr string
+	cmd  *exec.Cmd
+}
+
+// durable makes Redis write every change to disk before it answers.
+var durable = []string{"--appendonly", "yes", "--appendfsync", "always"}
+
+func startRedis(t testing.TB, args ...string) *server {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv(requireRedis) != "" {
+			t.Fatalf("%s is set and there is no redis-server: %v", requireRedis, err)
+		}
+		t.Skip("no redis-server in PATH; it is in the package redis-server of Debian and Ubuntu")
+	}
+	s := &server{t: t}
+	dir := t.TempDir()
+	for try := range 5 { // another process may take the port before Redis does
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.addr = ln.Addr().String()
+		_ = ln.Close()
+		_, port, _ := net.SplitHostPort(s.addr)
+		s.args = slices.Concat([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--loglevel", "warning"}, args)
+		t.Cleanup(s.kill)
+		if s.start() {
+			return s
+		}
+		t.Logf("try %d: redis-server did not start on %s", try, s.addr)
+	}
+	t.Fatal("redis-server does not start")
+	return nil
+}
+
+// start runs the process and waits until it answers.
+func (s *server) start() bool {
+	s.t.Helper()
+	s.cmd = exec.Command("redis-server", s.args...)
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	for range 500 {
+		conn, err := net.DialTimeout("tcp", s.addr, time.Second)
+		if err == nil {
+			_, _ = io.WriteString(conn, "PING\r\n")
+			answer := make([]byte, 5)
+			_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+			_, err = io.ReadFull(conn, answer)
+			_ = conn.Close()
+			if err == nil && string(answer) == "+PONG" {
+				return true
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.kill()
+	return false
+}
+
+func (s *server) signal(sig os.Signal) {
+	if s.cmd != nil && s.cmd.Process != nil {
+		_ = s.cmd.Process.Signal(sig)
+	}
+}
+
+// kill ends Redis as a crash does; with durable its data is there when it starts again.
+func (s *server) kill() {
+	s.signal(syscall.SIGKILL)
+	if s.cmd != nil {
+		_ = s.cmd.Wait()
+		s.cmd = nil
+	}
+}
+
+func (s *server) freeze() { s.signal(syscall.SIGSTOP) }
+func (s *server) thaw()   { s.signal(syscall.SIGCONT) }
+
+func (s *server) client() *redis.Client {
+	return s.clientAt(s.addr)
+}
+
+func (s *server) clientAt(addr string) *redis.Client {
+	rdb := redis.NewClient(&redis.Options{Addr: addr, DialerRetries: 1, MaxRetries: 1}) // fails soon when Redis is stopped
+	s.t.Cleanup(func() { _ = rdb.Close() })
+	return rdb
+}
+
+// tokens makes a store of its own on the session "worker", whose lock outlives its holder by ttl.
+func (s *server) tokens(ttl time.Duration) *redisstore.TokenStore {
+	return newTokens(s.t, s.client(), redisstore.TokenOptions{}, ttl)
+}
+
+func newTokens(t testing.TB, rdb redis.UniversalClient, opts redisstore.TokenOptions, ttl time.Duration) *redisstore.TokenStore {
+	t.Helper()
+	store, err := redisstore.NewTokenStore(rdb, "worker", opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return redisstore.Shorten(store, ttl)
+}
+
+// startCluster makes a Redis that is a whole cluster, so that commands across hash slots are refused.
+func startCluster(t testing.TB) *redis.ClusterClient {
+	t.Helper()
+	s := startRedis(t, "--cluster-enabled", "yes")
+	node := s.client()
+	if err := node.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.addr}})
+	t.Cleanup(func() { _ = cluster.Close() })
+	for range 500 {
+		if cluster.Set(t.Context(), "ready", "yes", 0).Err() == nil {
+			return cluster
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the cluster does not get ready")
+	return nil
+}
+
+// lossy stands between a client and Redis. While lose is above zero, an answer of Redis is lost together with its connection, after
+// Redis has done what it was told.
+type lossy struct {
+	addr string
+	lose atomic.Int32
+	lost atomic.Int32
+}
+
+func startLossy(t testing.TB, to string) *lossy {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &lossy{addr: ln.Addr().String()}
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() { p.serve(conn, to) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = ln.Close()
+		conns.Wait()
+	})
+	return p
+}
+
+func (p *lossy) serve(conn net.Conn, to string) {
+	defer conn.Close()
+	redis, err := net.Dial("tcp", to)
+	if err != nil {
+		return
+	}
+	defer redis.Close()
+	go func() {
+		_, _ = io.Copy(redis, conn)
+		_ = redis.Close()
+	}()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := redis.Read(buf)
+		if err != nil {
+			return
+		}
+		if p.lose.Load() > 0 && p.lose.Add(-1) >= 0 {
+			p.lost.Add(1)
+			return
+		}
+		if _, err := conn.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// eventually waits until ok says so.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for range 1000 {
+		if ok() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%s: not within 10 s", what)
+}
+
+func numbered(n int) authos.Tokens {
+	return authos.Tokens{AccessToken: "access-" + strconv.Itoa(n), RefreshToken: "refresh-" + strconv.Itoa(n)}
+}
+
+func save(t testing.TB, store authos.TokenStore, want authos.Tokens) {
+	t.Helper()
+	if err := store.Save(context.Background(), want); err != nil {
+		t.Fatalf("Save: %v", err)
+	}
+}
+
+// holds checks what a store gives back, without printing it.
+func holds(t testing.TB, store authos.TokenStore, want authos.Tokens) {
+	t.Helper()
+	got, err := store.Load(context.Background())
+	if err != nil {
+		t.Fatalf("Load: %v", err)
+	}
+	if got.AccessToken != want.AccessToken || got.RefreshToken != want.RefreshToken {
+		t.Fatalf("Load gave %.12q, want %.12q", got.AccessToken, want.AccessToken)
+	}
+}
+
+func lock(t testing.TB, store authos.LockingTokenStore) (unlock func()) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	unlock, err := store.Lock(ctx)
+	if err != nil {
+		t.Fatalf("Lock: %v", err)
+	}
+	return unlock
+}
+
+// locked says that the lock cannot be had within patience.
+func locked(t testing.TB, store authos.LockingTokenStore, patience time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	unlock, err := store.Lock(ctx)
+	if err == nil {
+		unlock()
+		t.Fatal("Lock succeeded while another held the lock")
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("Lock of a lock that is held: %v, want it to wait until the context's end", err)
+	}
+}
