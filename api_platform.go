@@ -3,6 +3,8 @@ package authos
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -59,6 +61,14 @@ type Impersonation struct {
 	// TargetUser is who is impersonated, ActorUser who does it.
 	TargetUser, ActorUser ImpersonationUser
 }
+
+// Format implements [fmt.Formatter]: behind a pointer within another value some verbs would print the token.
+func (i Impersonation) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "Impersonation(%s by %s, %v)", i.TargetUser.Email, i.ActorUser.Email, i.Tokens)
+}
+
+// LogValue implements [slog.LogValuer]; it leaves the token out.
+func (i Impersonation) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(i)) }
 
 type impersonationBody struct {
 	Token      string            `json:"token"` // not access_token, as elsewhere

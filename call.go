@@ -68,6 +68,8 @@ type call struct {
 	probe     bool   // breaker: half-open, the attempt must end
 	sent      bool   // wire: this attempt reached the transport
 	began     time.Time
+	sendBy    time.Time    // session: a renewal's body may not leave later; zero: no limit
+	leftAt    atomic.Int64 // wire: when the body was asked for last, in ns after began
 	wait      time.Duration
 	attempts  int // retry
 	history   []Attempt

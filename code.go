@@ -99,8 +99,8 @@ const (
 	CodeOAuthServerError    Code = "server_error"
 )
 
-// Names of failures that are found on this side and have no code of the server. They are keys of [Messages] only: no error
-// matches them with [errors.Is], which knows the error types and kinds ([ErrNetwork], [ErrSessionExpired] …) instead.
+// Names of failures that are found on this side and have no code of the server. They are keys of [Messages], and the error types that
+// mean them match them with [errors.Is]; CodeOutcomeUnknown and CodeUnknownError are keys only, see [ErrOutcomeUnknown].
 const (
 	CodeNetworkError     Code = "NETWORK_ERROR"
 	CodeTimeout          Code = "TIMEOUT"

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Kinds of failure, for [errors.Is]. Each matches every code and status that means it, in AuthOS's documented contract and in
@@ -113,6 +114,17 @@ func (f FieldError) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, f.tex
 // LogValue implements [slog.LogValuer]; it leaves the value out.
 func (f FieldError) LogValue() slog.Value { return slog.StringValue(f.text()) }
 
+// MarshalJSON writes the finding without the value, also where the message quotes it.
+func (f FieldError) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Field       string         `json:"field,omitempty"`
+		Fields      []string       `json:"fields,omitempty"`
+		Code        Code           `json:"code,omitempty"`
+		Message     string         `json:"message,omitempty"`
+		Constraints map[string]any `json:"constraints,omitempty"`
+	}{f.Field, f.Fields, f.Code, hideValues(f.Message, f), f.Constraints})
+}
+
 func (f FieldError) text() string {
 	name := f.Field
 	if name == "" {
@@ -130,8 +142,8 @@ func (f FieldError) text() string {
 	}
 }
 
-// hideValues takes the provided values out of a server's text, which likes to quote them. Values of one or two characters stay:
-// they are parts of words.
+// hideValues takes the provided values out of a server's text, which likes to quote them, where they stand as words of their own. Values
+// of one or two characters stay.
 func hideValues(text string, fields ...FieldError) string {
 	var values []string
 	for _, f := range fields {
@@ -141,18 +153,63 @@ func hideValues(text string, fields ...FieldError) string {
 		return text
 	}
 	slices.SortFunc(values, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // longest first
-	pairs := make([]string, 0, 2*len(values))
-	for _, v := range values {
-		pairs = append(pairs, v, "[value]")
+	// Far beyond what is printed of it.
+	text = text[:min(len(text), 8*maxSafeText)]
+	var out strings.Builder
+	for i := 0; i < len(text); {
+		if n := valueAt(text, i, values); n > 0 {
+			out.WriteString("[value]")
+			i += n
+			continue
+		}
+		out.WriteByte(text[i])
+		i++
 	}
-	return strings.NewReplacer(pairs...).Replace(text)
+	return out.String()
 }
+
+// valueAt is how long the value is that stands at i; 0: none does. One that could be a part of a word counts only as a word of its own.
+func valueAt(text string, i int, values []string) int {
+	begins := i == 0 || !inWord(text[i-1]) || !inWord(text[i])
+	for _, v := range values {
+		if !strings.HasPrefix(text[i:], v) {
+			continue
+		}
+		end := i + len(v)
+		ends := end == len(text) || !inWord(text[end]) || !inWord(text[end-1])
+		if begins && ends || len(v) >= minCredential && strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsLetter(r) }) {
+			return len(v)
+		}
+	}
+	return 0
+}
+
+func inWord(b byte) bool {
+	return b == '_' || '0' <= b && b <= '9' || 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || b >= 0x80
+}
+
+// plainWords are words that the server's own sentences are made of. As values they stay: a gap in a well-known sentence would tell whoever
+// reads the log what the value was ("Invalid [value] or password"), and make it unreadable.
+var plainWords = func() map[string]bool {
+	words := map[string]bool{}
+	for word := range strings.FieldsSeq(`a access account active address admin already and another api app approved audit available before
+		belong billing cannot choose client code connection credentials custom database desktop device does domain email error event exist
+		exists expired expires failed feature for format found free has have header identity in internal invalid invitation is it key
+		limit link logging login mail maximum member members message method mfa missing mobile must name new not of one only or order
+		organization owner password pending permission permissions plan platform please product provider rate reached redirect rejected
+		request required reset resource revoked role roles seat secret server service services session set signature slug status
+		subscription support suspended suspicious system team test the this ticket tier to token too type unauthorized update url user
+		users valid value verify web webhook with without wrong you your`) {
+		words[word] = true
+	}
+	return words
+}()
 
 // appendTexts appends the texts in a decoded JSON value.
 func appendTexts(texts []string, v any) []string {
 	switch v := v.(type) {
 	case string:
-		if len(v) > 2 {
+		if len(v) > 2 && !plainWords[strings.ToLower(v)] {
 			texts = append(texts, v)
 		}
 	case []any:
@@ -316,6 +373,23 @@ func (e *APIError) LogValue() slog.Value {
 	)
 }
 
+// MarshalJSON writes what [APIError.LogValue] says, so that no log in JSON has more than one in text.
+func (e *APIError) MarshalJSON() ([]byte, error) {
+	p := e.printable()
+	return json.Marshal(struct {
+		RequestID string    `json:"request_id,omitempty"`
+		Method    string    `json:"method,omitempty"`
+		Route     string    `json:"route,omitempty"`
+		Status    int       `json:"status"`
+		Code      string    `json:"error_code,omitempty"`
+		Message   string    `json:"message"`
+		Timestamp time.Time `json:"timestamp,omitzero"`
+		Attempts  int       `json:"attempts,omitempty"`
+	}{
+		safeText(e.RequestID), e.Method, e.Path, e.StatusCode, safeText(string(e.Code)), p.message + p.fields, e.Timestamp, e.Attempts,
+	})
+}
+
 // DecodeDetails reads the body's "details" into v, as [json.Unmarshal] does. It returns [io.EOF] when there are none.
 func (e *APIError) DecodeDetails(v any) error {
 	if len(e.Details) == 0 {
@@ -394,6 +468,9 @@ func Retryable(err error) bool {
 	}
 	if e.Hint != nil && e.Hint.Retryable != nil && !e.Is(CodeAuditError) {
 		return *e.Hint.Retryable
+	}
+	if r := routeByTemplate(e.Method, e.Path); r != nil && r.has(flagMail) && e.shaped && e.Is(CodeServiceUnavailable) {
+		return false // e-mail is not set up there, which does not pass
 	}
 	switch status := e.effectiveStatus(); status {
 	case http.StatusRequestTimeout, http.StatusTooEarly:

@@ -116,11 +116,16 @@ func (e *NetworkError) Format(s fmt.State, _ rune) { formatError(s, e) }
 // Unwrap gives the cause, and the server's last answer to this call where there was one.
 func (e *NetworkError) Unwrap() []error { return e.join(e.Err) }
 
-// Is matches [ErrNetwork] and [ErrUnavailable], but neither when the caller itself cancelled the call.
+// Is matches [ErrNetwork] and [ErrUnavailable], but neither when the caller itself cancelled the call; [CodeNetworkError],
+// [CodeTimeout] and [CodeCanceled] alike.
 func (e *NetworkError) Is(target error) bool {
 	switch target {
-	case ErrNetwork, ErrUnavailable:
+	case ErrNetwork, ErrUnavailable, CodeNetworkError:
 		return !errors.Is(e.Err, context.Canceled)
+	case CodeCanceled:
+		return errors.Is(e.Err, context.Canceled)
+	case CodeTimeout:
+		return e.Timeout()
 	case ErrOutcomeUnknown:
 		return e.unknown
 	default:
@@ -168,13 +173,14 @@ func (e *CircuitOpenError) Format(s fmt.State, _ rune) { formatError(s, e) }
 // Unwrap gives the server's last answer to this call, when an earlier attempt got one.
 func (e *CircuitOpenError) Unwrap() []error { return e.join() }
 
-// Is matches [ErrCircuitOpen] and [ErrUnavailable].
+// Is matches [ErrCircuitOpen], [CodeCircuitOpen] and [ErrUnavailable].
 func (e *CircuitOpenError) Is(target error) bool {
-	return target == ErrCircuitOpen || target == ErrUnavailable || target == ErrOutcomeUnknown && e.unknown
+	return target == ErrCircuitOpen || target == CodeCircuitOpen || target == ErrUnavailable || target == ErrOutcomeUnknown && e.unknown
 }
 
 // SessionError is a session that could not be renewed. RetryAt zero: the server refused, the user has to sign in again
-// ([ErrSessionExpired]). RetryAt set: the renewal's outcome is unknown or it could not be tried; calls may succeed from then on.
+// ([ErrSessionExpired]); a refusal is kept for 5 minutes, during which calls fail without asking the server again, unless tokens are set
+// or the store holds others. RetryAt set: the renewal's outcome is unknown or it could not be tried; calls may succeed from then on.
 type SessionError struct {
 	RetryAt time.Time
 	// Err says why. It never is another call's [*APIError]; its code and kind are matched by [errors.Is].
@@ -203,13 +209,16 @@ func (e *SessionError) Format(s fmt.State, _ rune) { formatError(s, e) }
 // Unwrap gives the cause, and this call's own 401 where there was one.
 func (e *SessionError) Unwrap() []error { return e.join(e.Err) }
 
-// Is matches [ErrUnauthenticated], and [ErrSessionExpired] when the server refused.
+// Is matches [ErrUnauthenticated], and when the server refused [ErrSessionExpired] and [CodeSessionExpired], else
+// [CodeSessionUncertain].
 func (e *SessionError) Is(target error) bool {
 	switch target {
 	case ErrUnauthenticated:
 		return true
-	case ErrSessionExpired:
+	case ErrSessionExpired, CodeSessionExpired:
 		return e.RetryAt.IsZero()
+	case CodeSessionUncertain:
+		return !e.RetryAt.IsZero()
 	case ErrOutcomeUnknown:
 		return e.unknown
 	default:
@@ -235,8 +244,8 @@ func (e *MFARequiredError) Error() string { return "authos: sign-in needs a seco
 // Format implements [fmt.Formatter]: every verb prints Error.
 func (e *MFARequiredError) Format(s fmt.State, _ rune) { formatError(s, e) }
 
-// Is matches [ErrUnauthenticated]: there is no session yet.
-func (e *MFARequiredError) Is(target error) bool { return target == ErrUnauthenticated }
+// Is matches [CodeMFARequired]. It is not [ErrUnauthenticated]: what was given was right.
+func (e *MFARequiredError) Is(target error) bool { return target == CodeMFARequired }
 
 // DecodeError is a good status whose body is not what the route promises: HTML, cut short, of the wrong JSON type, without the
 // id or token it must have, or larger than 16 MiB. The server accepted the request.

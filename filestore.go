@@ -50,6 +50,7 @@ var _ LockingTokenStore = (*FileTokenStore)(nil)
 const (
 	fileVersion = 1
 	maxFile     = 1 << 20 // bytes; two tokens are a few KiB
+	maxMarkAge  = 500 * time.Millisecond
 	lockPoll    = 20 * time.Millisecond
 
 	lockSuffix, markSuffix, newSuffix = ".lock", ".held", ".new"
@@ -191,6 +192,9 @@ func (s *FileTokenStore) Load(ctx context.Context) (t Tokens, err error) {
 
 // Save replaces the file. It returns when t would survive a loss of power. Without [FileTokenStore.Lock] it waits for the lock itself,
 // so that it does not come between another process's Load and Save.
+//
+// While a client of this store value holds the lock, a Save of the program's own goes under it, and what the client saves then replaces it:
+// use [Client.SetTokens], or a store value of your own, whose Save waits.
 func (s *FileTokenStore) Save(ctx context.Context, t Tokens) error {
 	data, err := formatTokens(t)
 	if err != nil {
@@ -307,8 +311,9 @@ func (s *FileTokenStore) takeTurn(ctx context.Context, op string) error {
 //
 // A holder that is stopped keeps the lock until it goes on or dies. The error of a Lock that waited in vain names its process.
 //
-// A program takes the lock itself to sign in again when the session is over ([ErrSessionExpired]), so that of all its processes one
-// does: it locks, loads, signs in and saves where the store still has the tokens that were lost, and unlocks. Clients find the new tokens
+// A program takes the lock itself to sign in again when the session is over, so that of all its processes one does: on [ErrSessionExpired],
+// and on [ErrUnauthenticated] for sessions without a refresh token, as [AuthService.DeviceLogin] makes them, which just end. In short: it
+// locks, loads, signs in and saves where the store still has the tokens that were lost, and unlocks. Clients find the new tokens
 // there at their next call. It must not call [Client.SetTokens] meanwhile, which waits for the lock.
 func (s *FileTokenStore) Lock(ctx context.Context) (unlock func(), err error) {
 	lock, err := s.acquire(ctx, "lock")
@@ -320,7 +325,20 @@ func (s *FileTokenStore) Lock(ctx context.Context) (unlock func(), err error) {
 		if err := s.waitOut(ctx, root); err != nil {
 			return err
 		}
-		return s.mark(root, newMark())
+		// The mark's time is what the next holder counts from: it may not be much before our caller's.
+		for {
+			m := newMark()
+			if err := s.mark(root, m); err != nil {
+				return err
+			}
+			s.step("flushed mark")
+			if time.Since(m.Since) < maxMarkAge {
+				return nil
+			}
+			if ctx.Err() != nil {
+				return s.wrong("lock", "", contextEnd(ctx))
+			}
+		}
 	})
 	if err != nil {
 		_ = lock.Unlock()

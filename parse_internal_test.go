@@ -51,9 +51,11 @@ type goldenWant struct {
 }
 
 type goldenField struct {
-	FieldError
+	plainField
 	Value any `json:",omitempty"` // FieldError hides it from JSON
 }
+
+type plainField FieldError // without its methods
 
 type goldenHint struct {
 	Retryable  *bool  `json:"retryable,omitempty"`
@@ -96,7 +98,7 @@ func found(e *APIError) goldenWant {
 		w.RetryAfter = e.RetryAfter.String()
 	}
 	for _, f := range e.Fields {
-		w.Fields = append(w.Fields, goldenField{f, f.Value})
+		w.Fields = append(w.Fields, goldenField{plainField(f), f.Value})
 	}
 	if h := e.Hint; h != nil {
 		w.Hint = &goldenHint{h.Retryable, h.RetryAfter.String(), h.MaxRetries, h.Backoff}

@@ -40,6 +40,7 @@ const (
 type renewalError struct {
 	retryAt time.Time
 	cause   error
+	inDoubt bool // the server may have taken the refresh token
 }
 
 // sessionError makes each waiter's own error: errors carry facts of the call they end.
@@ -171,7 +172,20 @@ func (a *authorizer) replace(cl *call, renewed bool) (Tokens, error) {
 	s.mu.Lock()
 	if s.cur.AccessToken == cl.token {
 		if s.helpless(cl.method+" "+cl.path, renewed) {
+			gen := s.gen
+			if renewed || s.locking == nil {
+				s.mu.Unlock()
+				return Tokens{}, errNotRenewable
+			}
+			// Another process may have renewed since: then it was that which ended this token.
+			f := a.join(func(*flight) *renewalError { _, _, _ = s.look(context.Background(), gen); return nil })
 			s.mu.Unlock()
+			if err := f.wait(cl, false); err != nil {
+				return Tokens{}, err
+			}
+			if f.err == nil && f.held.AccessToken != "" && f.held.AccessToken != cl.token {
+				return f.held, nil
+			}
 			return Tokens{}, errNotRenewable
 		}
 		s.dead = true
@@ -191,6 +205,16 @@ func (s *session) helpless(errand string, renewed bool) bool {
 	}
 	if s.uncured == nil || len(s.uncured) >= maxUncured {
 		s.uncured = map[string]time.Time{}
+	}
+	if s.stored == nil || !s.stored.same(s.cur) {
+		// Tokens that could not be saved may have been overtaken: another process got the lock while this one was frozen. Once per errand
+		// that is no proof either; the store has the newer ones.
+		unsaved := "unsaved " + errand
+		tried := time.Now().Before(s.uncured[unsaved])
+		s.uncured[unsaved] = time.Now().Add(coolDown)
+		if !tried {
+			return false
+		}
 	}
 	s.uncured[errand] = time.Now().Add(coolDown)
 	return true
@@ -235,7 +259,7 @@ var (
 
 // flight is an errand that all who need it wait for: reading the store, or a renewal.
 type flight struct {
-	sent atomic.Bool // a refresh token is presented, or has been
+	sent atomic.Bool // a refresh token is presented, or may have been taken
 	done chan struct{}
 	held Tokens        // in use at its end
 	err  *renewalError // both are set before done is closed
@@ -277,9 +301,13 @@ func (s *session) land(err *renewalError) {
 func (f *flight) wait(cl *call, early bool) error {
 	var over, patience <-chan time.Time
 	if early {
-		timer := time.NewTimer(earlyPatience)
-		defer timer.Stop()
-		patience = timer.C
+		most := earlyPatience
+		if left, _, ok := cl.left(); ok {
+			most = max(min(most, left/2), 1) // leave time for the call itself
+		}
+		tick := time.NewTicker(most)
+		defer tick.Stop()
+		patience = tick.C
 	}
 	if !cl.deadline.IsZero() {
 		timer := time.NewTimer(time.Until(cl.deadline))
@@ -310,7 +338,7 @@ func (a *authorizer) renewal(gen uint64, f *flight) *renewalError {
 	waiting := s.heldBack()
 	s.mu.Unlock()
 	for try := 1; ; try++ {
-		held, found, readErr := s.look(gen)
+		held, found, readErr := s.look(context.Background(), gen)
 		switch {
 		case found != nothing:
 			return a.follow(found, start)
@@ -323,6 +351,12 @@ func (a *authorizer) renewal(gen uint64, f *flight) *renewalError {
 		var lock storeLock
 		var fresh Tokens
 		err := cl.limiter().pass(cl) // before the lock, which nobody should wait for because of this
+		if err == nil && s.locking == nil && cl.wait > 0 {
+			// While it waited somebody else may have renewed, or SetTokens come: the refresh token may be used up.
+			if held, found, _ = s.look(context.Background(), gen); found != nothing {
+				return a.follow(found, start)
+			}
+		}
 		if err == nil && s.locking != nil {
 			if lock, held, found, readErr = a.lockAndLook(gen); readErr != nil {
 				return a.storeFailed(readErr, start)
@@ -342,6 +376,7 @@ func (a *authorizer) renewal(gen uint64, f *flight) *renewalError {
 			return nil
 		}
 		verdict, wait, failed := a.judge(cl, err, draw)
+		f.sent.Store(verdict != tokenUnseen)
 		if verdict == tokenInDoubt {
 			s.keep(gen, lock, failed.retryAt)
 		} else {
@@ -393,7 +428,7 @@ func (a *authorizer) judge(cl *call, err error, draw *backoff.ExponentialBackOff
 	case tokenRefused:
 		return verdict, -1, &renewalError{cause: cause}
 	case tokenInDoubt:
-		return verdict, -1, &renewalError{retryAt: cl.began.Add(renewalDoubt), cause: cause}
+		return verdict, -1, &renewalError{retryAt: cl.presented().Add(renewalDoubt), cause: cause, inDoubt: true}
 	case tokenUnseen:
 	}
 	wait := max(draw.NextBackOff(), 0)
@@ -479,6 +514,9 @@ func (a *authorizer) present(cl *call, refreshToken string, lock storeLock) (Tok
 	cl.deadline = cl.began.Add(renewalDoubt) // there is no caller who could cancel it
 	if lock.stale(cl.began) {
 		return Tokens{}, &NetworkError{Op: "renew", Method: cl.method, Path: cl.path, Err: errStaleLock, unsent: true}
+	}
+	if lock.unlock != nil {
+		cl.sendBy = lock.since.Add(sendWithin)
 	}
 	resp, err := a.next.RoundTrip(req)
 	if err != nil {

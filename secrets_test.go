@@ -3,6 +3,7 @@ package authos_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/authos-go/authos"
 )
@@ -159,5 +161,83 @@ func rtPrintsNothing(t *testing.T, shape func(string) rtStep, access string) {
 				break
 			}
 		}
+	}
+}
+
+// What was sent is taken out of the server's sentences, but not out of its words: the gap would tell what a password was, and nobody
+// could read the rest.
+func TestSentValuesInSentences(t *testing.T) {
+	tests := []struct{ name, password, said, want string }{
+		{"the value", "hunter2hunter2", "Password hunter2hunter2 is too common", "Password [value] is too common"},
+		{"in quotes", "hunter", "Password 'hunter' is too common", "Password '[value]' is too common"},
+		{"twice", "hunter2hunter2", "hunter2hunter2, hunter2hunter2", "[value], [value]"},
+		{"glued to a word", "hunter2hunter2", "xhunter2hunter2x is bad", "x[value]x is bad"},
+		{"a word of the sentence", "password", "Invalid email or password", "Invalid email or password"},
+		{"another one", "Email", "Invalid email or password", "Invalid email or password"},
+		{"part of a word", "mail", "Invalid email or password", "Invalid email or password"},
+		{"part of another", "word", "Invalid email or password", "Invalid email or password"},
+		{"part of a rare word", "common", "uncommonly bad", "uncommonly bad"},
+	}
+	for _, tt := range tests {
+		body, err := json.Marshal(map[string]string{"error": tt.said, "error_code": "UNAUTHORIZED", "timestamp": "2026-01-02T03:04:05Z"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := btNew(t, rtBase, rtSteps(rtStep{status: 401, body: string(body)}))
+		_, err = c.Auth.Login(t.Context(), authos.LoginParams{Email: "a@example.com", Password: tt.password})
+		if err == nil || !strings.Contains(err.Error(), ": "+tt.want+" (request") {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+// Who asks for a code of this side finds it.
+func TestLocalCodes(t *testing.T) {
+	c, web := btClient(t, authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1}))
+	web.set(btReset)
+	err := btGet(c)
+	if !errors.Is(err, authos.CodeNetworkError) || errors.Is(err, authos.CodeTimeout) || errors.Is(err, authos.CodeCircuitOpen) {
+		t.Errorf("reset: %v", err)
+	}
+	for range 5 {
+		err = btGet(c)
+	}
+	if !errors.Is(err, authos.CodeCircuitOpen) {
+		t.Errorf("open circuit: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Do(ctx, "GET", "/api/user", nil, nil); !errors.Is(err, authos.CodeCanceled) || errors.Is(err, authos.CodeNetworkError) {
+		t.Errorf("canceled: %v", err)
+	}
+	over := &authos.SessionError{}
+	if !errors.Is(over, authos.CodeSessionExpired) || errors.Is(over, authos.CodeSessionUncertain) {
+		t.Error("a session that is over")
+	}
+	later := &authos.SessionError{RetryAt: time.Now()}
+	if errors.Is(later, authos.CodeSessionExpired) || !errors.Is(later, authos.CodeSessionUncertain) {
+		t.Error("a session that may be over")
+	}
+	mfa := &authos.MFARequiredError{}
+	if !errors.Is(mfa, authos.CodeMFARequired) || errors.Is(mfa, authos.ErrUnauthenticated) {
+		t.Error("a second factor")
+	}
+}
+
+// JSON of an error has no more than its text: slog's JSON handler marshals what stands inside other values.
+func TestErrorsMarshalSafely(t *testing.T) {
+	const secret = "S3KRETpass99"
+	body := `{"error":"bad ` + secret + `","error_code":"BAD_REQUEST","timestamp":"2026-01-02T03:04:05Z"}`
+	c := btNew(t, rtBase, rtSteps(rtStep{status: 400, body: body}))
+	_, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: "a@example.com", Password: secret})
+	var out strings.Builder
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("failed", "errors", []error{err}, "map", map[string]any{"e": err})
+	data, jsonErr := json.Marshal(err)
+	if jsonErr != nil || strings.Contains(string(data)+out.String(), secret) || !strings.Contains(string(data), "BAD_REQUEST") {
+		t.Errorf("%s, %v\n%s", data, jsonErr, out.String())
+	}
+	field, _ := json.Marshal(authos.FieldError{Field: "email", Code: authos.CodeInvalidFormat, Message: "not x@y an address", Value: "x@y"})
+	if want := `{"field":"email","code":"INVALID_FORMAT","message":"not [value] an address"}`; string(field) != want {
+		t.Errorf("field %s, want %s", field, want)
 	}
 }

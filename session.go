@@ -33,10 +33,11 @@ type session struct {
 	setback *setback             // cur's refresh token is not to be presented for now
 	uncured map[string]time.Time // calls that a new token did not help, and until when no other is tried for them
 	flight  *flight
-	kept    *keptLock // of a renewal that may still be at work
-	failing bool      // the store, which has been reported
-	who     string    // names the principal for kept answers
-	trusted bool      // the server has accepted cur, or gave it to us
+	moved   chan struct{} // closed by the next SetTokens
+	kept    *keptLock     // of a renewal that may still be at work
+	failing bool          // the store, which has been reported
+	who     string        // names the principal for kept answers
+	trusted bool          // the server has accepted cur, or gave it to us
 }
 
 // setback is a renewal that failed. Until its time everybody else fails with it, without asking the server again.
@@ -60,7 +61,10 @@ const (
 )
 
 func newSession(cfg *config) *session {
-	s := &session{store: cfg.store, shared: cfg.store != nil, seed: cfg.tokens, before: cfg.refreshBefore, writing: make(chan struct{}, 1)}
+	s := &session{
+		store: cfg.store, shared: cfg.store != nil, seed: cfg.tokens, before: cfg.refreshBefore,
+		writing: make(chan struct{}, 1), moved: make(chan struct{}),
+	}
 	if s.store == nil {
 		s.store = &memoryStore{}
 	}
@@ -90,7 +94,7 @@ func (s *session) adopt(t Tokens, obtained bool) {
 // found takes note of what the store holds, and adopts it when that is news: another process has renewed, signed in or signed out.
 // What the store held all along is not, even if it differs from the tokens in use: those could not be saved. s.mu is held.
 func (s *session) found(t Tokens) (news bool) {
-	news = !s.loaded || s.stored != nil && !t.same(*s.stored)
+	news = !s.loaded || s.stored != nil && !t.same(*s.stored) && !t.same(s.cur)
 	s.stored = &t
 	if news {
 		s.adopt(t, false)
@@ -102,6 +106,12 @@ func (s *session) found(t Tokens) (news bool) {
 // expiredIn says that the access token's time is over after d. s.mu is held.
 func (s *session) expiredIn(d time.Duration) bool {
 	return !s.cur.ExpiresAt.IsZero() && !time.Now().Add(d).Before(s.cur.ExpiresAt)
+}
+
+// atWork says that the server may be taking cur's refresh token. s.mu is held.
+func (s *session) atWork() bool {
+	back := s.heldBack()
+	return s.flight != nil && s.flight.sent.Load() || back != nil && back.inDoubt
 }
 
 // heldBack gives the setback that still holds. s.mu is held.
@@ -151,14 +161,14 @@ func (a *authorizer) first(gen uint64) *renewalError {
 	s.mu.Lock()
 	seed := s.seed
 	s.mu.Unlock()
-	stored, err := s.read()
+	stored, err := s.read(context.Background())
 	if err == nil && stored.isZero() && !seed.isZero() && s.locking != nil {
 		unlock, lockErr := a.lock() // of several processes that find the store empty, one seeds it
 		if lockErr != nil {
 			return postponed("locking the token store", lockErr)
 		}
 		defer unlock()
-		stored, err = s.read()
+		stored, err = s.read(context.Background())
 	}
 	if err != nil {
 		return postponed("loading the tokens", err)
@@ -175,8 +185,8 @@ func (a *authorizer) first(gen uint64) *renewalError {
 	return nil
 }
 
-func (s *session) read() (Tokens, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+func (s *session) read(ctx context.Context) (Tokens, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	return s.store.Load(ctx)
 }
@@ -219,8 +229,8 @@ const (
 )
 
 // look reads the store and adopts what is news. held is what is in use then, also with an error.
-func (s *session) look(gen uint64) (held Tokens, found finding, err error) {
-	stored, err := s.read()
+func (s *session) look(ctx context.Context, gen uint64) (held Tokens, found finding, err error) {
+	stored, err := s.read(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -244,7 +254,9 @@ func (a *authorizer) lockAndLook(gen uint64) (lock storeLock, held Tokens, found
 	ctx, cancel := context.WithTimeout(a.c.fam.closing.ctx, lockTimeout)
 	defer cancel()
 	done := make(chan struct{})
+	peeking, stop := context.WithCancel(context.Background())
 	go func() {
+		defer stop() // a look without the lock is worth nothing any more, and costs the lock's time
 		defer close(done)
 		lock.unlock, err = s.locking.Lock(ctx)
 		lock.since = time.Now()
@@ -257,7 +269,7 @@ func (a *authorizer) lockAndLook(gen uint64) (lock storeLock, held Tokens, found
 		case <-done:
 			waiting = false
 		case <-timer.C:
-			held, found, _ = s.look(gen)
+			held, found, _ = s.look(peeking, gen)
 			wait = min(2*wait, maxLockPeek)
 			timer.Reset(wait)
 		}
@@ -270,7 +282,7 @@ func (a *authorizer) lockAndLook(gen uint64) (lock storeLock, held Tokens, found
 	case err != nil:
 		return storeLock{}, held, nothing, fmt.Errorf("locking the token store: %w", err)
 	default:
-		if held, found, err = s.look(gen); found == nothing && err == nil {
+		if held, found, err = s.look(context.Background(), gen); found == nothing && err == nil {
 			if s.storeIs(false) {
 				a.c.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, "authos: token store works again")
 			}
@@ -329,6 +341,14 @@ func (a *authorizer) settle(gen uint64, t Tokens, lock storeLock, unsaved error)
 		lock.release()
 		return
 	}
+	a.s.mu.Lock()
+	moved := a.s.moved
+	obsolete := a.s.gen != gen
+	a.s.mu.Unlock()
+	if obsolete {
+		lock.release()
+		return
+	}
 	closing := a.c.fam.closing.ctx.Done()
 	err := a.c.fam.closing.launch(func() {
 		defer lock.release()
@@ -337,6 +357,8 @@ func (a *authorizer) settle(gen uint64, t Tokens, lock storeLock, unsaved error)
 		for tries := renewalDoubt / saveAgain; tries > 0; tries-- {
 			select {
 			case <-tick.C:
+			case <-moved:
+				return
 			case <-closing:
 				tries = 1 // the last chance
 			}
@@ -414,12 +436,19 @@ func (c *Client) setTokens(ctx context.Context, t Tokens) error {
 	}
 	s := c.session
 	s.mu.Lock()
+	if !t.isZero() && t.same(s.cur) && s.atWork() {
+		// The tokens in use, whose refresh token the server may be taking right now: to begin anew would present it twice.
+		s.mu.Unlock()
+		return nil
+	}
 	s.gen++ // what is in flight changes nothing from here on
 	gen, who, old := s.gen, s.who, s.cur.AccessToken
 	s.adopt(t, false)
 	s.land(nil)
 	kept := s.kept
 	s.kept = nil
+	close(s.moved)
+	s.moved = make(chan struct{})
 	s.mu.Unlock()
 	kept.release() // nobody here will present the old refresh token
 	if t.isZero() && c.fam.cache != nil && who != "" {

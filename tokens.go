@@ -10,8 +10,8 @@ import (
 )
 
 // Tokens are a session's credentials. They print as "[redacted]" in every format verb and in slog, and marshalling them is an
-// error, so that nobody saves a placeholder: a store writes the fields. Only fmt's %p, and %+v of a struct of yours that holds Tokens in an
-// unexported field, still print them: fmt calls no methods there.
+// error, so that nobody saves a placeholder: a store writes the fields. Only where fmt calls no methods do they still print: %p,
+// unexported fields of a struct of yours, and %s, %q or %t of a pointer to such a struct within another value.
 type Tokens struct {
 	// AccessToken authorizes requests; RefreshToken, single-use, renews it. Without one the session ends with its access token.
 	AccessToken, RefreshToken string

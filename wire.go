@@ -124,6 +124,9 @@ func (cl *call) dress(out *http.Request) {
 		// The resend after a renewal belongs to the same attempt, and needs the body from its start too. net/http itself sends again
 		// what certainly did not arrive: over a connection that was dead before the first byte, on a refused HTTP/2 stream.
 		out.GetBody = func() (io.ReadCloser, error) { return newAnswer(cl.body, nil), nil }
+		if cl.group == groupRenewal {
+			out.GetBody = func() (io.ReadCloser, error) { return &timelyBody{ReadCloser: newAnswer(cl.body, nil), cl: cl}, nil }
+		}
 		out.Body, _ = out.GetBody()
 	}
 	// Reads and what has an Idempotency-Key net/http also sends again after a reset. A body that cannot be rewound prevents that.
@@ -179,6 +182,9 @@ func (cl *call) networkError(op string, err error, p *passage) *NetworkError {
 	if p.neverLeft() || isDNS || isOp && (oe.Op == "dial" || oe.Op == "proxyconnect") {
 		e.Op, e.unsent = "dial", true
 	}
+	if errors.Is(err, errStaleLock) {
+		e.Op, e.unsent = "renew", true // the body has not left
+	}
 	switch {
 	case cl.Err() != nil:
 		e.Err = contextEnd(cl)
@@ -217,7 +223,7 @@ func readBounded(resp *http.Response, limit int64) ([]byte, error) {
 // printed of them.
 func (cl *call) scrub(e *APIError) *APIError {
 	for _, secret := range []string{cl.token, cl.client.cfg.apiKey} {
-		if secret == "" || !bytes.Contains(e.Body, []byte(secret)) {
+		if len(secret) < minCredential || !bytes.Contains(e.Body, []byte(secret)) {
 			continue
 		}
 		e.Message = strings.ReplaceAll(e.Message, secret, redacted)
@@ -229,6 +235,9 @@ func (cl *call) scrub(e *APIError) *APIError {
 	e.said = &printed
 	return e
 }
+
+// minCredential is far shorter than any token or key of AuthOS. What is shorter is a test's, and a part of words.
+const minCredential = 8
 
 // texts are what the caller put into the request: passwords, e-mail addresses, the token of a link.
 func (cl *call) texts() any {
@@ -275,3 +284,26 @@ func bodyOf(resp *http.Response) []byte {
 	}
 	return nil
 }
+
+// timelyBody holds a refresh token. It is asked for when there is a connection, and does not leave when that took too long.
+type timelyBody struct {
+	io.ReadCloser
+	cl    *call
+	asked bool // later reads, to the end of the body, come when it has left
+}
+
+func (b *timelyBody) Read(p []byte) (int, error) {
+	if b.asked {
+		return b.ReadCloser.Read(p)
+	}
+	b.asked = true
+	now := time.Now()
+	if by := b.cl.sendBy; !by.IsZero() && (now.After(by) || now.Round(0).After(by.Round(0))) {
+		return 0, errStaleLock
+	}
+	b.cl.leftAt.Store(int64(now.Sub(b.cl.began)))
+	return b.ReadCloser.Read(p)
+}
+
+// presented is when the body left, or was about to.
+func (cl *call) presented() time.Time { return cl.began.Add(time.Duration(cl.leftAt.Load())) }

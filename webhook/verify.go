@@ -39,6 +39,14 @@ var (
 	ErrPayload = errors.New("webhook: body is not an event")
 )
 
+// Format implements [fmt.Formatter]: behind a pointer within another value some verbs would print the secrets.
+func (v Verifier) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "webhook.Verifier(%d secrets)", len(v.Secrets))
+}
+
+// LogValue implements [slog.LogValuer]; it leaves the secrets out.
+func (v Verifier) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(v)) }
+
 const (
 	defaultTolerance = 5 * time.Minute
 	defaultMaxBody   = 1 << 20
@@ -180,7 +188,8 @@ func (v Verifier) retention() time.Duration {
 var errMarshalSecret = errors.New("webhook: refusing to marshal secrets")
 
 // Secrets are the secrets of webhooks. They print as "[redacted]" in every format verb and in slog, and marshalling them is an error. Only
-// fmt's %p, and %+v of a struct of yours that holds them in an unexported field, still print them: fmt calls no methods there.
+// where fmt calls no methods do they still print: %p, unexported fields of a struct of yours, and %s, %q or %t of a pointer to a struct that
+// holds them within another value.
 type Secrets []string
 
 // check finds what would make a Verifier accept nothing, or anything.

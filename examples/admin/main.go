@@ -83,8 +83,8 @@ func setUp(ctx context.Context, base, email, password string) error {
 	if err != nil {
 		return err
 	}
-	until := invited.Invitation.ExpiresAt.Format(time.DateOnly)
-	fmt.Printf("invited %s as %s until %s\n", invited.Invitation.Email, invited.Invitation.Role, until)
+	until := invited.ExpiresAt.Format(time.DateOnly)
+	fmt.Printf("invited %s as %s until %s\n", invited.Email, invited.Role, until)
 
 	fmt.Println("audit log:") // the server writes it about a second later
 	for entry, err := range admin.Organizations.AuditLog.All(ctx, slug, authos.AuditLogListParams{}) {
