@@ -173,6 +173,9 @@ func (c *checks) serviceURIs(redirect, resource []string) {
 	if resource != nil && len(resource) == 0 {
 		c.add("resource_uris", CodeRequired, "must be nil or hold one URI at least")
 	}
+	for i, uri := range redirect {
+		c.required(fmt.Sprintf("redirect_uris[%d]", i), uri)
+	}
 	for i, uri := range resource {
 		c.absoluteURI(fmt.Sprintf("resource_uris[%d]", i), uri)
 	}

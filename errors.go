@@ -1,7 +1,6 @@
 package authos
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -16,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // Kinds of failure, for [errors.Is]. Each matches every code and status that means it, in AuthOS's documented contract and in
@@ -140,88 +138,6 @@ func (f FieldError) text() string {
 	default:
 		return name + ": " + safeText(string(f.Code))
 	}
-}
-
-// hideValues takes the provided values out of a server's text, which likes to quote them, where they stand as words of their own. Values
-// of one or two characters stay.
-func hideValues(text string, fields ...FieldError) string {
-	var values []string
-	for _, f := range fields {
-		values = appendTexts(values, f.Value)
-	}
-	if len(values) == 0 {
-		return text
-	}
-	slices.SortFunc(values, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // longest first
-	// Far beyond what is printed of it.
-	text = text[:min(len(text), 8*maxSafeText)]
-	var out strings.Builder
-	for i := 0; i < len(text); {
-		if n := valueAt(text, i, values); n > 0 {
-			out.WriteString("[value]")
-			i += n
-			continue
-		}
-		out.WriteByte(text[i])
-		i++
-	}
-	return out.String()
-}
-
-// valueAt is how long the value is that stands at i; 0: none does. One that could be a part of a word counts only as a word of its own.
-func valueAt(text string, i int, values []string) int {
-	begins := i == 0 || !inWord(text[i-1]) || !inWord(text[i])
-	for _, v := range values {
-		if !strings.HasPrefix(text[i:], v) {
-			continue
-		}
-		end := i + len(v)
-		ends := end == len(text) || !inWord(text[end]) || !inWord(text[end-1])
-		if begins && ends || len(v) >= minCredential && strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsLetter(r) }) {
-			return len(v)
-		}
-	}
-	return 0
-}
-
-func inWord(b byte) bool {
-	return b == '_' || '0' <= b && b <= '9' || 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || b >= 0x80
-}
-
-// plainWords are words that the server's own sentences are made of. As values they stay: a gap in a well-known sentence would tell whoever
-// reads the log what the value was ("Invalid [value] or password"), and make it unreadable.
-var plainWords = func() map[string]bool {
-	words := map[string]bool{}
-	for word := range strings.FieldsSeq(`a access account active address admin already and another api app approved audit available before
-		belong billing cannot choose client code connection credentials custom database desktop device does domain email error event exist
-		exists expired expires failed feature for format found free has have header identity in internal invalid invitation is it key
-		limit link logging login mail maximum member members message method mfa missing mobile must name new not of one only or order
-		organization owner password pending permission permissions plan platform please product provider rate reached redirect rejected
-		request required reset resource revoked role roles seat secret server service services session set signature slug status
-		subscription support suspended suspicious system team test the this ticket tier to token too type unauthorized update url user
-		users valid value verify web webhook with without wrong you your`) {
-		words[word] = true
-	}
-	return words
-}()
-
-// appendTexts appends the texts in a decoded JSON value.
-func appendTexts(texts []string, v any) []string {
-	switch v := v.(type) {
-	case string:
-		if len(v) > 2 && !plainWords[strings.ToLower(v)] {
-			texts = append(texts, v)
-		}
-	case []any:
-		for _, each := range v {
-			texts = appendTexts(texts, each)
-		}
-	case map[string]any:
-		for _, each := range v {
-			texts = appendTexts(texts, each)
-		}
-	}
-	return texts
 }
 
 // callEnd is what an error knows about its call besides its own cause. Every error type of this package embeds it, so that the

@@ -236,8 +236,8 @@ func TestErrorsMarshalSafely(t *testing.T) {
 	if jsonErr != nil || strings.Contains(string(data)+out.String(), secret) || !strings.Contains(string(data), "BAD_REQUEST") {
 		t.Errorf("%s, %v\n%s", data, jsonErr, out.String())
 	}
-	field, _ := json.Marshal(authos.FieldError{Field: "email", Code: authos.CodeInvalidFormat, Message: "not x@y an address", Value: "x@y"})
-	if want := `{"field":"email","code":"INVALID_FORMAT","message":"not [value] an address"}`; string(field) != want {
-		t.Errorf("field %s, want %s", field, want)
+	field, jsonErr := json.Marshal(authos.FieldError{Field: "email", Code: authos.CodeInvalidFormat, Message: "not x@y an address", Value: "x@y"})
+	if want := `{"field":"email","code":"INVALID_FORMAT","message":"not [value] an address"}`; string(field) != want || jsonErr != nil {
+		t.Errorf("field %s, %v, want %s", field, jsonErr, want)
 	}
 }

@@ -188,8 +188,8 @@ func (v Verifier) retention() time.Duration {
 var errMarshalSecret = errors.New("webhook: refusing to marshal secrets")
 
 // Secrets are the secrets of webhooks. They print as "[redacted]" in every format verb and in slog, and marshalling them is an error. Only
-// where fmt calls no methods do they still print: %p, unexported fields of a struct of yours, and %s, %q or %t of a pointer to a struct that
-// holds them within another value.
+// where fmt calls no methods do they still print: %p, unexported fields of a struct of yours, and %s, %q or %t of a pointer to a struct
+// that holds them within another value.
 type Secrets []string
 
 // check finds what would make a Verifier accept nothing, or anything.

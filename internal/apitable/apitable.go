@@ -20,8 +20,8 @@ type Method struct {
 	Name string
 	// Routes are those it calls, each as "GET /api/user": one for most methods, several for a flow, none for a method that sends nothing.
 	Routes []string
-	// Iterator says that it ranges over the pages of a list.
-	Iterator bool
+	// Iterator says that it ranges over the pages of a list, Link that it sends nothing, but makes a URL for a browser.
+	Iterator, Link bool
 }
 
 // senders are the functions that name a route, and where: the positions of the HTTP method and the template among their arguments.
@@ -123,7 +123,7 @@ func (s *source) services(prefix, typ string, out []Method) ([]Method, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s.%s: %w", path, name, err)
 			}
-			out = append(out, Method{Name: path + "." + name, Routes: routes, Iterator: isIterator(decl)})
+			out = append(out, Method{Name: path + "." + name, Routes: routes, Iterator: isIterator(decl), Link: isLink(decl)})
 		}
 		var err error
 		if out, err = s.services(path+".", ident.Name, out); err != nil {
@@ -211,6 +211,16 @@ func receiver(d *ast.FuncDecl) string {
 		}
 	}
 	return ""
+}
+
+// isLink recognizes a method that takes no context: it makes no call.
+func isLink(d *ast.FuncDecl) bool {
+	for _, p := range d.Type.Params.List {
+		if sel, ok := p.Type.(*ast.SelectorExpr); ok && sel.Sel.Name == "Context" {
+			return false
+		}
+	}
+	return true
 }
 
 // isIterator recognizes a result of type iter.Seq2.

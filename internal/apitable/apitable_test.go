@@ -31,13 +31,13 @@ func (s *UserService) Get(ctx context.Context) (*User, error) {
 	return invoke[User](ctx, s.c, http.MethodGet, "/user")
 }
 
-func (s *UserService) Quiet() error { return acknowledged(ctx, s.c, http.MethodPut, "/quiet") }
+func (s *UserService) Quiet(ctx context.Context) error { return acknowledged(ctx, s.c, http.MethodPut, "/quiet") }
 
 func (s *UserService) LoginURL() string { return link(s.c, "/login") }
 
 func (s *UserService) helper() error { return s.c.call(ctx, http.MethodPost, "/helped") }
 
-func (s *UserService) Flow() error {
+func (s *UserService) Flow(ctx context.Context) error {
 	if err := s.helper(); err != nil {
 		return s.Flow()
 	}
@@ -47,9 +47,9 @@ func (s *UserService) Flow() error {
 
 func (s *UserService) Offline() string { return "nothing" }
 
-func (s *DeviceService) List() error { return s.c.call(ctx, http.MethodGet, devices) }
+func (s *DeviceService) List(ctx context.Context) error { return s.c.call(ctx, http.MethodGet, devices) }
 
-func (s *DeviceService) All() iter.Seq2[Device, error] {
+func (s *DeviceService) All(ctx context.Context) iter.Seq2[Device, error] {
 	return byNumber(func() { s.List() })
 }
 
@@ -80,8 +80,8 @@ func TestLoad(t *testing.T) {
 		{Name: "User.Devices.List", Routes: []string{"GET /devices"}},
 		{Name: "User.Flow", Routes: []string{"GET /user", "POST /helped"}},
 		{Name: "User.Get", Routes: []string{"GET /user"}},
-		{Name: "User.LoginURL", Routes: []string{"GET /login"}},
-		{Name: "User.Offline"},
+		{Name: "User.LoginURL", Routes: []string{"GET /login"}, Link: true},
+		{Name: "User.Offline", Link: true},
 		{Name: "User.Quiet", Routes: []string{"PUT /quiet"}},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -108,6 +108,9 @@ func row(b *bytes.Buffer, m apitable.Method, routes map[string]route, reached ma
 		reached[name] = true
 		names, who, repeated = append(names, "`"+name+"`"), append(who, callers[r.Auth]), append(repeated, r.repeated())
 	}
+	if m.Link {
+		repeated = []string{"nothing is sent"}
+	}
 	slices.Sort(who)
 	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n",
 		m.Name, strings.Join(names, ", "), strings.Join(slices.Compact(who), ", "), strings.Join(repeated, ", "))
