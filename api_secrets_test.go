@@ -48,3 +48,21 @@ func TestParamsKeepSecrets(t *testing.T) {
 		}
 	}
 }
+
+// Results with tokens in them do not print those either, whatever they are nested in.
+func TestResultsKeepTokens(t *testing.T) {
+	const secret = "s3cretValue"
+	tokens := authos.Tokens{AccessToken: secret, RefreshToken: secret}
+	for _, p := range []any{&authos.Impersonation{Tokens: tokens}, &authos.OrganizationSession{Tokens: tokens}} {
+		var out strings.Builder
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%t", "%x"} {
+			fmt.Fprintf(&out, verb+verb+verb, p, []any{p}, map[string]any{"p": p})
+		}
+		for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
+			slog.New(h).Info("call", "p", p, "list", []any{p})
+		}
+		if text := out.String(); strings.Contains(text, secret) || strings.Contains(text, fmt.Sprintf("%x", secret)) {
+			t.Errorf("%T tells its tokens: %s", p, text)
+		}
+	}
+}

@@ -370,3 +370,15 @@ func TestHandlerCopiesTheSecrets(t *testing.T) {
 		t.Errorf("the caller's secrets are %q", secrets)
 	}
 }
+
+func TestVerifierDoesNotPrintSecrets(t *testing.T) {
+	v := &webhook.Verifier{Secrets: webhook.Secrets{"s3cretValue"}}
+	var out strings.Builder
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%t", "%x"} {
+		fmt.Fprintf(&out, verb+verb+verb, v, *v, []any{v})
+	}
+	slog.New(slog.NewTextHandler(&out, nil)).Info("verifier", "v", v, "list", []any{v})
+	if strings.Contains(out.String(), "s3cretValue") {
+		t.Errorf("prints its secrets: %s", out.String())
+	}
+}
