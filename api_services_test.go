@@ -674,3 +674,19 @@ func TestServiceInputs(t *testing.T) {
 		}, "provider"},
 	})
 }
+
+// An empty redirect URI is nobody's wish.
+func TestServiceEmptyRedirectURI(t *testing.T) {
+	w := newTypedWorld(t)
+	c := w.Client(asOwner)
+	w.Server.Reset()
+	_, err := c.Organizations.Services.Create(t.Context(), "acme", authos.ServiceCreateParams{
+		Slug: "s", Name: "S", ServiceType: authos.ServiceTypeWeb, RedirectURIs: []string{"https://a.example.com", ""},
+	})
+	typedInvalid(t, "create", err, "redirect_uris[1]")
+	_, err = c.Organizations.Services.Update(t.Context(), "acme", "web", authos.ServiceUpdateParams{RedirectURIs: []string{" "}})
+	typedInvalid(t, "update", err, "redirect_uris[0]")
+	if got := w.Server.Requests(); len(got) != 0 {
+		t.Errorf("the server saw %+v", got)
+	}
+}

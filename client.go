@@ -312,8 +312,7 @@ func (cl *call) decode(resp *http.Response, out any) error {
 		return nil
 	}
 	if len(bytes.TrimSpace(body)) == 0 || bytes.Equal(bytes.TrimSpace(body), []byte("null")) {
-		// What a DELETE finds gone already ends with 204 too, whatever its answer would have been.
-		if cl.mayBeEmpty(resp.StatusCode, body) && (cl.method == http.MethodDelete || lacking(out) == "") {
+		if cl.mayBeEmpty(resp.StatusCode, body) {
 			return nil
 		}
 		return wrong(errors.New("empty body"))

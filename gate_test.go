@@ -289,3 +289,24 @@ func TestPendingIsNoWarning(t *testing.T) {
 		t.Errorf("%v, logged %s", err, logged.String())
 	}
 }
+
+// A server without e-mail goes on refusing, so nobody is told to come back; a proxy's page leaves open what the server did.
+func TestNoMailIsNotRetryable(t *testing.T) {
+	tests := []struct {
+		name, body string
+		unknown    bool
+	}{
+		{
+			"the server", `{"error":"Email delivery is not configured","error_code":"SERVICE_UNAVAILABLE","timestamp":"2026-01-02T03:04:05+00:00"}`,
+			false,
+		},
+		{"a proxy", "<html>busy</html>", true},
+	}
+	for _, tt := range tests {
+		web := rtSteps(rtStep{status: 503, body: tt.body})
+		err := btNew(t, rtBase, web).Auth.Register(t.Context(), authos.RegisterParams{Email: "a@example.com", Password: "password1"})
+		if authos.Retryable(err) || errors.Is(err, authos.ErrOutcomeUnknown) != tt.unknown || web.count() != 1 {
+			t.Errorf("%s: %v after %d requests, retryable %t", tt.name, err, web.count(), authos.Retryable(err))
+		}
+	}
+}

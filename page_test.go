@@ -287,3 +287,16 @@ func TestListWithoutTotal(t *testing.T) {
 		}
 	}
 }
+
+// All refuses what List refuses.
+func TestAllByNumberBadParams(t *testing.T) {
+	c, web := btClient(t)
+	var errs []error
+	for _, err := range c.User.Devices.All(t.Context(), authos.DeviceListParams{Page: -1, Limit: 101}) {
+		errs = append(errs, err)
+	}
+	if len(errs) != 1 || web.count() != 0 {
+		t.Fatalf("%v, %d requests", errs, web.count())
+	}
+	typedInvalid(t, "All", errs[0], "limit", "page")
+}
