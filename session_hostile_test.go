@@ -2,12 +2,10 @@ package authos_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -338,30 +336,6 @@ func TestHostileSlowDial(t *testing.T) {
 			})
 		})
 	}
-}
-
-// The mark of a lock may be older than the lock is for its caller.
-func TestHostileOldMark(t *testing.T) {
-	path := filePath(t)
-	stBubble(t, func(t *testing.T) {
-		s := fileStore(t, path)
-		slept := false
-		s.OnStep(func(step string) {
-			if (step == "marked" || step == "flushed mark") && !slept { // a slow disk, or a process that is stopped
-				slept = true
-				time.Sleep(20 * time.Second)
-			}
-		})
-		unlock, err := s.Lock(t.Context())
-		stMust(t, "Lock", err)
-		defer unlock()
-		data, _ := os.ReadFile(path + ".held")
-		var m struct{ Since time.Time }
-		stMust(t, "mark", json.Unmarshal(data, &m))
-		if old := time.Since(m.Since); old > time.Second {
-			t.Errorf("the mark is %v old when Lock returns", old)
-		}
-	})
 }
 
 func TestHostileSetSameTokensDuringRenewal(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/filestore"
 )
 
 func main() {
@@ -69,7 +70,7 @@ func offline(ctx context.Context) error {
 
 // whoAmI is the program. browse is the user, in the offline version.
 func whoAmI(ctx context.Context, base, file string, p authos.DeviceLoginParams, browse func(authos.DeviceCode) error) error {
-	store, err := authos.NewFileTokenStore(file) // mode 0600, locked, written atomically
+	store, err := filestore.New(file) // mode 0600, locked, written atomically
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package authos
+package filestore
 
 import (
 	"context"
@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// SetQuiet replaces the 35 s that a dead holder's lock is not given away. A fake server has given up sooner.
-func (s *FileTokenStore) SetQuiet(d time.Duration) { s.quiet = d }
+// SetQuiet replaces the 45 s that a dead holder's lock is not given away. A fake server has given up sooner.
+func (s *TokenStore) SetQuiet(d time.Duration) { s.quiet = d }
 
 // OnStep calls f between the steps of what the store does.
-func (s *FileTokenStore) OnStep(f func(step string)) { s.step = f }
+func (s *TokenStore) OnStep(f func(step string)) { s.step = f }
 
 // DieLocked takes the lock and loses it as a process does that dies.
-func (s *FileTokenStore) DieLocked(ctx context.Context) error {
+func (s *TokenStore) DieLocked(ctx context.Context) error {
 	lock, err := s.acquire(ctx, "lock")
 	if err != nil {
 		return err

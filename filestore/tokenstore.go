@@ -1,4 +1,5 @@
-package authos
+// Package filestore keeps a session's tokens in a file, for command-line tools and other programs of one user on one machine.
+package filestore
 
 import (
 	"context"
@@ -16,10 +17,12 @@ import (
 	"unicode/utf8"
 
 	"github.com/gofrs/flock"
+
+	"github.com/authos-go/authos"
 )
 
-// FileTokenStore keeps a session's tokens in a file, for command-line tools and other programs of one user on one machine. It is a
-// [LockingTokenStore]: any number of processes, and of stores in one process, may share the file. Use it on a local disk; locks and
+// TokenStore keeps a session's tokens in a file, for command-line tools and other programs of one user on one machine. It is a
+// [authos.LockingTokenStore]: any number of processes, and of stores in one process, may share the file. Use it on a local disk; locks and
 // renames of network file systems promise less.
 //
 // The file is JSON, of mode 0600. A file that others may open, that is no regular file (a symbolic link is none), or that this package
@@ -31,21 +34,21 @@ import (
 // place, are put there by the next process that takes the lock.
 //
 // The lock is the operating system's: it ends with its holder, however that dies, and as long as the holder lives (stopped or
-// not) nobody else gets it. A holder that died may have left a renewal at work in the server. So it leaves a mark too, and after it the
-// lock is not given away before 35 s have passed since it was taken; see [FileTokenStore.Lock].
+// not) nobody else gets it. A holder that died may have left a refresh at work in the server. So it leaves a mark too, and after it the
+// lock is not given away before 45 s have passed since it was taken; see [TokenStore.Lock].
 //
 // Beside the file, under its name, are ".lock" (locked, empty), ".held" (the mark) and, during Save, ".new". Removing them while a
 // process uses the store takes its protection away.
-type FileTokenStore struct {
+type TokenStore struct {
 	path, dir, name string
-	quiet           time.Duration // renewalDoubt
+	quiet           time.Duration
 
 	turn chan struct{} // holds one token: the turn to change files, or held
 	held bool          // by a Lock of this store
 	step func(string)  // tests die here
 }
 
-var _ LockingTokenStore = (*FileTokenStore)(nil)
+var _ authos.LockingTokenStore = (*TokenStore)(nil)
 
 const (
 	fileVersion = 1
@@ -53,32 +56,36 @@ const (
 	maxMarkAge  = 500 * time.Millisecond
 	lockPoll    = 20 * time.Millisecond
 
+	// undecided is how long what a holder sent may still be at work, counted from its lock: it is sent within 4 s, the server gives up 30 s
+	// later, and the rest is the network's.
+	undecided = 45 * time.Second
+
 	lockSuffix, markSuffix, newSuffix = ".lock", ".held", ".new"
 )
 
-// NewFileTokenStore opens the store in the file at path, which need not exist yet. A missing folder is made, of mode 0700; one that
+// New opens the store in the file at path, which need not exist yet. A missing folder is made, of mode 0700; one that
 // everybody may write to, such as /tmp, is refused, because others could put their own tokens there. A relative path is taken from the
-// current directory now. Empty paths give a [*ValidationError].
-func NewFileTokenStore(path string) (*FileTokenStore, error) {
+// current directory now. Empty paths give a [*authos.ValidationError].
+func New(path string) (*TokenStore, error) {
 	if path == "" {
-		return nil, invalid("path", CodeRequired, "must not be empty")
+		return nil, &authos.ValidationError{Fields: []authos.FieldError{{Field: "path", Code: authos.CodeRequired, Message: "must not be empty"}}}
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return nil, fmt.Errorf("authos: token store: %w", err)
+		return nil, fmt.Errorf("filestore: %w", err)
 	}
-	s := &FileTokenStore{
-		path: abs, dir: filepath.Dir(abs), name: filepath.Base(abs), quiet: renewalDoubt,
+	s := &TokenStore{
+		path: abs, dir: filepath.Dir(abs), name: filepath.Base(abs), quiet: undecided,
 		turn: make(chan struct{}, 1), step: func(string) {},
 	}
 	if err := s.prepare(); err != nil {
-		return nil, fmt.Errorf("authos: token store: %w", err)
+		return nil, fmt.Errorf("filestore: %w", err)
 	}
 	return s, nil
 }
 
 // prepare finds what is wrong as early as possible.
-func (s *FileTokenStore) prepare() error {
+func (s *TokenStore) prepare() error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
@@ -110,13 +117,13 @@ func (s *FileTokenStore) prepare() error {
 const hasModes = runtime.GOOS != "windows"
 
 // wrong names the file, so that a program can find it with [errors.As] where a log line masks it.
-func (s *FileTokenStore) wrong(op, suffix string, err error) error {
+func (s *TokenStore) wrong(op, suffix string, err error) error {
 	return &fs.PathError{Op: op, Path: s.path + suffix, Err: err}
 }
 
 // open opens one of the store's files for reading, nil when there is none. Files are used through [os.Root], because on Windows it
 // opens them so that they can be renamed and removed meanwhile.
-func (s *FileTokenStore) open(root *os.Root, suffix string) (*os.File, error) {
+func (s *TokenStore) open(root *os.Root, suffix string) (*os.File, error) {
 	info, err := root.Lstat(s.name + suffix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // "none" is no error, and has no file
@@ -149,7 +156,7 @@ func (s *FileTokenStore) open(root *os.Root, suffix string) (*os.File, error) {
 }
 
 // read gives the content of one of the store's files, nil when there is none.
-func (s *FileTokenStore) read(root *os.Root, suffix string) ([]byte, error) {
+func (s *TokenStore) read(root *os.Root, suffix string) ([]byte, error) {
 	f, err := s.open(root, suffix)
 	if f == nil || err != nil {
 		return nil, err
@@ -163,7 +170,7 @@ func (s *FileTokenStore) read(root *os.Root, suffix string) ([]byte, error) {
 }
 
 // within runs f on the store's folder. ctx is looked at once: the work is short, on a local disk.
-func (s *FileTokenStore) within(ctx context.Context, op string, f func(*os.Root) error) error {
+func (s *TokenStore) within(ctx context.Context, op string, f func(*os.Root) error) error {
 	if ctx.Err() != nil {
 		return s.wrong(op, "", contextEnd(ctx))
 	}
@@ -175,8 +182,8 @@ func (s *FileTokenStore) within(ctx context.Context, op string, f func(*os.Root)
 	return f(root)
 }
 
-// Load reads the file: zero Tokens when it is missing or empty. It needs no lock, and never sees a half-written file.
-func (s *FileTokenStore) Load(ctx context.Context) (t Tokens, err error) {
+// Load reads the file: zero tokens when it is missing or empty. It needs no lock, and never sees a half-written file.
+func (s *TokenStore) Load(ctx context.Context) (t authos.Tokens, err error) {
 	err = s.within(ctx, "load", func(root *os.Root) error {
 		data, err := s.read(root, "")
 		if err != nil {
@@ -190,12 +197,12 @@ func (s *FileTokenStore) Load(ctx context.Context) (t Tokens, err error) {
 	return t, err
 }
 
-// Save replaces the file. It returns when t would survive a loss of power. Without [FileTokenStore.Lock] it waits for the lock itself,
+// Save replaces the file. It returns when t would survive a loss of power. Without [TokenStore.Lock] it waits for the lock itself,
 // so that it does not come between another process's Load and Save.
 //
 // While a client of this store value holds the lock, a Save of the program's own goes under it, and what the client saves then replaces it:
-// use [Client.SetTokens], or a store value of your own, whose Save waits.
-func (s *FileTokenStore) Save(ctx context.Context, t Tokens) error {
+// use [authos.Client.SetTokens], or a store value of your own, whose Save waits.
+func (s *TokenStore) Save(ctx context.Context, t authos.Tokens) error {
 	data, err := formatTokens(t)
 	if err != nil {
 		return s.wrong("save", "", err)
@@ -214,7 +221,7 @@ func (s *FileTokenStore) Save(ctx context.Context, t Tokens) error {
 }
 
 // Delete removes the file, and stays away from the lock as Save does.
-func (s *FileTokenStore) Delete(ctx context.Context) error {
+func (s *TokenStore) Delete(ctx context.Context) error {
 	return s.change(ctx, "delete", func(root *os.Root) error {
 		for _, suffix := range []string{newSuffix, ""} {
 			if err := root.Remove(s.name + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -226,7 +233,7 @@ func (s *FileTokenStore) Delete(ctx context.Context) error {
 }
 
 // create writes the new file, whole and flushed.
-func (s *FileTokenStore) create(root *os.Root, data []byte) error {
+func (s *TokenStore) create(root *os.Root, data []byte) error {
 	f, err := root.OpenFile(s.name+newSuffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -242,7 +249,7 @@ func (s *FileTokenStore) create(root *os.Root, data []byte) error {
 }
 
 // install puts the new file in place.
-func (s *FileTokenStore) install(root *os.Root) error {
+func (s *TokenStore) install(root *os.Root) error {
 	if info, err := root.Lstat(s.name); err == nil && !info.Mode().IsRegular() {
 		return s.wrong("save", "", errors.New("is no regular file"))
 	}
@@ -270,7 +277,7 @@ func syncFolder(root *os.Root) error {
 }
 
 // change runs f when it is this store's turn, under the lock: the one that this store holds, or one of its own.
-func (s *FileTokenStore) change(ctx context.Context, op string, f func(*os.Root) error) error {
+func (s *TokenStore) change(ctx context.Context, op string, f func(*os.Root) error) error {
 	if ctx.Err() != nil {
 		return s.wrong(op, "", contextEnd(ctx))
 	}
@@ -292,7 +299,7 @@ func (s *FileTokenStore) change(ctx context.Context, op string, f func(*os.Root)
 	return s.within(ctx, op, f)
 }
 
-func (s *FileTokenStore) takeTurn(ctx context.Context, op string) error {
+func (s *TokenStore) takeTurn(ctx context.Context, op string) error {
 	select {
 	case s.turn <- struct{}{}:
 		return nil
@@ -304,18 +311,18 @@ func (s *FileTokenStore) takeTurn(ctx context.Context, op string) error {
 // Lock waits for the lock until ctx is done. It excludes other processes, other stores and other callers of this one. unlock may be called
 // from any goroutine, and again.
 //
-// Before it returns, a mark is flushed to the disk that unlock takes away. Lock finds it where a holder died, and then waits until 35 s
+// Before it returns, a mark is flushed to the disk that unlock takes away. Lock finds it where a holder died, and then waits until 45 s
 // have passed since that one took the lock: what a client sends under a lock it sends within 4 s, and the server gives up 30 s later. The
 // times are the wall clock's, since they must outlive the process and the machine's run: a clock set forward shortens the wait; a mark
 // from the future, or one that cannot be read, counts as made when it is found.
 //
 // A holder that is stopped keeps the lock until it goes on or dies. The error of a Lock that waited in vain names its process.
 //
-// A program takes the lock itself to sign in again when the session is over, so that of all its processes one does: on [ErrSessionExpired],
-// and on [ErrUnauthenticated] for sessions without a refresh token, as [AuthService.DeviceLogin] makes them, which just end. In short: it
+// A program takes the lock itself to sign in again when the session is over, so that of all its processes one does: on [authos.ErrSessionExpired],
+// and on [authos.ErrUnauthenticated] for sessions without a refresh token, as [authos.AuthService.DeviceLogin] makes them, which just end. In short: it
 // locks, loads, signs in and saves where the store still has the tokens that were lost, and unlocks. Clients find the new tokens
-// there at their next call. It must not call [Client.SetTokens] meanwhile, which waits for the lock.
-func (s *FileTokenStore) Lock(ctx context.Context) (unlock func(), err error) {
+// there at their next call. It must not call [authos.Client.SetTokens] meanwhile, which waits for the lock.
+func (s *TokenStore) Lock(ctx context.Context) (unlock func(), err error) {
 	lock, err := s.acquire(ctx, "lock")
 	if err != nil {
 		return nil, err
@@ -361,7 +368,7 @@ func (s *FileTokenStore) Lock(ctx context.Context) (unlock func(), err error) {
 
 // acquire waits for the operating system's lock, and puts in order what its last holder left. Each call has a lock, and so an open
 // file, of its own, which is what the system tells holders apart by.
-func (s *FileTokenStore) acquire(ctx context.Context, op string) (*flock.Flock, error) {
+func (s *TokenStore) acquire(ctx context.Context, op string) (*flock.Flock, error) {
 	err := s.within(ctx, op, func(root *os.Root) error {
 		f, err := s.open(root, lockSuffix)
 		if f != nil {
@@ -388,7 +395,7 @@ func (s *FileTokenStore) acquire(ctx context.Context, op string) (*flock.Flock, 
 
 // settle finishes a Save whose process died, or undoes it. Whoever writes holds the lock and comes by here first, so the new file is newer
 // than the one in place. It is whole when it can be parsed: the last byte written closes the object.
-func (s *FileTokenStore) settle(root *os.Root) error {
+func (s *TokenStore) settle(root *os.Root) error {
 	if _, err := root.Lstat(s.name + newSuffix); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -412,10 +419,19 @@ type heldMark struct {
 	PID   int       `json:"pid"`
 }
 
+// contextEnd is ctx's error together with its cause, where the caller gave one.
+func contextEnd(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
 func newMark() heldMark { return heldMark{Since: time.Now().UTC(), PID: os.Getpid()} }
 
 // mark leaves the mark for the next holder.
-func (s *FileTokenStore) mark(root *os.Root, m heldMark) error {
+func (s *TokenStore) mark(root *os.Root, m heldMark) error {
 	_, missing := root.Lstat(s.name + markSuffix)
 	data, err := json.Marshal(m)
 	if err != nil {
@@ -439,7 +455,7 @@ func (s *FileTokenStore) mark(root *os.Root, m heldMark) error {
 }
 
 // marked gives the mark. One that cannot be read has no time.
-func (s *FileTokenStore) marked(root *os.Root) (m heldMark, found bool, err error) {
+func (s *TokenStore) marked(root *os.Root) (m heldMark, found bool, err error) {
 	data, err := s.read(root, markSuffix)
 	if len(data) == 0 || err != nil {
 		return heldMark{}, false, err
@@ -451,7 +467,7 @@ func (s *FileTokenStore) marked(root *os.Root) (m heldMark, found bool, err erro
 }
 
 // waitOut waits until what a dead holder may have sent can no longer be at work.
-func (s *FileTokenStore) waitOut(ctx context.Context, root *os.Root) error {
+func (s *TokenStore) waitOut(ctx context.Context, root *os.Root) error {
 	m, found, err := s.marked(root)
 	if !found || err != nil {
 		return err
@@ -468,13 +484,13 @@ func (s *FileTokenStore) waitOut(ctx context.Context, root *os.Root) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return s.wrong("lock", "", fmt.Errorf("%w: process %d died holding it, and may have left a renewal at work until %s",
+		return s.wrong("lock", "", fmt.Errorf("%w: process %d died holding it, and may have left a refresh at work until %s",
 			contextEnd(ctx), m.PID, m.Since.Add(s.quiet).UTC().Format(time.RFC3339)))
 	}
 }
 
 // holder says who took the lock last, for an error.
-func (s *FileTokenStore) holder() string {
+func (s *TokenStore) holder() string {
 	var m heldMark
 	err := s.within(context.Background(), "lock", func(root *os.Root) (err error) {
 		m, _, err = s.marked(root)
@@ -495,26 +511,26 @@ type tokenFile struct {
 }
 
 // parseTokens reads a token file. Its errors do not repeat what it holds.
-func parseTokens(data []byte) (Tokens, error) {
+func parseTokens(data []byte) (authos.Tokens, error) {
 	if len(data) == 0 {
-		return Tokens{}, nil
+		return authos.Tokens{}, nil
 	}
 	var f tokenFile
 	err := json.Unmarshal(data, &f)
 	switch {
 	case err != nil || f.Version < 1:
-		return Tokens{}, errors.New("is damaged, or no token file: remove it and sign in again")
+		return authos.Tokens{}, errors.New("is damaged, or no token file: remove it and sign in again")
 	case f.Version > fileVersion:
-		return Tokens{}, fmt.Errorf("is of version %d, which a newer release of this program wrote", f.Version)
+		return authos.Tokens{}, fmt.Errorf("is of version %d, which a newer release of this program wrote", f.Version)
 	}
-	t := Tokens{AccessToken: f.AccessToken, RefreshToken: f.RefreshToken, ExpiresAt: f.ExpiresAt}
-	if t.isZero() {
-		return Tokens{}, nil
+	t := authos.Tokens{AccessToken: f.AccessToken, RefreshToken: f.RefreshToken, ExpiresAt: f.ExpiresAt}
+	if t.AccessToken == "" && t.RefreshToken == "" {
+		return authos.Tokens{}, nil
 	}
 	return t, nil
 }
 
-func formatTokens(t Tokens) ([]byte, error) {
+func formatTokens(t authos.Tokens) ([]byte, error) {
 	if !utf8.ValidString(t.AccessToken) || !utf8.ValidString(t.RefreshToken) {
 		return nil, errors.New("tokens are not UTF-8") // JSON would replace what is not
 	}

@@ -1,4 +1,4 @@
-package authos_test
+package filestore_test
 
 import (
 	"context"
@@ -9,10 +9,11 @@ import (
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/filestore"
 )
 
 // A command-line tool keeps its user signed in.
-func ExampleNewFileTokenStore() {
+func ExampleNew() {
 	srv := authostest.New()
 	defer srv.Close()
 	srv.AddUser("ada@example.com", "correct horse")
@@ -20,7 +21,7 @@ func ExampleNewFileTokenStore() {
 	defer func() { _ = os.RemoveAll(home) }()
 	ctx := context.Background()
 
-	store, err := authos.NewFileTokenStore(filepath.Join(home, "tool", "tokens.json"))
+	store, err := filestore.New(filepath.Join(home, "tool", "tokens.json"))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -66,14 +67,14 @@ func exampleSignInAgain(ctx context.Context, c *authos.Client, store authos.Lock
 }
 
 // The session is over for all processes that share the store. One of them signs in again; the others find its tokens.
-func ExampleFileTokenStore_Lock() {
+func ExampleTokenStore_Lock() {
 	srv := authostest.New()
 	defer srv.Close()
 	srv.AddUser("ada@example.com", "correct horse")
 	dir, _ := os.MkdirTemp("", "tool")
 	defer func() { _ = os.RemoveAll(dir) }()
 	ctx := context.Background()
-	store, err := authos.NewFileTokenStore(filepath.Join(dir, "tokens.json"))
+	store, err := filestore.New(filepath.Join(dir, "tokens.json"))
 	if err != nil {
 		fmt.Println(err)
 		return

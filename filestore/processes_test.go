@@ -1,6 +1,6 @@
 //go:build unix
 
-package authos_test
+package filestore_test
 
 import (
 	"bufio"
@@ -26,6 +26,7 @@ import (
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/filestore"
 )
 
 // Real processes on one file store, some of which are killed or frozen. A child is this test binary, started again; it reports each
@@ -37,7 +38,7 @@ const (
 	procEmail    = "ada@example.com"
 	procPassword = "correct horse"
 
-	// In place of the server's 30 s, and of the 35 s that a dead holder's lock is kept.
+	// In place of the server's 30 s, and of the 45 s that a dead holder's lock is kept.
 	procSlow, procQuiet = 300 * time.Millisecond, time.Second
 )
 
@@ -47,7 +48,7 @@ type procOrder struct {
 	Calls            int
 	Pace             time.Duration // between two calls
 	Timeout          time.Duration // of a call
-	Quiet            time.Duration // in place of the 35 s: the fake server is done much sooner
+	Quiet            time.Duration // in place of the 45 s: the fake server is done much sooner
 	DieAt            string        // the store's step at which to die; no calls are made then
 }
 
@@ -58,17 +59,17 @@ func TestProcChild(t *testing.T) {
 		t.Skip("runs in the processes that other tests start")
 	}
 	var order procOrder
-	stMust(t, "order", json.Unmarshal([]byte(text), &order))
+	must(t, "order", json.Unmarshal([]byte(text), &order))
 	report := os.NewFile(3, "report")
-	store, err := authos.NewFileTokenStore(order.Store)
-	stMust(t, "NewFileTokenStore", err)
+	store, err := filestore.New(order.Store)
+	must(t, "New", err)
 	if order.DieAt != "" {
 		procDie(t, store, order.DieAt)
 		return
 	}
 	store.SetQuiet(order.Quiet)
 	c, err := authos.New(order.URL, authos.WithTokenStore(store), authos.WithUserAgent(order.Name))
-	stMust(t, "New", err)
+	must(t, "New", err)
 	defer func() { _ = c.Close() }()
 
 	const workers = 4
@@ -92,7 +93,7 @@ func TestProcChild(t *testing.T) {
 }
 
 // procDie kills this process in the middle of the store's work.
-func procDie(t *testing.T, store *authos.FileTokenStore, at string) {
+func procDie(t *testing.T, store *filestore.TokenStore, at string) {
 	t.Helper()
 	store.OnStep(func(step string) {
 		if step == at {
@@ -100,13 +101,13 @@ func procDie(t *testing.T, store *authos.FileTokenStore, at string) {
 			select {}
 		}
 	})
-	unlock := fileLock(t, store)
-	stMust(t, "Save", store.Save(t.Context(), fileNew))
+	unlock := lock(t, store)
+	must(t, "Save", store.Save(t.Context(), fresh))
 	unlock()
 }
 
 // procCall makes one call and says how it ended. Where the session is lost, it is signed in again unless somebody else has.
-func procCall(c *authos.Client, store *authos.FileTokenStore, timeout time.Duration) string {
+func procCall(c *authos.Client, store *filestore.TokenStore, timeout time.Duration) string {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	held, err := c.Tokens(ctx) // before the call: these, or later ones, are what it may find lost
@@ -169,18 +170,18 @@ type proc struct {
 func procStart(t *testing.T, order procOrder) *proc {
 	t.Helper()
 	exe, err := os.Executable()
-	stMust(t, "Executable", err)
+	must(t, "Executable", err)
 	text, err := json.Marshal(order)
-	stMust(t, "Marshal", err)
+	must(t, "Marshal", err)
 	read, write, err := os.Pipe()
-	stMust(t, "Pipe", err)
+	must(t, "Pipe", err)
 	p := &proc{name: order.Name, counts: map[string]int{}, done: make(chan struct{})}
 	p.cmd = exec.Command(exe, "-test.run=^TestProcChild$", "-test.timeout=2m")
 	p.cmd.Env = append(os.Environ(), procEnv+"="+string(text))
 	p.cmd.ExtraFiles = []*os.File{write}
 	var output bytes.Buffer
 	p.cmd.Stdout, p.cmd.Stderr = &output, &output
-	stMust(t, "Start", p.cmd.Start())
+	must(t, "Start", p.cmd.Start())
 	_ = write.Close()
 	go func() {
 		defer close(p.done)
@@ -313,7 +314,7 @@ func (s *procServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // it died while it wrote
 	}
 	sender, _, _ := strings.Cut(r.UserAgent(), " ")
-	renewal, login := r.URL.Path == stRefresh, r.URL.Path == "/api/auth/login"
+	renewal, login := r.URL.Path == refreshPath, r.URL.Path == "/api/auth/login"
 	g := procGrant{by: sender, arrived: time.Now()}
 	if renewal {
 		g.presented = procMember(body, "refresh_token")
@@ -417,7 +418,7 @@ func TestProcessesAreKilled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tokens.json")
 	in := srv.fake.SignIn(procEmail)
 	first := authos.Tokens{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken}
-	stMust(t, "Save", fileStore(t, path).Save(t.Context(), first))
+	must(t, "Save", open(t, path).Save(t.Context(), first))
 
 	var mu sync.Mutex
 	var all []*proc
@@ -521,8 +522,8 @@ func TestProcessesAreKilled(t *testing.T) {
 			t.Errorf("%s: %d calls ended in success or with the lost session, want %d: %v", p.name, sum, calls, p.counts)
 		}
 	}
-	stWant(t, "survivors", survivors, slots)
-	stWant(t, "calls that were too late", total["late"], 0)
+	equal(t, "survivors", survivors, slots)
+	equal(t, "calls that were too late", total["late"], 0)
 	killed := len(all) - survivors
 	if unread := srv.good - total["ok"]; unread < 0 || unread > 4*killed {
 		t.Errorf("the server answered %d calls, the processes read %d: want no more difference than the %d killed had under way", srv.good, total["ok"], killed)
@@ -562,18 +563,18 @@ func TestProcessesAreKilled(t *testing.T) {
 			t.Errorf("session %d: %v presented its refresh token, want each once at most", i, by)
 		}
 	}
-	stWant(t, "replays seen by the server", srv.fake.Replays(), replays)
-	stWant(t, "sign-ins", signIns, lost)
+	equal(t, "replays seen by the server", srv.fake.Replays(), replays)
+	equal(t, "sign-ins", signIns, lost)
 	if signIns+unused < total["lost, signed in"] {
 		t.Errorf("the processes signed in %d times, the server saw %d", total["lost, signed in"], signIns+unused)
 	}
 	if lost < made["taken"] {
 		t.Errorf("%d sessions were lost, want at least the %d whose tokens were on their way to a process that was killed", lost, made["taken"])
 	}
-	c, err := authos.New(srv.url, authos.WithTokenStore(fileStore(t, path)))
-	stMust(t, "New", err)
+	c, err := authos.New(srv.url, authos.WithTokenStore(open(t, path)))
+	must(t, "New", err)
 	defer func() { _ = c.Close() }()
-	stMust(t, "Get in the end", stGet(t, c))
+	must(t, "Get in the end", get(t, c))
 	t.Logf("%v: %d processes, %d killed, strikes %v; calls: %d good, %d named the lost session; %d renewals in %d sessions, %d lost, "+
 		"%d replays of them, %d sign-ins, %d more by processes killed before they had saved", time.Since(began).Round(time.Second), len(all), killed,
 		made, total["ok"], total["lost"]+total["lost, signed in"], len(srv.grants)-len(families)+1-replays, len(families), lost, replays, signIns, unused)
@@ -585,7 +586,7 @@ func TestProcessIsFrozen(t *testing.T) {
 	srv := newProcServer(t)
 	path := filepath.Join(t.TempDir(), "tokens.json")
 	in := srv.fake.SignIn(procEmail)
-	stMust(t, "Save", fileStore(t, path).Save(t.Context(), authos.Tokens{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken}))
+	must(t, "Save", open(t, path).Save(t.Context(), authos.Tokens{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken}))
 	const calls = 150
 	procs := map[string]*proc{}
 	for i := range 3 {
@@ -615,8 +616,8 @@ func TestProcessIsFrozen(t *testing.T) {
 	late := 0
 	for _, p := range procs {
 		p.ended(t)
-		stWant(t, p.name+": other errors", strings.Join(p.others, "; "), "")
-		stWant(t, p.name+": calls", p.counts["ok"]+p.counts["late"], calls)
+		equal(t, p.name+": other errors", strings.Join(p.others, "; "), "")
+		equal(t, p.name+": calls", p.counts["ok"]+p.counts["late"], calls)
 		if p != frozen {
 			late += p.counts["late"]
 		}
@@ -632,8 +633,8 @@ func TestProcessIsFrozen(t *testing.T) {
 			t.Errorf("%s renewed while %s held the lock", g.by, frozen.name)
 		}
 	}
-	stWant(t, "replays", srv.fake.Replays(), 0)
-	stWant(t, "sign-ins", srv.fake.Count("POST", "/api/auth/login"), 0)
+	equal(t, "replays", srv.fake.Replays(), 0)
+	equal(t, "sign-ins", srv.fake.Count("POST", "/api/auth/login"), 0)
 }
 
 // A process dies between any two steps: the store has the tokens before or the new ones, whole, and once the next one has the lock, the new
@@ -644,24 +645,24 @@ func TestProcessDiesInSave(t *testing.T) {
 		found, settled authos.Tokens
 		waits          bool
 	}{
-		{"acquired", fileOld, fileOld, false},
-		{"marked", fileOld, fileOld, true},
-		{"created", fileOld, fileOld, true},
-		{"written", fileOld, fileNew, true},
-		{"flushed", fileOld, fileNew, true},
-		{"renamed", fileNew, fileNew, true},
-		{"unmarked", fileNew, fileNew, false},
+		{"acquired", old, old, false},
+		{"marked", old, old, true},
+		{"created", old, old, true},
+		{"written", old, fresh, true},
+		{"flushed", old, fresh, true},
+		{"renamed", fresh, fresh, true},
+		{"unmarked", fresh, fresh, false},
 	} {
 		t.Run(tc.step, func(t *testing.T) {
-			path := filePath(t)
-			s := fileStore(t, path)
-			stMust(t, "Save", s.Save(t.Context(), fileOld))
+			path := newPath(t)
+			s := open(t, path)
+			must(t, "Save", s.Save(t.Context(), old))
 			p := procStart(t, procOrder{Name: "dying", Store: path, DieAt: tc.step})
 			<-p.done
 			if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
 				t.Fatalf("the process ended with %v, want it killed: %v", p.cmd.ProcessState, p.others)
 			}
-			stWant(t, "found", fileLoad(t, fileStore(t, path)), tc.found)
+			equal(t, "found", load(t, open(t, path)), tc.found)
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
 			unlock, err := s.Lock(ctx)
@@ -670,11 +671,11 @@ func TestProcessDiesInSave(t *testing.T) {
 			}
 			if err != nil {
 				s.SetQuiet(0)
-				unlock = fileLock(t, s)
+				unlock = lock(t, s)
 			}
-			stWant(t, "found by the next holder", fileLoad(t, s), tc.settled)
+			equal(t, "found by the next holder", load(t, s), tc.settled)
 			unlock()
-			stWant(t, "files", fileNames(t, filepath.Dir(path)), "tokens.json tokens.json.held tokens.json.lock")
+			equal(t, "files", names(t, filepath.Dir(path)), "tokens.json tokens.json.held tokens.json.lock")
 		})
 	}
 }

@@ -1,0 +1,29 @@
+package filestore_test
+
+import (
+	"testing"
+
+	"github.com/authos-go/authos"
+)
+
+const refreshPath = "/api/auth/refresh"
+
+func must(t *testing.T, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s = %v", what, err)
+	}
+}
+
+func equal[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s = %v, want %v", what, got, want)
+	}
+}
+
+func get(t *testing.T, c *authos.Client) error {
+	t.Helper()
+	_, err := c.User.Get(t.Context())
+	return err
+}
