@@ -1,0 +1,160 @@
+package authos
+
+import (
+	"context"
+	"iter"
+	"net/http"
+)
+
+// InvitationsService are the invitations that an organization has sent, to become a member. Those to the signed-in user are
+// [UserInvitationsService]. Every method needs an active organization, else it is 403 [CodeOrganizationNotActive].
+type InvitationsService struct{ c *Client }
+
+// InvitationStatus says what became of an invitation. Other values than those named here are kept as the server sent them.
+type InvitationStatus string
+
+// The states of an invitation. One that is over stays pending.
+const (
+	InvitationPending   InvitationStatus = "pending"
+	InvitationAccepted  InvitationStatus = "accepted"
+	InvitationRejected  InvitationStatus = "rejected"
+	InvitationCancelled InvitationStatus = "cancelled"
+)
+
+// Invitation offers an e-mail address a role in an organization.
+type Invitation struct {
+	ID string `json:"id"`
+	// OrgID and InvitedBy, a user's id, are empty in lists.
+	OrgID     string           `json:"org_id,omitempty"`
+	InvitedBy string           `json:"invited_by,omitempty"`
+	Email     string           `json:"email"`
+	Role      string           `json:"role"`
+	Status    InvitationStatus `json:"status"`
+	ExpiresAt Time             `json:"expires_at"`
+	CreatedAt Time             `json:"created_at"`
+}
+
+func (i *Invitation) missing() string { return missingID(i.ID) }
+
+// SentInvitation is an invitation with who has sent it.
+type SentInvitation struct {
+	Invitation `json:"invitation"`
+	Inviter    User `json:"inviter"` // ID, Email and CreatedAt only
+}
+
+func (i *SentInvitation) missing() string {
+	if lack := i.Invitation.missing(); lack != "" {
+		return lack
+	}
+	return i.Inviter.missing()
+}
+
+// InvitationCreated is a new invitation with its token.
+type InvitationCreated struct {
+	SentInvitation
+	// Token is what the invited person accepts with. Besides the e-mail it is only here.
+	Token Secret `json:"token"`
+}
+
+func (i *InvitationCreated) missing() string {
+	if i.Token.IsZero() {
+		return "token"
+	}
+	return i.SentInvitation.missing()
+}
+
+// InvitationListParams choose a page.
+type InvitationListParams struct {
+	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for All, 100.
+	Page, Limit int
+}
+
+// InvitationCreateParams are a new invitation.
+type InvitationCreateParams struct {
+	Email string `json:"email"`
+	// Role is admin, member or the slug of a role of the organization's own. Nobody is invited as an owner: see
+	// [MembersService.TransferOwnership].
+	Role string `json:"role"`
+}
+
+const (
+	invitationsPath = "/api/organizations/:org_slug/invitations"
+	invitationPath  = "/api/organizations/:org_slug/invitations/:invitation_id"
+)
+
+// List returns one page of an organization's invitations, those that were answered or canceled too. The server neither counts nor
+// filters them: Total is -1. GET /api/organizations/:org_slug/invitations; bearer, capability org.members.manage; may be repeated; kept
+// for the stale fallback.
+func (s *InvitationsService) List(
+	ctx context.Context, org string, p InvitationListParams, opts ...RequestOption,
+) (*Page[SentInvitation], error) {
+	var in checks
+	in.id("org_slug", org)
+	in.numbered(p.Limit, p.Page)
+	if err := in.err(opts); err != nil {
+		return nil, err
+	}
+	list, err := invoke[bare[SentInvitation, *SentInvitation]](
+		ctx, s.c, http.MethodGet, invitationsPath, []string{org}, numbering(p.Limit, p.Page), nil, opts)
+	if err != nil {
+		return nil, err
+	}
+	return newPage(*list, nil), nil
+}
+
+// All iterates over an organization's invitations from p.Page on, p.Limit at a time. It stops at the first error, which it yields last.
+func (s *InvitationsService) All(
+	ctx context.Context, org string, p InvitationListParams, opts ...RequestOption,
+) iter.Seq2[SentInvitation, error] {
+	return byNumber(p.Limit, p.Page, func(limit, number int) (*Page[SentInvitation], error) {
+		return s.List(ctx, org, InvitationListParams{Limit: limit, Page: number}, opts...)
+	})
+}
+
+// Create invites an e-mail address. POST /api/organizations/:org_slug/invitations; bearer, capability org.members.manage, and
+// org.roles.manage for another role than member; not repeated when its outcome is unknown. The token is shown once.
+//
+// An address that is a member's, or that has a pending invitation, and a role that does not exist are 400 BAD_REQUEST.
+func (s *InvitationsService) Create(
+	ctx context.Context, org string, p InvitationCreateParams, opts ...RequestOption,
+) (*InvitationCreated, error) {
+	var in checks
+	in.id("org_slug", org)
+	in.email(p.Email)
+	if in.role("role", p.Role); p.Role == RoleOwner {
+		in.add("role", CodeInvalidFormat, "must not be owner: nobody is invited as an owner")
+	}
+	if err := in.err(opts); err != nil {
+		return nil, err
+	}
+	return invoke[InvitationCreated](ctx, s.c, http.MethodPost, invitationsPath, []string{org}, nil, p, opts)
+}
+
+// Cancel takes a pending invitation back. POST /api/organizations/:org_slug/invitations/:invitation_id, as the server has no DELETE
+// there; bearer, capability org.members.manage; may be repeated: a second one is 404 NOT_FOUND.
+func (s *InvitationsService) Cancel(ctx context.Context, org, invitationID string, opts ...RequestOption) error {
+	var in checks
+	in.id("org_slug", org)
+	in.id("invitation_id", invitationID)
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	return s.c.call(ctx, http.MethodPost, invitationPath, []string{org, invitationID}, nil, nil, nil, opts)
+}
+
+// Accept accepts a pending invitation in the place of whom it is for, who becomes a member, and a user where nobody has the address.
+// POST /api/organizations/:org_slug/invitations/:invitation_id/accept; bearer, capability org.members.manage; may be repeated: a second
+// one is 404 NOT_FOUND.
+//
+// An invitation that is over is 400 [CodeInvitationExpired], an organization that has as many members as it may 400
+// [CodeTeamLimitExceeded].
+func (s *InvitationsService) Accept(ctx context.Context, org, invitationID string, opts ...RequestOption) error {
+	var in checks
+	in.id("org_slug", org)
+	in.id("invitation_id", invitationID)
+	if err := in.err(opts); err != nil {
+		return err
+	}
+	return s.c.call(ctx, http.MethodPost, "/api/organizations/:org_slug/invitations/:invitation_id/accept",
+		[]string{org, invitationID}, nil, nil, nil, opts)
+}
