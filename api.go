@@ -5,6 +5,9 @@ import (
 	"net/url"
 )
 
+//go:generate go run ./internal/cmd/genroutes
+//go:generate go run ./internal/cmd/genapi
+
 // invoke sends one call of a known route and decodes its answer into a T. A typed method is its checks and one call of this.
 func invoke[T any](
 	ctx context.Context, c *Client, method, template string, args []string, query url.Values, in any, opts []RequestOption,

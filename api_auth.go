@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+
+	"github.com/authos-go/authos/internal/jwt"
 )
 
 const logoutPath = "/api/auth/logout"
@@ -152,7 +154,7 @@ func (p RevokeParams) Format(s fmt.State, _ rune) {
 func (p RevokeParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
 func (p RevokeParams) hint() TokenTypeHint {
-	if _, isJWT := jwtType(p.Token); isJWT {
+	if _, isJWT := jwt.Type(p.Token); isJWT {
 		return cmp.Or(p.Hint, HintAccessToken)
 	}
 	return cmp.Or(p.Hint, HintRefreshToken)

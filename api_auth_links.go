@@ -3,6 +3,8 @@ package authos
 import (
 	"net/http"
 	"net/url"
+
+	"github.com/authos-go/authos/internal/routes"
 )
 
 const (
@@ -87,7 +89,7 @@ func (c *checks) provider(template, name string) {
 	if len(*c) > n {
 		return
 	}
-	if r := matchRoute(http.MethodGet, expand(template, []string{name})); r == nil || r.template != template {
+	if r := routes.Match(http.MethodGet, expand(template, []string{name})); r == nil || r.Template != template {
 		c.add("provider", CodeInvalidFormat, "is the name of another route, not of a provider")
 	}
 }

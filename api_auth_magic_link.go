@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+
+	"github.com/authos-go/authos/internal/jwt"
 )
 
 // RequestMagicLinkParams are an address that wants to sign in by mail.
@@ -86,7 +88,7 @@ func (b *magicLinkBody) signIn(ctx context.Context, c *Client, install bool) (To
 // jwtLife is how many seconds a token lives by its own word; not positive when it does not say.
 func jwtLife(token string) float64 {
 	var claims struct{ Exp, Iat float64 }
-	if !jwtPart(token, 1, &claims) || claims.Iat <= 0 {
+	if !jwt.Part(token, 1, &claims) || claims.Iat <= 0 {
 		return 0
 	}
 	return claims.Exp - claims.Iat

@@ -12,6 +12,8 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // RetryPolicy says how often and how long a call is tried. The zero value of a field is its default.
@@ -201,18 +203,18 @@ type attempt struct {
 func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl := callOf(req)
 	cl.sent, cl.probe = false, false
-	if err := a.r.fam.gates[cl.bucket()].pass(cl); err != nil {
+	if err := a.r.fam.gates[cl.limiter()].pass(cl); err != nil {
 		return nil, err
 	}
 	cl.began = time.Now()
 	return a.next.RoundTrip(req)
 }
 
-func (cl *call) bucket() bucket {
+func (cl *call) limiter() routes.Limiter {
 	if cl.route == nil {
-		return bucketOther
+		return routes.LimiterOther
 	}
-	return cl.route.bucket
+	return cl.route.Limiter
 }
 
 // judge looks at how an attempt ended and says whether there is another, having decided on the wait before it.
@@ -240,7 +242,7 @@ func (r *retry) judge(e *engine, resp *http.Response, err error) bool {
 	w := weigh(cl, api, err)
 	cl.unknown = cl.unknown || w.acted && cl.mutation
 	if api != nil && status == http.StatusTooManyRequests && api.RetryAfter > 0 && !mailLimit(cl, api) {
-		r.fam.gates[cl.bucket()].raise(api.RetryAfter, r.policy.MaxRetryAfter)
+		r.fam.gates[cl.limiter()].raise(api.RetryAfter, r.policy.MaxRetryAfter)
 	}
 	limit := cl.maxAttempts
 	if api != nil && api.Hint != nil && api.Hint.MaxRetries != nil {
@@ -333,7 +335,7 @@ type weight struct {
 // mailLimit says whether a 429 is about one e-mail address, which says nothing about other calls: the address limiter answers in JSON, the
 // limiter of the bucket in plain text.
 func mailLimit(cl *call, api *APIError) bool {
-	return api.shaped && cl.route != nil && cl.route.has(flagMail)
+	return api.shaped && cl.route != nil && cl.route.Has(routes.Mail)
 }
 
 // weigh is the retry table of DESIGN.md: decided by what may have happened at the server, not by the status alone.
@@ -376,7 +378,7 @@ func weighAnswer(cl *call, api *APIError) weight {
 		return weight{again: api.Code != CodeTooManyRequests || api.waitAsked}
 	case status == http.StatusTooEarly:
 		return weight{again: true} // RFC 8470, section 5.2: not processed
-	case api.coded && api.Code == CodeServiceUnavailable && cl.route != nil && cl.route.has(flagMail):
+	case api.coded && api.Code == CodeServiceUnavailable && cl.route != nil && cl.route.Has(routes.Mail):
 		return weight{} // "e-mail is not configured here"
 	case status == http.StatusServiceUnavailable && api.shaped && api.waitAsked:
 		return weight{again: true} // refused by the server itself, which says when to come back

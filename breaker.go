@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // BreakerState is a circuit's state.
@@ -327,7 +329,7 @@ func judge(cl *call, resp *http.Response, err error, took time.Duration) error {
 		return nil
 	case api.coded && slices.Contains(foreignFailures, api.Code):
 		return nil
-	case api.coded && api.Code == CodeServiceUnavailable && cl.route != nil && cl.route.has(flagMail):
+	case api.coded && api.Code == CodeServiceUnavailable && cl.route != nil && cl.route.Has(routes.Mail):
 		return nil // "e-mail is not configured here": a refusal
 	default:
 		return errFailure

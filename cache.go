@@ -12,6 +12,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/authos-go/authos/internal/jwt"
+	"github.com/authos-go/authos/internal/lru"
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // CachePolicy says how answers are kept for the stale fallback. The zero value of a field is its default.
@@ -78,7 +82,7 @@ func (c *Client) staleFallback(next http.RoundTripper) http.RoundTripper {
 	}
 	f := &fallback{c: c, cache: c.fam.cache, next: next}
 	if c.cfg.apiKey != "" {
-		f.keyPrincipal = digest("key", c.cfg.apiKey)
+		f.keyPrincipal = jwt.Digest("key", c.cfg.apiKey)
 	}
 	return f
 }
@@ -194,7 +198,7 @@ func (cl *call) keep(resp *http.Response) {
 
 // keepable says whether a call's answer may be kept at all: a GET of a known route whose answers hold no secrets.
 func keepable(cl *call) bool {
-	return !cl.noCache && cl.method == http.MethodGet && cl.route != nil && cl.route.has(flagKeep)
+	return !cl.noCache && cl.method == http.MethodGet && cl.route != nil && cl.route.Has(routes.Cacheable)
 }
 
 // forgets: these answers say that the resource is gone, or no longer this principal's to see.
@@ -225,11 +229,11 @@ func (f *fallback) outage(cl *call, err error) bool {
 // session may have another one by now, which may be somebody else's.
 func (f *fallback) principal(cl *call, token string) (who string, gen uint64) {
 	switch cl.auth {
-	case authAPIKey:
+	case routes.AuthAPIKey:
 		return f.keyPrincipal, 0
-	case authBearer:
+	case routes.AuthBearer:
 		return f.c.session.principal(token)
-	case authNone:
+	case routes.AuthNone:
 	}
 	return "public", 0
 }
@@ -318,8 +322,8 @@ func (f *fallback) written(cl *call) {
 
 // isVerb tells a POST to an action from a POST to a collection, which can also be read.
 func isVerb(cl *call) bool {
-	return cl.method == http.MethodPost && cl.route != nil && !strings.HasPrefix(lastSegment(cl.route.template), ":") &&
-		routeByTemplate(http.MethodGet, cl.route.template) == nil
+	return cl.method == http.MethodPost && cl.route != nil && !strings.HasPrefix(lastSegment(cl.route.Template), ":") &&
+		routes.ByTemplate(http.MethodGet, cl.route.Template) == nil
 }
 
 func (f *fallback) drop(cl *call, who, path string) {
@@ -350,9 +354,9 @@ type answerCache struct {
 }
 
 func newAnswerCache(p CachePolicy, baseURL string) *answerCache {
-	c := &answerCache{policy: p, store: p.Store, seed: maphash.MakeSeed(), base: "authos1/" + digest("base", baseURL) + "/"}
+	c := &answerCache{policy: p, store: p.Store, seed: maphash.MakeSeed(), base: "authos1/" + jwt.Digest("base", baseURL) + "/"}
 	if c.store == nil {
-		c.store = newMemoryCache(p.MaxEntries, p.MaxBytes)
+		c.store = lru.New(p.MaxEntries, p.MaxBytes)
 	}
 	return c
 }
@@ -367,7 +371,7 @@ func (c *answerCache) key(cl *call, who string) string {
 	if cl.url.RawQuery != "" || cl.client.cfg.languages != "" || len(cl.header) > 0 {
 		var headers bytes.Buffer
 		_ = cl.header.WriteSubset(&headers, notVarying) // sorted; a buffer does not fail
-		variant = digest(cl.url.RawQuery, cl.client.cfg.languages, headers.String())
+		variant = jwt.Digest(cl.url.RawQuery, cl.client.cfg.languages, headers.String())
 	}
 	return c.base + who + cl.concrete + "/" + variants + variant
 }

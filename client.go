@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // Client talks to one AuthOS server as one principal. It is safe for concurrent use; make one and keep it.
@@ -141,7 +143,7 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any, opts 
 	if !isToken(method) {
 		return invalid("method", CodeInvalidFormat, "must be an HTTP method")
 	}
-	cl, err := c.newCall(ctx, method, matchRoute(method, concrete), concrete, query)
+	cl, err := c.newCall(ctx, method, routes.Match(method, concrete), concrete, query)
 	if err != nil {
 		return err
 	}
@@ -155,7 +157,7 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any, opts 
 func (c *Client) call(
 	ctx context.Context, method, template string, args []string, query url.Values, in, out any, opts []RequestOption,
 ) error {
-	cl, err := c.newCall(ctx, method, routeByTemplate(method, template), expand(template, args), query.Encode())
+	cl, err := c.newCall(ctx, method, routes.ByTemplate(method, template), expand(template, args), query.Encode())
 	if err != nil {
 		return err
 	}
@@ -166,7 +168,7 @@ func (c *Client) call(
 }
 
 // newCall settles everything about a call that is known before its options.
-func (c *Client) newCall(ctx context.Context, method string, r *route, concrete, query string) (*call, error) {
+func (c *Client) newCall(ctx context.Context, method string, r *routes.Route, concrete, query string) (*call, error) {
 	if ctx == nil {
 		return nil, invalid("ctx", CodeRequired, "must not be nil")
 	}
@@ -176,9 +178,9 @@ func (c *Client) newCall(ctx context.Context, method string, r *route, concrete,
 		mutation: !isRead(method), idempotent: repeatable(method),
 	}
 	if r != nil {
-		cl.path = r.template
-		cl.idempotent = r.has(flagRepeatable)
-		cl.singleUse = r.has(flagSingleUse)
+		cl.path = r.Template
+		cl.idempotent = r.Has(routes.Repeatable)
+		cl.singleUse = r.Has(routes.SingleUse)
 		// A GET that consumes a token changes something, whatever its method says.
 		cl.mutation = cl.mutation || cl.singleUse
 	}
@@ -257,8 +259,8 @@ func (cl *call) settle() {
 	if cl.requestID = cl.header.Get("X-Request-ID"); cl.requestID == "" {
 		cl.requestID = cl.client.cfg.requestID(cl.caller)
 	}
-	if cl.header.Get("Authorization") != "" && cl.auth == authBearer || cl.header.Get("X-Api-Key") != "" && cl.auth == authAPIKey {
-		cl.auth = authNone
+	if cl.header.Get("Authorization") != "" && cl.auth == routes.AuthBearer || cl.header.Get("X-Api-Key") != "" && cl.auth == routes.AuthAPIKey {
+		cl.auth = routes.AuthNone
 		cl.noCache = true // we cannot tell whose answer it would be
 	}
 }
@@ -300,7 +302,7 @@ func (cl *call) decode(resp *http.Response, out any) error {
 	case nil:
 		// Nothing is wanted of the body, but a page is no answer of the API: with a wrong base URL the server's own web pages answer
 		// 200 to anything.
-		if cl.route != nil && (cl.route.auth != authNone || strings.HasPrefix(cl.route.template, "/api/")) && isPage(body) {
+		if cl.route != nil && (cl.route.Auth != routes.AuthNone || strings.HasPrefix(cl.route.Template, "/api/")) && isPage(body) {
 			return wrong(errPage)
 		}
 		return nil
@@ -348,7 +350,7 @@ func (cl *call) mayBeEmpty(status int, body []byte) bool {
 		return true // what a DELETE of something that is gone already ends with
 	}
 	if cl.route != nil {
-		return cl.route.has(flagEmpty)
+		return cl.route.Has(routes.MayBeEmpty)
 	}
 	return status == http.StatusNoContent || len(body) > 0
 }

@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/authos-go/authos/internal/httpfield"
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // Response is what a call learned besides its result. See [WithResponse].
@@ -41,16 +44,16 @@ type call struct {
 
 	// What to send. Fixed before the layers see it.
 	method      string
-	route       *route // nil: not a route we know
-	path        string // for errors, logs and rules: the route's template, or the literal path; never a query
-	concrete    string // the escaped path below the base URL
+	route       *routes.Route // nil: not a route we know
+	path        string        // for errors, logs and rules: the route's template, or the literal path; never a query
+	concrete    string        // the escaped path below the base URL
 	url         *url.URL
 	header      http.Header // the caller's own headers; nil: none
 	body        []byte
 	contentType string
 	requestID   string
 	group       string // the breaker's endpoint group
-	auth        authKind
+	auth        routes.Auth
 	idempotent  bool // may be repeated although the server may have acted
 	declared    bool // it is so by the caller's word
 	singleUse   bool // consumes a token: never sent twice
@@ -245,7 +248,7 @@ func (cl *call) fill(err error) {
 	*cl.response = Response{
 		StatusCode: cl.status, Header: cl.answered, RequestID: cl.requestID, Attempts: cl.attempts, History: cl.history,
 		Duration: time.Since(cl.start), Refreshed: cl.refreshed, Stale: cl.stale, Age: cl.age,
-		RateLimit: parseRateLimit(cl.answered),
+		RateLimit: rateLimitOf(httpfield.ParseRateLimit(cl.answered)),
 	}
 	if id := serverRequestID(cl.answered); id != "" {
 		cl.response.RequestID = id

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // family is what all clients made from one [New] share: connections, breakers, rate-limit gates, retry budget, kept answers.
@@ -21,7 +23,7 @@ type family struct {
 	own       *http.Transport // to be closed with the client; nil when the caller brought one
 	inner     http.Client     // what go-retryablehttp sends through, but for its Transport
 	breakers  *breakers
-	gates     [bucketCount]gate
+	gates     [routes.Limiters]gate
 	budget    *budget
 	cache     *answerCache // nil: no stale fallback
 	closing   closing

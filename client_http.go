@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // HTTPClient gives an *http.Client over the same layers, for generated or foreign code. It sends to the base URL's origin only,
@@ -44,7 +46,7 @@ func (e *entry) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	method := cmp.Or(req.Method, http.MethodGet)
-	cl, err := e.c.newCall(req.Context(), method, matchRoute(method, concrete), concrete, req.URL.RawQuery)
+	cl, err := e.c.newCall(req.Context(), method, routes.Match(method, concrete), concrete, req.URL.RawQuery)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // parseBase checks the base URL and gives it without its trailing slash, and its origin.
@@ -139,16 +141,16 @@ func expand(template string, args []string) string {
 }
 
 // authFor is which credential a request carries: the route's, for unknown ones by path.
-func authFor(r *route, path string) authKind {
+func authFor(r *routes.Route, path string) routes.Auth {
 	switch {
 	case r != nil:
-		return r.auth
+		return r.Auth
 	case strings.HasPrefix(path, "/api/service/"):
-		return authAPIKey
+		return routes.AuthAPIKey
 	case strings.HasPrefix(path, "/oauth"), strings.HasPrefix(path, "/scim/"):
-		return authNone
+		return routes.AuthNone
 	default:
-		return authBearer
+		return routes.AuthBearer
 	}
 }
 

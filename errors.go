@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // Kinds of failure, for [errors.Is]. Each matches every code and status that means it, in AuthOS's documented contract and in
@@ -385,7 +387,7 @@ func Retryable(err error) bool {
 	if e.Hint != nil && e.Hint.Retryable != nil && !e.Is(CodeAuditError) {
 		return *e.Hint.Retryable
 	}
-	if r := routeByTemplate(e.Method, e.Path); r != nil && r.has(flagMail) && e.shaped && e.Is(CodeServiceUnavailable) {
+	if r := routes.ByTemplate(e.Method, e.Path); r != nil && r.Has(routes.Mail) && e.shaped && e.Is(CodeServiceUnavailable) {
 		return false // e-mail is not set up there, which does not pass
 	}
 	switch status := e.effectiveStatus(); status {

@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/authos-go/authos/internal/httpfield"
 )
 
 const (
@@ -28,8 +30,8 @@ func parseError(status int, h http.Header, body []byte, now time.Time) *APIError
 	e := &APIError{
 		StatusCode: status,
 		Language:   strings.TrimSpace(h.Get("Content-Language")),
-		Challenges: parseChallenges(h["Www-Authenticate"]),
-		RateLimit:  rateLimitAt(h, now),
+		Challenges: challengesOf(httpfield.ParseChallenges(h["Www-Authenticate"])),
+		RateLimit:  rateLimitOf(httpfield.RateLimitAt(h, now)),
 		Body:       body,
 	}
 	text := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
@@ -51,13 +53,23 @@ func parseError(status int, h http.Header, body []byte, now time.Time) *APIError
 	details := parseObject(o["details"])
 	e.readDetails(details)
 	for _, name := range []string{"X-Request-Id", "Request-Id", "X-Correlation-Id"} {
-		if id := first(h[name]); id != "" {
+		if id := strings.TrimSpace(h.Get(name)); id != "" {
 			e.RequestID = id
 			break
 		}
 	}
-	e.RetryAfter, e.waitAsked = askedWait(h, status, readWaits(o, details), now)
+	e.RetryAfter, e.waitAsked = httpfield.AskedWait(h, status, readWaits(o, details), now)
 	return e
+}
+
+func rateLimitOf(r *httpfield.RateLimit) *RateLimit { return (*RateLimit)(r) }
+
+func challengesOf(list []httpfield.Challenge) []Challenge {
+	var all []Challenge
+	for _, c := range list {
+		all = append(all, Challenge(c))
+	}
+	return all
 }
 
 // errorInSuccess says whether the JSON body of a good answer is an error all the same: its "error" is a text and its
@@ -220,10 +232,10 @@ func (e *APIError) readDetails(details object) {
 
 // readWaits gathers the waits of a body: retry_after in the error, in its "retry" and in its details, and the details'
 // maintenance_end and reset_at; the last one is none as long as something remains.
-func readWaits(o, details object) (w bodyWaits) {
+func readWaits(o, details object) (w httpfield.BodyWaits) {
 	for _, from := range []object{o, parseObject(o["retry"]), details} {
 		if d, ok := from.seconds("retry_after"); ok {
-			w.wait, w.asked = max(w.wait, d), true
+			w.Wait, w.Asked = max(w.Wait, d), true
 		}
 	}
 	names := []string{"maintenance_end", "reset_at"}
@@ -231,8 +243,8 @@ func readWaits(o, details object) (w bodyWaits) {
 		names = names[:1]
 	}
 	for _, name := range names {
-		if t, ok := parseTime(details.text(name)); ok && t.After(w.until) {
-			w.until = t
+		if t, ok := parseTime(details.text(name)); ok && t.After(w.Until) {
+			w.Until = t
 		}
 	}
 	return w
@@ -384,7 +396,7 @@ func (o object) number(name string) string {
 // count reads a whole number that is not negative; one that does not fit is the largest int.
 func (o object) count(name string) (int, bool) {
 	s := o.number(name)
-	if !isDigits(s) {
+	if !httpfield.IsDigits(s) {
 		return 0, false
 	}
 	n, err := strconv.Atoi(s)
@@ -396,7 +408,7 @@ func (o object) count(name string) (int, bool) {
 
 // seconds reads a number of seconds, decimals included. JSON writes numbers with exponents too.
 func (o object) seconds(name string) (time.Duration, bool) {
-	if d, ok := parseSeconds(o.number(name)); ok {
+	if d, ok := httpfield.Seconds(o.number(name)); ok {
 		return d, true
 	}
 	raw := o[name]
@@ -404,8 +416,8 @@ func (o object) seconds(name string) (time.Duration, bool) {
 		return 0, false
 	}
 	f, _ := strconv.ParseFloat(string(raw), 64) // out of range: infinite
-	if f >= tooLong.Seconds() {
-		return tooLong, true
+	if f >= httpfield.TooLong.Seconds() {
+		return httpfield.TooLong, true
 	}
 	return time.Duration(math.Ceil(f * float64(time.Second))), true
 }

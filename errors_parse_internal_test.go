@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/authos-go/authos/internal/httpfield"
 )
 
 var update = flag.Bool("update", false, "write what parseError found into testdata/errors; read the diff before you believe it")
@@ -308,7 +310,7 @@ func TestSuccessAllocatesNothing(t *testing.T) {
 	body := []byte(`{"id":"7f3a","email":"a@example.com","created_at":"2026-05-20T12:00:00Z","roles":["owner"]}`)
 	deliveries := []byte(`{"deliveries":[{"id":"1","error":"timeout","error_code":"X"}],"pagination":{"page":1},"note":"\"error\""}`)
 	if n := testing.AllocsPerRun(100, func() {
-		if parseRateLimit(h) != nil || errorInSuccess(body) || errorInSuccess(deliveries) {
+		if rateLimitOf(httpfield.ParseRateLimit(h)) != nil || errorInSuccess(body) || errorInSuccess(deliveries) {
 			t.Fatal("found something in a normal success")
 		}
 	}); n != 0 {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // The session layer sends a call with the session's token, and renews that when it is dead. Its rules come from the server's: a refresh
@@ -75,7 +77,7 @@ type authorizer struct {
 // RoundTrip implements [http.RoundTripper].
 func (a *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl := callOf(req)
-	if cl.auth != authBearer {
+	if cl.auth != routes.AuthBearer {
 		return a.next.RoundTrip(req)
 	}
 	held, renewed, err := a.acquire(cl)
@@ -120,7 +122,7 @@ func deadToken(cl *call, resp *http.Response) bool {
 	if strings.HasPrefix(api.Message, "Missing or invalid Authorization header") {
 		return false // the header did not arrive; another token in it would not either
 	}
-	if cl.route != nil && cl.route.has(flagOwn401) {
+	if cl.route != nil && cl.route.Has(routes.Own401) {
 		return api.Code.means(CodeTokenExpired) || api.Code.means(CodeInvalidToken) || // JWT_ERROR is one
 			strings.HasPrefix(api.Message, "Session revoked or expired")
 	}
@@ -141,7 +143,7 @@ func (a *authorizer) acquire(cl *call) (held Tokens, renewed bool, err error) {
 	// meet its end are sent again.
 	early := !s.early && !s.renewAt.IsZero() && !time.Now().Before(s.renewAt)
 	// Sign-out works with an expired token, and a renewal only makes another one to be signed out.
-	signOut := held.AccessToken != "" && cl.route != nil && cl.route.template == logoutPath
+	signOut := held.AccessToken != "" && cl.route != nil && cl.route.Template == logoutPath
 	if held.RefreshToken == "" || signOut || !needed && !early {
 		s.mu.Unlock()
 		return held, false, nil
@@ -350,7 +352,7 @@ func (a *authorizer) renewal(gen uint64, f *flight) *renewalError {
 		cl := a.newRenewal()
 		var lock storeLock
 		var fresh Tokens
-		err := cl.limiter().pass(cl) // before the lock, which nobody should wait for because of this
+		err := cl.gate().pass(cl) // before the lock, which nobody should wait for because of this
 		if err == nil && s.locking == nil && cl.wait > 0 {
 			// While it waited somebody else may have renewed, or SetTokens come: the refresh token may be used up.
 			if held, found, _ = s.look(context.Background(), gen); found != nothing {
@@ -493,7 +495,7 @@ var errLostTokens = errors.New("the server's answer to the renewal holds no toke
 // newRenewal makes the call that renews, but for its body. It is nobody's call, so it has its own time, and the layers above do not
 // repeat it.
 func (a *authorizer) newRenewal() *call {
-	route := routeByTemplate(http.MethodPost, refreshPath)
+	route := routes.ByTemplate(http.MethodPost, refreshPath)
 	cl, _ := a.c.newCall(context.Background(), http.MethodPost, route, refreshPath, "") // fails for a nil context only
 	cl.group = groupRenewal
 	cl.halt = a.c.fam.closing.ctx.Done()
@@ -501,8 +503,8 @@ func (a *authorizer) newRenewal() *call {
 	return cl
 }
 
-// limiter is the gate of the call's bucket.
-func (cl *call) limiter() *gate { return &cl.client.fam.gates[cl.bucket()] }
+// gate is that of the call's limiter.
+func (cl *call) gate() *gate { return &cl.client.fam.gates[cl.limiter()] }
 
 // present exchanges the refresh token, through the layers below: its own circuit breaker, and the wire.
 func (a *authorizer) present(cl *call, refreshToken string, lock storeLock) (Tokens, error) {
@@ -531,7 +533,7 @@ func (a *authorizer) present(cl *call, refreshToken string, lock storeLock) (Tok
 	cl.observeAttempt(resp.StatusCode, nil)
 	if api := errorOf(resp); api != nil {
 		if api.effectiveStatus() == http.StatusTooManyRequests {
-			cl.limiter().raise(api.RetryAfter, a.c.cfg.retry.MaxRetryAfter)
+			cl.gate().raise(api.RetryAfter, a.c.cfg.retry.MaxRetryAfter)
 		}
 		return Tokens{}, api
 	}

@@ -9,6 +9,9 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/authos-go/authos/internal/jwt"
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // session is the state of one principal's tokens, shared by all clients that speak for it. Here is what it holds, and how that gets
@@ -74,11 +77,11 @@ func newSession(cfg *config) *session {
 
 // adopt puts tokens in use. obtained says that the server has just given them to us in a renewal. s.mu is held.
 func (s *session) adopt(t Tokens, obtained bool) {
-	if claims, ok := jwtPrincipal(t.AccessToken); ok && obtained {
+	if claims, ok := jwt.Principal(t.AccessToken); ok && obtained {
 		s.who, s.trusted = claims, true
 	} else if !obtained || s.who == "" {
 		// Opaque tokens that we obtained ourselves continue the principal of the ones before.
-		s.who, s.trusted = digest("token", t.AccessToken), false
+		s.who, s.trusted = jwt.Digest("token", t.AccessToken), false
 	}
 	if !obtained {
 		s.uncured = nil // a renewal continues the session that did not help; these may be another
@@ -453,7 +456,7 @@ func (c *Client) setTokens(ctx context.Context, t Tokens) error {
 	kept.release() // nobody here will present the old refresh token
 	if t.isZero() && c.fam.cache != nil && who != "" {
 		c.fam.cache.forgetPrincipal(ctx, who)
-		if claims, ok := jwtPrincipal(old); ok && claims != who {
+		if claims, ok := jwt.Principal(old); ok && claims != who {
 			// Not accepted here, but perhaps in an earlier process. Forgetting is the safe side.
 			c.fam.cache.forgetPrincipal(ctx, claims)
 		}
@@ -519,7 +522,7 @@ func (c *Client) held(ctx context.Context) (Tokens, error) {
 // accepted notes that the server took a token, so that what it says about its principal may be believed. Only a JSON success of a known
 // route is such a word: sign-out answers 200 to any token, and a proxy's redirect or page to anybody.
 func (a *authorizer) accepted(cl *call, resp *http.Response) {
-	if a.c.fam.cache == nil || cl.token == "" || cl.route == nil || cl.route.has(flagOwn401) ||
+	if a.c.fam.cache == nil || cl.token == "" || cl.route == nil || cl.route.Has(routes.Own401) ||
 		errorOf(resp) != nil || resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return
 	}
@@ -530,7 +533,7 @@ func (a *authorizer) accepted(cl *call, resp *http.Response) {
 		return
 	}
 	s.trusted = true
-	if claims, ok := jwtPrincipal(cl.token); ok {
+	if claims, ok := jwt.Principal(cl.token); ok {
 		s.who = claims
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/authos-go/authos/internal/jwt"
 )
 
 // Tokens are a session's credentials. They print as "[redacted]" in every format verb and in slog, and marshalling them is an
@@ -146,7 +148,7 @@ func (b *tokenBody) session() (Tokens, error) {
 // preAuth recognises a sign-in that still needs its second factor. The server answers 200 with an access token that only opens
 // mfa/verify, and an empty refresh token; the token's own header says what it is.
 func (b *tokenBody) preAuth() bool {
-	if typ, ok := jwtType(b.AccessToken); ok && typ != "JWT" {
+	if typ, ok := jwt.Type(b.AccessToken); ok && typ != "JWT" {
 		return typ == "authos-mfa-preauth+jwt"
 	}
 	return b.RefreshToken == "" && b.ExpiresIn == preAuthSeconds

@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // The bounds of what is read from the network.
@@ -107,13 +109,13 @@ func (cl *call) dress(out *http.Request) {
 	set("X-Request-Id", cl.requestID)
 	set("Content-Type", cl.contentType)
 	switch cl.auth {
-	case authBearer:
+	case routes.AuthBearer:
 		if cl.token != "" {
 			set("Authorization", "Bearer "+cl.token)
 		}
-	case authAPIKey:
+	case routes.AuthAPIKey:
 		set("X-Api-Key", cfg.apiKey)
-	case authNone:
+	case routes.AuthNone:
 	}
 	maps.Copy(h, cl.header)
 	if cookies := out.Header["Cookie"]; cookies != nil {

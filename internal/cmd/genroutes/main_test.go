@@ -12,7 +12,7 @@ func TestRoutesGenIsUpToDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile("../../../routes_gen.go")
+	got, err := os.ReadFile("../../routes/routes_gen.go")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package authos
+package routes
 
 import (
 	"encoding/json"
@@ -22,7 +22,7 @@ type listedRoute struct {
 
 func listedRoutes(t *testing.T) []listedRoute {
 	t.Helper()
-	data, err := os.ReadFile("testdata/routes.json")
+	data, err := os.ReadFile("../../testdata/routes.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,33 +36,33 @@ func listedRoutes(t *testing.T) []listedRoute {
 // TestRouteTable compares the table with the list, rule by rule and without the generator's code. That the generated file is up to
 // date byte for byte is tested beside the generator.
 func TestRouteTable(t *testing.T) {
-	auths := map[string]authKind{
-		"none": authNone, "bearer": authBearer, "platform_owner": authBearer, "api_key": authAPIKey,
-		"scim_token": authNone, "oauth_client": authNone, "metrics_token": authNone, "provider_signature": authNone,
+	auths := map[string]Auth{
+		"none": AuthNone, "bearer": AuthBearer, "platform_owner": AuthBearer, "api_key": AuthAPIKey,
+		"scim_token": AuthNone, "oauth_client": AuthNone, "metrics_token": AuthNone, "provider_signature": AuthNone,
 	}
 	listed := listedRoutes(t)
 	const want = 246
 	if len(listed) != want {
 		t.Fatalf("%d routes in the list, want %d", len(listed), want)
 	}
-	if len(routeTable) != want {
-		t.Fatalf("%d routes in the table, want %d", len(routeTable), want)
+	if len(table) != want {
+		t.Fatalf("%d routes in the table, want %d", len(table), want)
 	}
 	for _, l := range listed {
 		name := l.Method + " " + l.Path
-		r := routeByTemplate(l.Method, l.Path)
+		r := ByTemplate(l.Method, l.Path)
 		if r == nil {
 			t.Errorf("%s: not in the table", name)
 			continue
 		}
-		if want := auths[l.Auth]; r.auth != want {
-			t.Errorf("%s: auth = %d, want %d", name, r.auth, want)
+		if want := auths[l.Auth]; r.Auth != want {
+			t.Errorf("%s: auth = %d, want %d", name, r.Auth, want)
 		}
-		if r.has(flagRepeatable) != l.RetrySafe {
-			t.Errorf("%s: repeatable = %t, want %t", name, r.has(flagRepeatable), l.RetrySafe)
+		if r.Has(Repeatable) != l.RetrySafe {
+			t.Errorf("%s: repeatable = %t, want %t", name, r.Has(Repeatable), l.RetrySafe)
 		}
-		if r.has(flagSingleUse) != l.SingleUse {
-			t.Errorf("%s: single use = %t, want %t", name, r.has(flagSingleUse), l.SingleUse)
+		if r.Has(SingleUse) != l.SingleUse {
+			t.Errorf("%s: single use = %t, want %t", name, r.Has(SingleUse), l.SingleUse)
 		}
 		if l.RetrySafe && l.SingleUse {
 			t.Errorf("%s: listed as repeatable and as single use", name)
@@ -72,12 +72,12 @@ func TestRouteTable(t *testing.T) {
 				"DELETE /api/organizations/:org_slug/smtp", "POST /api/organizations/:org_slug/smtp", "POST /api/organizations/:org_slug/domain",
 				"POST /api/organizations/:org_slug/domain/verify", "POST /api/platform/mfa/metrics/generate",
 			}, name)
-		if r.has(flagEmpty) != empty {
-			t.Errorf("%s: may be empty = %t, want %t", name, r.has(flagEmpty), empty)
+		if r.Has(MayBeEmpty) != empty {
+			t.Errorf("%s: may be empty = %t, want %t", name, r.Has(MayBeEmpty), empty)
 		}
 	}
-	if !slices.IsSortedFunc(routeTable[:], func(a, b route) int {
-		return strings.Compare(a.template+" "+a.method, b.template+" "+b.method)
+	if !slices.IsSortedFunc(table[:], func(a, b Route) int {
+		return strings.Compare(a.Template+" "+a.Method, b.Template+" "+b.Method)
 	}) {
 		t.Error("the table is not sorted by path, then method")
 	}
@@ -89,51 +89,51 @@ func TestRouteKeep(t *testing.T) {
 		"token", "mfa", "passkeys", "magic-link", "verify", "secret", "privacy", "linked-accounts", "saml", "scim", "siem", "smtp",
 		"credentials/:provider", "upstream", "bootstrap", "health", "metrics", "deliveries", "/auth/:provider",
 	}
-	for i := range routeTable {
-		r := &routeTable[i]
-		if !r.has(flagKeep) {
+	for i := range table {
+		r := &table[i]
+		if !r.Has(Cacheable) {
 			continue
 		}
-		if r.method != http.MethodGet || r.has(flagSingleUse) || !r.has(flagRepeatable) {
-			t.Errorf("%s %s is kept", r.method, r.template)
+		if r.Method != http.MethodGet || r.Has(SingleUse) || !r.Has(Repeatable) {
+			t.Errorf("%s %s is kept", r.Method, r.Template)
 		}
 		for _, word := range never {
-			if strings.Contains(r.template, word) && !strings.Contains(r.template, "/oauth-credentials/") {
-				t.Errorf("%s %s is kept, but contains %q", r.method, r.template, word)
+			if strings.Contains(r.Template, word) && !strings.Contains(r.Template, "/oauth-credentials/") {
+				t.Errorf("%s %s is kept, but contains %q", r.Method, r.Template, word)
 			}
 		}
 	}
 	for _, template := range []string{"/api/user", "/api/organizations", "/api/service/users", "/.well-known/jwks.json"} {
-		if !routeByTemplate(http.MethodGet, template).has(flagKeep) {
+		if !ByTemplate(http.MethodGet, template).Has(Cacheable) {
 			t.Errorf("GET %s is not kept", template)
 		}
 	}
-	if routeByTemplate(http.MethodGet, "/api/platform/organizations").has(flagKeep) {
+	if ByTemplate(http.MethodGet, "/api/platform/organizations").Has(Cacheable) {
 		t.Error("GET /api/platform/organizations is kept, but carries domain verification tokens")
 	}
 }
 
 func TestRouteFlags(t *testing.T) {
-	withFlag := func(f routeFlags) (names []string) {
-		for i := range routeTable {
-			if r := &routeTable[i]; r.has(f) {
-				names = append(names, r.method+" "+r.template)
+	withFlag := func(f Flags) (names []string) {
+		for i := range table {
+			if r := &table[i]; r.Has(f) {
+				names = append(names, r.Method+" "+r.Template)
 			}
 		}
 		return names
 	}
 	tests := []struct {
 		name string
-		flag routeFlags
+		flag Flags
 		want []string
 	}{
-		{"mail", flagMail, []string{
+		{"mail", Mail, []string{
 			"POST /api/auth/forgot-password",
 			"POST /api/auth/magic-link/request",
 			"POST /api/auth/register",
 			"POST /api/auth/resend-verification",
 		}},
-		{"single use", flagSingleUse, []string{
+		{"single use", SingleUse, []string{
 			"GET /api/auth/magic-link/verify",
 			"POST /api/auth/mfa/verify",
 			"POST /api/auth/passkeys/authenticate/finish",
@@ -149,7 +149,7 @@ func TestRouteFlags(t *testing.T) {
 			"POST /oauth2/token",
 		}},
 		// Logout, change-password and user/mfa/verify take a bearer token; the others are public.
-		{"own 401", flagOwn401, []string{
+		{"own 401", Own401, []string{
 			"POST /api/auth/login",
 			"POST /api/auth/logout",
 			"GET /api/auth/magic-link/verify",
@@ -175,60 +175,60 @@ func TestRouteFlags(t *testing.T) {
 	}
 }
 
-func TestRouteBuckets(t *testing.T) {
+func TestRouteLimiters(t *testing.T) {
 	tests := []struct {
 		method, path string
-		want         bucket
+		want         Limiter
 		name         string
 	}{
-		{"POST", "/api/auth/login", bucketAuth, "auth"},
-		{"POST", "/api/auth/refresh", bucketAuth, "auth"},
-		{"GET", "/api/auth/magic-link/verify", bucketAuth, "auth"},
-		{"POST", "/api/auth/passkeys/authenticate/start", bucketAuth, "auth"},
-		{"POST", "/api/auth/passkeys/register/start", bucketOther, "other"},
-		{"GET", "/auth/github", bucketAuth, "auth"},
-		{"GET", "/auth/admin/github/callback", bucketAuth, "auth"},
-		{"POST", "/oauth2/token", bucketAuth, "auth"},
-		{"POST", "/auth/token", bucketDevice, "device"},
-		{"POST", "/auth/device/code", bucketDevice, "device"},
-		{"POST", "/api/auth/mfa/verify", bucketMFAVerify, "mfa-verify"},
-		{"POST", "/saml/mfa/verify", bucketMFAVerify, "mfa-verify"},
-		{"POST", "/api/user/mfa/verify", bucketMFASetup, "mfa-setup"},
-		{"GET", "/api/user/mfa/status", bucketMFASetup, "mfa-setup"},
-		{"DELETE", "/api/user/mfa", bucketMFASetup, "mfa-setup"},
-		{"GET", "/api/platform/users/u1/mfa/status", bucketOther, "other"},
-		{"GET", "/api/user", bucketOther, "other"},
-		{"GET", "/api/service/users", bucketOther, "other"},
+		{"POST", "/api/auth/login", LimiterAuth, "auth"},
+		{"POST", "/api/auth/refresh", LimiterAuth, "auth"},
+		{"GET", "/api/auth/magic-link/verify", LimiterAuth, "auth"},
+		{"POST", "/api/auth/passkeys/authenticate/start", LimiterAuth, "auth"},
+		{"POST", "/api/auth/passkeys/register/start", LimiterOther, "other"},
+		{"GET", "/auth/github", LimiterAuth, "auth"},
+		{"GET", "/auth/admin/github/callback", LimiterAuth, "auth"},
+		{"POST", "/oauth2/token", LimiterAuth, "auth"},
+		{"POST", "/auth/token", LimiterDevice, "device"},
+		{"POST", "/auth/device/code", LimiterDevice, "device"},
+		{"POST", "/api/auth/mfa/verify", LimiterMFAVerify, "mfa-verify"},
+		{"POST", "/saml/mfa/verify", LimiterMFAVerify, "mfa-verify"},
+		{"POST", "/api/user/mfa/verify", LimiterMFASetup, "mfa-setup"},
+		{"GET", "/api/user/mfa/status", LimiterMFASetup, "mfa-setup"},
+		{"DELETE", "/api/user/mfa", LimiterMFASetup, "mfa-setup"},
+		{"GET", "/api/platform/users/u1/mfa/status", LimiterOther, "other"},
+		{"GET", "/api/user", LimiterOther, "other"},
+		{"GET", "/api/service/users", LimiterOther, "other"},
 	}
 	for _, tt := range tests {
-		r := matchRoute(tt.method, tt.path)
+		r := Match(tt.method, tt.path)
 		if r == nil {
-			t.Errorf("matchRoute(%q, %q) = nil", tt.method, tt.path)
+			t.Errorf("Match(%q, %q) = nil", tt.method, tt.path)
 			continue
 		}
-		if r.bucket != tt.want || r.bucket.String() != tt.name {
-			t.Errorf("%s %s: bucket = %v, want %v (%s)", tt.method, tt.path, r.bucket, tt.want, tt.name)
+		if r.Limiter != tt.want || r.Limiter.String() != tt.name {
+			t.Errorf("%s %s: Limiter = %v, want %v (%s)", tt.method, tt.path, r.Limiter, tt.want, tt.name)
 		}
 	}
 }
 
 func TestMatchRouteFindsEveryTemplate(t *testing.T) {
-	for i := range routeTable {
-		r := &routeTable[i]
+	for i := range table {
+		r := &table[i]
 		for _, param := range []string{"x", "a%2Fb", "..", "%", "sk_1"} {
-			segments := strings.Split(r.template, "/")
+			segments := strings.Split(r.Template, "/")
 			for j, s := range segments {
 				if strings.HasPrefix(s, ":") {
 					segments[j] = param
 				}
 			}
 			path := strings.Join(segments, "/")
-			if got := matchRoute(r.method, path); got != r {
-				t.Errorf("matchRoute(%q, %q) = %+v, want %+v", r.method, path, got, r)
+			if got := Match(r.Method, path); got != r {
+				t.Errorf("Match(%q, %q) = %+v, want %+v", r.Method, path, got, r)
 			}
 		}
-		if got := routeByTemplate(r.method, r.template); got != r {
-			t.Errorf("routeByTemplate(%q, %q) = %+v", r.method, r.template, got)
+		if got := ByTemplate(r.Method, r.Template); got != r {
+			t.Errorf("ByTemplate(%q, %q) = %+v", r.Method, r.Template, got)
 		}
 	}
 }
@@ -276,64 +276,64 @@ func TestMatchRoute(t *testing.T) {
 	}
 	for _, tt := range tests {
 		got := none
-		if r := matchRoute(tt.method, tt.path); r != nil {
-			got = r.template
+		if r := Match(tt.method, tt.path); r != nil {
+			got = r.Template
 		}
 		if got != tt.want {
-			t.Errorf("matchRoute(%q, %q) = %q, want %q", tt.method, tt.path, got, tt.want)
+			t.Errorf("Match(%q, %q) = %q, want %q", tt.method, tt.path, got, tt.want)
 		}
 	}
-	if r := routeByTemplate(http.MethodGet, "/api/organizations/acme"); r != nil {
-		t.Errorf("routeByTemplate of a concrete path = %+v, want nil", r)
+	if r := ByTemplate(http.MethodGet, "/api/organizations/acme"); r != nil {
+		t.Errorf("ByTemplate of a concrete path = %+v, want nil", r)
 	}
 }
 
 func TestRouteLookupDoesNotAllocate(t *testing.T) {
 	path := "/api/organizations/acme/services/web/api-keys/k1"
 	if n := testing.AllocsPerRun(100, func() {
-		if matchRoute(http.MethodDelete, path) == nil || matchRoute(http.MethodGet, "/nowhere") != nil {
+		if Match(http.MethodDelete, path) == nil || Match(http.MethodGet, "/nowhere") != nil {
 			t.Error("wrong route")
 		}
 	}); n != 0 {
-		t.Errorf("matchRoute allocates %v times, want 0", n)
+		t.Errorf("Match allocates %v times, want 0", n)
 	}
 	if n := testing.AllocsPerRun(100, func() {
-		if routeByTemplate(http.MethodGet, "/api/user") == nil {
+		if ByTemplate(http.MethodGet, "/api/user") == nil {
 			t.Error("no route")
 		}
 	}); n != 0 {
-		t.Errorf("routeByTemplate allocates %v times, want 0", n)
+		t.Errorf("ByTemplate allocates %v times, want 0", n)
 	}
 }
 
 func FuzzMatchRoute(f *testing.F) {
-	for i := range routeTable {
-		f.Add(routeTable[i].method, routeTable[i].template)
+	for i := range table {
+		f.Add(table[i].Method, table[i].Template)
 	}
 	f.Add("GET", "/api/invitations/accept/accept")
 	f.Add("GET", "//")
 	f.Add("HEAD", "/auth/%2f/callback")
 	f.Fuzz(func(t *testing.T, method, path string) {
-		r := matchRoute(method, path)
+		r := Match(method, path)
 		if r == nil {
-			if routeByTemplate(method, path) != nil {
-				t.Fatalf("matchRoute(%q, %q) = nil, but that is a template", method, path)
+			if ByTemplate(method, path) != nil {
+				t.Fatalf("Match(%q, %q) = nil, but that is a template", method, path)
 			}
 			return
 		}
-		if r.method != method && (method != http.MethodHead || r.method != http.MethodGet) {
-			t.Fatalf("matchRoute(%q, %q) = %s %s", method, path, r.method, r.template)
+		if r.Method != method && (method != http.MethodHead || r.Method != http.MethodGet) {
+			t.Fatalf("Match(%q, %q) = %s %s", method, path, r.Method, r.Template)
 		}
-		got, want := strings.Split(path, "/"), strings.Split(r.template, "/")
+		got, want := strings.Split(path, "/"), strings.Split(r.Template, "/")
 		if len(got) != len(want) {
-			t.Fatalf("matchRoute(%q, %q) = %s", method, path, r.template)
+			t.Fatalf("Match(%q, %q) = %s", method, path, r.Template)
 		}
 		for i := range got {
 			if strings.HasPrefix(want[i], ":") && got[i] != "" {
 				continue
 			}
 			if got[i] != want[i] {
-				t.Fatalf("matchRoute(%q, %q) = %s: segment %d is %q", method, path, r.template, i, got[i])
+				t.Fatalf("Match(%q, %q) = %s: segment %d is %q", method, path, r.Template, i, got[i])
 			}
 		}
 	})
@@ -342,6 +342,6 @@ func FuzzMatchRoute(f *testing.F) {
 func BenchmarkMatchRoute(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		matchRoute(http.MethodGet, "/api/organizations/acme/services/web/api-keys/k1")
+		Match(http.MethodGet, "/api/organizations/acme/services/web/api-keys/k1")
 	}
 }

@@ -1,4 +1,6 @@
-package authos
+// Package httpfield reads the response header fields by which servers ask for a wait, tell their limits
+// and challenge a credential. It is a leaf: it imports nothing of this module.
+package httpfield
 
 import (
 	"math"
@@ -8,19 +10,20 @@ import (
 	"time"
 )
 
-const tooLong = time.Duration(math.MaxInt64) // stands for every wait that does not fit a Duration
+// TooLong stands for every wait that does not fit a Duration.
+const TooLong = time.Duration(math.MaxInt64)
 
-// parseRetryAfter reads the values of Retry-After (RFC 9110, section 10.2.3): seconds, decimals included because servers send
+// RetryAfter reads the values of Retry-After (RFC 9110, section 10.2.3): seconds, decimals included because servers send
 // them, or an HTTP date in any of its three forms (section 5.6.7). A date is measured against the answer's own Date, when there
 // is one, so that a wrong local clock does no harm. Of several values the longest counts; values that are neither are ignored.
 // The wait is never negative: 0 and the past are 0.
-func parseRetryAfter(values []string, date, now time.Time) (d time.Duration, ok bool) {
+func RetryAfter(values []string, date, now time.Time) (d time.Duration, ok bool) {
 	if date.IsZero() {
 		date = now
 	}
 	for _, v := range values {
 		v = strings.TrimSpace(v)
-		wait, isSeconds := parseSeconds(v)
+		wait, isSeconds := Seconds(v)
 		if !isSeconds {
 			t, err := http.ParseTime(v)
 			if err != nil {
@@ -33,17 +36,17 @@ func parseRetryAfter(values []string, date, now time.Time) (d time.Duration, ok 
 	return d, ok
 }
 
-// parseSeconds reads a plain decimal number of seconds: digits, and perhaps a point and more digits. Signs, exponents and hex
-// are no seconds. What does not fit becomes tooLong; a fraction is rounded up to the nanosecond, as waiting less than asked is
+// Seconds reads a plain decimal number of seconds: digits, and perhaps a point and more digits. Signs, exponents and hex
+// are no seconds. What does not fit becomes TooLong; a fraction is rounded up to the nanosecond, as waiting less than asked is
 // not what was asked.
-func parseSeconds(s string) (time.Duration, bool) {
+func Seconds(s string) (time.Duration, bool) {
 	whole, fraction, hasPoint := strings.Cut(s, ".")
-	if !isDigits(whole) || hasPoint && !isDigits(fraction) {
+	if !IsDigits(whole) || hasPoint && !IsDigits(fraction) {
 		return 0, false
 	}
 	seconds, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || seconds >= int64(tooLong/time.Second) { // compared before multiplying: the product would overflow
-		return tooLong, true
+	if err != nil || seconds >= int64(TooLong/time.Second) { // compared before multiplying: the product would overflow
+		return TooLong, true
 	}
 	var nanos time.Duration
 	for i, unit := 0, time.Second/10; i < len(fraction); i, unit = i+1, unit/10 {
@@ -57,7 +60,8 @@ func parseSeconds(s string) (time.Duration, bool) {
 	return time.Duration(seconds)*time.Second + nanos, true
 }
 
-func isDigits(s string) bool {
+// IsDigits reports whether s is decimal digits and nothing else.
+func IsDigits(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
 }
 
@@ -82,29 +86,29 @@ func first(values []string) string {
 	return strings.TrimSpace(values[0])
 }
 
-// bodyWaits are the waits an error body names.
-type bodyWaits struct {
-	wait  time.Duration // the longest of retry.retry_after, details.retry_after and retry_after
-	asked bool          // one of them was there, be it zero
-	until time.Time     // the later of details.reset_at and details.maintenance_end
+// BodyWaits are the waits an error body names.
+type BodyWaits struct {
+	Wait  time.Duration // the longest of retry.retry_after, details.retry_after and retry_after
+	Asked bool          // one of them was there, be it zero
+	Until time.Time     // the later of details.reset_at and details.maintenance_end
 }
 
-// askedWait is how long the server asks to wait. A usable Retry-After decides; without one it is the longest of what the other
+// AskedWait is how long the server asks to wait. A usable Retry-After decides; without one it is the longest of what the other
 // headers and the body say. The flag tells a server that asked for no wait at all from one that did not ask.
-func askedWait(h http.Header, status int, body bodyWaits, now time.Time) (time.Duration, bool) {
+func AskedWait(h http.Header, status int, body BodyWaits, now time.Time) (time.Duration, bool) {
 	at := answerTime(h, now)
-	if d, ok := parseRetryAfter(h["Retry-After"], at, now); ok {
+	if d, ok := RetryAfter(h["Retry-After"], at, now); ok {
 		return d, true
 	}
-	asked := body.asked
-	wait := body.wait
+	asked := body.Asked
+	wait := body.Wait
 	add := func(d time.Duration, ok bool) {
 		if ok {
 			wait, asked = max(wait, d), true
 		}
 	}
-	if !body.until.IsZero() {
-		add(until(body.until, at), true)
+	if !body.Until.IsZero() {
+		add(until(body.Until, at), true)
 	}
 	for _, field := range ietfLimits(h) {
 		add(field.reset, field.hasReset && spent(field.remaining, status))
@@ -113,8 +117,8 @@ func askedWait(h http.Header, status int, body bodyWaits, now time.Time) (time.D
 		add(until(reset, at), spent(count(first(h["X-Ratelimit-Remaining"])), status))
 	}
 	// tower_governor cuts its wait to whole seconds: one more is needed, and "0" means less than one.
-	if d, ok := parseSeconds(first(h["X-Ratelimit-After"])); ok {
-		add(min(d, tooLong-time.Second)+time.Second, true)
+	if d, ok := Seconds(first(h["X-Ratelimit-After"])); ok {
+		add(min(d, TooLong-time.Second)+time.Second, true)
 	}
 	return wait, asked
 }
@@ -124,11 +128,18 @@ func spent(remaining, status int) bool {
 	return remaining == 0 || remaining < 0 && status == http.StatusTooManyRequests
 }
 
-// parseRateLimit reads what an answer says about its limits: the IETF RateLimit field, the older separate fields, or the
-// X-RateLimit fields. It is nil when nothing was sent, and then costs some map look-ups: it runs on every answer.
-func parseRateLimit(h http.Header) *RateLimit { return rateLimitAt(h, time.Time{}) }
+// RateLimit is what a response said about its limits. Limit and Remaining are -1 where nothing was sent, Reset is zero.
+type RateLimit struct {
+	Limit, Remaining int
+	Reset            time.Time
+}
 
-func rateLimitAt(h http.Header, now time.Time) *RateLimit {
+// ParseRateLimit reads what an answer says about its limits: the IETF RateLimit field, the older separate fields, or the
+// X-RateLimit fields. It is nil when nothing was sent, and then costs some map look-ups: it runs on every answer.
+func ParseRateLimit(h http.Header) *RateLimit { return RateLimitAt(h, time.Time{}) }
+
+// RateLimitAt is ParseRateLimit with the local clock given; a zero time stands for now.
+func RateLimitAt(h http.Header, now time.Time) *RateLimit {
 	if limits := ietfLimits(h); len(limits) > 0 {
 		tightest := limits[0]
 		for _, l := range limits[1:] {
@@ -158,7 +169,7 @@ func rateLimitAt(h http.Header, now time.Time) *RateLimit {
 // shows; some proxies send the seconds left there, and it is read as these.
 func unixReset(h http.Header, at time.Time) (time.Time, bool) {
 	const year = 365 * 24 * time.Hour
-	d, ok := parseSeconds(first(h["X-Ratelimit-Reset"]))
+	d, ok := Seconds(first(h["X-Ratelimit-Reset"]))
 	switch {
 	case !ok:
 		return time.Time{}, false
@@ -174,7 +185,7 @@ func count(s string) int {
 	if i := strings.IndexAny(s, ",;"); i >= 0 {
 		s = strings.TrimSpace(s[:i])
 	}
-	if !isDigits(s) {
+	if !IsDigits(s) {
 		return -1
 	}
 	n, err := strconv.Atoi(s)
@@ -209,7 +220,7 @@ func ietfLimits(h http.Header) []ietfLimit {
 		return nil
 	}
 	l := ietfLimit{limit: count(first(h["Ratelimit-Limit"])), remaining: count(first(h["Ratelimit-Remaining"]))}
-	l.reset, l.hasReset = parseSeconds(first(h["Ratelimit-Reset"]))
+	l.reset, l.hasReset = Seconds(first(h["Ratelimit-Reset"]))
 	if l.limit < 0 && l.remaining < 0 && !l.hasReset {
 		return nil
 	}
@@ -232,7 +243,7 @@ func dictionaryLimit(line string) (l ietfLimit, ok bool) {
 			l.remaining = count(strings.TrimSpace(value))
 			ok = ok || l.remaining >= 0
 		case "reset":
-			l.reset, l.hasReset = parseSeconds(strings.TrimSpace(value))
+			l.reset, l.hasReset = Seconds(strings.TrimSpace(value))
 			ok = ok || l.hasReset
 		}
 	}
@@ -248,7 +259,7 @@ func structuredLimits(line, policies string) []ietfLimit {
 		}
 		name, params := itemParams(item)
 		l := ietfLimit{limit: -1, remaining: count(params["r"])}
-		l.reset, l.hasReset = parseSeconds(params["t"])
+		l.reset, l.hasReset = Seconds(params["t"])
 		if l.remaining < 0 && !l.hasReset {
 			continue
 		}
@@ -307,10 +318,16 @@ const (
 	maxChallengeLine   = 8 << 10 // bytes of one field line
 )
 
-// parseChallenges reads the values of WWW-Authenticate (RFC 9110, section 11.6.1). One line may hold several challenges, each a
+// Challenge is one challenge of WWW-Authenticate. A token68 is kept under the empty name.
+type Challenge struct {
+	Scheme string
+	Params map[string]string
+}
+
+// ParseChallenges reads the values of WWW-Authenticate (RFC 9110, section 11.6.1). One line may hold several challenges, each a
 // scheme with a token68 or with parameters; commas separate parameters as well as challenges, so a token is a parameter only
 // if "=" follows. What fits neither is skipped.
-func parseChallenges(values []string) []Challenge {
+func ParseChallenges(values []string) []Challenge {
 	var all []Challenge
 	for _, line := range values {
 		s := challengeScanner{rest: line[:min(len(line), maxChallengeLine)]}

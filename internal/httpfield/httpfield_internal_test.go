@@ -1,4 +1,4 @@
-package authos
+package httpfield
 
 import (
 	"bufio"
@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 )
+
+// goldenNow is the local clock of these tests.
+var goldenNow = time.Date(2024, 1, 15, 10, 30, 0, 0, time.UTC)
 
 // retryAfterCases reads testdata/retryafter.txt: value, and the wait as time.Duration prints it.
 func retryAfterCases(tb testing.TB) map[string]string {
@@ -45,8 +48,8 @@ func showWait(d time.Duration, ok bool) string {
 func TestParseRetryAfter(t *testing.T) {
 	t.Parallel()
 	for value, want := range retryAfterCases(t) {
-		if got := showWait(parseRetryAfter([]string{value}, goldenNow, goldenNow.Add(99*time.Hour))); got != want {
-			t.Errorf("parseRetryAfter(%q) = %s, want %s", value, got, want)
+		if got := showWait(RetryAfter([]string{value}, goldenNow, goldenNow.Add(99*time.Hour))); got != want {
+			t.Errorf("RetryAfter(%q) = %s, want %s", value, got, want)
 		}
 	}
 }
@@ -68,8 +71,8 @@ func TestParseRetryAfterLines(t *testing.T) {
 		{"a Date of its own", []string{"Mon, 15 Jan 2024 10:30:20 GMT"}, goldenNow.Add(15 * time.Second), "5s"},
 		{"a Date behind the centuries", []string{"Fri, 31 Dec 9999 23:59:59 GMT"}, time.Unix(0, 0), "max"},
 	} {
-		if got := showWait(parseRetryAfter(tt.values, tt.date, goldenNow)); got != tt.want {
-			t.Errorf("%s: parseRetryAfter = %s, want %s", tt.name, got, tt.want)
+		if got := showWait(RetryAfter(tt.values, tt.date, goldenNow)); got != tt.want {
+			t.Errorf("%s: RetryAfter = %s, want %s", tt.name, got, tt.want)
 		}
 	}
 }
@@ -93,47 +96,47 @@ func TestAskedWait(t *testing.T) {
 		name   string
 		status int
 		header http.Header
-		body   bodyWaits
+		body   BodyWaits
 		want   string
 	}{
-		{"nothing", 429, nil, bodyWaits{}, "-"},
-		{"Retry-After decides", 429, header("Retry-After", "5", "X-RateLimit-Reset", inHour), bodyWaits{wait: time.Minute, asked: true}, "5s"},
-		{"Retry-After unusable", 429, header("Retry-After", "soon", "X-RateLimit-Reset", inHour, "Date", date), bodyWaits{wait: time.Minute, asked: true}, "1h0m0s"},
-		{"Retry-After zero", 503, header("Retry-After", "0"), bodyWaits{wait: time.Minute, asked: true}, "0s"},
-		{"limiter", 429, header("X-Ratelimit-After", "3"), bodyWaits{}, "4s"},
-		{"limiter, less than a second", 429, header("x-ratelimit-after", "0"), bodyWaits{}, "1s"},
-		{"limiter, huge", 429, header("x-ratelimit-after", "99999999999999999999"), bodyWaits{}, "max"},
-		{"limiter, junk", 429, header("x-ratelimit-after", "-3"), bodyWaits{}, "-"},
-		{"reset, nothing remains", 403, header("X-RateLimit-Reset", inHour, "X-RateLimit-Remaining", "0", "Date", date), bodyWaits{}, "1h0m0s"},
-		{"reset, some remain", 429, header("X-RateLimit-Reset", inHour, "X-RateLimit-Remaining", "3", "Date", date), bodyWaits{}, "-"},
-		{"reset, remaining not sent, 429", 429, header("X-RateLimit-Reset", inHour, "Date", date), bodyWaits{}, "1h0m0s"},
-		{"reset, remaining not sent, 500", 500, header("X-RateLimit-Reset", inHour, "Date", date), bodyWaits{}, "-"},
-		{"reset in the past", 429, header("X-RateLimit-Reset", "1705310000", "Date", date), bodyWaits{}, "0s"},
-		{"reset as seconds left", 429, header("X-RateLimit-Reset", "60", "Date", date), bodyWaits{}, "1m0s"},
-		{"reset huge", 429, header("X-RateLimit-Reset", "99999999999999999999", "Date", date), bodyWaits{}, "2088349h17m16.854775807s"},
-		{"reset without Date", 429, header("X-RateLimit-Reset", inHour), bodyWaits{}, "1h0m0s"},
-		{"server clock ahead", 429, header("X-RateLimit-Reset", inHour, "Date", "Mon, 15 Jan 2024 11:29:00 GMT"), bodyWaits{}, "1m0s"},
-		{"ietf", 429, header("RateLimit", `"default";r=0;t=30`), bodyWaits{}, "30s"},
-		{"ietf, token", 429, header("RateLimit", `default;r=0;t=30`), bodyWaits{}, "30s"},
-		{"ietf, some remain", 429, header("RateLimit", `"default";r=2;t=30`), bodyWaits{}, "-"},
-		{"ietf, several", 429, header("RateLimit", `"a";r=0;t=5, "b,c";r=0;t=7;x="d;t=99", "e";r=4;t=60`), bodyWaits{}, "7s"},
-		{"ietf, several lines", 429, header("RateLimit", `"a";r=0;t=5`, "RateLimit", `"b";r=0;t=8`), bodyWaits{}, "8s"},
-		{"ietf, dictionary", 429, header("RateLimit", `limit=10, remaining=0, reset=30`), bodyWaits{}, "30s"},
-		{"ietf, separate", 503, header("RateLimit-Limit", "10", "RateLimit-Remaining", "0", "RateLimit-Reset", "12"), bodyWaits{}, "12s"},
-		{"ietf, separate, 429", 429, header("RateLimit-Reset", "12"), bodyWaits{}, "12s"},
-		{"ietf, quoted quote", 429, header("RateLimit", `"a\",b";r=0;t=5`), bodyWaits{}, "5s"},
-		{"ietf, too many", 429, header("RateLimit", strings.Repeat(`"a";r=0;t=5, `, maxLimits)+`"b";r=0;t=9`), bodyWaits{}, "5s"},
-		{"ietf, too many members", 429, header("RateLimit", strings.Repeat(`x=1, `, maxLimits)+`reset=9`), bodyWaits{}, "-"},
-		{"ietf, separate junk", 429, header("RateLimit-Reset", "soon"), bodyWaits{}, "-"},
-		{"ietf, no time", 429, header("RateLimit", `"default";r=0`), bodyWaits{}, "-"},
-		{"body", 503, nil, bodyWaits{wait: 90 * time.Second, asked: true}, "1m30s"},
-		{"body, zero", 503, nil, bodyWaits{asked: true}, "0s"},
-		{"body, until", 503, header("Date", date), bodyWaits{until: goldenNow.Add(time.Minute)}, "1m0s"},
-		{"body, until in the past", 503, header("Date", date), bodyWaits{until: goldenNow.Add(-time.Minute)}, "0s"},
-		{"the longest", 429, header("x-ratelimit-after", "3", "RateLimit", `"d";r=0;t=30`, "X-RateLimit-Reset", "20"), bodyWaits{wait: 10 * time.Second, asked: true}, "30s"},
+		{"nothing", 429, nil, BodyWaits{}, "-"},
+		{"Retry-After decides", 429, header("Retry-After", "5", "X-RateLimit-Reset", inHour), BodyWaits{Wait: time.Minute, Asked: true}, "5s"},
+		{"Retry-After unusable", 429, header("Retry-After", "soon", "X-RateLimit-Reset", inHour, "Date", date), BodyWaits{Wait: time.Minute, Asked: true}, "1h0m0s"},
+		{"Retry-After zero", 503, header("Retry-After", "0"), BodyWaits{Wait: time.Minute, Asked: true}, "0s"},
+		{"limiter", 429, header("X-Ratelimit-After", "3"), BodyWaits{}, "4s"},
+		{"limiter, less than a second", 429, header("x-ratelimit-after", "0"), BodyWaits{}, "1s"},
+		{"limiter, huge", 429, header("x-ratelimit-after", "99999999999999999999"), BodyWaits{}, "max"},
+		{"limiter, junk", 429, header("x-ratelimit-after", "-3"), BodyWaits{}, "-"},
+		{"reset, nothing remains", 403, header("X-RateLimit-Reset", inHour, "X-RateLimit-Remaining", "0", "Date", date), BodyWaits{}, "1h0m0s"},
+		{"reset, some remain", 429, header("X-RateLimit-Reset", inHour, "X-RateLimit-Remaining", "3", "Date", date), BodyWaits{}, "-"},
+		{"reset, remaining not sent, 429", 429, header("X-RateLimit-Reset", inHour, "Date", date), BodyWaits{}, "1h0m0s"},
+		{"reset, remaining not sent, 500", 500, header("X-RateLimit-Reset", inHour, "Date", date), BodyWaits{}, "-"},
+		{"reset in the past", 429, header("X-RateLimit-Reset", "1705310000", "Date", date), BodyWaits{}, "0s"},
+		{"reset as seconds left", 429, header("X-RateLimit-Reset", "60", "Date", date), BodyWaits{}, "1m0s"},
+		{"reset huge", 429, header("X-RateLimit-Reset", "99999999999999999999", "Date", date), BodyWaits{}, "2088349h17m16.854775807s"},
+		{"reset without Date", 429, header("X-RateLimit-Reset", inHour), BodyWaits{}, "1h0m0s"},
+		{"server clock ahead", 429, header("X-RateLimit-Reset", inHour, "Date", "Mon, 15 Jan 2024 11:29:00 GMT"), BodyWaits{}, "1m0s"},
+		{"ietf", 429, header("RateLimit", `"default";r=0;t=30`), BodyWaits{}, "30s"},
+		{"ietf, token", 429, header("RateLimit", `default;r=0;t=30`), BodyWaits{}, "30s"},
+		{"ietf, some remain", 429, header("RateLimit", `"default";r=2;t=30`), BodyWaits{}, "-"},
+		{"ietf, several", 429, header("RateLimit", `"a";r=0;t=5, "b,c";r=0;t=7;x="d;t=99", "e";r=4;t=60`), BodyWaits{}, "7s"},
+		{"ietf, several lines", 429, header("RateLimit", `"a";r=0;t=5`, "RateLimit", `"b";r=0;t=8`), BodyWaits{}, "8s"},
+		{"ietf, dictionary", 429, header("RateLimit", `limit=10, remaining=0, reset=30`), BodyWaits{}, "30s"},
+		{"ietf, separate", 503, header("RateLimit-Limit", "10", "RateLimit-Remaining", "0", "RateLimit-Reset", "12"), BodyWaits{}, "12s"},
+		{"ietf, separate, 429", 429, header("RateLimit-Reset", "12"), BodyWaits{}, "12s"},
+		{"ietf, quoted quote", 429, header("RateLimit", `"a\",b";r=0;t=5`), BodyWaits{}, "5s"},
+		{"ietf, too many", 429, header("RateLimit", strings.Repeat(`"a";r=0;t=5, `, maxLimits)+`"b";r=0;t=9`), BodyWaits{}, "5s"},
+		{"ietf, too many members", 429, header("RateLimit", strings.Repeat(`x=1, `, maxLimits)+`reset=9`), BodyWaits{}, "-"},
+		{"ietf, separate junk", 429, header("RateLimit-Reset", "soon"), BodyWaits{}, "-"},
+		{"ietf, no time", 429, header("RateLimit", `"default";r=0`), BodyWaits{}, "-"},
+		{"body", 503, nil, BodyWaits{Wait: 90 * time.Second, Asked: true}, "1m30s"},
+		{"body, zero", 503, nil, BodyWaits{Asked: true}, "0s"},
+		{"body, until", 503, header("Date", date), BodyWaits{Until: goldenNow.Add(time.Minute)}, "1m0s"},
+		{"body, until in the past", 503, header("Date", date), BodyWaits{Until: goldenNow.Add(-time.Minute)}, "0s"},
+		{"the longest", 429, header("x-ratelimit-after", "3", "RateLimit", `"d";r=0;t=30`, "X-RateLimit-Reset", "20"), BodyWaits{Wait: 10 * time.Second, Asked: true}, "30s"},
 	} {
-		if got := showWait(askedWait(tt.header, tt.status, tt.body, goldenNow)); got != tt.want {
-			t.Errorf("%s: askedWait = %s, want %s", tt.name, got, tt.want)
+		if got := showWait(AskedWait(tt.header, tt.status, tt.body, goldenNow)); got != tt.want {
+			t.Errorf("%s: AskedWait = %s, want %s", tt.name, got, tt.want)
 		}
 	}
 }
@@ -160,8 +163,8 @@ func TestParseRateLimit(t *testing.T) {
 		{"ietf before the rest", header("RateLimit", `limit=10, remaining=4`, "X-RateLimit-Limit", "100"), &RateLimit{10, 4, time.Time{}}},
 		{"ietf unusable", header("RateLimit", `?1`, "X-RateLimit-Limit", "100"), &RateLimit{100, -1, time.Time{}}},
 	} {
-		if got := parseRateLimit(tt.header); !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%s: parseRateLimit = %+v, want %+v", tt.name, got, tt.want)
+		if got := ParseRateLimit(tt.header); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: ParseRateLimit = %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
 }
@@ -196,14 +199,14 @@ func TestParseChallenges(t *testing.T) {
 		{"quote not closed", []string{`Bearer realm="a\`}, []Challenge{{"Bearer", map[string]string{"realm": `a\`}}}},
 		{"junk", []string{`=, "x", @@ Bearer realm=a`}, []Challenge{{"Bearer", map[string]string{"realm": "a"}}}},
 	} {
-		if got := parseChallenges(tt.values); !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%s: parseChallenges(%q) = %+v, want %+v", tt.name, tt.values, got, tt.want)
+		if got := ParseChallenges(tt.values); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: ParseChallenges(%q) = %+v, want %+v", tt.name, tt.values, got, tt.want)
 		}
 	}
-	if got := parseChallenges([]string{many, many}); len(got) != maxChallenges {
+	if got := ParseChallenges([]string{many, many}); len(got) != maxChallenges {
 		t.Errorf("%d challenges kept, want %d", len(got), maxChallenges)
 	}
-	if got := parseChallenges([]string{params}); len(got) != 1 || len(got[0].Params) != maxChallengeParams {
+	if got := ParseChallenges([]string{params}); len(got) != 1 || len(got[0].Params) != maxChallengeParams {
 		t.Errorf("%d challenges with %d parameters kept, want 1 with %d", len(got), len(got[0].Params), maxChallengeParams)
 	}
 }
@@ -213,15 +216,15 @@ func FuzzRetryAfter(f *testing.F) {
 		f.Add(value, "5", int64(0))
 	}
 	f.Fuzz(func(t *testing.T, a, b string, date int64) {
-		d, ok := parseRetryAfter([]string{a, b}, time.Unix(date, 0), goldenNow)
-		one, okOne := parseRetryAfter([]string{a}, time.Unix(date, 0), goldenNow)
+		d, ok := RetryAfter([]string{a, b}, time.Unix(date, 0), goldenNow)
+		one, okOne := RetryAfter([]string{a}, time.Unix(date, 0), goldenNow)
 		switch {
 		case d < 0 || one < 0:
-			t.Fatalf("parseRetryAfter(%q, %q) = %s", a, b, d)
+			t.Fatalf("RetryAfter(%q, %q) = %s", a, b, d)
 		case okOne && (!ok || d < one):
-			t.Fatalf("parseRetryAfter(%q, %q) = %s %t, but %s without the second", a, b, d, ok, one)
+			t.Fatalf("RetryAfter(%q, %q) = %s %t, but %s without the second", a, b, d, ok, one)
 		case !ok && d != 0:
-			t.Fatalf("parseRetryAfter(%q, %q) = %s, not usable", a, b, d)
+			t.Fatalf("RetryAfter(%q, %q) = %s, not usable", a, b, d)
 		}
 	})
 }
@@ -234,11 +237,11 @@ func FuzzRateLimit(f *testing.F) {
 	f.Add("RateLimit-Limit", "10, 10;w=1", "", 503)
 	f.Fuzz(func(t *testing.T, name, value, policy string, status int) {
 		h := http.Header{http.CanonicalHeaderKey(name): {value}, "Ratelimit-Policy": {policy}}
-		if d, ok := askedWait(h, status, bodyWaits{}, goldenNow); d < 0 || !ok && d != 0 {
-			t.Fatalf("askedWait = %s %t", d, ok)
+		if d, ok := AskedWait(h, status, BodyWaits{}, goldenNow); d < 0 || !ok && d != 0 {
+			t.Fatalf("AskedWait = %s %t", d, ok)
 		}
-		if r := parseRateLimit(h); r != nil && (r.Limit < -1 || r.Remaining < -1 || r.Limit < 0 && r.Remaining < 0 && r.Reset.IsZero()) {
-			t.Fatalf("parseRateLimit = %+v", r)
+		if r := ParseRateLimit(h); r != nil && (r.Limit < -1 || r.Remaining < -1 || r.Limit < 0 && r.Remaining < 0 && r.Reset.IsZero()) {
+			t.Fatalf("ParseRateLimit = %+v", r)
 		}
 	})
 }
@@ -247,7 +250,7 @@ func FuzzChallenges(f *testing.F) {
 	f.Add(`Basic realm="simple", Newauth realm="apps", type=1, title="Login to \"apps\""`, "Negotiate YWJj==")
 	f.Add(`Bearer realm="a\`, `=, "x", @@`)
 	f.Fuzz(func(t *testing.T, a, b string) {
-		all := parseChallenges([]string{a, b})
+		all := ParseChallenges([]string{a, b})
 		if len(all) > maxChallenges {
 			t.Fatalf("%d challenges", len(all))
 		}
