@@ -78,3 +78,20 @@ func missingID(id string) string {
 func link(c *Client, template string, args []string, query url.Values) string {
 	return c.fam.url(expand(template, args), query.Encode()).String()
 }
+
+// err is nil, or a [*ValidationError] with all findings. Nothing has been sent, which is also what the call's Response then says.
+func (c checks) err(opts []RequestOption) error {
+	if len(c) == 0 {
+		return nil
+	}
+	var unsent call
+	for _, o := range opts {
+		if o.apply != nil {
+			_ = o.apply(&unsent) // a bad option is one finding too many
+		}
+	}
+	if unsent.response != nil {
+		*unsent.response = Response{}
+	}
+	return &ValidationError{Fields: c}
+}

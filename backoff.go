@@ -1,6 +1,7 @@
 package authos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -76,23 +77,15 @@ func (p RetryPolicy) check() error {
 }
 
 func (p RetryPolicy) withDefaults() RetryPolicy {
-	p.MaxAttempts = orDefault(p.MaxAttempts, defaultMaxAttempts)
-	p.MaxDelay = orDefault(p.MaxDelay, max(defaultMaxDelay, p.BaseDelay))
-	p.BaseDelay = orDefault(p.BaseDelay, min(defaultBaseDelay, p.MaxDelay))
-	p.MaxRetryAfter = orDefault(p.MaxRetryAfter, defaultMaxRetryAfter)
-	p.MaxElapsed = orDefault(p.MaxElapsed, defaultMaxElapsed)
-	p.AttemptTimeout = orDefault(p.AttemptTimeout, defaultAttemptTimeout)
-	p.Budget.Ratio = orDefault(p.Budget.Ratio, defaultBudgetRatio)
-	p.Budget.Reserve = orDefault(p.Budget.Reserve, defaultBudgetReserve)
+	p.MaxAttempts = cmp.Or(p.MaxAttempts, defaultMaxAttempts)
+	p.MaxDelay = cmp.Or(p.MaxDelay, max(defaultMaxDelay, p.BaseDelay))
+	p.BaseDelay = cmp.Or(p.BaseDelay, min(defaultBaseDelay, p.MaxDelay))
+	p.MaxRetryAfter = cmp.Or(p.MaxRetryAfter, defaultMaxRetryAfter)
+	p.MaxElapsed = cmp.Or(p.MaxElapsed, defaultMaxElapsed)
+	p.AttemptTimeout = cmp.Or(p.AttemptTimeout, defaultAttemptTimeout)
+	p.Budget.Ratio = cmp.Or(p.Budget.Ratio, defaultBudgetRatio)
+	p.Budget.Reserve = cmp.Or(p.Budget.Reserve, defaultBudgetReserve)
 	return p
-}
-
-func orDefault[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
-	}
-	return v
 }
 
 // retries is the layer that drives a call's attempts: go-retryablehttp runs the loop and rewinds bodies, backoff/v4 draws the waits,

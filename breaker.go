@@ -1,6 +1,7 @@
 package authos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,8 +66,7 @@ const (
 	maxHold                 = 10  // times OpenTimeout
 	maxGroups               = 64
 
-	groupRenewal = "renewal"
-	groupRest    = "other"
+	groupRest = "other"
 )
 
 func (p BreakerPolicy) check() error {
@@ -86,12 +86,12 @@ func (p BreakerPolicy) check() error {
 }
 
 func (p BreakerPolicy) withDefaults() BreakerPolicy {
-	p.FailureThreshold = orDefault(p.FailureThreshold, defaultFailureThreshold)
-	p.FailureRatio = orDefault(p.FailureRatio, defaultFailureRatio)
-	p.MinRequests = orDefault(p.MinRequests, defaultMinRequests)
-	p.Window = orDefault(p.Window, defaultWindow)
-	p.OpenTimeout = orDefault(p.OpenTimeout, defaultOpenTimeout)
-	p.HalfOpenProbes = orDefault(p.HalfOpenProbes, 1)
+	p.FailureThreshold = cmp.Or(p.FailureThreshold, defaultFailureThreshold)
+	p.FailureRatio = cmp.Or(p.FailureRatio, defaultFailureRatio)
+	p.MinRequests = cmp.Or(p.MinRequests, defaultMinRequests)
+	p.Window = cmp.Or(p.Window, defaultWindow)
+	p.OpenTimeout = cmp.Or(p.OpenTimeout, defaultOpenTimeout)
+	p.HalfOpenProbes = cmp.Or(p.HalfOpenProbes, 1)
 	if p.Group == nil {
 		p.Group = endpointGroup
 	}
@@ -143,7 +143,7 @@ func (b *breakers) of(group string) *circuit {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.groups) >= maxGroups && group != groupRenewal {
+	if len(b.groups) >= maxGroups && group != groupRefresh {
 		group = groupRest
 	}
 	if b.groups[group] == nil {

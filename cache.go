@@ -2,6 +2,7 @@ package authos
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -68,10 +69,10 @@ func (p CachePolicy) check() error {
 }
 
 func (p CachePolicy) withDefaults() CachePolicy {
-	p.MaxStale = orDefault(p.MaxStale, defaultMaxStale)
-	p.Patience = orDefault(p.Patience, defaultPatience)
-	p.MaxEntries = orDefault(p.MaxEntries, defaultMaxEntries)
-	p.MaxBytes = orDefault(p.MaxBytes, defaultMaxBytes)
+	p.MaxStale = cmp.Or(p.MaxStale, defaultMaxStale)
+	p.Patience = cmp.Or(p.Patience, defaultPatience)
+	p.MaxEntries = cmp.Or(p.MaxEntries, defaultMaxEntries)
+	p.MaxBytes = cmp.Or(p.MaxBytes, defaultMaxBytes)
 	return p
 }
 
@@ -93,8 +94,6 @@ type fallback struct {
 	next         http.RoundTripper
 	keyPrincipal string
 }
-
-var errImpatient = errors.New("no answer within CachePolicy.Patience, and one kept from before is at hand")
 
 // RoundTrip implements [http.RoundTripper].
 func (f *fallback) RoundTrip(req *http.Request) (*http.Response, error) {

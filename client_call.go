@@ -90,6 +90,9 @@ type call struct {
 	answered  http.Header
 }
 
+// groupRefresh is the circuit of token refreshes, apart from those of calls.
+const groupRefresh = "refresh"
+
 type callKey struct{}
 
 // Value implements [context.Context]: the layers find the call, everybody else the caller's values.
@@ -154,23 +157,6 @@ func (cl *call) pause(d time.Duration) error {
 func (cl *call) ended(op string) *NetworkError {
 	return &NetworkError{Op: op, Err: contextEnd(cl), unsent: true}
 }
-
-// contextEnd is ctx's error together with its cause, where the caller gave one.
-func contextEnd(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	switch {
-	case errors.Is(cause, errImpatient):
-		return errImpatient // it was not the caller who ended it
-	case cause != nil && !errors.Is(cause, err):
-		return &causedEnd{err, cause}
-	}
-	return err
-}
-
-type causedEnd struct{ err, cause error }
-
-func (e *causedEnd) Error() string   { return e.err.Error() + ": " + e.cause.Error() }
-func (e *causedEnd) Unwrap() []error { return []error{e.err, e.cause} }
 
 // record notes how an attempt ended.
 func (cl *call) record(a Attempt) {

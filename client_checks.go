@@ -19,23 +19,6 @@ func (c *checks) add(field string, code Code, message string) {
 	*c = append(*c, FieldError{Field: field, Code: code, Message: message})
 }
 
-// err is nil, or a [*ValidationError] with all findings. Nothing has been sent, which is also what the call's Response then says.
-func (c checks) err(opts []RequestOption) error {
-	if len(c) == 0 {
-		return nil
-	}
-	var unsent call
-	for _, o := range opts {
-		if o.apply != nil {
-			_ = o.apply(&unsent) // a bad option is one finding too many
-		}
-	}
-	if unsent.response != nil {
-		*unsent.response = Response{}
-	}
-	return &ValidationError{Fields: c}
-}
-
 // required refuses an empty or blank text.
 func (c *checks) required(field, value string) {
 	if strings.TrimSpace(value) == "" {

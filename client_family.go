@@ -38,8 +38,6 @@ type closing struct {
 	flight sync.WaitGroup
 }
 
-var errClosed = fmt.Errorf("the client is closed: %w", net.ErrClosed)
-
 // launch runs f in a goroutine that close waits for.
 func (c *closing) launch(f func()) error {
 	c.mu.Lock()

@@ -122,7 +122,7 @@ func (f FieldError) MarshalJSON() ([]byte, error) {
 		Code        Code           `json:"code,omitempty"`
 		Message     string         `json:"message,omitempty"`
 		Constraints map[string]any `json:"constraints,omitempty"`
-	}{f.Field, f.Fields, f.Code, hideValues(f.Message, f), f.Constraints})
+	}{f.Field, f.Fields, f.Code, hideValues(f.Message, f.Value), f.Constraints})
 }
 
 func (f FieldError) text() string {
@@ -131,7 +131,7 @@ func (f FieldError) text() string {
 		name = strings.Join(f.Fields, ", ")
 	}
 	name = safeText(name) // the server's too
-	message := safeText(hideValues(f.Message, f))
+	message := safeText(hideValues(f.Message, f.Value))
 	switch {
 	case message != "" && name != "":
 		return name + ": " + message
@@ -141,6 +141,9 @@ func (f FieldError) text() string {
 		return name + ": " + safeText(string(f.Code))
 	}
 }
+
+// maxErrorBody is how many bytes are kept of an error's body.
+const maxErrorBody = 64 << 10
 
 // callEnd is what an error knows about its call besides its own cause. Every error type of this package embeds it, so that the
 // server's last answer to this call, the context's error and [ErrOutcomeUnknown] are found in the same way in all of them.
@@ -256,7 +259,7 @@ func (e *APIError) print(sent any) said {
 	if e.Message == "" || e.fromText {
 		p.message = strings.ToLower(http.StatusText(e.StatusCode))
 	} else {
-		p.message = safeText(hideValues(e.Message, append(slices.Clip(e.Fields), FieldError{Value: sent})...))
+		p.message = safeText(hideValues(e.Message, e.provided(sent)...))
 	}
 	for i, f := range e.Fields {
 		if i == 3 {
@@ -266,9 +269,18 @@ func (e *APIError) print(sent any) said {
 		if f.Message == e.Message {
 			f.Message = "" // said already
 		}
-		p.fields += "; " + hideValues(f.text(), FieldError{Value: sent})
+		p.fields += "; " + hideValues(f.text(), sent)
 	}
 	return p
+}
+
+// provided are the values that the server's texts may quote: what was sent, and what its findings repeat.
+func (e *APIError) provided(sent any) []any {
+	values := []any{sent}
+	for _, f := range e.Fields {
+		values = append(values, f.Value)
+	}
+	return values
 }
 
 // Format implements [fmt.Formatter]: every verb prints [APIError.Error], so that %d and %#v do not print the body.
@@ -332,6 +344,37 @@ func (e *APIError) Is(target error) bool {
 	default:
 		return statusIs(e.effectiveStatus(), target)
 	}
+}
+
+// hasCode says whether the answer means target: by its code, or by its text where the server says it there.
+func (e *APIError) hasCode(target Code) bool {
+	return e.Code.means(target) || e.classified().means(target)
+}
+
+// classified is the most precise code the answer stands for. A JWT_ERROR stays one: the server sends it for a bad token and for
+// an expired one alike.
+func (e *APIError) classified() Code {
+	for _, t := range codeTexts {
+		if e.Code == t.code && t.match(e.Message, t.text) {
+			return t.means
+		}
+	}
+	switch {
+	case e.Code == CodeBadRequest && isMachineCode(e.Message):
+		return Code(e.Message) // PROVIDER_ACCOUNT_CONFLICT and its like
+	case e.Code == CodeInvalidToken && e.tokenExpired():
+		return CodeTokenExpired
+	default:
+		return e.Code
+	}
+}
+
+// tokenExpired reads the reason that an INVALID_TOKEN may give in its details.
+func (e *APIError) tokenExpired() bool {
+	var details struct {
+		Reason string `json:"reason"`
+	}
+	return json.Unmarshal(e.Details, &details) == nil && details.Reason == "token_expired"
 }
 
 // effectiveStatus is the status the answer means: its own, or, for an error body that came with a good status, the one its code

@@ -1,7 +1,6 @@
 package authos
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -180,37 +179,6 @@ var codeTexts = []struct {
 	{CodeBadRequest, strings.HasPrefix, "Team limit reached", CodeTeamLimitExceeded},
 	{CodeBadRequest, strings.HasPrefix, "Invitation has expired", CodeInvitationExpired},
 	{CodeBadRequest, strings.Contains, "maximum service limit", CodeServiceLimitExceeded},
-}
-
-// hasCode says whether the answer means target: by its code, or by its text where the server says it there.
-func (e *APIError) hasCode(target Code) bool {
-	return e.Code.means(target) || e.classified().means(target)
-}
-
-// classified is the most precise code the answer stands for. A JWT_ERROR stays one: the server sends it for a bad token and for
-// an expired one alike.
-func (e *APIError) classified() Code {
-	for _, t := range codeTexts {
-		if e.Code == t.code && t.match(e.Message, t.text) {
-			return t.means
-		}
-	}
-	switch {
-	case e.Code == CodeBadRequest && isMachineCode(e.Message):
-		return Code(e.Message) // PROVIDER_ACCOUNT_CONFLICT and its like
-	case e.Code == CodeInvalidToken && e.tokenExpired():
-		return CodeTokenExpired
-	default:
-		return e.Code
-	}
-}
-
-// tokenExpired reads the reason that an INVALID_TOKEN may give in its details.
-func (e *APIError) tokenExpired() bool {
-	var details struct {
-		Reason string `json:"reason"`
-	}
-	return json.Unmarshal(e.Details, &details) == nil && details.Reason == "token_expired"
 }
 
 // isMachineCode recognizes a code where a sentence is expected: capitals, digits and at least one underscore.
@@ -597,3 +565,6 @@ var catalog = map[Code]codeInfo{
 		en: "An unexpected error occurred.", es: "Se produjo un error inesperado.",
 	},
 }
+
+// maxCode is the most bytes of a code: a longer "code" is none.
+const maxCode = 128

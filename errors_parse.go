@@ -13,11 +13,11 @@ import (
 	"unicode/utf8"
 
 	"github.com/authos-go/authos/internal/httpfield"
+	"github.com/authos-go/authos/internal/jsonscan"
 )
 
 const (
 	maxMessage = 1 << 10 // bytes of a plain text that become the Message
-	maxCode    = 128     // a longer "code" is none
 )
 
 // parseError makes an *APIError of an answer, whatever its body is: AuthOS's flat object, the nested one, problem+json, OAuth,
@@ -80,13 +80,13 @@ func errorInSuccess(body []byte) bool {
 		return false
 	}
 	var isText, hasCode, nested bool
-	for s := (objectScanner{rest: body}); s.next(); {
-		switch string(s.key) {
+	for s := jsonscan.Over(body); s.Next(); {
+		switch string(s.Key) {
 		case "error":
-			isText = isString(s.value)
-			nested = !isText && isNestedError(s.value)
+			isText = isString(s.Value)
+			nested = !isText && isNestedError(s.Value)
 		case "error_code":
-			hasCode = isString(s.value) && len(s.value) > len(`""`)
+			hasCode = isString(s.Value) && len(s.Value) > len(`""`)
 		}
 	}
 	return nested || isText && hasCode
@@ -94,12 +94,12 @@ func errorInSuccess(body []byte) bool {
 
 func isNestedError(value []byte) bool {
 	var hasCode, hasMessage bool
-	for s := (objectScanner{rest: value}); s.next(); {
-		switch string(s.key) {
+	for s := jsonscan.Over(value); s.Next(); {
+		switch string(s.Key) {
 		case "code":
-			hasCode = isString(s.value)
+			hasCode = isString(s.Value)
 		case "message":
-			hasMessage = isString(s.value)
+			hasMessage = isString(s.Value)
 		}
 	}
 	return hasCode && hasMessage
@@ -112,14 +112,14 @@ type object map[string]json.RawMessage
 
 // parseObject reads as many members as there are. It is nil for anything that does not begin as an object.
 func parseObject(data []byte) object {
-	s := objectScanner{rest: data}
-	if !s.open() {
+	s := jsonscan.Over(data)
+	if !s.Open() {
 		return nil
 	}
 	o := object{}
-	for s.next() {
-		if key, ok := s.name(); ok {
-			o[key] = s.value
+	for s.Next() {
+		if key, ok := s.Name(); ok {
+			o[key] = s.Value
 		}
 	}
 	return o
@@ -168,10 +168,10 @@ func (e *APIError) readObject(body object, isProblem bool) object {
 	if details := o["details"]; json.Valid(details) && string(details) != "null" {
 		e.Details = details
 	}
-	e.Fields = fieldErrors(elements(o["details"]))
+	e.Fields = fieldErrors(jsonscan.Elements(o["details"]))
 	if len(e.Fields) == 0 {
 		for _, name := range []string{"errors", "invalid-params", "invalid_params"} { // RFC 9457 and RFC 7807, section 3
-			e.Fields = append(e.Fields, fieldErrors(elements(o[name]))...)
+			e.Fields = append(e.Fields, fieldErrors(jsonscan.Elements(o[name]))...)
 		}
 	}
 	e.readHint(parseObject(o["retry"]))
@@ -347,7 +347,7 @@ func fieldError(o object) FieldError {
 		Code:    o.code("code"),
 		Message: o.text("message", "detail", "reason"),
 	}
-	for _, raw := range elements(o["fields"]) {
+	for _, raw := range jsonscan.Elements(o["fields"]) {
 		var name string
 		if json.Unmarshal(raw, &name) == nil && name != "" {
 			f.Fields = append(f.Fields, name)
@@ -420,138 +420,4 @@ func (o object) seconds(name string) (time.Duration, bool) {
 		return httpfield.TooLong, true
 	}
 	return time.Duration(math.Ceil(f * float64(time.Second))), true
-}
-
-// objectScanner walks over the members of one JSON object without decoding them and without allocating. It needs no valid JSON:
-// it stops where the data stops making sense, so the members before a cut are found, and a value the cut goes through is given
-// as far as it goes when it is an object or a list, for those have members of their own.
-type objectScanner struct {
-	rest   []byte
-	key    []byte // between its quotes, escapes as they are
-	value  []byte
-	opened bool
-}
-
-// open enters the object.
-func (s *objectScanner) open() bool {
-	s.rest = skipSpace(s.rest)
-	if len(s.rest) == 0 || s.rest[0] != '{' {
-		return false
-	}
-	s.rest, s.opened = s.rest[1:], true
-	return true
-}
-
-// next moves to the next member.
-func (s *objectScanner) next() bool {
-	if !s.opened && !s.open() {
-		return false
-	}
-	s.rest = skipSpace(s.rest)
-	if len(s.rest) > 0 && s.rest[0] == ',' {
-		s.rest = skipSpace(s.rest[1:])
-	}
-	n, whole := valueEnd(s.rest)
-	if !whole || s.rest[0] != '"' {
-		return false
-	}
-	s.key, s.rest = s.rest[1:n-1], skipSpace(s.rest[n:])
-	if len(s.rest) == 0 || s.rest[0] != ':' {
-		return false
-	}
-	s.rest = skipSpace(s.rest[1:])
-	n, whole = valueEnd(s.rest)
-	s.value, s.rest = s.rest[:n:n], s.rest[n:]
-	return whole || n > 0 && (s.value[0] == '{' || s.value[0] == '[')
-}
-
-// name is the key with its escapes read.
-func (s *objectScanner) name() (string, bool) {
-	if bytes.IndexByte(s.key, '\\') < 0 && utf8.Valid(s.key) {
-		return string(s.key), true
-	}
-	var name string
-	err := json.Unmarshal(bytes.Join([][]byte{{'"'}, s.key, {'"'}}, nil), &name)
-	return name, err == nil
-}
-
-// elements gives the elements of a JSON list, up to where it is cut.
-func elements(data []byte) []json.RawMessage {
-	rest := skipSpace(data)
-	if len(rest) == 0 || rest[0] != '[' {
-		return nil
-	}
-	var all []json.RawMessage
-	for rest = skipSpace(rest[1:]); len(rest) > 0 && rest[0] != ']'; {
-		n, whole := valueEnd(rest)
-		if n > 0 && (whole || rest[0] == '{') {
-			all = append(all, json.RawMessage(rest[:n:n]))
-		}
-		rest = skipSpace(rest[n:])
-		if len(rest) == 0 || rest[0] != ',' {
-			break
-		}
-		rest = skipSpace(rest[1:])
-	}
-	return all
-}
-
-// valueEnd is the length of the JSON value at the start of data, and whether the value is whole. It counts brackets outside of
-// strings and leaves it to the decoder to find fault with what is between them.
-func valueEnd(data []byte) (n int, whole bool) {
-	if len(data) == 0 {
-		return 0, false
-	}
-	switch data[0] {
-	case '"':
-		return stringEnd(data)
-	case '{', '[':
-	default:
-		n = bytes.IndexAny(data, ",]} \t\r\n")
-		if n < 0 {
-			return len(data), false // a number that is cut may have lost digits
-		}
-		return n, n > 0
-	}
-	depth := 0
-	for n < len(data) {
-		switch data[n] {
-		case '"':
-			end, whole := stringEnd(data[n:])
-			if !whole {
-				return len(data), false
-			}
-			n += end
-			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		}
-		n++
-		if depth == 0 {
-			return n, true
-		}
-	}
-	return n, false
-}
-
-// stringEnd is the length of the JSON string at the start of data, quotes included.
-func stringEnd(data []byte) (n int, whole bool) {
-	for n = 1; n < len(data); n++ {
-		switch data[n] {
-		case '\\':
-			n++
-		case '"':
-			return n + 1, true
-		}
-	}
-	return len(data), false
-}
-
-func skipSpace(data []byte) []byte {
-	for len(data) > 0 && (data[0] == ' ' || data[0] == '\t' || data[0] == '\r' || data[0] == '\n') {
-		data = data[1:]
-	}
-	return data
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/authos-go/authos/internal/httpfield"
+	"github.com/authos-go/authos/internal/jsonscan"
 )
 
 var update = flag.Bool("update", false, "write what parseError found into testdata/errors; read the diff before you believe it")
@@ -371,8 +372,8 @@ func checkScanner(t *testing.T, body []byte) {
 	}
 	for _, raw := range want {
 		var list []json.RawMessage
-		if json.Unmarshal(raw, &list) == nil && len(list) != len(elements(raw)) {
-			t.Fatalf("elements(%q) = %d, want %d", raw, len(elements(raw)), len(list))
+		if json.Unmarshal(raw, &list) == nil && len(list) != len(jsonscan.Elements(raw)) {
+			t.Fatalf("Elements(%q) = %d, want %d", raw, len(jsonscan.Elements(raw)), len(list))
 		}
 	}
 }

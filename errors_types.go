@@ -286,3 +286,25 @@ func (e *DecodeError) Unwrap() []error { return e.join(e.Err) }
 
 // Is matches [ErrOutcomeUnknown] when an earlier attempt may have been applied as well.
 func (e *DecodeError) Is(target error) bool { return target == ErrOutcomeUnknown && e.unknown }
+
+var errImpatient = errors.New("no answer within CachePolicy.Patience, and one kept from before is at hand")
+
+var errClosed = fmt.Errorf("the client is closed: %w", net.ErrClosed)
+
+// contextEnd is ctx's error together with its cause, where the caller gave one.
+func contextEnd(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	switch {
+	case errors.Is(cause, errImpatient):
+		return errImpatient // it was not the caller who ended it
+	case cause != nil && !errors.Is(cause, err):
+		return &causedEnd{err, cause}
+	}
+	return err
+}
+
+type causedEnd struct{ err, cause error }
+
+func (e *causedEnd) Error() string { return e.err.Error() + ": " + e.cause.Error() }
+
+func (e *causedEnd) Unwrap() []error { return []error{e.err, e.cause} }

@@ -497,7 +497,7 @@ var errLostTokens = errors.New("the server's answer to the renewal holds no toke
 func (a *authorizer) newRenewal() *call {
 	route := routes.ByTemplate(http.MethodPost, refreshPath)
 	cl, _ := a.c.newCall(context.Background(), http.MethodPost, route, refreshPath, "") // fails for a nil context only
-	cl.group = groupRenewal
+	cl.group = groupRefresh
 	cl.halt = a.c.fam.closing.ctx.Done()
 	cl.settle()
 	return cl

@@ -219,8 +219,6 @@ func (l storeLock) stale(now time.Time) bool {
 	return l.unlock != nil && max(now.Sub(l.since), now.Round(0).Sub(l.since.Round(0))) > sendWithin
 }
 
-var errStaleLock = errors.New("the token store's lock was got too long ago to send anything under it")
-
 // What a look at the store finds.
 type finding int
 

@@ -86,10 +86,10 @@ var secretShapes = regexp.MustCompile(strings.Join([]string{
 
 // hideValues takes the provided values out of a server's text, which likes to quote them, where they stand as words of their own. Values
 // of one or two characters stay.
-func hideValues(text string, fields ...FieldError) string {
+func hideValues(text string, provided ...any) string {
 	var values []string
-	for _, f := range fields {
-		values = appendTexts(values, f.Value)
+	for _, v := range provided {
+		values = appendTexts(values, v)
 	}
 	if len(values) == 0 {
 		return text
@@ -187,3 +187,6 @@ func safeText(s string) string {
 	}
 	return strings.TrimSpace(clean)
 }
+
+// minCredential is far shorter than any token or key of AuthOS. What is shorter is a test's, and a part of words.
+const minCredential = 8

@@ -21,7 +21,6 @@ import (
 // The bounds of what is read from the network.
 const (
 	maxAnswer      = 16 << 20 // bytes of a good answer; more is a *DecodeError
-	maxErrorBody   = 64 << 10 // bytes kept of an error's body
 	maxHeaderBytes = 256 << 10
 	maxRedirects   = 10 // as net/http
 )
@@ -126,7 +125,7 @@ func (cl *call) dress(out *http.Request) {
 		// The resend after a renewal belongs to the same attempt, and needs the body from its start too. net/http itself sends again
 		// what certainly did not arrive: over a connection that was dead before the first byte, on a refused HTTP/2 stream.
 		out.GetBody = func() (io.ReadCloser, error) { return newAnswer(cl.body, nil), nil }
-		if cl.group == groupRenewal {
+		if cl.group == groupRefresh {
 			out.GetBody = func() (io.ReadCloser, error) { return &timelyBody{ReadCloser: newAnswer(cl.body, nil), cl: cl}, nil }
 		}
 		out.Body, _ = out.GetBody()
@@ -238,9 +237,6 @@ func (cl *call) scrub(e *APIError) *APIError {
 	return e
 }
 
-// minCredential is far shorter than any token or key of AuthOS. What is shorter is a test's, and a part of words.
-const minCredential = 8
-
 // texts are what the caller put into the request: passwords, e-mail addresses, the token of a link.
 func (cl *call) texts() any {
 	var body any
@@ -286,6 +282,8 @@ func bodyOf(resp *http.Response) []byte {
 	}
 	return nil
 }
+
+var errStaleLock = errors.New("the token store's lock was got too long ago to send anything under it")
 
 // timelyBody holds a refresh token. It is asked for when there is a connection, and does not leave when that took too long.
 type timelyBody struct {
