@@ -8,22 +8,28 @@ import (
 //go:generate go run ./internal/cmd/genroutes
 //go:generate go run ./internal/cmd/genapi
 
-// invoke sends one call of a known route and decodes its answer into a T. A typed method is its checks and one call of this.
-func invoke[T any](
-	ctx context.Context, c *Client, method, template string, args []string, query url.Values, in any, opts []RequestOption,
-) (*T, error) {
+// request is what a typed method sends: a known route, and what goes into it.
+type request struct {
+	method, template string
+	args             []string   // the template's parameters, not yet escaped
+	query            url.Values // nil: none
+	body             any        // sent as JSON; nil: none
+	checks           checks     // what is wrong with the caller's input: then nothing is sent
+}
+
+// invoke sends one call of a known route and decodes its response into a T. A typed method is its checks
+// and one call of this.
+func invoke[T any](ctx context.Context, c *Client, r request, opts []RequestOption) (*T, error) {
 	out := new(T)
-	if err := c.call(ctx, method, template, args, query, in, out, opts); err != nil {
+	if err := c.call(ctx, r, out, opts); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-// acknowledged sends one call of a route that answers with no more than that it was done.
-func acknowledged(
-	ctx context.Context, c *Client, method, template string, args []string, in any, opts []RequestOption,
-) error {
-	_, err := invoke[acknowledgment](ctx, c, method, template, args, nil, in, opts)
+// acknowledged sends one call of a route whose response says no more than that it was done.
+func acknowledged(ctx context.Context, c *Client, r request, opts []RequestOption) error {
+	_, err := invoke[acknowledgment](ctx, c, r, opts)
 	return err
 }
 
@@ -79,19 +85,11 @@ func link(c *Client, template string, args []string, query url.Values) string {
 	return c.fam.url(expand(template, args), query.Encode()).String()
 }
 
-// err is nil, or a [*ValidationError] with all findings. Nothing has been sent, which is also what the call's Response then says.
+// err returns nil, or a [*ValidationError] with all findings. Nothing has been sent, which is also what the
+// call's [Response] then says.
 func (c checks) err(opts []RequestOption) error {
 	if len(c) == 0 {
 		return nil
 	}
-	var unsent call
-	for _, o := range opts {
-		if o.apply != nil {
-			_ = o.apply(&unsent) // a bad option is one finding too many
-		}
-	}
-	if unsent.response != nil {
-		*unsent.response = Response{}
-	}
-	return &ValidationError{Fields: c}
+	return refused(opts, &ValidationError{Fields: c})
 }

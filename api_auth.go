@@ -79,10 +79,9 @@ func (s *AuthService) Login(ctx context.Context, p LoginParams, opts ...RequestO
 		in.add("password", CodeRequired, "must not be empty")
 	}
 	in.tenant(p.OrgSlug, p.ServiceSlug, p.RedirectURI)
-	if err := in.err(opts); err != nil {
-		return Tokens{}, err
-	}
-	body, err := invoke[tokenBody](ctx, s.c, http.MethodPost, "/api/auth/login", nil, nil, loginRequest{p, p.Password}, opts)
+	body, err := invoke[tokenBody](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/auth/login", body: loginRequest{p, p.Password}, checks: in,
+	}, opts)
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -105,10 +104,9 @@ func (b *tokenBody) signIn(ctx context.Context, c *Client, install bool) (Tokens
 func (s *AuthService) Refresh(ctx context.Context, refreshToken string, opts ...RequestOption) (Tokens, error) {
 	var in checks
 	in.required("refresh_token", refreshToken)
-	if err := in.err(opts); err != nil {
-		return Tokens{}, err
-	}
-	body, err := invoke[tokenBody](ctx, s.c, http.MethodPost, refreshPath, nil, nil, map[string]string{"refresh_token": refreshToken}, opts)
+	body, err := invoke[tokenBody](ctx, s.c, request{
+		method: http.MethodPost, template: refreshPath, body: map[string]string{"refresh_token": refreshToken}, checks: in,
+	}, opts)
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -122,7 +120,7 @@ func (s *AuthService) Refresh(ctx context.Context, refreshToken string, opts ...
 // When the server was not reached nothing is forgotten, so that Logout can be called again; SetTokens with zero Tokens forgets
 // without it.
 func (s *AuthService) Logout(ctx context.Context, opts ...RequestOption) error {
-	if err := acknowledged(ctx, s.c, http.MethodPost, logoutPath, nil, nil, opts); err != nil {
+	if err := acknowledged(ctx, s.c, request{method: http.MethodPost, template: logoutPath}, opts); err != nil {
 		return err
 	}
 	return s.c.SetTokens(ctx, Tokens{})
@@ -168,11 +166,10 @@ func (s *AuthService) Revoke(ctx context.Context, p RevokeParams, opts ...Reques
 	var in checks
 	in.required("token", p.Token)
 	in.oneOf("token_type_hint", string(p.Hint), "", string(HintAccessToken), string(HintRefreshToken))
-	if err := in.err(opts); err != nil {
-		return err
-	}
 	form := url.Values{"token": {p.Token}, "token_type_hint": {string(p.hint())}}
-	return acknowledged(ctx, s.c, http.MethodPost, "/auth/revoke", nil, form, opts)
+	return acknowledged(ctx, s.c, request{
+		method: http.MethodPost, template: "/auth/revoke", body: form, checks: in,
+	}, opts)
 }
 
 // RegisterParams are a new account.
@@ -212,10 +209,9 @@ func (s *AuthService) Register(ctx context.Context, p RegisterParams, opts ...Re
 	in.email(p.Email)
 	in.newPassword("password", p.Password)
 	in.tenant(p.OrgSlug, p.ServiceSlug, p.RedirectURI)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/register", nil, registerRequest{p, p.Password}, opts)
+	return acknowledged(ctx, s.c, request{
+		method: http.MethodPost, template: "/api/auth/register", body: registerRequest{p, p.Password}, checks: in,
+	}, opts)
 }
 
 // ResendVerificationParams are an address that waits for its verification.
@@ -237,10 +233,9 @@ func (s *AuthService) ResendVerification(ctx context.Context, p ResendVerificati
 	var in checks
 	in.email(p.Email)
 	in.tenant(p.OrgSlug, p.ServiceSlug, p.RedirectURI)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/resend-verification", nil, p, opts)
+	return acknowledged(ctx, s.c, request{
+		method: http.MethodPost, template: "/api/auth/resend-verification", body: p, checks: in,
+	}, opts)
 }
 
 // RequestPasswordResetParams are an account whose password is forgotten.
@@ -265,10 +260,9 @@ func (s *AuthService) RequestPasswordReset(ctx context.Context, p RequestPasswor
 	var in checks
 	in.email(p.Email)
 	in.tenant(p.OrgSlug, p.ServiceSlug, p.RedirectURI)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/forgot-password", nil, p, opts)
+	return acknowledged(ctx, s.c, request{
+		method: http.MethodPost, template: "/api/auth/forgot-password", body: p, checks: in,
+	}, opts)
 }
 
 // ResetPasswordParams are the token of a mailed link and a new password.
@@ -291,11 +285,10 @@ func (s *AuthService) ResetPassword(ctx context.Context, p ResetPasswordParams, 
 	var in checks
 	in.required("token", p.Token)
 	in.newPassword("new_password", p.NewPassword)
-	if err := in.err(opts); err != nil {
-		return err
-	}
 	body := map[string]string{"token": p.Token, "new_password": p.NewPassword}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/reset-password", nil, body, opts)
+	return acknowledged(ctx, s.c, request{
+		method: http.MethodPost, template: "/api/auth/reset-password", body: body, checks: in,
+	}, opts)
 }
 
 // AuthMethod is a way to sign in. Other values than those named here are kept as the server sent them.
@@ -333,11 +326,10 @@ func (l *EmailLookup) missing() string {
 func (s *AuthService) LookupEmail(ctx context.Context, email string, opts ...RequestOption) (*EmailLookup, error) {
 	var in checks
 	in.email(email)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	body := map[string]string{"email": email}
-	return invoke[EmailLookup](ctx, s.c, http.MethodPost, "/api/auth/lookup-email", nil, nil, body, opts)
+	return invoke[EmailLookup](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/auth/lookup-email", body: body, checks: in,
+	}, opts)
 }
 
 // AuthContext is what a sign-in page shows before anybody signs in.
@@ -407,12 +399,11 @@ func (s *AuthService) Context(ctx context.Context, p AuthContextParams, opts ...
 	if p.RedirectURI != "" && p.Service == "" {
 		in.add("service", CodeRequired, "is needed with redirect_uri")
 	}
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	q := url.Values{}
 	put(q, "org", p.Org)
 	put(q, "service", p.Service)
 	put(q, "redirect_uri", p.RedirectURI)
-	return invoke[AuthContext](ctx, s.c, http.MethodGet, "/api/auth/context", nil, q, nil, opts)
+	return invoke[AuthContext](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/auth/context", query: q, checks: in,
+	}, opts)
 }

@@ -109,10 +109,9 @@ func (c *checks) deviceName(field, value string, longest int) {
 func (s *AuthService) RequestDeviceCode(ctx context.Context, p DeviceCodeParams, opts ...RequestOption) (*DeviceCode, error) {
 	var in checks
 	in.deviceClient(p.ClientID, p.Org, p.Service)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	body, err := invoke[deviceCodeBody](ctx, s.c, http.MethodPost, "/auth/device/code", nil, nil, p, opts)
+	body, err := invoke[deviceCodeBody](ctx, s.c, request{
+		method: http.MethodPost, template: "/auth/device/code", body: p, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -184,11 +183,10 @@ func (a *DeviceActivation) missing() string {
 func (s *AuthService) VerifyUserCode(ctx context.Context, userCode string, opts ...RequestOption) (*DeviceActivation, error) {
 	var in checks
 	code := in.userCode(userCode)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	body := map[string]string{"user_code": code}
-	return invoke[DeviceActivation](ctx, s.c, http.MethodPost, "/auth/device/verify", nil, nil, body, opts)
+	return invoke[DeviceActivation](ctx, s.c, request{
+		method: http.MethodPost, template: "/auth/device/verify", body: body, checks: in,
+	}, opts)
 }
 
 // ExchangeDeviceCodeParams are one poll.
@@ -237,11 +235,13 @@ func (c *checks) deviceResource(resource string, install bool) {
 
 // pollDevice sends one poll.
 func (s *AuthService) pollDevice(ctx context.Context, p ExchangeDeviceCodeParams, opts []RequestOption) (Tokens, error) {
-	request := map[string]string{"grant_type": deviceGrantType, "device_code": p.DeviceCode.Reveal(), "client_id": p.ClientID}
+	form := map[string]string{"grant_type": deviceGrantType, "device_code": p.DeviceCode.Reveal(), "client_id": p.ClientID}
 	if p.Resource != "" {
-		request["resource"] = p.Resource
+		form["resource"] = p.Resource
 	}
-	body, err := invoke[tokenBody](ctx, s.c, http.MethodPost, devicePollPath, nil, nil, request, opts)
+	body, err := invoke[tokenBody](ctx, s.c, request{
+		method: http.MethodPost, template: devicePollPath, body: form,
+	}, opts)
 	switch {
 	case err == nil:
 		return body.tokens(), nil // never a pre-auth token: the code is pending until the second factor is given, too

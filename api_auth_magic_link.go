@@ -33,10 +33,9 @@ func (s *AuthService) RequestMagicLink(ctx context.Context, p RequestMagicLinkPa
 	var in checks
 	in.email(p.Email)
 	in.tenant(p.OrgSlug, p.ServiceSlug, p.RedirectURI)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/auth/magic-link/request", nil, p, opts)
+	return acknowledged(ctx, s.c, request{
+		method: http.MethodPost, template: "/api/auth/magic-link/request", body: p, checks: in,
+	}, opts)
 }
 
 // VerifyMagicLinkParams are what came back from a mailed link.
@@ -103,13 +102,12 @@ func jwtLife(token string) float64 {
 func (s *AuthService) VerifyMagicLink(ctx context.Context, p VerifyMagicLinkParams, opts ...RequestOption) (Tokens, error) {
 	var in checks
 	in.required("token", p.Token)
-	if err := in.err(opts); err != nil {
-		return Tokens{}, err
-	}
 	q := url.Values{"token": {p.Token}}
 	put(q, "redirect_uri", p.RedirectURI)
 	put(q, "state", p.State)
-	body, err := invoke[magicLinkBody](ctx, s.c, http.MethodGet, "/api/auth/magic-link/verify", nil, q, nil, opts)
+	body, err := invoke[magicLinkBody](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/auth/magic-link/verify", query: q, checks: in,
+	}, opts)
 	if err != nil {
 		return Tokens{}, err
 	}

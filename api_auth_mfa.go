@@ -40,14 +40,13 @@ func (s *AuthService) CompleteMFA(ctx context.Context, p CompleteMFAParams, opts
 	var in checks
 	in.required("preauth_token", p.PreAuthToken.Reveal())
 	in.required("code", p.Code)
-	if err := in.err(opts); err != nil {
-		return Tokens{}, err
-	}
-	request := map[string]string{"preauth_token": p.PreAuthToken.Reveal(), "code": p.Code}
+	fields := map[string]string{"preauth_token": p.PreAuthToken.Reveal(), "code": p.Code}
 	if p.DeviceCodeID != "" {
-		request["device_code_id"] = p.DeviceCodeID
+		fields["device_code_id"] = p.DeviceCodeID
 	}
-	body, err := invoke[tokenBody](ctx, s.c, http.MethodPost, "/api/auth/mfa/verify", nil, nil, request, opts)
+	body, err := invoke[tokenBody](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/auth/mfa/verify", body: fields, checks: in,
+	}, opts)
 	if err != nil {
 		return Tokens{}, err
 	}

@@ -25,8 +25,9 @@ func (i *ReceivedInvitation) missing() string { return missingID(i.ID) }
 // List returns the pending invitations to the signed-in user's address. GET /api/invitations; bearer; may be repeated; kept for the stale
 // fallback.
 func (s *UserInvitationsService) List(ctx context.Context, opts ...RequestOption) ([]ReceivedInvitation, error) {
-	list, err := invoke[bare[ReceivedInvitation, *ReceivedInvitation]](
-		ctx, s.c, http.MethodGet, "/api/invitations", nil, nil, nil, opts)
+	list, err := invoke[bare[ReceivedInvitation, *ReceivedInvitation]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/invitations",
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -46,10 +47,9 @@ func (s *UserInvitationsService) All(ctx context.Context, opts ...RequestOption)
 func (s *UserInvitationsService) Accept(ctx context.Context, invitationID string, opts ...RequestOption) error {
 	var in checks
 	in.id("invitation_id", invitationID)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return s.c.call(ctx, http.MethodPost, "/api/invitations/:invitation_id/accept", []string{invitationID}, nil, nil, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodPost, template: "/api/invitations/:invitation_id/accept", args: []string{invitationID}, checks: in,
+	}, nil, opts)
 }
 
 // AcceptToken is [UserInvitationsService.Accept] by the token that the invitation's e-mail holds. POST /api/invitations/accept; bearer;
@@ -57,11 +57,10 @@ func (s *UserInvitationsService) Accept(ctx context.Context, invitationID string
 func (s *UserInvitationsService) AcceptToken(ctx context.Context, token string, opts ...RequestOption) error {
 	var in checks
 	in.required("token", token)
-	if err := in.err(opts); err != nil {
-		return err
-	}
 	body := map[string]string{"token": token}
-	return s.c.call(ctx, http.MethodPost, "/api/invitations/accept", nil, nil, body, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodPost, template: "/api/invitations/accept", body: body, checks: in,
+	}, nil, opts)
 }
 
 // Decline turns an invitation down, by its id. POST /api/invitations/:invitation_id/decline; bearer; may be repeated: a second one is 404
@@ -69,10 +68,9 @@ func (s *UserInvitationsService) AcceptToken(ctx context.Context, token string, 
 func (s *UserInvitationsService) Decline(ctx context.Context, invitationID string, opts ...RequestOption) error {
 	var in checks
 	in.id("invitation_id", invitationID)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return s.c.call(ctx, http.MethodPost, "/api/invitations/:invitation_id/decline", []string{invitationID}, nil, nil, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodPost, template: "/api/invitations/:invitation_id/decline", args: []string{invitationID}, checks: in,
+	}, nil, opts)
 }
 
 // DeclineToken turns an invitation down by the token that its e-mail holds. POST /api/invitations/decline; public: nobody needs to be
@@ -80,9 +78,8 @@ func (s *UserInvitationsService) Decline(ctx context.Context, invitationID strin
 func (s *UserInvitationsService) DeclineToken(ctx context.Context, token string, opts ...RequestOption) error {
 	var in checks
 	in.required("token", token)
-	if err := in.err(opts); err != nil {
-		return err
-	}
 	body := map[string]string{"token": token}
-	return s.c.call(ctx, http.MethodPost, "/api/invitations/decline", nil, nil, body, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodPost, template: "/api/invitations/decline", body: body, checks: in,
+	}, nil, opts)
 }

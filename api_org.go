@@ -213,12 +213,11 @@ func (s *OrganizationsService) List(
 ) (*Page[OrganizationDetails], error) {
 	var in checks
 	in.numbered(p.Limit, p.Page)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	q := numbering(p.Limit, p.Page)
 	put(q, "status", string(p.Status))
-	list, err := invoke[bare[OrganizationDetails, *OrganizationDetails]](ctx, s.c, http.MethodGet, "/api/organizations", nil, q, nil, opts)
+	list, err := invoke[bare[OrganizationDetails, *OrganizationDetails]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations", query: q, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -248,10 +247,9 @@ func (s *OrganizationsService) Create(
 	var in checks
 	in.newSlug("slug", p.Slug)
 	in.name("name", p.Name)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	body, err := invoke[organizationCreated](ctx, s.c, http.MethodPost, "/api/organizations", nil, nil, p, opts)
+	body, err := invoke[organizationCreated](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/organizations", body: p, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -262,10 +260,9 @@ func (s *OrganizationsService) Create(
 func (s *OrganizationsService) Get(ctx context.Context, org string, opts ...RequestOption) (*OrganizationDetails, error) {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[OrganizationDetails](ctx, s.c, http.MethodGet, "/api/organizations/:org_slug", []string{org}, nil, nil, opts)
+	return invoke[OrganizationDetails](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug", args: []string{org}, checks: in,
+	}, opts)
 }
 
 // Update changes an organization. PATCH /api/organizations/:org_slug; bearer, capability org.settings.manage; may be repeated.
@@ -277,10 +274,9 @@ func (s *OrganizationsService) Update(
 	if p.Name != nil {
 		in.name("name", *p.Name)
 	}
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[OrganizationDetails](ctx, s.c, http.MethodPatch, "/api/organizations/:org_slug", []string{org}, nil, p, opts)
+	return invoke[OrganizationDetails](ctx, s.c, request{
+		method: http.MethodPatch, template: "/api/organizations/:org_slug", args: []string{org}, body: p, checks: in,
+	}, opts)
 }
 
 // Delete removes an organization and everything in it. DELETE /api/organizations/:org_slug; bearer, owner; may be repeated: when an
@@ -288,10 +284,9 @@ func (s *OrganizationsService) Update(
 func (s *OrganizationsService) Delete(ctx context.Context, org string, opts ...RequestOption) error {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return s.c.call(ctx, http.MethodDelete, "/api/organizations/:org_slug", []string{org}, nil, nil, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodDelete, template: "/api/organizations/:org_slug", args: []string{org}, checks: in,
+	}, nil, opts)
 }
 
 // Select makes a session that is bound to an organization. POST /api/organizations/:org_slug/select; bearer, members; not repeated when
@@ -304,11 +299,9 @@ func (s *OrganizationsService) Select(
 ) (*OrganizationSession, error) {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	body, err := invoke[organizationSessionBody](
-		ctx, s.c, http.MethodPost, "/api/organizations/:org_slug/select", []string{org}, nil, nil, opts)
+	body, err := invoke[organizationSessionBody](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/organizations/:org_slug/select", args: []string{org}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}

@@ -109,11 +109,9 @@ func (s *AnalyticsService) LoginTrends(ctx context.Context, org string, p DateRa
 	var in checks
 	in.id("org_slug", org)
 	p.check(&in)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[bare[loginTrendBody, *loginTrendBody]](
-		ctx, s.c, http.MethodGet, "/api/organizations/:org_slug/analytics/login-trends", []string{org}, p.query(), nil, opts)
+	list, err := invoke[bare[loginTrendBody, *loginTrendBody]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/login-trends", args: []string{org}, query: p.query(), checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -131,11 +129,9 @@ func (s *AnalyticsService) LoginsByService(ctx context.Context, org string, p Da
 	var in checks
 	in.id("org_slug", org)
 	p.check(&in)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[bare[ServiceLogins, *ServiceLogins]](
-		ctx, s.c, http.MethodGet, "/api/organizations/:org_slug/analytics/logins-by-service", []string{org}, p.query(), nil, opts)
+	list, err := invoke[bare[ServiceLogins, *ServiceLogins]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/logins-by-service", args: []string{org}, query: p.query(), checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -149,11 +145,9 @@ func (s *AnalyticsService) LoginsByProvider(ctx context.Context, org string, p D
 	var in checks
 	in.id("org_slug", org)
 	p.check(&in)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[bare[ProviderLogins, *ProviderLogins]](
-		ctx, s.c, http.MethodGet, "/api/organizations/:org_slug/analytics/logins-by-provider", []string{org}, p.query(), nil, opts)
+	list, err := invoke[bare[ProviderLogins, *ProviderLogins]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/logins-by-provider", args: []string{org}, query: p.query(), checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -168,11 +162,9 @@ func (s *AnalyticsService) RecentLogins(
 	var in checks
 	in.id("org_slug", org)
 	in.page(p.Limit, 0)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[bare[RecentLogin, *RecentLogin]](
-		ctx, s.c, http.MethodGet, "/api/organizations/:org_slug/analytics/recent-logins", []string{org}, paging(p.Limit, 0), nil, opts)
+	list, err := invoke[bare[RecentLogin, *RecentLogin]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/recent-logins", args: []string{org}, query: paging(p.Limit, 0), checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}

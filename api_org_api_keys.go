@@ -129,11 +129,9 @@ func (s *APIKeysService) List(
 	in.id("org_slug", org)
 	in.id("service_slug", service)
 	in.page(p.Limit, p.Offset)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[apiKeyList](
-		ctx, s.c, http.MethodGet, keysPath, []string{org, service}, paging(p.Limit, p.Offset), nil, opts)
+	list, err := invoke[apiKeyList](ctx, s.c, request{
+		method: http.MethodGet, template: keysPath, args: []string{org, service}, query: paging(p.Limit, p.Offset), checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -163,11 +161,10 @@ func (s *APIKeysService) Create(
 	if p.ExpiresIn < 0 || p.ExpiresIn%apiKeyDay != 0 {
 		in.add("expires_in_days", CodeOutOfRange, "must be a multiple of 24 hours, or 0 for a key that does not expire")
 	}
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	body := apiKeyCreateBody{p, int(p.ExpiresIn / apiKeyDay)}
-	return invoke[APIKeyCreated](ctx, s.c, http.MethodPost, keysPath, []string{org, service}, nil, body, opts)
+	return invoke[APIKeyCreated](ctx, s.c, request{
+		method: http.MethodPost, template: keysPath, args: []string{org, service}, body: body, checks: in,
+	}, opts)
 }
 
 // apiKeyPermissions refuses what the server would: its list is closed.
@@ -189,10 +186,9 @@ func (s *APIKeysService) Get(ctx context.Context, org, service, keyID string, op
 	in.id("org_slug", org)
 	in.id("service_slug", service)
 	in.id("api_key_id", keyID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[APIKey](ctx, s.c, http.MethodGet, keyPath, []string{org, service, keyID}, nil, nil, opts)
+	return invoke[APIKey](ctx, s.c, request{
+		method: http.MethodGet, template: keyPath, args: []string{org, service, keyID}, checks: in,
+	}, opts)
 }
 
 // Delete removes an API key, which works no longer. DELETE
@@ -203,8 +199,7 @@ func (s *APIKeysService) Delete(ctx context.Context, org, service, keyID string,
 	in.id("org_slug", org)
 	in.id("service_slug", service)
 	in.id("api_key_id", keyID)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return s.c.call(ctx, http.MethodDelete, keyPath, []string{org, service, keyID}, nil, nil, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodDelete, template: keyPath, args: []string{org, service, keyID}, checks: in,
+	}, nil, opts)
 }

@@ -92,14 +92,13 @@ func (s *AuditLogService) List(ctx context.Context, org string, p AuditLogListPa
 	in.id("org_slug", org)
 	in.numbered(p.Limit, p.Page)
 	p.check(&in)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	q := numbering(p.Limit, p.Page)
 	put(q, "action", p.Action)
 	put(q, "target_type", p.TargetType)
 	put(q, "target_id", p.TargetID)
-	list, err := invoke[auditLogList](ctx, s.c, http.MethodGet, "/api/organizations/:org_slug/audit-log", []string{org}, q, nil, opts)
+	list, err := invoke[auditLogList](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/audit-log", args: []string{org}, query: q, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -123,11 +122,9 @@ func (s *AuditLogService) All(
 func (s *AuditLogService) EventTypes(ctx context.Context, org string, opts ...RequestOption) ([]EventType, error) {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[bare[EventType, *EventType]](
-		ctx, s.c, http.MethodGet, "/api/organizations/:org_slug/audit-log/event-types", []string{org}, nil, nil, opts)
+	list, err := invoke[bare[EventType, *EventType]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/audit-log/event-types", args: []string{org}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}

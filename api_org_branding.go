@@ -70,10 +70,9 @@ var hexColor = regexp.MustCompile(`^#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})$`)
 func (s *BrandingService) Get(ctx context.Context, org string, opts ...RequestOption) (*Branding, error) {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	body, err := invoke[brandingBody](ctx, s.c, http.MethodGet, "/api/organizations/:org_slug/branding", []string{org}, nil, nil, opts)
+	body, err := invoke[brandingBody](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/branding", args: []string{org}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -85,11 +84,9 @@ func (s *BrandingService) Get(ctx context.Context, org string, opts ...RequestOp
 func (s *BrandingService) Public(ctx context.Context, org string, opts ...RequestOption) (*Branding, error) {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	body, err := invoke[brandingBody](
-		ctx, s.c, http.MethodGet, "/api/organizations/:org_slug/branding/public", []string{org}, nil, nil, opts)
+	body, err := invoke[brandingBody](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/branding/public", args: []string{org}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -107,12 +104,10 @@ func (s *BrandingService) Update(
 	if p.PrimaryColor != "" && !hexColor.MatchString(p.PrimaryColor) {
 		in.add("primary_color", CodeInvalidFormat, `must be "#" and 3 or 6 hexadecimal digits`)
 	}
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	set := brandingBody{LogoURL: orNull{text: p.LogoURL}, PrimaryColor: orNull{text: p.PrimaryColor}}
-	body, err := invoke[brandingBody](
-		ctx, s.c, http.MethodPatch, "/api/organizations/:org_slug/branding", []string{org}, nil, set, opts)
+	body, err := invoke[brandingBody](ctx, s.c, request{
+		method: http.MethodPatch, template: "/api/organizations/:org_slug/branding", args: []string{org}, body: set, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}

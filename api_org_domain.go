@@ -90,11 +90,10 @@ func (s *DomainService) Set(ctx context.Context, org, domain string, opts ...Req
 	if strings.ContainsAny(strings.TrimSpace(domain), "/:@ ") {
 		in.add("domain", CodeInvalidFormat, "must be a domain name, not a URL")
 	}
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	body := map[string]string{"domain": domain}
-	return invoke[DomainVerification](ctx, s.c, http.MethodPost, domainPath, []string{org}, nil, body, opts)
+	return invoke[DomainVerification](ctx, s.c, request{
+		method: http.MethodPost, template: domainPath, args: []string{org}, body: body, checks: in,
+	}, opts)
 }
 
 // Get returns an organization's domain, or that it has none. GET /api/organizations/:org_slug/domain; bearer, members and platform
@@ -102,10 +101,9 @@ func (s *DomainService) Set(ctx context.Context, org, domain string, opts ...Req
 func (s *DomainService) Get(ctx context.Context, org string, opts ...RequestOption) (*CustomDomain, error) {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	body, err := invoke[customDomainBody](ctx, s.c, http.MethodGet, domainPath, []string{org}, nil, nil, opts)
+	body, err := invoke[customDomainBody](ctx, s.c, request{
+		method: http.MethodGet, template: domainPath, args: []string{org}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -118,10 +116,9 @@ func (s *DomainService) Get(ctx context.Context, org string, opts ...RequestOpti
 func (s *DomainService) Delete(ctx context.Context, org string, opts ...RequestOption) error {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return s.c.call(ctx, http.MethodDelete, domainPath, []string{org}, nil, nil, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodDelete, template: domainPath, args: []string{org}, checks: in,
+	}, nil, opts)
 }
 
 // Verify makes the server look for the proof now, and returns what it found: a domain that is not proven yet is an answer, not an error.
@@ -130,11 +127,9 @@ func (s *DomainService) Delete(ctx context.Context, org string, opts ...RequestO
 func (s *DomainService) Verify(ctx context.Context, org string, opts ...RequestOption) (*DomainCheck, error) {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	body, err := invoke[domainCheckBody](
-		ctx, s.c, http.MethodPost, "/api/organizations/:org_slug/domain/verify", []string{org}, nil, nil, opts)
+	body, err := invoke[domainCheckBody](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/organizations/:org_slug/domain/verify", args: []string{org}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}

@@ -144,12 +144,11 @@ func (s *EndUsersService) List(ctx context.Context, org string, p EndUserListPar
 	var in checks
 	in.id("org_slug", org)
 	in.numbered(p.Limit, p.Page)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	q := numbering(p.Limit, p.Page)
 	put(q, "service_slug", p.ServiceSlug)
-	list, err := invoke[endUserList](ctx, s.c, http.MethodGet, "/api/organizations/:org_slug/users", []string{org}, q, nil, opts)
+	list, err := invoke[endUserList](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/users", args: []string{org}, query: q, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -173,11 +172,9 @@ func (s *EndUsersService) Get(ctx context.Context, org, userID string, opts ...R
 	var in checks
 	in.id("org_slug", org)
 	in.id("user_id", userID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[EndUserDetails](
-		ctx, s.c, http.MethodGet, "/api/organizations/:org_slug/users/:user_id", []string{org, userID}, nil, nil, opts)
+	return invoke[EndUserDetails](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/users/:user_id", args: []string{org, userID}, checks: in,
+	}, opts)
 }
 
 // RevokeSessions ends an end user's sessions in the organization and its services, and returns how many there were. DELETE
@@ -187,11 +184,9 @@ func (s *EndUsersService) RevokeSessions(ctx context.Context, org, userID string
 	var in checks
 	in.id("org_slug", org)
 	in.id("user_id", userID)
-	if err := in.err(opts); err != nil {
-		return 0, err
-	}
-	revoked, err := invoke[revokedSessions](
-		ctx, s.c, http.MethodDelete, "/api/organizations/:org_slug/users/:user_id/sessions", []string{org, userID}, nil, nil, opts)
+	revoked, err := invoke[revokedSessions](ctx, s.c, request{
+		method: http.MethodDelete, template: "/api/organizations/:org_slug/users/:user_id/sessions", args: []string{org, userID}, checks: in,
+	}, opts)
 	if err != nil {
 		return 0, err
 	}

@@ -91,11 +91,9 @@ func (s *InvitationsService) List(
 	var in checks
 	in.id("org_slug", org)
 	in.numbered(p.Limit, p.Page)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[bare[SentInvitation, *SentInvitation]](
-		ctx, s.c, http.MethodGet, invitationsPath, []string{org}, numbering(p.Limit, p.Page), nil, opts)
+	list, err := invoke[bare[SentInvitation, *SentInvitation]](ctx, s.c, request{
+		method: http.MethodGet, template: invitationsPath, args: []string{org}, query: numbering(p.Limit, p.Page), checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -124,10 +122,9 @@ func (s *InvitationsService) Create(
 	if in.role("role", p.Role); p.Role == RoleOwner {
 		in.add("role", CodeInvalidFormat, "must not be owner: nobody is invited as an owner")
 	}
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[InvitationCreated](ctx, s.c, http.MethodPost, invitationsPath, []string{org}, nil, p, opts)
+	return invoke[InvitationCreated](ctx, s.c, request{
+		method: http.MethodPost, template: invitationsPath, args: []string{org}, body: p, checks: in,
+	}, opts)
 }
 
 // Cancel takes a pending invitation back. POST /api/organizations/:org_slug/invitations/:invitation_id, as the server has no DELETE
@@ -136,10 +133,9 @@ func (s *InvitationsService) Cancel(ctx context.Context, org, invitationID strin
 	var in checks
 	in.id("org_slug", org)
 	in.id("invitation_id", invitationID)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return s.c.call(ctx, http.MethodPost, invitationPath, []string{org, invitationID}, nil, nil, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodPost, template: invitationPath, args: []string{org, invitationID}, checks: in,
+	}, nil, opts)
 }
 
 // Accept accepts a pending invitation in the place of whom it is for, who becomes a member, and a user where nobody has the address.
@@ -152,9 +148,7 @@ func (s *InvitationsService) Accept(ctx context.Context, org, invitationID strin
 	var in checks
 	in.id("org_slug", org)
 	in.id("invitation_id", invitationID)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return s.c.call(ctx, http.MethodPost, "/api/organizations/:org_slug/invitations/:invitation_id/accept",
-		[]string{org, invitationID}, nil, nil, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodPost, template: "/api/organizations/:org_slug/invitations/:invitation_id/accept", args: []string{org, invitationID}, checks: in,
+	}, nil, opts)
 }

@@ -122,12 +122,11 @@ func (s *MembersService) List(ctx context.Context, org string, p MemberListParam
 	var in checks
 	in.id("org_slug", org)
 	in.numbered(p.Limit, p.Page)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	q := numbering(p.Limit, p.Page)
 	put(q, "role", p.Role)
-	list, err := invoke[memberList](ctx, s.c, http.MethodGet, "/api/organizations/:org_slug/members", []string{org}, q, nil, opts)
+	list, err := invoke[memberList](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/members", args: []string{org}, query: q, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -159,10 +158,9 @@ func (s *MembersService) UpdateRole(
 	in.id("org_slug", org)
 	in.id("user_id", userID)
 	in.role("role", p.Role)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Member](ctx, s.c, http.MethodPatch, memberPath, []string{org, userID}, nil, p, opts)
+	return invoke[Member](ctx, s.c, request{
+		method: http.MethodPatch, template: memberPath, args: []string{org, userID}, body: p, checks: in,
+	}, opts)
 }
 
 // Remove takes a member out of an organization; the user itself stays. POST /api/organizations/:org_slug/members/:user_id, as the
@@ -172,10 +170,9 @@ func (s *MembersService) Remove(ctx context.Context, org, userID string, opts ..
 	var in checks
 	in.id("org_slug", org)
 	in.id("user_id", userID)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return s.c.call(ctx, http.MethodPost, memberPath, []string{org, userID}, nil, nil, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodPost, template: memberPath, args: []string{org, userID}, checks: in,
+	}, nil, opts)
 }
 
 // ServiceAccess returns a member's access to every service of the organization. GET
@@ -187,11 +184,9 @@ func (s *MembersService) ServiceAccess(
 	var in checks
 	in.id("org_slug", org)
 	in.id("user_id", userID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[bare[MemberServiceAccess, *MemberServiceAccess]](
-		ctx, s.c, http.MethodGet, serviceAccessPath, []string{org, userID}, nil, nil, opts)
+	list, err := invoke[bare[MemberServiceAccess, *MemberServiceAccess]](ctx, s.c, request{
+		method: http.MethodGet, template: serviceAccessPath, args: []string{org, userID}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -211,15 +206,13 @@ func (s *MembersService) UpdateServiceAccess(
 		in.required(fmt.Sprintf("grants[%d].service_slug", i), g.ServiceSlug)
 		in.oneOf(fmt.Sprintf("grants[%d].access", i), string(g.Access), "", string(AccessViewer), string(AccessManager))
 	}
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	if grants == nil {
 		grants = []ServiceAccessGrant{} // the server refuses null
 	}
 	body := map[string]any{"grants": grants}
-	list, err := invoke[bare[MemberServiceAccess, *MemberServiceAccess]](
-		ctx, s.c, http.MethodPut, serviceAccessPath, []string{org, userID}, nil, body, opts)
+	list, err := invoke[bare[MemberServiceAccess, *MemberServiceAccess]](ctx, s.c, request{
+		method: http.MethodPut, template: serviceAccessPath, args: []string{org, userID}, body: body, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -233,10 +226,8 @@ func (s *MembersService) TransferOwnership(ctx context.Context, org, newOwnerEma
 	var in checks
 	in.id("org_slug", org)
 	in.emailField("new_owner_email", newOwnerEmail)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	body := map[string]string{"new_owner_email": newOwnerEmail}
-	return invoke[Member](
-		ctx, s.c, http.MethodPost, "/api/organizations/:org_slug/transfer-ownership", []string{org}, nil, body, opts)
+	return invoke[Member](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/organizations/:org_slug/transfer-ownership", args: []string{org}, body: body, checks: in,
+	}, opts)
 }

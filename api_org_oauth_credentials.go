@@ -58,11 +58,10 @@ func (s *OAuthCredentialsService) Set(
 	in.oauthProvider(provider)
 	in.required("client_id", p.ClientID)
 	in.required("client_secret", p.ClientSecret)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	body := map[string]string{"client_id": p.ClientID, "client_secret": p.ClientSecret}
-	return invoke[OAuthCredentials](ctx, s.c, http.MethodPost, oauthClientPath, []string{org, provider}, nil, body, opts)
+	return invoke[OAuthCredentials](ctx, s.c, request{
+		method: http.MethodPost, template: oauthClientPath, args: []string{org, provider}, body: body, checks: in,
+	}, opts)
 }
 
 // Get returns an organization's credentials at a provider, without the secret. GET
@@ -72,8 +71,7 @@ func (s *OAuthCredentialsService) Get(ctx context.Context, org, provider string,
 	var in checks
 	in.id("org_slug", org)
 	in.oauthProvider(provider)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[OAuthCredentials](ctx, s.c, http.MethodGet, oauthClientPath, []string{org, provider}, nil, nil, opts)
+	return invoke[OAuthCredentials](ctx, s.c, request{
+		method: http.MethodGet, template: oauthClientPath, args: []string{org, provider}, checks: in,
+	}, opts)
 }

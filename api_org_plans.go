@@ -68,10 +68,9 @@ func (s *PlansService) List(ctx context.Context, org, service string, opts ...Re
 	var in checks
 	in.id("org_slug", org)
 	in.id("service_slug", service)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[bare[PlanDetails, *PlanDetails]](ctx, s.c, http.MethodGet, plansPath, []string{org, service}, nil, nil, opts)
+	list, err := invoke[bare[PlanDetails, *PlanDetails]](ctx, s.c, request{
+		method: http.MethodGet, template: plansPath, args: []string{org, service}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -93,10 +92,9 @@ func (s *PlansService) Create(
 	in.id("service_slug", service)
 	in.required("name", p.Name)
 	in.required("currency", p.Currency)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[PlanDetails](ctx, s.c, http.MethodPost, plansPath, []string{org, service}, nil, p, opts)
+	return invoke[PlanDetails](ctx, s.c, request{
+		method: http.MethodPost, template: plansPath, args: []string{org, service}, body: p, checks: in,
+	}, opts)
 }
 
 // Update changes a plan. PATCH /api/organizations/:org_slug/services/:service_slug/plans/:plan_id; bearer, capability services.manage or
@@ -112,10 +110,9 @@ func (s *PlansService) Update(
 	if p.Name == nil && p.PriceCents == nil && p.Currency == nil && p.Features == nil {
 		in.oneNeeded("name", "price_cents", "currency", "features")
 	}
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[PlanDetails](ctx, s.c, http.MethodPatch, planPath, []string{org, service, planID}, nil, p, opts)
+	return invoke[PlanDetails](ctx, s.c, request{
+		method: http.MethodPatch, template: planPath, args: []string{org, service, planID}, body: p, checks: in,
+	}, opts)
 }
 
 // Delete removes a plan. DELETE /api/organizations/:org_slug/services/:service_slug/plans/:plan_id; bearer, capability services.manage
@@ -126,8 +123,7 @@ func (s *PlansService) Delete(ctx context.Context, org, service, planID string, 
 	in.id("org_slug", org)
 	in.id("service_slug", service)
 	in.id("plan_id", planID)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return s.c.call(ctx, http.MethodDelete, planPath, []string{org, service, planID}, nil, nil, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodDelete, template: planPath, args: []string{org, service, planID}, checks: in,
+	}, nil, opts)
 }

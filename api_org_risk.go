@@ -90,10 +90,9 @@ const riskPath = "/api/organizations/:org_slug/risk-settings"
 func (s *RiskService) Get(ctx context.Context, org string, opts ...RequestOption) (*RiskSettings, error) {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[RiskSettings](ctx, s.c, http.MethodGet, riskPath, []string{org}, nil, nil, opts)
+	return invoke[RiskSettings](ctx, s.c, request{
+		method: http.MethodGet, template: riskPath, args: []string{org}, checks: in,
+	}, opts)
 }
 
 // Update changes an organization's rules and returns them all. PUT /api/organizations/:org_slug/risk-settings; bearer, capability
@@ -102,10 +101,9 @@ func (s *RiskService) Update(ctx context.Context, org string, p RiskUpdateParams
 	var in checks
 	in.id("org_slug", org)
 	p.check(&in)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	body, err := invoke[riskBody](ctx, s.c, http.MethodPut, riskPath, []string{org}, nil, p, opts)
+	body, err := invoke[riskBody](ctx, s.c, request{
+		method: http.MethodPut, template: riskPath, args: []string{org}, body: p, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -117,11 +115,9 @@ func (s *RiskService) Update(ctx context.Context, org string, p RiskUpdateParams
 func (s *RiskService) Reset(ctx context.Context, org string, opts ...RequestOption) (*RiskSettings, error) {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	body, err := invoke[riskBody](
-		ctx, s.c, http.MethodPost, "/api/organizations/:org_slug/risk-settings/reset", []string{org}, nil, nil, opts)
+	body, err := invoke[riskBody](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/organizations/:org_slug/risk-settings/reset", args: []string{org}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}

@@ -91,10 +91,9 @@ const (
 func (s *RolesService) List(ctx context.Context, org string, opts ...RequestOption) ([]Role, error) {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[bare[Role, *Role]](ctx, s.c, http.MethodGet, rolesPath, []string{org}, nil, nil, opts)
+	list, err := invoke[bare[Role, *Role]](ctx, s.c, request{
+		method: http.MethodGet, template: rolesPath, args: []string{org}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -115,13 +114,12 @@ func (s *RolesService) Create(ctx context.Context, org string, p RoleCreateParam
 		in.add("slug", CodeInvalidFormat, "is a role that every organization has")
 	}
 	in.required("name", p.Name)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	if p.Permissions == nil {
 		p.Permissions = []string{} // the server refuses null
 	}
-	return invoke[Role](ctx, s.c, http.MethodPost, rolesPath, []string{org}, nil, p, opts)
+	return invoke[Role](ctx, s.c, request{
+		method: http.MethodPost, template: rolesPath, args: []string{org}, body: p, checks: in,
+	}, opts)
 }
 
 // Get returns one of the organization's own roles. GET /api/organizations/:org_slug/roles/:role_id; bearer, capability
@@ -130,10 +128,9 @@ func (s *RolesService) Get(ctx context.Context, org, roleID string, opts ...Requ
 	var in checks
 	in.id("org_slug", org)
 	in.id("role_id", roleID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Role](ctx, s.c, http.MethodGet, rolePath, []string{org, roleID}, nil, nil, opts)
+	return invoke[Role](ctx, s.c, request{
+		method: http.MethodGet, template: rolePath, args: []string{org, roleID}, checks: in,
+	}, opts)
 }
 
 // Update changes a role, for all members who have it. PUT /api/organizations/:org_slug/roles/:role_id; bearer, capability
@@ -144,10 +141,9 @@ func (s *RolesService) Update(
 	var in checks
 	in.id("org_slug", org)
 	in.id("role_id", roleID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Role](ctx, s.c, http.MethodPut, rolePath, []string{org, roleID}, nil, p, opts)
+	return invoke[Role](ctx, s.c, request{
+		method: http.MethodPut, template: rolePath, args: []string{org, roleID}, body: p, checks: in,
+	}, opts)
 }
 
 // Delete removes a role. DELETE /api/organizations/:org_slug/roles/:role_id; bearer, capability org.roles.manage; may be repeated: when
@@ -156,8 +152,7 @@ func (s *RolesService) Delete(ctx context.Context, org, roleID string, opts ...R
 	var in checks
 	in.id("org_slug", org)
 	in.id("role_id", roleID)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return s.c.call(ctx, http.MethodDelete, rolePath, []string{org, roleID}, nil, nil, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodDelete, template: rolePath, args: []string{org, roleID}, checks: in,
+	}, nil, opts)
 }

@@ -233,12 +233,11 @@ func (s *ServicesService) List(ctx context.Context, org string, p ServiceListPar
 		in.add("limit", CodeOutOfRange, "must be 1 or more, or 0 for all")
 	}
 	in.page(0, p.Offset)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	q := paging(p.Limit, p.Offset)
 	put(q, "service_type", string(p.ServiceType))
-	list, err := invoke[serviceList](ctx, s.c, http.MethodGet, servicesPath, []string{org}, q, nil, opts)
+	list, err := invoke[serviceList](ctx, s.c, request{
+		method: http.MethodGet, template: servicesPath, args: []string{org}, query: q, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -273,10 +272,9 @@ func (s *ServicesService) Create(
 	in.required("name", p.Name)
 	in.serviceType(p.ServiceType)
 	in.serviceURIs(p.RedirectURIs, p.ResourceURIs)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[ServiceCreated](ctx, s.c, http.MethodPost, servicesPath, []string{org}, nil, p, opts)
+	return invoke[ServiceCreated](ctx, s.c, request{
+		method: http.MethodPost, template: servicesPath, args: []string{org}, body: p, checks: in,
+	}, opts)
 }
 
 // Get returns a service. GET /api/organizations/:org_slug/services/:service_slug; bearer, capability services.view or a grant; may be
@@ -285,10 +283,9 @@ func (s *ServicesService) Get(ctx context.Context, org, service string, opts ...
 	var in checks
 	in.id("org_slug", org)
 	in.id("service_slug", service)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Service](ctx, s.c, http.MethodGet, servicePath, []string{org, service}, nil, nil, opts)
+	return invoke[Service](ctx, s.c, request{
+		method: http.MethodGet, template: servicePath, args: []string{org, service}, checks: in,
+	}, opts)
 }
 
 // Update changes a service. PATCH /api/organizations/:org_slug/services/:service_slug; bearer, capability services.manage or a
@@ -307,10 +304,9 @@ func (s *ServicesService) Update(
 		in.serviceType(*p.ServiceType)
 	}
 	in.serviceURIs(p.RedirectURIs, p.ResourceURIs)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Service](ctx, s.c, http.MethodPatch, servicePath, []string{org, service}, nil, p, opts)
+	return invoke[Service](ctx, s.c, request{
+		method: http.MethodPatch, template: servicePath, args: []string{org, service}, body: p, checks: in,
+	}, opts)
 }
 
 // Delete removes a service and everything in it. DELETE /api/organizations/:org_slug/services/:service_slug; bearer, owner; may be
@@ -320,10 +316,9 @@ func (s *ServicesService) Delete(ctx context.Context, org, service string, opts 
 	var in checks
 	in.id("org_slug", org)
 	in.id("service_slug", service)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return s.c.call(ctx, http.MethodDelete, servicePath, []string{org, service}, nil, nil, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodDelete, template: servicePath, args: []string{org, service}, checks: in,
+	}, nil, opts)
 }
 
 // RotateSecret gives a service a new client secret; the old one is refused from then on. POST
@@ -333,11 +328,9 @@ func (s *ServicesService) RotateSecret(ctx context.Context, org, service string,
 	var in checks
 	in.id("org_slug", org)
 	in.id("service_slug", service)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[ServiceSecret](ctx, s.c, http.MethodPost, "/api/organizations/:org_slug/services/:service_slug/secret/rotate",
-		[]string{org, service}, nil, nil, opts)
+	return invoke[ServiceSecret](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/organizations/:org_slug/services/:service_slug/secret/rotate", args: []string{org, service}, checks: in,
+	}, opts)
 }
 
 // Checkout begins a payment of the signed-in user for a plan. POST /api/organizations/:org_slug/services/:service_slug/checkout;
@@ -352,9 +345,7 @@ func (s *ServicesService) Checkout(
 	in.required("plan_id", p.PlanID)
 	in.absoluteURI("success_url", p.SuccessURL)
 	in.absoluteURI("cancel_url", p.CancelURL)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Checkout](ctx, s.c, http.MethodPost, "/api/organizations/:org_slug/services/:service_slug/checkout",
-		[]string{org, service}, nil, p, opts)
+	return invoke[Checkout](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/organizations/:org_slug/services/:service_slug/checkout", args: []string{org, service}, body: p, checks: in,
+	}, opts)
 }

@@ -77,10 +77,9 @@ func (s *SMTPService) Set(ctx context.Context, org string, p SMTPParams, opts ..
 		in.add("port", CodeOutOfRange, "must be 1 to 65535")
 	}
 	in.emailField("from_email", p.FromEmail)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return acknowledged(ctx, s.c, http.MethodPost, smtpPath, []string{org}, smtpRequest{p, p.Password}, opts)
+	return acknowledged(ctx, s.c, request{
+		method: http.MethodPost, template: smtpPath, args: []string{org}, body: smtpRequest{p, p.Password}, checks: in,
+	}, opts)
 }
 
 // Get returns an organization's mail server, or that it has none. GET /api/organizations/:org_slug/smtp; bearer, capability
@@ -88,10 +87,9 @@ func (s *SMTPService) Set(ctx context.Context, org string, p SMTPParams, opts ..
 func (s *SMTPService) Get(ctx context.Context, org string, opts ...RequestOption) (*SMTPConfig, error) {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	body, err := invoke[smtpBody](ctx, s.c, http.MethodGet, smtpPath, []string{org}, nil, nil, opts)
+	body, err := invoke[smtpBody](ctx, s.c, request{
+		method: http.MethodGet, template: smtpPath, args: []string{org}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -104,8 +102,7 @@ func (s *SMTPService) Get(ctx context.Context, org string, opts ...RequestOption
 func (s *SMTPService) Delete(ctx context.Context, org string, opts ...RequestOption) error {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return acknowledged(ctx, s.c, http.MethodDelete, smtpPath, []string{org}, nil, opts)
+	return acknowledged(ctx, s.c, request{
+		method: http.MethodDelete, template: smtpPath, args: []string{org}, checks: in,
+	}, opts)
 }

@@ -253,10 +253,9 @@ func (s *WebhooksService) Create(ctx context.Context, org string, p WebhookCreat
 	in.required("name", p.Name)
 	in.webhookURL(p.URL)
 	in.events(p.Events)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[WebhookCreated](ctx, s.c, http.MethodPost, webhooksPath, []string{org}, nil, p, opts)
+	return invoke[WebhookCreated](ctx, s.c, request{
+		method: http.MethodPost, template: webhooksPath, args: []string{org}, body: p, checks: in,
+	}, opts)
 }
 
 // List returns all webhooks of an organization, newest first; the server does not page them. GET /api/organizations/:org_slug/webhooks;
@@ -264,10 +263,9 @@ func (s *WebhooksService) Create(ctx context.Context, org string, p WebhookCreat
 func (s *WebhooksService) List(ctx context.Context, org string, opts ...RequestOption) (*Page[Webhook], error) {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[webhookList](ctx, s.c, http.MethodGet, webhooksPath, []string{org}, nil, nil, opts)
+	list, err := invoke[webhookList](ctx, s.c, request{
+		method: http.MethodGet, template: webhooksPath, args: []string{org}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -291,10 +289,9 @@ func (s *WebhooksService) Get(ctx context.Context, org, webhookID string, opts .
 	var in checks
 	in.id("org_slug", org)
 	in.id("webhook_id", webhookID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Webhook](ctx, s.c, http.MethodGet, webhookPath, []string{org, webhookID}, nil, nil, opts)
+	return invoke[Webhook](ctx, s.c, request{
+		method: http.MethodGet, template: webhookPath, args: []string{org, webhookID}, checks: in,
+	}, opts)
 }
 
 // Update changes a webhook and returns it; without any change it only returns it. PATCH
@@ -317,10 +314,9 @@ func (s *WebhooksService) Update(
 	if p.Events != nil {
 		in.events(p.Events)
 	}
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Webhook](ctx, s.c, http.MethodPatch, webhookPath, []string{org, webhookID}, nil, p, opts)
+	return invoke[Webhook](ctx, s.c, request{
+		method: http.MethodPatch, template: webhookPath, args: []string{org, webhookID}, body: p, checks: in,
+	}, opts)
 }
 
 // Delete removes a webhook and ends its deliveries. DELETE /api/organizations/:org_slug/webhooks/:webhook_id; bearer, capability
@@ -329,10 +325,9 @@ func (s *WebhooksService) Delete(ctx context.Context, org, webhookID string, opt
 	var in checks
 	in.id("org_slug", org)
 	in.id("webhook_id", webhookID)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return s.c.call(ctx, http.MethodDelete, webhookPath, []string{org, webhookID}, nil, nil, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodDelete, template: webhookPath, args: []string{org, webhookID}, checks: in,
+	}, nil, opts)
 }
 
 // Deliveries returns one page of what a webhook was sent, or is to be, newest first. GET
@@ -344,16 +339,14 @@ func (s *WebhooksService) Deliveries(
 	in.id("org_slug", org)
 	in.id("webhook_id", webhookID)
 	in.numbered(p.Limit, p.Page)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	q := numbering(p.Limit, p.Page)
 	put(q, "event_type", string(p.EventType))
 	if p.Delivered != nil {
 		q.Set("delivered", strconv.FormatBool(*p.Delivered))
 	}
-	list, err := invoke[deliveryList](ctx, s.c, http.MethodGet,
-		"/api/organizations/:org_slug/webhooks/:webhook_id/deliveries", []string{org, webhookID}, q, nil, opts)
+	list, err := invoke[deliveryList](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/webhooks/:webhook_id/deliveries", args: []string{org, webhookID}, query: q, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -377,11 +370,9 @@ func (s *WebhooksService) Test(ctx context.Context, org, webhookID string, opts 
 	var in checks
 	in.id("org_slug", org)
 	in.id("webhook_id", webhookID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	body, err := invoke[webhookTestBody](ctx, s.c, http.MethodPost,
-		"/api/organizations/:org_slug/webhooks/:webhook_id/test", []string{org, webhookID}, nil, nil, opts)
+	body, err := invoke[webhookTestBody](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/organizations/:org_slug/webhooks/:webhook_id/test", args: []string{org, webhookID}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -393,11 +384,9 @@ func (s *WebhooksService) Test(ctx context.Context, org, webhookID string, opts 
 func (s *WebhooksService) EventTypes(ctx context.Context, org string, opts ...RequestOption) ([]EventType, error) {
 	var in checks
 	in.id("org_slug", org)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[bare[EventType, *EventType]](
-		ctx, s.c, http.MethodGet, "/api/organizations/:org_slug/webhooks/event-types", []string{org}, nil, nil, opts)
+	list, err := invoke[bare[EventType, *EventType]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/webhooks/event-types", args: []string{org}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}

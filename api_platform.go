@@ -120,7 +120,9 @@ func (b *operationsBody) status() *OperationsStatus {
 // Tiers returns what organizations may be put on, cheapest first. GET /api/platform/tiers; bearer, platform owner; may be repeated; kept
 // for the stale fallback.
 func (s *PlatformService) Tiers(ctx context.Context, opts ...RequestOption) ([]Tier, error) {
-	list, err := invoke[bare[Tier, *Tier]](ctx, s.c, http.MethodGet, "/api/platform/tiers", nil, nil, nil, opts)
+	list, err := invoke[bare[Tier, *Tier]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/tiers",
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -141,10 +143,9 @@ func (s *PlatformService) Impersonate(ctx context.Context, p ImpersonateParams, 
 	case utf8.RuneCountInString(reason) > maxImpersonateCause:
 		in.add("reason", CodeOutOfRange, "must be 1 to 500 characters")
 	}
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	body, err := invoke[impersonationBody](ctx, s.c, http.MethodPost, "/api/platform/impersonate", nil, nil, p, opts)
+	body, err := invoke[impersonationBody](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/platform/impersonate", body: p, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +158,9 @@ func (s *PlatformService) Impersonate(ctx context.Context, p ImpersonateParams, 
 // OperationsStatus returns how the server's background work stands. GET /api/platform/operations/status; bearer, platform owner; may be
 // repeated; kept for the stale fallback.
 func (s *PlatformService) OperationsStatus(ctx context.Context, opts ...RequestOption) (*OperationsStatus, error) {
-	body, err := invoke[operationsBody](ctx, s.c, http.MethodGet, "/api/platform/operations/status", nil, nil, nil, opts)
+	body, err := invoke[operationsBody](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/operations/status",
+	}, opts)
 	if err != nil {
 		return nil, err
 	}

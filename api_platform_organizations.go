@@ -80,13 +80,12 @@ func (s *PlatformOrganizationsService) List(
 ) (*Page[PlatformOrganization], error) {
 	var in checks
 	in.page(p.Limit, p.Offset)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	q := paging(p.Limit, p.Offset)
 	put(q, "status", string(p.Status))
 	put(q, "tier_id", p.TierID)
-	list, err := invoke[platformOrganizationList](ctx, s.c, http.MethodGet, "/api/platform/organizations", nil, q, nil, opts)
+	list, err := invoke[platformOrganizationList](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/organizations", query: q, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -119,11 +118,10 @@ func (s *PlatformOrganizationsService) Approve(
 ) (*Organization, error) {
 	var in checks
 	in.id("id", id)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	// The server insists on a body, be it {}.
-	return invoke[Organization](ctx, s.c, http.MethodPost, "/api/platform/organizations/:id/approve", []string{id}, nil, p, opts)
+	return invoke[Organization](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/platform/organizations/:id/approve", args: []string{id}, body: p, checks: in,
+	}, opts)
 }
 
 // Reject turns a pending organization down, for a reason that goes on record, and returns it. POST
@@ -135,11 +133,10 @@ func (s *PlatformOrganizationsService) Reject(
 	var in checks
 	in.id("id", id)
 	in.required("reason", reason)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	body := map[string]string{"reason": reason}
-	return invoke[Organization](ctx, s.c, http.MethodPost, "/api/platform/organizations/:id/reject", []string{id}, nil, body, opts)
+	return invoke[Organization](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/platform/organizations/:id/reject", args: []string{id}, body: body, checks: in,
+	}, opts)
 }
 
 // Suspend closes an organization until [PlatformOrganizationsService.Activate], and returns it: its API keys stop working, and sessions
@@ -148,10 +145,9 @@ func (s *PlatformOrganizationsService) Reject(
 func (s *PlatformOrganizationsService) Suspend(ctx context.Context, id string, opts ...RequestOption) (*Organization, error) {
 	var in checks
 	in.id("id", id)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Organization](ctx, s.c, http.MethodPost, "/api/platform/organizations/:id/suspend", []string{id}, nil, nil, opts)
+	return invoke[Organization](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/platform/organizations/:id/suspend", args: []string{id}, checks: in,
+	}, opts)
 }
 
 // Activate opens a suspended organization again, and returns it. POST /api/platform/organizations/:id/activate; bearer, platform owner;
@@ -159,10 +155,9 @@ func (s *PlatformOrganizationsService) Suspend(ctx context.Context, id string, o
 func (s *PlatformOrganizationsService) Activate(ctx context.Context, id string, opts ...RequestOption) (*Organization, error) {
 	var in checks
 	in.id("id", id)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Organization](ctx, s.c, http.MethodPost, "/api/platform/organizations/:id/activate", []string{id}, nil, nil, opts)
+	return invoke[Organization](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/platform/organizations/:id/activate", args: []string{id}, checks: in,
+	}, opts)
 }
 
 // UpdateTier puts an organization on a tier and sets its own limits, and returns it. PATCH /api/platform/organizations/:id/tier; bearer,
@@ -175,10 +170,9 @@ func (s *PlatformOrganizationsService) UpdateTier(
 	in.required("tier_id", p.TierID)
 	checkLimit(&in, "max_services", p.MaxServices)
 	checkLimit(&in, "max_users", p.MaxUsers)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Organization](ctx, s.c, http.MethodPatch, "/api/platform/organizations/:id/tier", []string{id}, nil, p, opts)
+	return invoke[Organization](ctx, s.c, request{
+		method: http.MethodPatch, template: "/api/platform/organizations/:id/tier", args: []string{id}, body: p, checks: in,
+	}, opts)
 }
 
 // UpdateFeatures overrides features of an organization's tier, and returns the organization. PATCH
@@ -193,10 +187,9 @@ func (s *PlatformOrganizationsService) UpdateFeatures(
 	if reflect.ValueOf(f).IsZero() {
 		in.add("features", CodeRequired, "must change something")
 	}
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Organization](ctx, s.c, http.MethodPatch, "/api/platform/organizations/:id/features", []string{id}, nil, f, opts)
+	return invoke[Organization](ctx, s.c, request{
+		method: http.MethodPatch, template: "/api/platform/organizations/:id/features", args: []string{id}, body: f, checks: in,
+	}, opts)
 }
 
 // Delete removes an organization and everything in it. DELETE /api/platform/organizations/:id; bearer, platform owner; may be repeated:
@@ -204,8 +197,7 @@ func (s *PlatformOrganizationsService) UpdateFeatures(
 func (s *PlatformOrganizationsService) Delete(ctx context.Context, id string, opts ...RequestOption) error {
 	var in checks
 	in.id("id", id)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return acknowledged(ctx, s.c, http.MethodDelete, "/api/platform/organizations/:id", []string{id}, nil, opts)
+	return acknowledged(ctx, s.c, request{
+		method: http.MethodDelete, template: "/api/platform/organizations/:id", args: []string{id}, checks: in,
+	}, opts)
 }

@@ -238,14 +238,13 @@ func (s *PlatformAuditLogService) List(
 ) (*Page[PlatformAuditEntry], error) {
 	var in checks
 	in.page(p.Limit, p.Offset)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	q := paging(p.Limit, p.Offset)
 	put(q, "action", string(p.Action))
 	put(q, "target_type", p.TargetType)
 	put(q, "target_id", p.TargetID)
-	list, err := invoke[platformAuditList](ctx, s.c, http.MethodGet, "/api/platform/audit-log", nil, q, nil, opts)
+	list, err := invoke[platformAuditList](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/audit-log", query: q, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -265,7 +264,9 @@ func (s *PlatformAuditLogService) All(
 // Overview counts what there is on the platform. GET /api/platform/analytics/overview; bearer, platform owner; may be repeated; kept for
 // the stale fallback.
 func (s *PlatformAnalyticsService) Overview(ctx context.Context, opts ...RequestOption) (*PlatformOverview, error) {
-	body, err := invoke[platformOverviewBody](ctx, s.c, http.MethodGet, "/api/platform/analytics/overview", nil, nil, nil, opts)
+	body, err := invoke[platformOverviewBody](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/analytics/overview",
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -275,8 +276,9 @@ func (s *PlatformAnalyticsService) Overview(ctx context.Context, opts ...Request
 // OrganizationStatus counts organizations by their state. GET /api/platform/analytics/organization-status; bearer, platform owner; may
 // be repeated; kept for the stale fallback.
 func (s *PlatformAnalyticsService) OrganizationStatus(ctx context.Context, opts ...RequestOption) (*OrganizationStatusCounts, error) {
-	body, err := invoke[organizationStatusBody](
-		ctx, s.c, http.MethodGet, "/api/platform/analytics/organization-status", nil, nil, nil, opts)
+	body, err := invoke[organizationStatusBody](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/analytics/organization-status",
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -288,11 +290,9 @@ func (s *PlatformAnalyticsService) OrganizationStatus(ctx context.Context, opts 
 func (s *PlatformAnalyticsService) GrowthTrends(ctx context.Context, r DateRange, opts ...RequestOption) ([]PlatformGrowth, error) {
 	var in checks
 	r.check(&in)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[bare[PlatformGrowth, *PlatformGrowth]](
-		ctx, s.c, http.MethodGet, "/api/platform/analytics/growth-trends", nil, r.query(), nil, opts)
+	list, err := invoke[bare[PlatformGrowth, *PlatformGrowth]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/analytics/growth-trends", query: r.query(), checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -304,11 +304,9 @@ func (s *PlatformAnalyticsService) GrowthTrends(ctx context.Context, r DateRange
 func (s *PlatformAnalyticsService) LoginActivity(ctx context.Context, r DateRange, opts ...RequestOption) ([]LoginTrend, error) {
 	var in checks
 	r.check(&in)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[bare[platformLogins, *platformLogins]](
-		ctx, s.c, http.MethodGet, "/api/platform/analytics/login-activity", nil, r.query(), nil, opts)
+	list, err := invoke[bare[platformLogins, *platformLogins]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/analytics/login-activity", query: r.query(), checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -322,8 +320,9 @@ func (s *PlatformAnalyticsService) LoginActivity(ctx context.Context, r DateRang
 // TopOrganizations returns the ten most active organizations. GET /api/platform/analytics/top-organizations; bearer, platform owner; may
 // be repeated; kept for the stale fallback.
 func (s *PlatformAnalyticsService) TopOrganizations(ctx context.Context, opts ...RequestOption) ([]TopOrganization, error) {
-	list, err := invoke[bare[TopOrganization, *TopOrganization]](
-		ctx, s.c, http.MethodGet, "/api/platform/analytics/top-organizations", nil, nil, nil, opts)
+	list, err := invoke[bare[TopOrganization, *TopOrganization]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/analytics/top-organizations",
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -337,11 +336,9 @@ func (s *PlatformAnalyticsService) RecentOrganizations(
 ) ([]RecentOrganization, error) {
 	var in checks
 	checkFound(&in, limit)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[bare[RecentOrganization, *RecentOrganization]](
-		ctx, s.c, http.MethodGet, "/api/platform/analytics/recent-organizations", nil, paging(limit, 0), nil, opts)
+	list, err := invoke[bare[RecentOrganization, *RecentOrganization]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/analytics/recent-organizations", query: paging(limit, 0), checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -353,10 +350,9 @@ func (s *PlatformAnalyticsService) RecentOrganizations(
 func (s *PlatformMFAService) Metrics(ctx context.Context, p MFAMetricsParams, opts ...RequestOption) ([]json.RawMessage, error) {
 	var in checks
 	p.check(&in)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[bare[rawRow, *rawRow]](ctx, s.c, http.MethodGet, "/api/platform/mfa/metrics", nil, p.query(), nil, opts)
+	list, err := invoke[bare[rawRow, *rawRow]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/mfa/metrics", query: p.query(), checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -368,7 +364,9 @@ func (s *PlatformMFAService) Metrics(ctx context.Context, p MFAMetricsParams, op
 func (s *PlatformMFAService) SuspiciousActivity(ctx context.Context, orgID string, opts ...RequestOption) ([]json.RawMessage, error) {
 	q := url.Values{}
 	put(q, "org_id", orgID)
-	list, err := invoke[bare[rawRow, *rawRow]](ctx, s.c, http.MethodGet, "/api/platform/mfa/suspicious-activity", nil, q, nil, opts)
+	list, err := invoke[bare[rawRow, *rawRow]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/mfa/suspicious-activity", query: q,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -382,13 +380,12 @@ func (s *PlatformMFAService) GenerateMetrics(
 ) (json.RawMessage, error) {
 	var in checks
 	in.year("date", p.Date)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	q := url.Values{}
 	put(q, "org_id", p.OrgID)
 	putDate(q, "date", p.Date)
-	row, err := invoke[rawRow](ctx, s.c, http.MethodPost, "/api/platform/mfa/metrics/generate", nil, q, nil, opts)
+	row, err := invoke[rawRow](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/platform/mfa/metrics/generate", query: q, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}

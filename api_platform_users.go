@@ -78,10 +78,9 @@ func (l *platformUserList) missing() string { return missingItem("users", l.User
 func (s *PlatformUsersService) List(ctx context.Context, p PlatformUserListParams, opts ...RequestOption) (*Page[User], error) {
 	var in checks
 	in.page(p.Limit, p.Offset)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[platformUserList](ctx, s.c, http.MethodGet, "/api/platform/users", nil, paging(p.Limit, p.Offset), nil, opts)
+	list, err := invoke[platformUserList](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/users", query: paging(p.Limit, p.Offset), checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -102,12 +101,11 @@ func (s *PlatformUsersService) Search(ctx context.Context, p UserSearchParams, o
 	var in checks
 	in.required("q", p.Query)
 	checkFound(&in, p.Limit)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	q := paging(p.Limit, 0)
 	put(q, "q", p.Query)
-	list, err := invoke[bare[User, *User]](ctx, s.c, http.MethodGet, "/api/platform/users/search", nil, q, nil, opts)
+	list, err := invoke[bare[User, *User]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/users/search", query: q, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -119,10 +117,9 @@ func (s *PlatformUsersService) Search(ctx context.Context, p UserSearchParams, o
 func (s *PlatformUsersService) Get(ctx context.Context, userID string, opts ...RequestOption) (*User, error) {
 	var in checks
 	in.id("user_id", userID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[User](ctx, s.c, http.MethodGet, "/api/platform/users/:user_id", []string{userID}, nil, nil, opts)
+	return invoke[User](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/users/:user_id", args: []string{userID}, checks: in,
+	}, opts)
 }
 
 // MFAStatus says whether a user has a second factor. GET /api/platform/users/:user_id/mfa/status; bearer, platform owner; may be
@@ -130,10 +127,9 @@ func (s *PlatformUsersService) Get(ctx context.Context, userID string, opts ...R
 func (s *PlatformUsersService) MFAStatus(ctx context.Context, userID string, opts ...RequestOption) (*MFAStatus, error) {
 	var in checks
 	in.id("user_id", userID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[MFAStatus](ctx, s.c, http.MethodGet, "/api/platform/users/:user_id/mfa/status", []string{userID}, nil, nil, opts)
+	return invoke[MFAStatus](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/platform/users/:user_id/mfa/status", args: []string{userID}, checks: in,
+	}, opts)
 }
 
 // DisableMFA takes a user's second factor and backup codes away, for one who has lost them. DELETE /api/platform/users/:user_id/mfa;
@@ -141,10 +137,9 @@ func (s *PlatformUsersService) MFAStatus(ctx context.Context, userID string, opt
 func (s *PlatformUsersService) DisableMFA(ctx context.Context, userID string, opts ...RequestOption) error {
 	var in checks
 	in.id("user_id", userID)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return acknowledged(ctx, s.c, http.MethodDelete, "/api/platform/users/:user_id/mfa", []string{userID}, nil, opts)
+	return acknowledged(ctx, s.c, request{
+		method: http.MethodDelete, template: "/api/platform/users/:user_id/mfa", args: []string{userID}, checks: in,
+	}, opts)
 }
 
 // Add makes a user an owner of the platform, and returns the user. POST /api/platform/owners; bearer, platform owner; not repeated when
@@ -152,11 +147,10 @@ func (s *PlatformUsersService) DisableMFA(ctx context.Context, userID string, op
 func (s *PlatformOwnersService) Add(ctx context.Context, userID string, opts ...RequestOption) (*User, error) {
 	var in checks
 	in.required("user_id", userID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	body := map[string]string{"user_id": userID}
-	return invoke[User](ctx, s.c, http.MethodPost, "/api/platform/owners", nil, nil, body, opts)
+	return invoke[User](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/platform/owners", body: body, checks: in,
+	}, opts)
 }
 
 // Remove takes a user's ownership of the platform away, and returns the user, who stays. DELETE /api/platform/owners/:user_id; bearer,
@@ -167,10 +161,9 @@ func (s *PlatformOwnersService) Add(ctx context.Context, userID string, opts ...
 func (s *PlatformOwnersService) Remove(ctx context.Context, userID string, opts ...RequestOption) (*User, error) {
 	var in checks
 	in.id("user_id", userID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	user, err := invoke[User](ctx, s.c, http.MethodDelete, "/api/platform/owners/:user_id", []string{userID}, nil, nil, opts)
+	user, err := invoke[User](ctx, s.c, request{
+		method: http.MethodDelete, template: "/api/platform/owners/:user_id", args: []string{userID}, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}

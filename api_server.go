@@ -126,12 +126,12 @@ func (k *JSONWebKey) missing() string {
 
 // Health asks whether the server runs. GET /health; public; may be repeated.
 func (s *ServerService) Health(ctx context.Context, opts ...RequestOption) (*Health, error) {
-	return invoke[Health](ctx, s.c, http.MethodGet, "/health", nil, nil, nil, opts)
+	return invoke[Health](ctx, s.c, request{method: http.MethodGet, template: "/health"}, opts)
 }
 
 // Live asks whether the server's process answers at all. GET /health/live; public; may be repeated.
 func (s *ServerService) Live(ctx context.Context, opts ...RequestOption) error {
-	return acknowledged(ctx, s.c, http.MethodGet, "/health/live", nil, nil, opts)
+	return acknowledged(ctx, s.c, request{method: http.MethodGet, template: "/health/live"}, opts)
 }
 
 // Ready asks whether the server can do its work, which means that it reaches its database. GET /health/ready; public; may be repeated.
@@ -139,17 +139,21 @@ func (s *ServerService) Live(ctx context.Context, opts ...RequestOption) error {
 // When it cannot, that is 503 [CodeServiceUnavailable] ([ErrUnavailable]); the answer has no error text, but the Body of the [*APIError]
 // reads into a [Readiness].
 func (s *ServerService) Ready(ctx context.Context, opts ...RequestOption) (*Readiness, error) {
-	return invoke[Readiness](ctx, s.c, http.MethodGet, "/health/ready", nil, nil, nil, opts)
+	return invoke[Readiness](ctx, s.c, request{method: http.MethodGet, template: "/health/ready"}, opts)
 }
 
 // Configuration returns what the server can do and where. GET /.well-known/authos-configuration; public; may be repeated; kept for the
 // stale fallback. Older servers have no such route: 404 ([ErrNotFound]).
 func (s *ServerService) Configuration(ctx context.Context, opts ...RequestOption) (*ServerConfiguration, error) {
-	return invoke[ServerConfiguration](ctx, s.c, http.MethodGet, "/.well-known/authos-configuration", nil, nil, nil, opts)
+	return invoke[ServerConfiguration](ctx, s.c, request{
+		method: http.MethodGet, template: "/.well-known/authos-configuration",
+	}, opts)
 }
 
 // JWKS returns the public keys that the server's tokens are verified with. GET /.well-known/jwks.json; public; may be repeated; kept for
 // the stale fallback.
 func (s *ServerService) JWKS(ctx context.Context, opts ...RequestOption) (*JSONWebKeySet, error) {
-	return invoke[JSONWebKeySet](ctx, s.c, http.MethodGet, "/.well-known/jwks.json", nil, nil, nil, opts)
+	return invoke[JSONWebKeySet](ctx, s.c, request{
+		method: http.MethodGet, template: "/.well-known/jwks.json",
+	}, opts)
 }

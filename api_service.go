@@ -30,7 +30,9 @@ func (i *ServiceInfo) missing() string { return missingID(i.ID) }
 // Info returns the service the API key belongs to. GET /api/service/info; permission read:service; may be repeated; kept for the
 // stale fallback.
 func (s *ServiceAPI) Info(ctx context.Context, opts ...RequestOption) (*ServiceInfo, error) {
-	return invoke[ServiceInfo](ctx, s.c, http.MethodGet, "/api/service/info", nil, nil, nil, opts)
+	return invoke[ServiceInfo](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/service/info",
+	}, opts)
 }
 
 // ServiceInfoUpdateParams are the changes of [ServiceAPI.UpdateInfo]; nil fields stay as they are.
@@ -40,7 +42,9 @@ type ServiceInfoUpdateParams struct {
 
 // UpdateInfo changes the service the API key belongs to. PATCH /api/service/info; permission write:service; may be repeated.
 func (s *ServiceAPI) UpdateInfo(ctx context.Context, p ServiceInfoUpdateParams, opts ...RequestOption) (*ServiceInfo, error) {
-	return invoke[ServiceInfo](ctx, s.c, http.MethodPatch, "/api/service/info", nil, nil, p, opts)
+	return invoke[ServiceInfo](ctx, s.c, request{
+		method: http.MethodPatch, template: "/api/service/info", body: p,
+	}, opts)
 }
 
 // ServiceAnalytics counts a service's users.
@@ -68,7 +72,9 @@ func (b *serviceAnalyticsBody) missing() string {
 // Analytics counts the service's users, subscriptions and sign-ins. GET /api/service/analytics; permission read:analytics; may be
 // repeated; kept for the stale fallback.
 func (s *ServiceAPI) Analytics(ctx context.Context, opts ...RequestOption) (*ServiceAnalytics, error) {
-	body, err := invoke[serviceAnalyticsBody](ctx, s.c, http.MethodGet, "/api/service/analytics", nil, nil, nil, opts)
+	body, err := invoke[serviceAnalyticsBody](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/service/analytics",
+	}, opts)
 	if err != nil {
 		return nil, err
 	}

@@ -101,10 +101,9 @@ func (s *ServiceAPI) ProviderToken(
 	if p.RedirectURI != "" {
 		in.absoluteURI("redirect_uri", p.RedirectURI)
 	}
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	b, err := invoke[providerTokenBody](ctx, s.c, http.MethodPost, "/api/service/provider-tokens", nil, nil, p, opts)
+	b, err := invoke[providerTokenBody](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/service/provider-tokens", body: p, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}

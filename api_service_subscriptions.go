@@ -76,12 +76,11 @@ func (s *ServiceSubscriptionsService) List(
 ) (*Page[ServiceSubscription], error) {
 	var in checks
 	in.page(p.Limit, p.Offset)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	q := paging(p.Limit, p.Offset)
 	put(q, "status", string(p.Status))
-	list, err := invoke[serviceSubscriptionList](ctx, s.c, http.MethodGet, "/api/service/subscriptions", nil, q, nil, opts)
+	list, err := invoke[serviceSubscriptionList](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/service/subscriptions", query: q, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -106,10 +105,9 @@ func (s *ServiceSubscriptionsService) Create(
 	var in checks
 	in.required("user_id", p.UserID)
 	in.required("plan_id", p.PlanID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[ServiceSubscription](ctx, s.c, http.MethodPost, "/api/service/subscriptions", nil, nil, p, opts)
+	return invoke[ServiceSubscription](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/service/subscriptions", body: p, checks: in,
+	}, opts)
 }
 
 // Get returns a user's subscription. GET /api/service/subscriptions/:user_id; permission read:subscriptions; may be repeated; kept for
@@ -117,10 +115,9 @@ func (s *ServiceSubscriptionsService) Create(
 func (s *ServiceSubscriptionsService) Get(ctx context.Context, userID string, opts ...RequestOption) (*ServiceSubscription, error) {
 	var in checks
 	in.id("user_id", userID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[ServiceSubscription](ctx, s.c, http.MethodGet, subscriptionPath, []string{userID}, nil, nil, opts)
+	return invoke[ServiceSubscription](ctx, s.c, request{
+		method: http.MethodGet, template: subscriptionPath, args: []string{userID}, checks: in,
+	}, opts)
 }
 
 // Update changes a user's subscription. PATCH /api/service/subscriptions/:user_id; permission write:subscriptions; may be repeated.
@@ -129,10 +126,9 @@ func (s *ServiceSubscriptionsService) Update(
 ) (*ServiceSubscription, error) {
 	var in checks
 	in.id("user_id", userID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[ServiceSubscription](ctx, s.c, http.MethodPatch, subscriptionPath, []string{userID}, nil, p, opts)
+	return invoke[ServiceSubscription](ctx, s.c, request{
+		method: http.MethodPatch, template: subscriptionPath, args: []string{userID}, body: p, checks: in,
+	}, opts)
 }
 
 // Delete ends a user's subscription. DELETE /api/service/subscriptions/:user_id; permission delete:subscriptions; may be repeated: when
@@ -140,8 +136,7 @@ func (s *ServiceSubscriptionsService) Update(
 func (s *ServiceSubscriptionsService) Delete(ctx context.Context, userID string, opts ...RequestOption) error {
 	var in checks
 	in.id("user_id", userID)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return s.c.call(ctx, http.MethodDelete, subscriptionPath, []string{userID}, nil, nil, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodDelete, template: subscriptionPath, args: []string{userID}, checks: in,
+	}, nil, opts)
 }

@@ -48,10 +48,9 @@ func (l *serviceUserList) missing() string { return missingItem("users", l.Users
 func (s *ServiceUsersService) List(ctx context.Context, p ServiceUserListParams, opts ...RequestOption) (*Page[ServiceUser], error) {
 	var in checks
 	in.page(p.Limit, p.Offset)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	list, err := invoke[serviceUserList](ctx, s.c, http.MethodGet, "/api/service/users", nil, paging(p.Limit, p.Offset), nil, opts)
+	list, err := invoke[serviceUserList](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/service/users", query: paging(p.Limit, p.Offset), checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -69,10 +68,9 @@ func (s *ServiceUsersService) All(ctx context.Context, p ServiceUserListParams, 
 func (s *ServiceUsersService) Get(ctx context.Context, userID string, opts ...RequestOption) (*ServiceUser, error) {
 	var in checks
 	in.id("user_id", userID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[ServiceUser](ctx, s.c, http.MethodGet, "/api/service/users/:user_id", []string{userID}, nil, nil, opts)
+	return invoke[ServiceUser](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/service/users/:user_id", args: []string{userID}, checks: in,
+	}, opts)
 }
 
 // Create links a user to the service, by e-mail address, and makes the user when there is none. POST /api/service/users; permission
@@ -80,10 +78,9 @@ func (s *ServiceUsersService) Get(ctx context.Context, userID string, opts ...Re
 func (s *ServiceUsersService) Create(ctx context.Context, p ServiceUserCreateParams, opts ...RequestOption) (*ServiceUser, error) {
 	var in checks
 	in.email(p.Email)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[ServiceUser](ctx, s.c, http.MethodPost, "/api/service/users", nil, nil, p, opts)
+	return invoke[ServiceUser](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/service/users", body: p, checks: in,
+	}, opts)
 }
 
 // Update changes a user. PATCH /api/service/users/:user_id; permission write:users; may be repeated. Today's servers refuse a new
@@ -96,10 +93,9 @@ func (s *ServiceUsersService) Update(
 	if p.Email != nil {
 		in.email(*p.Email)
 	}
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[ServiceUser](ctx, s.c, http.MethodPatch, "/api/service/users/:user_id", []string{userID}, nil, p, opts)
+	return invoke[ServiceUser](ctx, s.c, request{
+		method: http.MethodPatch, template: "/api/service/users/:user_id", args: []string{userID}, body: p, checks: in,
+	}, opts)
 }
 
 // Delete unlinks a user from the service and drops the user's subscription to it; the user itself stays. DELETE
@@ -108,8 +104,7 @@ func (s *ServiceUsersService) Update(
 func (s *ServiceUsersService) Delete(ctx context.Context, userID string, opts ...RequestOption) error {
 	var in checks
 	in.id("user_id", userID)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return s.c.call(ctx, http.MethodDelete, "/api/service/users/:user_id", []string{userID}, nil, nil, nil, opts)
+	return s.c.call(ctx, request{
+		method: http.MethodDelete, template: "/api/service/users/:user_id", args: []string{userID}, checks: in,
+	}, nil, opts)
 }

@@ -53,7 +53,7 @@ type UserUpdateParams struct {
 
 // Get returns the signed-in user's profile. GET /api/user; bearer; may be repeated; kept for the stale fallback.
 func (s *UserService) Get(ctx context.Context, opts ...RequestOption) (*User, error) {
-	return invoke[User](ctx, s.c, http.MethodGet, "/api/user", nil, nil, nil, opts)
+	return invoke[User](ctx, s.c, request{method: http.MethodGet, template: "/api/user"}, opts)
 }
 
 // Update changes the signed-in user's profile and returns it. PATCH /api/user; bearer; may be repeated. The server answers
@@ -63,10 +63,9 @@ func (s *UserService) Update(ctx context.Context, p UserUpdateParams, opts ...Re
 	if p.Email != nil {
 		in.email(*p.Email)
 	}
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[User](ctx, s.c, http.MethodPatch, "/api/user", nil, nil, p, opts)
+	return invoke[User](ctx, s.c, request{
+		method: http.MethodPatch, template: "/api/user", body: p, checks: in,
+	}, opts)
 }
 
 // ChangePasswordParams are an old and a new password.
@@ -94,11 +93,10 @@ func (s *UserService) ChangePassword(ctx context.Context, p ChangePasswordParams
 		in.add("current_password", CodeRequired, "must not be empty")
 	}
 	in.newPassword("new_password", p.NewPassword)
-	if err := in.err(opts); err != nil {
-		return err
-	}
 	body := map[string]string{"current_password": p.CurrentPassword, "new_password": p.NewPassword}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/user/change-password", nil, body, opts)
+	return acknowledged(ctx, s.c, request{
+		method: http.MethodPost, template: "/api/user/change-password", body: body, checks: in,
+	}, opts)
 }
 
 // SetPassword gives a user a password who has none, because of signing in through a provider. POST /api/user/set-password; bearer; not
@@ -106,11 +104,10 @@ func (s *UserService) ChangePassword(ctx context.Context, p ChangePasswordParams
 func (s *UserService) SetPassword(ctx context.Context, newPassword string, opts ...RequestOption) error {
 	var in checks
 	in.newPassword("new_password", newPassword)
-	if err := in.err(opts); err != nil {
-		return err
-	}
 	body := map[string]string{"new_password": newPassword}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/user/set-password", nil, body, opts)
+	return acknowledged(ctx, s.c, request{
+		method: http.MethodPost, template: "/api/user/set-password", body: body, checks: in,
+	}, opts)
 }
 
 // Subscription is what the signed-in user has subscribed to at the service the session is bound to.
@@ -134,5 +131,7 @@ func (s *Subscription) missing() string {
 //
 // The session must be bound to a service: signing in without one, or with an organization only, makes it 400 BAD_REQUEST.
 func (s *UserService) Subscription(ctx context.Context, opts ...RequestOption) (*Subscription, error) {
-	return invoke[Subscription](ctx, s.c, http.MethodGet, "/api/subscription", nil, nil, nil, opts)
+	return invoke[Subscription](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/subscription",
+	}, opts)
 }

@@ -67,13 +67,12 @@ func (s *DevicesService) List(ctx context.Context, p DeviceListParams, opts ...R
 	in.numbered(p.Limit, p.Page)
 	in.oneOf("sort_by", p.SortBy, "", SortCreatedAt, SortLastSeenAt, SortName)
 	in.oneOf("sort_order", p.SortOrder, "", SortAscending, SortDescending)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	q := numbering(p.Limit, p.Page)
 	put(q, "sort_by", p.SortBy)
 	put(q, "sort_order", p.SortOrder)
-	list, err := invoke[deviceList](ctx, s.c, http.MethodGet, "/api/user/devices", nil, q, nil, opts)
+	list, err := invoke[deviceList](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/user/devices", query: q, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -92,10 +91,9 @@ func (s *DevicesService) All(ctx context.Context, p DeviceListParams, opts ...Re
 func (s *DevicesService) Get(ctx context.Context, deviceID string, opts ...RequestOption) (*Device, error) {
 	var in checks
 	in.id("device_id", deviceID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Device](ctx, s.c, http.MethodGet, devicePath, []string{deviceID}, nil, nil, opts)
+	return invoke[Device](ctx, s.c, request{
+		method: http.MethodGet, template: devicePath, args: []string{deviceID}, checks: in,
+	}, opts)
 }
 
 // Update renames a device. PATCH /api/user/devices/:device_id; bearer; may be repeated.
@@ -105,33 +103,32 @@ func (s *DevicesService) Update(
 	var in checks
 	in.id("device_id", deviceID)
 	in.required("device_name", p.DeviceName)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Device](ctx, s.c, http.MethodPatch, devicePath, []string{deviceID}, nil, p, opts)
+	return invoke[Device](ctx, s.c, request{
+		method: http.MethodPatch, template: devicePath, args: []string{deviceID}, body: p, checks: in,
+	}, opts)
 }
 
 // Revoke makes a device unknown again. POST /api/user/devices/:device_id/revoke; bearer; may be repeated: a second one is 404 NOT_FOUND.
 func (s *DevicesService) Revoke(ctx context.Context, deviceID string, p DeviceRevokeParams, opts ...RequestOption) error {
 	var in checks
 	in.id("device_id", deviceID)
-	if err := in.err(opts); err != nil {
-		return err
-	}
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/user/devices/:device_id/revoke", []string{deviceID}, p, opts)
+	return acknowledged(ctx, s.c, request{
+		method: http.MethodPost, template: "/api/user/devices/:device_id/revoke", args: []string{deviceID}, body: p, checks: in,
+	}, opts)
 }
 
 // Trust makes a device trusted, for 90 days from now. POST /api/user/devices/:device_id/trust; bearer; may be repeated.
 func (s *DevicesService) Trust(ctx context.Context, deviceID string, opts ...RequestOption) (*Device, error) {
 	var in checks
 	in.id("device_id", deviceID)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
-	return invoke[Device](ctx, s.c, http.MethodPost, "/api/user/devices/:device_id/trust", []string{deviceID}, nil, nil, opts)
+	return invoke[Device](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/user/devices/:device_id/trust", args: []string{deviceID}, checks: in,
+	}, opts)
 }
 
 // RevokeAll makes all of the user's devices unknown again. POST /api/user/devices/revoke-all; bearer; may be repeated.
 func (s *DevicesService) RevokeAll(ctx context.Context, opts ...RequestOption) error {
-	return acknowledged(ctx, s.c, http.MethodPost, "/api/user/devices/revoke-all", nil, nil, opts)
+	return acknowledged(ctx, s.c, request{
+		method: http.MethodPost, template: "/api/user/devices/revoke-all",
+	}, opts)
 }

@@ -44,7 +44,9 @@ func (b *backupCodesBody) missing() string {
 
 // Status says whether the user has a second factor. GET /api/user/mfa/status; bearer; may be repeated; never stale.
 func (s *UserMFAService) Status(ctx context.Context, opts ...RequestOption) (*MFAStatus, error) {
-	return invoke[MFAStatus](ctx, s.c, http.MethodGet, "/api/user/mfa/status", nil, nil, nil, opts)
+	return invoke[MFAStatus](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/user/mfa/status",
+	}, opts)
 }
 
 // MFASetupParams say what Setup may do.
@@ -72,7 +74,9 @@ func (s *UserMFAService) Setup(ctx context.Context, p MFASetupParams, opts ...Re
 			return nil, err
 		}
 	}
-	return invoke[MFASetup](ctx, s.c, http.MethodPost, "/api/user/mfa/setup", nil, nil, nil, opts)
+	return invoke[MFASetup](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/user/mfa/setup",
+	}, opts)
 }
 
 // Enable turns the second factor on with the first code of the app, and returns the backup codes, which are shown once. POST
@@ -81,11 +85,10 @@ func (s *UserMFAService) Setup(ctx context.Context, p MFASetupParams, opts ...Re
 func (s *UserMFAService) Enable(ctx context.Context, code string, opts ...RequestOption) (BackupCodes, error) {
 	var in checks
 	in.required("code", code)
-	if err := in.err(opts); err != nil {
-		return nil, err
-	}
 	body := map[string]string{"code": code}
-	answer, err := invoke[backupCodesBody](ctx, s.c, http.MethodPost, "/api/user/mfa/verify", nil, nil, body, opts)
+	answer, err := invoke[backupCodesBody](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/user/mfa/verify", body: body, checks: in,
+	}, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -94,13 +97,15 @@ func (s *UserMFAService) Enable(ctx context.Context, code string, opts ...Reques
 
 // Disable turns the second factor off; no code is asked for. DELETE /api/user/mfa; bearer; may be repeated.
 func (s *UserMFAService) Disable(ctx context.Context, opts ...RequestOption) error {
-	return acknowledged(ctx, s.c, http.MethodDelete, "/api/user/mfa", nil, nil, opts)
+	return acknowledged(ctx, s.c, request{method: http.MethodDelete, template: "/api/user/mfa"}, opts)
 }
 
 // RegenerateBackupCodes replaces the backup codes and returns the new ones, which are shown once. POST
 // /api/user/mfa/backup-codes/regenerate; bearer; never repeated once it may have arrived. Without a second factor it is 400 BAD_REQUEST.
 func (s *UserMFAService) RegenerateBackupCodes(ctx context.Context, opts ...RequestOption) (BackupCodes, error) {
-	answer, err := invoke[backupCodesBody](ctx, s.c, http.MethodPost, "/api/user/mfa/backup-codes/regenerate", nil, nil, nil, opts)
+	answer, err := invoke[backupCodesBody](ctx, s.c, request{
+		method: http.MethodPost, template: "/api/user/mfa/backup-codes/regenerate",
+	}, opts)
 	if err != nil {
 		return nil, err
 	}

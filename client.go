@@ -137,34 +137,29 @@ func chain(rt http.RoundTripper, layers ...func(next http.RoundTripper) http.Rou
 func (c *Client) Do(ctx context.Context, method, path string, in, out any, opts ...RequestOption) error {
 	concrete, query, err := splitPath(path)
 	if err != nil {
-		return err
+		return refused(opts, err)
 	}
 	method = strings.ToUpper(method)
 	if !isToken(method) {
-		return invalid("method", CodeInvalidFormat, "must be an HTTP method")
+		return refused(opts, invalid("method", CodeInvalidFormat, "must be an HTTP method"))
 	}
 	cl, err := c.newCall(ctx, method, routes.Match(method, concrete), concrete, query)
 	if err != nil {
-		return err
+		return refused(opts, err)
 	}
-	if err := cl.encode(in); err != nil {
-		return err
-	}
-	return c.exchange(cl, out, opts)
+	return c.exchange(cl, in, out, opts)
 }
 
-// call is the typed methods' way in: a known route, its path parameters, an optional query and body.
-func (c *Client) call(
-	ctx context.Context, method, template string, args []string, query url.Values, in, out any, opts []RequestOption,
-) error {
-	cl, err := c.newCall(ctx, method, routes.ByTemplate(method, template), expand(template, args), query.Encode())
+// call is the typed methods' way in.
+func (c *Client) call(ctx context.Context, r request, out any, opts []RequestOption) error {
+	if err := r.checks.err(opts); err != nil {
+		return err
+	}
+	cl, err := c.newCall(ctx, r.method, routes.ByTemplate(r.method, r.template), expand(r.template, r.args), r.query.Encode())
 	if err != nil {
-		return err
+		return refused(opts, err)
 	}
-	if err := cl.encode(in); err != nil {
-		return err
-	}
-	return c.exchange(cl, out, opts)
+	return c.exchange(cl, r.body, out, opts)
 }
 
 // newCall settles everything about a call that is known before its options.
@@ -219,20 +214,11 @@ func (cl *call) encode(in any) error {
 	return nil
 }
 
-// exchange runs a call through the layers and decodes its answer. It is the one place that returns *APIError.
-func (c *Client) exchange(cl *call, out any, opts []RequestOption) error {
-	for _, o := range opts {
-		if o.apply == nil {
-			return invalid("option", CodeInvalidFormat, "zero RequestOption")
-		}
-		if err := o.apply(cl); err != nil {
-			return err
-		}
+// exchange runs a call through the layers and decodes its response. It is the one place that returns *APIError.
+func (c *Client) exchange(cl *call, in, out any, opts []RequestOption) error {
+	if err := cl.prepare(in, out, opts); err != nil {
+		return refused(opts, err)
 	}
-	if v := reflect.ValueOf(out); out != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
-		return invalid("out", CodeInvalidFormat, "must be a non-nil pointer, or nil")
-	}
-	cl.settle()
 	resp, err := c.roundTrip(cl)
 	if err == nil {
 		err = cl.decode(resp, out)
@@ -248,6 +234,36 @@ func (c *Client) exchange(cl *call, out any, opts []RequestOption) error {
 	}
 	cl.fill(err)
 	c.observeDone(cl, err)
+	return err
+}
+
+// prepare puts a call's input and options in place. Whatever it refuses has not been sent.
+func (cl *call) prepare(in, out any, opts []RequestOption) error {
+	if err := cl.encode(in); err != nil {
+		return err
+	}
+	for _, o := range opts {
+		if o.apply == nil {
+			return invalid("option", CodeInvalidFormat, "zero RequestOption")
+		}
+		if err := o.apply(cl); err != nil {
+			return err
+		}
+	}
+	if v := reflect.ValueOf(out); out != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
+		return invalid("out", CodeInvalidFormat, "must be a non-nil pointer, or nil")
+	}
+	cl.settle()
+	return nil
+}
+
+// refused returns err, which ended a call before anything was sent, and lets the call's [Response] say so.
+func refused(opts []RequestOption, err error) error {
+	for _, o := range opts {
+		if o.response != nil {
+			*o.response = Response{}
+		}
+	}
 	return err
 }
 

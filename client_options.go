@@ -246,11 +246,14 @@ func WithInsecureHTTP() Option {
 }
 
 // RequestOption changes one call.
-type RequestOption struct{ apply func(*call) error }
+type RequestOption struct {
+	apply    func(*call) error
+	response *Response // to be filled, also where nothing is sent
+}
 
 // WithResponse fills dst when the call ends, whether it succeeded or failed. dst must not be shared between concurrent calls.
 func WithResponse(dst *Response) RequestOption {
-	return RequestOption{func(cl *call) error {
+	return RequestOption{response: dst, apply: func(cl *call) error {
 		if dst == nil {
 			return invalid("response", "REQUIRED", "WithResponse needs a non-nil *Response")
 		}
@@ -262,7 +265,7 @@ func WithResponse(dst *Response) RequestOption {
 // WithIdempotent says that this POST or PATCH may safely be repeated: it is then retried like a PUT. It has no effect on routes
 // that consume a single-use token.
 func WithIdempotent() RequestOption {
-	return RequestOption{func(cl *call) error {
+	return RequestOption{apply: func(cl *call) error {
 		cl.idempotent, cl.declared = true, true
 		return nil
 	}}
@@ -271,7 +274,7 @@ func WithIdempotent() RequestOption {
 // WithHeader sets a header of this call. A caller's own Authorization or X-Api-Key is sent instead of the client's credential and
 // is never renewed. Headers that frame the message (Host, Content-Length, Transfer-Encoding, Connection …) are refused.
 func WithHeader(key, value string) RequestOption {
-	return RequestOption{func(cl *call) error {
+	return RequestOption{apply: func(cl *call) error {
 		if err := checkHeader(key, value); err != nil {
 			return err
 		}
@@ -286,7 +289,7 @@ func WithHeader(key, value string) RequestOption {
 // WithoutRetry makes the call a single attempt. It is not held back by the rate-limit gate either: while the server has asked for
 // a wait, it fails at once with a [RateLimitError].
 func WithoutRetry() RequestOption {
-	return RequestOption{func(cl *call) error {
+	return RequestOption{apply: func(cl *call) error {
 		cl.maxAttempts = 1
 		return nil
 	}}
@@ -294,7 +297,7 @@ func WithoutRetry() RequestOption {
 
 // WithoutCache neither keeps this call's answer nor serves a kept one.
 func WithoutCache() RequestOption {
-	return RequestOption{func(cl *call) error {
+	return RequestOption{apply: func(cl *call) error {
 		cl.noCache = true
 		return nil
 	}}

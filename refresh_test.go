@@ -693,7 +693,7 @@ func TestRenewalMeetsOpenBreaker(t *testing.T) {
 		err := stGet(t, c)
 		e := stUncertainError(t, err)
 		open, ok := errors.AsType[*authos.CircuitOpenError](err)
-		if !ok || open.Group != "renewal" {
+		if !ok || open.Group != "refresh" {
 			t.Fatalf("error = %v, want the renewal's open circuit in it", err)
 		}
 		if d := e.RetryAt.Sub(open.RetryAt); d < 0 || d > 3*time.Second {

@@ -24,14 +24,9 @@ type Method struct {
 	Iterator, Link bool
 }
 
-// senders are the functions that name a route, and where: the positions of the HTTP method and the template among their arguments.
-// A negative position of the method stands for GET.
-var senders = map[string]struct{ method, template int }{
-	"invoke":       {2, 3},
-	"acknowledged": {2, 3},
-	"call":         {1, 2},
-	"link":         {-1, 1},
-}
+// senders are the functions that name a route, and the position of what names it among their arguments: a
+// request{method: …, template: …}, or the template alone, which stands for GET.
+var senders = map[string]int{"invoke": 2, "acknowledged": 2, "call": 1, "link": 1}
 
 // Load reads the Go files in dir, the root of the module.
 func Load(dir string) ([]Method, error) {
@@ -149,7 +144,7 @@ func (s *source) routes(recv string, decl *ast.FuncDecl, seen []string) ([]strin
 		name, onReceiver := called(callee, decl)
 		if at, ok := senders[name]; ok {
 			var route string
-			if route, failed = s.route(callee, at.method, at.template); failed == nil {
+			if route, failed = s.route(callee, at); failed == nil {
 				out = append(out, route)
 			}
 		} else if next := s.methods[recv][name]; onReceiver && next != nil {
@@ -163,28 +158,53 @@ func (s *source) routes(recv string, decl *ast.FuncDecl, seen []string) ([]strin
 	return slices.Compact(out), failed
 }
 
-func (s *source) route(c *ast.CallExpr, method, template int) (string, error) {
-	if len(c.Args) <= template {
+func (s *source) route(c *ast.CallExpr, at int) (string, error) {
+	if len(c.Args) <= at {
 		return "", errors.New("a call without a route")
 	}
-	path, ok := text(c.Args[template])
-	if id, isName := c.Args[template].(*ast.Ident); isName {
-		path, ok = s.consts[id.Name], s.consts[id.Name] != ""
+	lit, ok := c.Args[at].(*ast.CompositeLit)
+	if !ok {
+		path, err := s.template(c.Args[at])
+		return "GET " + path, err
+	}
+	method, template := member(lit, "method"), member(lit, "template")
+	sel, ok := method.(*ast.SelectorExpr)
+	if !ok || !strings.HasPrefix(sel.Sel.Name, "Method") {
+		return "", errors.New("a method that is not one of net/http's constants")
+	}
+	path, err := s.template(template)
+	return strings.ToUpper(strings.TrimPrefix(sel.Sel.Name, "Method")) + " " + path, err
+}
+
+// template reads a route's template, a text or the name of a constant.
+func (s *source) template(e ast.Expr) (string, error) {
+	path, ok := "", false
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		path, ok = text(e)
+	case *ast.Ident:
+		path = s.consts[e.Name]
+		ok = path != ""
 	}
 	if !ok {
 		return "", errors.New("a route that is neither a text nor a constant")
 	}
-	if method < 0 {
-		return "GET " + path, nil
-	}
-	sel, ok := c.Args[method].(*ast.SelectorExpr)
-	if !ok || !strings.HasPrefix(sel.Sel.Name, "Method") {
-		return "", errors.New("a method that is not one of net/http's constants")
-	}
-	return strings.ToUpper(strings.TrimPrefix(sel.Sel.Name, "Method")) + " " + path, nil
+	return path, nil
 }
 
-// called names the function of a call, and says whether it is a method of decl's own receiver.
+// member returns the value of a keyed member of a composite literal, or nil.
+func member(lit *ast.CompositeLit, name string) ast.Expr {
+	for _, e := range lit.Elts {
+		if kv, ok := e.(*ast.KeyValueExpr); ok {
+			if key, ok := kv.Key.(*ast.Ident); ok && key.Name == name {
+				return kv.Value
+			}
+		}
+	}
+	return nil
+}
+
+// called names the function of a call, and reports whether it is a method of decl's own receiver.
 func called(c *ast.CallExpr, decl *ast.FuncDecl) (name string, onReceiver bool) {
 	fun := c.Fun
 	if index, ok := fun.(*ast.IndexExpr); ok { // invoke[T]

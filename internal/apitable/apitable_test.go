@@ -28,14 +28,14 @@ type DeviceService struct{ c *Client }
 const devices = "/devices"
 
 func (s *UserService) Get(ctx context.Context) (*User, error) {
-	return invoke[User](ctx, s.c, http.MethodGet, "/user")
+	return invoke[User](ctx, s.c, request{method: http.MethodGet, template: "/user"})
 }
 
-func (s *UserService) Quiet(ctx context.Context) error { return acknowledged(ctx, s.c, http.MethodPut, "/quiet") }
+func (s *UserService) Quiet(ctx context.Context) error { return acknowledged(ctx, s.c, request{method: http.MethodPut, template: "/quiet"}) }
 
 func (s *UserService) LoginURL() string { return link(s.c, "/login") }
 
-func (s *UserService) helper() error { return s.c.call(ctx, http.MethodPost, "/helped") }
+func (s *UserService) helper() error { return s.c.call(ctx, request{method: http.MethodPost, template: "/helped"}) }
 
 func (s *UserService) Flow(ctx context.Context) error {
 	if err := s.helper(); err != nil {
@@ -47,7 +47,7 @@ func (s *UserService) Flow(ctx context.Context) error {
 
 func (s *UserService) Offline() string { return "nothing" }
 
-func (s *DeviceService) List(ctx context.Context) error { return s.c.call(ctx, http.MethodGet, devices) }
+func (s *DeviceService) List(ctx context.Context) error { return s.c.call(ctx, request{method: http.MethodGet, template: devices}) }
 
 func (s *DeviceService) All(ctx context.Context) iter.Seq2[Device, error] {
 	return byNumber(func() { s.List() })
@@ -96,7 +96,8 @@ func TestLoadFails(t *testing.T) {
 		"computed route":     strings.ReplaceAll(source, `"/user"`, `"/u"+"ser"`),
 		"unknown constant":   strings.ReplaceAll(source, `const devices`, `const others`),
 		"computed method":    strings.ReplaceAll(source, `http.MethodPut`, `method`),
-		"too few arguments":  strings.ReplaceAll(source, `, "/quiet"`, ``),
+		"too few arguments":  strings.ReplaceAll(source, `, request{method: http.MethodPut, template: "/quiet"}`, ``),
+		"no template":        strings.ReplaceAll(source, `, template: "/quiet"`, ``),
 		"method in a string": strings.ReplaceAll(source, `http.MethodPut`, `"PUT"`),
 	} {
 		if got, err := load(t, src); err == nil {
