@@ -45,13 +45,13 @@ func (a *acknowledgment) missing() string {
 	return ""
 }
 
-// needy is an answer that can say what it lacks of what its route promises.
+// needy is a response that can say what it lacks of what its route promises.
 type needy[T any] interface {
 	*T
 	missing() string
 }
 
-// bare is a list that is the whole answer. One that is null, or that has an item without its id, is no answer.
+// bare is a list that is the whole response. One that is null, or that has an item without its id, is no response.
 type bare[T any, P needy[T]] []T
 
 func (l *bare[T, P]) missing() string {
@@ -72,7 +72,7 @@ func missingItem[T any, P needy[T]](name string, items *[]T) string {
 	return ""
 }
 
-// missingID names the id where an answer that must have one does not.
+// missingID names the id where a response that must have one does not.
 func missingID(id string) string {
 	if id == "" {
 		return "id"

@@ -18,8 +18,8 @@ const logoutPath = "/api/auth/logout"
 // [Client.With] for a client of that user, or to [Client.SetTokens].
 //
 // Four routes send e-mail: [AuthService.Register], [AuthService.ResendVerification], [AuthService.RequestPasswordReset] and
-// [AuthService.RequestMagicLink]. Together they send one address 5 mails an hour; beyond that they answer 429
-// [CodeTooManyRequests] and name no wait, which may be an hour. A server that has no e-mail set up answers 503
+// [AuthService.RequestMagicLink]. Together they send one address 5 mails an hour; beyond that they return 429
+// [CodeTooManyRequests] and name no wait, which may be an hour. A server that has no e-mail set up returns 503
 // [CodeServiceUnavailable], and goes on doing so. The client repeats neither.
 type AuthService struct{ c *Client }
 
@@ -68,7 +68,7 @@ func (c *checks) tenant(org, service, redirectURI string) {
 // Login signs in with a password. It installs nothing unless asked to. POST /api/auth/login; public; not repeated when its outcome is
 // unknown, since each sign-in makes a session.
 //
-// A second factor is asked for with [*MFARequiredError], which [AuthService.CompleteMFA] answers. A wrong password and an address that
+// A second factor is asked for with [*MFARequiredError], which [AuthService.CompleteMFA] completes. A wrong password and an address that
 // has not been verified are 401 UNAUTHORIZED ([ErrUnauthenticated]); no access to the organization, or an organization that is not
 // active, 403; one that does not exist 404 NOT_FOUND; the organization's limit of monthly users 400 [CodeServiceLimitExceeded]. When
 // installing the tokens fails, they are returned together with the error.
@@ -99,7 +99,7 @@ func (b *tokenBody) signIn(ctx context.Context, c *Client, install bool) (Tokens
 
 // Refresh exchanges a refresh token for new tokens. POST /api/auth/refresh; public; never repeated once it may have arrived.
 //
-// The client renews its own session by itself; this is for tokens held elsewhere. A refresh token is single-use: presenting one twice,
+// The client refreshes its own session by itself; this is for tokens held elsewhere. A refresh token is single-use: presenting one twice,
 // here and by a client that holds it, destroys the session. 401 UNAUTHORIZED means that the session is over.
 func (s *AuthService) Refresh(ctx context.Context, refreshToken string, opts ...RequestOption) (Tokens, error) {
 	var in checks
@@ -114,8 +114,8 @@ func (s *AuthService) Refresh(ctx context.Context, refreshToken string, opts ...
 	return body.session()
 }
 
-// Logout ends the session at the server, then forgets its tokens here and in the store, and everything kept for the principal.
-// POST /api/auth/logout; bearer; may be repeated: the server answers 200 also for a session that is already over.
+// Logout ends the session at the server, then forgets its tokens here and in the store, and everything cached for the principal.
+// POST /api/auth/logout; bearer; may be repeated: the server returns 200 also for a session that is already over.
 //
 // When the server was not reached nothing is forgotten, so that Logout can be called again; SetTokens with zero Tokens forgets
 // without it.
@@ -201,7 +201,7 @@ type registerRequest struct {
 // Register makes an account with a password, and has the server mail a link that verifies its address; until then signing in is 401
 // UNAUTHORIZED. POST /api/auth/register; public; not repeated when its outcome is unknown.
 //
-// Success does not say that the address was free: the server answers the same when it has an account. 404 NOT_FOUND is an organization
+// Success does not say that the address was free: the server responds the same when it has an account. 404 NOT_FOUND is an organization
 // or service that does not exist, 403 FORBIDDEN an address whose domain signs in through a provider of its own. 429
 // [CodeTooManyRequests] and 503 [CodeServiceUnavailable] are those of [AuthService]'s e-mail routes.
 func (s *AuthService) Register(ctx context.Context, p RegisterParams, opts ...RequestOption) error {
@@ -227,7 +227,7 @@ type ResendVerificationParams struct {
 // ResendVerification mails another link that verifies an address. It is good for 24 hours and for one use. POST
 // /api/auth/resend-verification; public; not repeated when its outcome is unknown.
 //
-// Success does not say that the address waits for one: the server answers the same to any. 404 NOT_FOUND is an organization or service
+// Success does not say that the address waits for one: the server responds the same to any. 404 NOT_FOUND is an organization or service
 // that does not exist. 429 [CodeTooManyRequests] and 503 [CodeServiceUnavailable] are those of [AuthService]'s e-mail routes.
 func (s *AuthService) ResendVerification(ctx context.Context, p ResendVerificationParams, opts ...RequestOption) error {
 	var in checks
@@ -253,7 +253,7 @@ type RequestPasswordResetParams struct {
 // RequestPasswordReset mails a link whose token [AuthService.ResetPassword] takes. It is good for an hour and for one use. POST
 // /api/auth/forgot-password; public; not repeated when its outcome is unknown.
 //
-// Success does not say that the address has an account: the server answers the same to any. 404 NOT_FOUND is an organization or service
+// Success does not say that the address has an account: the server responds the same to any. 404 NOT_FOUND is an organization or service
 // that does not exist, 403 FORBIDDEN an address whose domain signs in through a provider of its own. 429 [CodeTooManyRequests] and 503
 // [CodeServiceUnavailable] are those of [AuthService]'s e-mail routes.
 func (s *AuthService) RequestPasswordReset(ctx context.Context, p RequestPasswordResetParams, opts ...RequestOption) error {
@@ -321,7 +321,7 @@ func (l *EmailLookup) missing() string {
 	return ""
 }
 
-// LookupEmail says how an address should sign in: with a password, or through which identity provider. It does not say whether the
+// LookupEmail says how an address should sign in: with a password, or through which identity provider. It does not report whether the
 // address has an account. POST /api/auth/lookup-email; public; may be repeated.
 func (s *AuthService) LookupEmail(ctx context.Context, email string, opts ...RequestOption) (*EmailLookup, error) {
 	var in checks
@@ -359,7 +359,7 @@ type AuthContextService struct {
 	Slug        string      `json:"slug"`
 	Name        string      `json:"name"`
 	ServiceType ServiceType `json:"service_type"`
-	// RedirectURIValid says whether the redirect URI asked about is registered with the service; nil when none was asked about.
+	// RedirectURIValid reports whether the redirect URI asked about is registered with the service; nil when none was asked about.
 	RedirectURIValid *bool `json:"redirect_uri_valid"`
 }
 
@@ -386,7 +386,7 @@ type AuthContextParams struct {
 }
 
 // Context returns what a sign-in page shows: the organization and the service by name, and the ways to sign in. GET /api/auth/context;
-// public; may be repeated; kept for the stale fallback. 404 NOT_FOUND is an organization or service that does not exist; one that is
+// public; may be repeated; cached for the stale fallback. 404 NOT_FOUND is an organization or service that does not exist; one that is
 // not active is no error.
 func (s *AuthService) Context(ctx context.Context, p AuthContextParams, opts ...RequestOption) (*AuthContext, error) {
 	var in checks

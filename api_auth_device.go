@@ -39,7 +39,7 @@ type DeviceCode struct {
 	// UserCode is what the user types at VerificationURI, such as "WDJB-MJHT".
 	UserCode        string
 	VerificationURI string
-	// ExpiresAt is when both codes end: 15 minutes after the answer arrived, unless the server says otherwise.
+	// ExpiresAt is when both codes end: 15 minutes after the response arrived, unless the server says otherwise.
 	ExpiresAt time.Time
 	// Interval is how long to wait before each poll. Where the server names none it is 5 s (RFC 8628, section 3.2).
 	Interval time.Duration
@@ -245,9 +245,9 @@ func (s *AuthService) pollDevice(ctx context.Context, p ExchangeDeviceCodeParams
 	switch {
 	case err == nil:
 		return body.tokens(), nil // never a pre-auth token: the code is pending until the second factor is given, too
-	case answerLost(err):
+	case responseLost(err):
 		return Tokens{}, &deviceError{
-			text: "authos: device sign-in: the server accepted the device code, but its answer cannot be read; if the token was in it, " +
+			text: "authos: device sign-in: the server accepted the device code, but its response cannot be read; if the token was in it, " +
 				"it is lost: begin again",
 			err: err,
 		}
@@ -255,10 +255,10 @@ func (s *AuthService) pollDevice(ctx context.Context, p ExchangeDeviceCodeParams
 	return Tokens{}, err
 }
 
-// answerLost says whether a good status came with a body that cannot be read. The code has been used then.
-func answerLost(err error) bool {
+// responseLost reports whether a good status came with a body that cannot be read. The code has been used then.
+func responseLost(err error) bool {
 	if ne, ok := errors.AsType[*NetworkError](err); ok {
-		return ne.Op == "read body" // of an error its status is answer enough
+		return ne.Op == "read body" // of an error its status is response enough
 	}
 	de, ok := errors.AsType[*DecodeError](err)
 	return ok && de.StatusCode/100 == 2
@@ -279,7 +279,7 @@ func (e *deviceError) Error() string {
 		text += ": " + strings.TrimPrefix(e.err.Error(), "authos: ")
 	}
 	if e.unknown {
-		text += "; an answer was lost on the way, which may have been the one with the token"
+		text += "; a response was lost on the way, which may have been the one with the token"
 	}
 	return text
 }
@@ -295,7 +295,7 @@ func (e *deviceError) Unwrap() []error {
 	return e.join(e.err, e.code)
 }
 
-// Is matches [ErrOutcomeUnknown] when an answer was lost.
+// Is matches [ErrOutcomeUnknown] when a response was lost.
 func (e *deviceError) Is(target error) bool { return target == ErrOutcomeUnknown && e.unknown }
 
 // DeviceLoginParams are a sign-in on a device.
@@ -317,10 +317,10 @@ type DeviceLoginParams struct {
 // returned as it is. opts apply to every request; a [Response] is that of the last one.
 //
 // It waits the server's interval before each poll. A 429 makes that longer, by what the server asks for and 5 s more (section 3.5); 5xx,
-// no answer and an open circuit are waited out with growing pauses. That ends when the code does, with an error that matches
-// [CodeDeviceCodeExpired]: a user who denies looks like one who does not come back, since the server does not tell. If an answer got
+// no response and an open circuit are waited out with growing pauses. That ends when the code does, with an error that matches
+// [CodeDeviceCodeExpired]: a user who denies looks like one who does not come back, since the server does not tell. If a response got
 // lost before, which may have been the one with the token, the error matches [ErrOutcomeUnknown] too: all there is to do is begin again.
-// Every other answer ends it at once with that error, as [AuthService.ExchangeDeviceCode] has them; so does ctx, or closing the client.
+// Every other response ends it at once with that error, as [AuthService.ExchangeDeviceCode] has them; so does ctx, or closing the client.
 // It never polls after a good status, even one whose body cannot be read: then the token is lost. When installing the token fails, it is
 // returned together with the error.
 func (s *AuthService) DeviceLogin(
@@ -369,12 +369,12 @@ func (s *AuthService) DeviceLogin(
 type devicePace struct {
 	c        *Client
 	interval time.Duration // the server's, and what being told to slow down has added
-	backoff  time.Duration // the last wait after a failure; zero after an answer
+	backoff  time.Duration // the last wait after a failure; zero after a response
 	expires  time.Time     // of the code
 	polls    int
-	unknown  bool      // an answer was lost that may have been the one with the token
+	unknown  bool      // a response was lost that may have been the one with the token
 	failed   error     // why the last poll has told nothing about the code; nil when it has
-	last     *APIError // the server's last answer to a poll
+	last     *APIError // the server's last response to a poll
 }
 
 // after says how long to wait after a poll that ended with err, or gives the error that ends the sign-in.
@@ -397,11 +397,11 @@ func (d *devicePace) after(ctx context.Context, err error) (time.Duration, error
 		d.backoff, d.failed = 0, err
 		return max(d.interval, asked), nil
 	case ctx.Err() == nil && passes(err):
-		// RFC 8628, section 3.5, has the interval doubled when there is no answer. The jitter keeps devices apart that an outage has
+		// RFC 8628, section 3.5, has the interval doubled when there is no response. The jitter keeps devices apart that an outage has
 		// brought into step.
 		d.backoff = min(2*max(d.backoff, d.interval), max(2*d.interval, maxPollBackoff))
 		d.failed = err
-		wait := max(d.backoff, min(askedOfRenewal(err), longestWait))
+		wait := max(d.backoff, min(askedOfRefresh(err), longestWait))
 		return wait + spread(wait), nil
 	}
 	if e, ok := err.(interface{ end() *callEnd }); ok && d.unknown {
@@ -410,10 +410,10 @@ func (d *devicePace) after(ctx context.Context, err error) (time.Duration, error
 	return 0, err
 }
 
-// passes says whether a failure says nothing about the code and may pass: no answer, a 5xx, an open circuit.
+// passes reports whether a failure says nothing about the code and may pass: no response, a 5xx, an open circuit.
 func passes(err error) bool {
 	if ne, ok := errors.AsType[*NetworkError](err); ok {
-		return ne.Op != "redirect" && !answerLost(err)
+		return ne.Op != "redirect" && !responseLost(err)
 	}
 	return errors.Is(err, ErrServer) || errors.Is(err, ErrUnavailable)
 }
@@ -449,7 +449,7 @@ func (d *devicePace) ended(why error) error {
 }
 
 // expired is the error of a sign-in for which nobody has approved the code in time. The last poll's error is in it when it was none about
-// the code, such as no answer.
+// the code, such as no response.
 func (d *devicePace) expired() error {
 	text := "authos: device sign-in: the code has expired, nobody has approved it, or it was denied"
 	if d.failed != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// The device flow by the bubble's clock: what a scripted server answers to each poll, and when the polls come.
+// The device flow by the bubble's clock: what a scripted server responds to each poll, and when the polls come.
 
 const (
 	auDevice = "device-code-1"
@@ -26,7 +26,7 @@ const (
 
 var auFlow = authos.DeviceLoginParams{ClientID: auApp, Org: "acme", Service: "app"}
 
-// auCodeStep is the server's answer to a request for a code.
+// auCodeStep is the server's response to a request for a code.
 func auCodeStep(expiresIn, interval float64) rtStep {
 	return rtStep{status: 200, body: fmt.Sprintf(
 		`{"device_code":%q,"user_code":"ABCD-EFGH","verification_uri":"https://app.acme.example/activate","expires_in":%g,"interval":%g}`,
@@ -61,10 +61,10 @@ type auEnd struct {
 	tokens authos.Tokens
 	err    error
 	took   time.Duration
-	polls  []float64 // when each came, in seconds from the answer with the code
+	polls  []float64 // when each came, in seconds from the response with the code
 }
 
-// auRun runs a flow against a script whose first answer is the code, and waits to see that nothing is sent afterwards.
+// auRun runs a flow against a script whose first response is the code, and waits to see that nothing is sent afterwards.
 func auRun(t *testing.T, rt *rtScript, opts ...authos.Option) auEnd {
 	t.Helper()
 	c, start := rtClient(t, rt, opts...), time.Now()
@@ -95,7 +95,7 @@ func auAt(t *testing.T, got, want []float64, jitter float64) {
 	}
 }
 
-// Every row of the table of answers to a poll that ends the flow.
+// Every row of the table of responses to a poll that ends the flow.
 func TestDeviceLoginEnds(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -146,7 +146,7 @@ func TestDeviceLoginEnds(t *testing.T) {
 	})
 }
 
-// Every row that does not, and how long the flow then waits. The last answer is the token.
+// Every row that does not, and how long the flow then waits. The last response is the token.
 func TestDeviceLoginGoesOn(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -165,7 +165,7 @@ func TestDeviceLoginGoesOn(t *testing.T) {
 		{"429 that names no wait", []rtStep{rtAPI(429, "TOO_MANY_REQUESTS"), auPending()}, []float64{5, 15, 25}, 0},
 		{"documented 429", []rtStep{rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "60"), auPending()}, []float64{5, 70, 135}, 0},
 		{"429 longer than calls obey", []rtStep{rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "300")}, []float64{5, 310}, 0},
-		// RFC 8628 doubles the interval where there is no answer; one brings it back.
+		// RFC 8628 doubles the interval where there is no response; one brings it back.
 		{"500", []rtStep{rtAPI(500, "INTERNAL_SERVER_ERROR"), auPending()}, []float64{5, 15, 20}, 1},
 		{"500 that repeating would not help elsewhere", []rtStep{rtAPI(500, "AUDIT_ERROR")}, []float64{5, 15}, 1},
 		{"502 page", []rtStep{rtPage(502), rtPage(502), rtPage(502), rtPage(502), rtPage(502)}, []float64{5, 15, 35, 75, 135, 195}, 9},
@@ -175,7 +175,7 @@ func TestDeviceLoginGoesOn(t *testing.T) {
 		{"408", []rtStep{rtEmpty(408), auPending()}, []float64{5, 15, 20}, 1},
 		{"reset", []rtStep{{err: rtReset()}, auPending()}, []float64{5, 15, 20}, 1},
 		{"refused", []rtStep{{err: rtRefused(), noConn: true}, auPending()}, []float64{5, 15, 20}, 1},
-		{"no answer", []rtStep{{hang: true}, auPending()}, []float64{5, 50, 55}, 1}, // 35 s, the attempt's own time, and 10
+		{"no response", []rtStep{{hang: true}, auPending()}, []float64{5, 50, 55}, 1}, // 35 s, the attempt's own time, and 10
 		{"a second outage", []rtStep{rtPage(502), rtPage(502), auPending(), rtPage(502)}, []float64{5, 15, 35, 40, 50}, 5},
 		{"a second outage, after a 429", []rtStep{rtPage(502), rtPage(502), auLimited("0"), rtPage(502)}, []float64{5, 15, 35, 45, 65}, 7},
 		{"between 429s", []rtStep{auLimited("0"), rtPage(502), auPending()}, []float64{5, 15, 35, 45}, 2},
@@ -206,11 +206,11 @@ func TestDeviceLoginJitter(t *testing.T) {
 	})
 }
 
-// A good status is the last answer, whatever became of its body: the code has been used.
+// A good status is the last response, whatever became of its body: the code has been used.
 func TestDeviceLoginLosesTheToken(t *testing.T) {
 	for name, tc := range map[string]struct {
-		answer  rtStep
-		decoded bool
+		response rtStep
+		decoded  bool
 	}{
 		"page":         {rtPage(200), true},
 		"empty":        {rtEmpty(200), true},
@@ -222,7 +222,7 @@ func TestDeviceLoginLosesTheToken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			stBubble(t, func(t *testing.T) {
-				end := auRun(t, rtSteps(auCodeStep(900, 5), auPending(), tc.answer, auPending()))
+				end := auRun(t, rtSteps(auCodeStep(900, 5), auPending(), tc.response, auPending()))
 				auAt(t, end.polls, []float64{5, 10}, 0)
 				if _, ok := errors.AsType[*authos.DecodeError](end.err); ok != tc.decoded || !strings.Contains(fmt.Sprintf("%v", end.err), "it is lost") {
 					t.Errorf("error = %v, want one that says so, a DecodeError: %v", end.err, tc.decoded)
@@ -252,12 +252,12 @@ func TestDeviceLoginDeadline(t *testing.T) {
 			stWant(t, "may be tried again", authos.Retryable(end.err), false)
 		})
 	})
-	t.Run("answers lost on the way", func(t *testing.T) {
+	t.Run("responses lost on the way", func(t *testing.T) {
 		stBubble(t, func(t *testing.T) {
 			end := auRun(t, rtSteps(auCodeStep(60, 5), rtStep{err: rtReset()}, auPending()))
 			auErrors(t, "DeviceLogin", end.err, []error{authos.CodeDeviceCodeExpired, authos.ErrOutcomeUnknown}, []error{authos.ErrNetwork})
-			if !strings.Contains(end.err.Error(), "an answer was lost") {
-				t.Errorf("error = %v, want it to say that an answer was lost", end.err)
+			if !strings.Contains(end.err.Error(), "a response was lost") {
+				t.Errorf("error = %v, want it to say that a response was lost", end.err)
 			}
 		})
 	})
@@ -265,7 +265,7 @@ func TestDeviceLoginDeadline(t *testing.T) {
 		stBubble(t, func(t *testing.T) {
 			end := auRun(t, rtSteps(auCodeStep(900, 5), auPending(), rtPage(503)))
 			auErrors(t, "DeviceLogin", end.err, []error{authos.CodeDeviceCodeExpired, authos.ErrUnavailable, authos.ErrServer, authos.ErrOutcomeUnknown}, nil)
-			stWant(t, "status of the last answer", rtStatus(end.err), 503)
+			stWant(t, "status of the last response", rtStatus(end.err), 503)
 			if len(end.polls) > 20 || end.took > 15*time.Minute || end.took < 13*time.Minute {
 				t.Errorf("%d polls in %v, want few, to the end", len(end.polls), end.took)
 			}
@@ -297,13 +297,13 @@ func TestDeviceLoginDeadline(t *testing.T) {
 			stWant(t, "took", end.took, 15*time.Minute+35*time.Second)
 		})
 	})
-	t.Run("a late refusal after a lost answer", func(t *testing.T) {
+	t.Run("a late refusal after a lost response", func(t *testing.T) {
 		stBubble(t, func(t *testing.T) {
 			end := auRun(t, rtSteps(auCodeStep(900, 5), rtStep{err: rtReset()}, auPending(), auInvalid("Invalid device code")))
 			auErrors(t, "DeviceLogin", end.err, []error{authos.ErrInvalid, authos.ErrOutcomeUnknown}, nil)
 		})
 	})
-	t.Run("an unreadable answer after a lost one", func(t *testing.T) {
+	t.Run("an unreadable response after a lost one", func(t *testing.T) {
 		stBubble(t, func(t *testing.T) {
 			end := auRun(t, rtSteps(auCodeStep(900, 5), rtStep{err: rtReset()}, rtPage(200)))
 			auErrors(t, "DeviceLogin", end.err, []error{authos.ErrOutcomeUnknown}, nil)
@@ -312,7 +312,7 @@ func TestDeviceLoginDeadline(t *testing.T) {
 }
 
 // The code's own numbers.
-func TestDeviceCodeAnswers(t *testing.T) {
+func TestDeviceCodeResponses(t *testing.T) {
 	const whole = `"device_code":"d","user_code":"ABCD-EFGH","verification_uri":"https://x.example"`
 	for _, tc := range []struct {
 		name, body     string
@@ -334,7 +334,7 @@ func TestDeviceCodeAnswers(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			stBubble(t, func(t *testing.T) {
-				// The answer takes two seconds: the code's time is counted from its arrival.
+				// The response takes two seconds: the code's time is counted from its arrival.
 				c := rtClient(t, rtSteps(rtStep{status: 200, body: tc.body, took: 2 * time.Second}))
 				code, err := c.Auth.RequestDeviceCode(t.Context(), authos.DeviceCodeParams{ClientID: auApp, Org: "acme", Service: "app"})
 				if tc.life == 0 {
@@ -445,7 +445,7 @@ func TestDeviceLoginAdminCLI(t *testing.T) {
 	})
 }
 
-// A user who says no, and a token whose answer was lost: the server calls both pending to the end.
+// A user who says no, and a token whose response was lost: the server calls both pending to the end.
 func TestDeviceLoginNotTold(t *testing.T) {
 	for name, tc := range map[string]struct {
 		meet func(srv *authostest.Server, userCode string)
@@ -609,7 +609,7 @@ func TestDeviceLoginCancel(t *testing.T) {
 		{"between polls", 12 * time.Second, 2, []rtStep{auCodeStep(900, 5), auPending()}, "wait", false},
 		{"in a poll", 7 * time.Second, 1, []rtStep{auCodeStep(900, 5), {hang: true}}, "send", true},
 		{"in a wait after a failure", 12 * time.Second, 1, []rtStep{auCodeStep(900, 5), rtPage(502)}, "wait", true},
-		{"in a wait after no answer", 12 * time.Second, 1, []rtStep{auCodeStep(900, 5), {err: rtReset()}}, "wait", true},
+		{"in a wait after no response", 12 * time.Second, 1, []rtStep{auCodeStep(900, 5), {err: rtReset()}}, "wait", true},
 		{"in the wait for a limiter", 12 * time.Second, 1, []rtStep{auCodeStep(900, 5), auLimited("30")}, "wait", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -769,7 +769,7 @@ func TestExchangeDeviceCode(t *testing.T) {
 		remove := srv.Fault(authostest.Fault{Path: "/auth/token", Kind: authostest.ResetBefore})
 		_, err := c.Auth.ExchangeDeviceCode(ctx, p, authos.WithIdempotent())
 		remove()
-		auErrors(t, "no answer", err, []error{authos.ErrNetwork, authos.ErrOutcomeUnknown}, nil)
+		auErrors(t, "no response", err, []error{authos.ErrNetwork, authos.ErrOutcomeUnknown}, nil)
 		stWant(t, "sent", srv.Count("POST", "/auth/token")-before, 1)
 		stMust(t, "an approved code", exchange(p))
 		auErrors(t, "a used code", exchange(p), []error{authos.CodeDeviceCodePending}, nil)

@@ -79,7 +79,7 @@ func TestMagicLinkIsSentOnce(t *testing.T) {
 	}
 }
 
-func TestMagicLinkAnswers(t *testing.T) {
+func TestMagicLinkResponses(t *testing.T) {
 	jwt := func(claims string) string {
 		part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 		return part(`{"typ":"authos-mfa-preauth+jwt"}`) + "." + part(claims) + ".c2ln"

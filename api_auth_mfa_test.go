@@ -28,7 +28,7 @@ func TestCompleteMFA(t *testing.T) {
 		stMust(t, "CompleteMFA", err)
 		stMust(t, "the session", auBearer(t, srv, tokens))
 		stWant(t, "life", time.Until(tokens.ExpiresAt), 24*time.Hour)
-		stWant(t, "renewals of the client's own session", stRefreshes(srv), 0)
+		stWant(t, "refreshes of the client's own session", stRefreshes(srv), 0)
 		stWant(t, "the client's own tokens", stHeld(t, c), before)
 		_, err = c.Auth.CompleteMFA(ctx, p)
 		auErrors(t, "a used token", err, []error{authos.CodeBadRequest}, []error{authos.ErrUnauthenticated})
@@ -62,7 +62,7 @@ func TestCompleteMFAWaitsForTheLimiter(t *testing.T) {
 	}, authostest.WithLimiters())
 }
 
-// An answer that is lost may have been the session: the code is not sent again.
+// A response that is lost may have been the session: the code is not sent again.
 func TestCompleteMFAIsSentOnce(t *testing.T) {
 	for _, kind := range []authostest.FaultKind{authostest.ResetBefore, authostest.ResetAfter, authostest.TruncateBody} {
 		stBubble(t, func(t *testing.T) {

@@ -194,7 +194,7 @@ func auOpen(ctx context.Context, w *typedWorld) func(string, error) (any, error)
 		}
 		_ = resp.Body.Close()
 		if resp.StatusCode != http.StatusFound {
-			return nil, fmt.Errorf("%s answers %d, want a redirect", target, resp.StatusCode)
+			return nil, fmt.Errorf("%s responses %d, want a redirect", target, resp.StatusCode)
 		}
 		return resp.Header.Get("Location"), nil
 	}
@@ -468,8 +468,8 @@ func TestAuthLookupAndContext(t *testing.T) {
 	})
 }
 
-// Members of answers that are null, absent, empty or not known yet.
-func TestAuthAnswers(t *testing.T) {
+// Members of responses that are null, absent, empty or not known yet.
+func TestAuthResponses(t *testing.T) {
 	lookup := func(c *authos.Client, ctx context.Context) (any, error) { return c.Auth.LookupEmail(ctx, stEmail) }
 	page := func(c *authos.Client, ctx context.Context) (any, error) {
 		return c.Auth.Context(ctx, authos.AuthContextParams{})
@@ -628,7 +628,7 @@ func (s *auObedientStore) Save(ctx context.Context, t authos.Tokens) error {
 	return s.stStore.Save(ctx, t)
 }
 
-// A caller who leaves as the answer arrives has a session at the server: its tokens are saved all the same.
+// A caller who leaves as the response arrives has a session at the server: its tokens are saved all the same.
 func TestAuthInstallOutlivesTheCaller(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

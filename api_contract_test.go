@@ -23,8 +23,8 @@ import (
 )
 
 // Every typed method is called here once against authostest, and what the server saw is compared with the route list: method, path,
-// credential, query and body. The same calls are then made with good answers that have been spoiled, none of which may pass for an
-// answer. A method without a case fails TestTyped, and so does a route that is neither typed nor listed in testdata/untyped.json.
+// credential, query and body. The same calls are then made with good responses that have been spoiled, none of which may pass for an
+// response. A method without a case fails TestTyped, and so does a route that is neither typed nor listed in testdata/untyped.json.
 
 // typedCase is one typed method and one good call of it.
 type typedCase struct {
@@ -41,7 +41,7 @@ type typedCase struct {
 	// options for the world's server, and the principal who calls; empty: by the route's credential.
 	options []authostest.Option
 	as      string
-	// optional says that the answer has no member without which it would be no answer: any JSON object will do.
+	// optional says that the response has no member without which it would be no response: any JSON object will do.
 	optional bool
 }
 
@@ -296,7 +296,7 @@ func typedSameJSON(a, b string) bool {
 	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
 }
 
-// typedEmpty says whether a result says nothing: a zero value, or an empty list.
+// typedEmpty reports whether a result says nothing: a zero value, or an empty list.
 func typedEmpty(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
@@ -313,7 +313,7 @@ func typedEmpty(v reflect.Value) bool {
 	return v.IsZero()
 }
 
-// typedTape keeps the last good answer that a transport gave, or gives out one instead of asking.
+// typedTape keeps the last good response that a transport gave, or gives out one instead of asking.
 type typedTape struct {
 	next http.RoundTripper
 
@@ -321,7 +321,7 @@ type typedTape struct {
 	status int
 	header http.Header
 	body   []byte
-	play   []byte // what is answered instead
+	play   []byte // what is sent instead
 	fake   bool
 }
 
@@ -359,7 +359,7 @@ func (p *typedTape) spoil(body []byte) {
 	p.play, p.fake = body, true
 }
 
-// typedRecord makes a case's good call and returns its world, its client and the tape with the answer.
+// typedRecord makes a case's good call and returns its world, its client and the tape with the response.
 func typedRecord(t testing.TB, tc *typedCase, auth string) (*typedWorld, *authos.Client, *typedTape) {
 	t.Helper()
 	tape := &typedTape{}
@@ -370,7 +370,7 @@ func typedRecord(t testing.TB, tc *typedCase, auth string) (*typedWorld, *authos
 	return w, c, tape
 }
 
-// TestTypedSpoiled gives every typed method answers that are not what its route promises.
+// TestTypedSpoiled gives every typed method responses that are not what its route promises.
 func TestTypedSpoiled(t *testing.T) {
 	routes, methods := typedRoutes(t), typedMethods(t)
 	for _, tc := range typedCases {
@@ -419,7 +419,7 @@ func typedSpoil(good []byte, optional bool) map[string]string {
 	return spoiled
 }
 
-// FuzzTyped gives every typed method mutated answers: it must not panic, and must return a result or an error, never neither.
+// FuzzTyped gives every typed method mutated responses: it must not panic, and must return a result or an error, never neither.
 func FuzzTyped(f *testing.F) {
 	routes, methods := typedRoutes(f), typedMethods(f)
 	type recorded struct {

@@ -22,7 +22,7 @@ type ReceivedInvitation struct {
 
 func (i *ReceivedInvitation) missing() string { return missingID(i.ID) }
 
-// List returns the pending invitations to the signed-in user's address. GET /api/invitations; bearer; may be repeated; kept for the stale
+// List returns the pending invitations to the signed-in user's address. GET /api/invitations; bearer; may be repeated; cached for the stale
 // fallback.
 func (s *UserInvitationsService) List(ctx context.Context, opts ...RequestOption) ([]ReceivedInvitation, error) {
 	list, err := invoke[bare[ReceivedInvitation, *ReceivedInvitation]](ctx, s.c, request{

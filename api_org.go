@@ -12,7 +12,7 @@ import (
 
 // OrganizationsService are the organizations (tenants) that the signed-in user belongs to, and everything in them. Methods take the
 // organization's slug. A user who does not belong to it gets 403 FORBIDDEN; a new organization is pending until the platform's owner
-// approves it, and until then most of what is in it answers 403 too, with [CodeOrganizationNotActive].
+// approves it, and until then most of what is in it returns 403 too, with [CodeOrganizationNotActive].
 type OrganizationsService struct {
 	// Members are the users who run the organization, Roles their roles beside owner, admin and member, Invitations those sent to
 	// become one.
@@ -50,7 +50,7 @@ func newOrganizations(c *Client) *OrganizationsService {
 	}
 }
 
-// OrganizationStatus says whether an organization may be used. Other values than those named here are kept as the server sent them.
+// OrganizationStatus reports whether an organization may be used. Other values than those named here are kept as the server sent them.
 type OrganizationStatus string
 
 // The states of an organization.
@@ -193,7 +193,7 @@ func (b *organizationSessionBody) missing() string {
 	return cmp.Or(b.Organization.missing(), b.Membership.missing(), b.tokenBody.missing())
 }
 
-// organizationCreated is the one answer that promises the owner.
+// organizationCreated is the one response that promises the owner.
 type organizationCreated struct{ organizationSessionBody }
 
 func (b *organizationCreated) missing() string {
@@ -207,7 +207,7 @@ func (b *organizationCreated) missing() string {
 }
 
 // List returns one page of the signed-in user's organizations. The server does not count them: Total is -1. GET /api/organizations;
-// bearer; may be repeated; kept for the stale fallback.
+// bearer; may be repeated; cached for the stale fallback.
 func (s *OrganizationsService) List(
 	ctx context.Context, p OrganizationListParams, opts ...RequestOption,
 ) (*Page[OrganizationDetails], error) {
@@ -256,7 +256,7 @@ func (s *OrganizationsService) Create(
 	return body.session(ctx, s.c, p.Install)
 }
 
-// Get returns an organization. GET /api/organizations/:org_slug; bearer, members; may be repeated; kept for the stale fallback.
+// Get returns an organization. GET /api/organizations/:org_slug; bearer, members; may be repeated; cached for the stale fallback.
 func (s *OrganizationsService) Get(ctx context.Context, org string, opts ...RequestOption) (*OrganizationDetails, error) {
 	var in checks
 	in.id("org_slug", org)

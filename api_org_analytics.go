@@ -104,7 +104,7 @@ func (b *loginTrendBody) missing() string {
 }
 
 // LoginTrends counts sign-ins by day, oldest first; days without any are left out. GET
-// /api/organizations/:org_slug/analytics/login-trends; bearer, capability audit_logs.view; may be repeated; kept for the stale fallback.
+// /api/organizations/:org_slug/analytics/login-trends; bearer, capability audit_logs.view; may be repeated; cached for the stale fallback.
 func (s *AnalyticsService) LoginTrends(ctx context.Context, org string, p DateRange, opts ...RequestOption) ([]LoginTrend, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -123,7 +123,7 @@ func (s *AnalyticsService) LoginTrends(ctx context.Context, org string, p DateRa
 }
 
 // LoginsByService counts sign-ins by service, most first; services without any are left out. GET
-// /api/organizations/:org_slug/analytics/logins-by-service; bearer, capability audit_logs.view; may be repeated; kept for the stale
+// /api/organizations/:org_slug/analytics/logins-by-service; bearer, capability audit_logs.view; may be repeated; cached for the stale
 // fallback.
 func (s *AnalyticsService) LoginsByService(ctx context.Context, org string, p DateRange, opts ...RequestOption) ([]ServiceLogins, error) {
 	var in checks
@@ -139,7 +139,7 @@ func (s *AnalyticsService) LoginsByService(ctx context.Context, org string, p Da
 }
 
 // LoginsByProvider counts sign-ins by the way of signing in, most first. GET
-// /api/organizations/:org_slug/analytics/logins-by-provider; bearer, capability audit_logs.view; may be repeated; kept for the stale
+// /api/organizations/:org_slug/analytics/logins-by-provider; bearer, capability audit_logs.view; may be repeated; cached for the stale
 // fallback.
 func (s *AnalyticsService) LoginsByProvider(ctx context.Context, org string, p DateRange, opts ...RequestOption) ([]ProviderLogins, error) {
 	var in checks
@@ -155,7 +155,7 @@ func (s *AnalyticsService) LoginsByProvider(ctx context.Context, org string, p D
 }
 
 // RecentLogins returns the latest sign-ins, newest first. GET /api/organizations/:org_slug/analytics/recent-logins; bearer, capability
-// audit_logs.view; may be repeated; kept for the stale fallback.
+// audit_logs.view; may be repeated; cached for the stale fallback.
 func (s *AnalyticsService) RecentLogins(
 	ctx context.Context, org string, p RecentLoginsParams, opts ...RequestOption,
 ) ([]RecentLogin, error) {

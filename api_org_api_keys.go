@@ -121,7 +121,7 @@ const (
 )
 
 // List returns one page of a service's API keys. GET /api/organizations/:org_slug/services/:service_slug/api-keys; bearer, capability
-// services.view or a grant; may be repeated; kept for the stale fallback.
+// services.view or a grant; may be repeated; cached for the stale fallback.
 func (s *APIKeysService) List(
 	ctx context.Context, org, service string, p APIKeyListParams, opts ...RequestOption,
 ) (*Page[APIKey], error) {
@@ -180,7 +180,7 @@ func (c *checks) apiKeyPermissions(permissions []APIKeyPermission) {
 }
 
 // Get returns an API key. GET /api/organizations/:org_slug/services/:service_slug/api-keys/:api_key_id; bearer, capability
-// services.view or a grant; may be repeated; kept for the stale fallback.
+// services.view or a grant; may be repeated; cached for the stale fallback.
 func (s *APIKeysService) Get(ctx context.Context, org, service, keyID string, opts ...RequestOption) (*APIKey, error) {
 	var in checks
 	in.id("org_slug", org)

@@ -86,7 +86,7 @@ type auditLogList struct {
 func (l *auditLogList) missing() string { return missingItem("logs", l.Logs) }
 
 // List returns one page of an organization's record, newest first. GET /api/organizations/:org_slug/audit-log; bearer, capability
-// audit_logs.view; may be repeated; kept for the stale fallback.
+// audit_logs.view; may be repeated; cached for the stale fallback.
 func (s *AuditLogService) List(ctx context.Context, org string, p AuditLogListParams, opts ...RequestOption) (*Page[AuditLogEntry], error) {
 	var in checks
 	in.id("org_slug", org)
@@ -118,7 +118,7 @@ func (s *AuditLogService) All(
 
 // EventTypes returns the server's own list of names for display. It is a fixed list that does not match what is recorded, so it is of no
 // use as [AuditLogListParams].Action. GET /api/organizations/:org_slug/audit-log/event-types; bearer, capability audit_logs.view; may be
-// repeated; kept for the stale fallback.
+// repeated; cached for the stale fallback.
 func (s *AuditLogService) EventTypes(ctx context.Context, org string, opts ...RequestOption) ([]EventType, error) {
 	var in checks
 	in.id("org_slug", org)

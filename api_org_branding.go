@@ -23,7 +23,7 @@ type BrandingUpdateParams struct {
 	PrimaryColor string
 }
 
-// orNull is a text that both sides write as null when it is empty. In an answer it has to be there, be it as null.
+// orNull is a text that both sides write as null when it is empty. In a response it has to be there, be it as null.
 type orNull struct {
 	text  string
 	given bool
@@ -66,7 +66,7 @@ func (b *brandingBody) branding() *Branding {
 var hexColor = regexp.MustCompile(`^#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})$`)
 
 // Get returns an organization's branding. GET /api/organizations/:org_slug/branding; bearer, members and platform owners; may be
-// repeated; kept for the stale fallback.
+// repeated; cached for the stale fallback.
 func (s *BrandingService) Get(ctx context.Context, org string, opts ...RequestOption) (*Branding, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -80,7 +80,7 @@ func (s *BrandingService) Get(ctx context.Context, org string, opts ...RequestOp
 }
 
 // Public returns an organization's branding to anybody, for pages that are shown before the sign-in. GET
-// /api/organizations/:org_slug/branding/public; public; may be repeated; kept for the stale fallback.
+// /api/organizations/:org_slug/branding/public; public; may be repeated; cached for the stale fallback.
 func (s *BrandingService) Public(ctx context.Context, org string, opts ...RequestOption) (*Branding, error) {
 	var in checks
 	in.id("org_slug", org)

@@ -97,7 +97,7 @@ func (s *DomainService) Set(ctx context.Context, org, domain string, opts ...Req
 }
 
 // Get returns an organization's domain, or that it has none. GET /api/organizations/:org_slug/domain; bearer, members and platform
-// owners; may be repeated; kept for the stale fallback.
+// owners; may be repeated; cached for the stale fallback.
 func (s *DomainService) Get(ctx context.Context, org string, opts ...RequestOption) (*CustomDomain, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -121,7 +121,7 @@ func (s *DomainService) Delete(ctx context.Context, org string, opts ...RequestO
 	}, nil, opts)
 }
 
-// Verify makes the server look for the proof now, and returns what it found: a domain that is not proven yet is an answer, not an error.
+// Verify makes the server look for the proof now, and returns what it found: a domain that is not proven yet is a response, not an error.
 // POST /api/organizations/:org_slug/domain/verify; bearer, capability org.settings.manage or platform owner; not repeated when its
 // outcome is unknown, although calling again is safe. Without a domain it is 400 BAD_REQUEST.
 func (s *DomainService) Verify(ctx context.Context, org string, opts ...RequestOption) (*DomainCheck, error) {

@@ -75,7 +75,7 @@ type EndUserSession struct {
 	IPAddress   string `json:"ip_address"`
 	UserAgent   string `json:"user_agent"`
 	ExpiresAt   Time   `json:"expires_at"` // of the access token
-	// RefreshTokenExpiresAt is zero for a session that cannot be renewed.
+	// RefreshTokenExpiresAt is zero for a session that cannot be refreshed.
 	RefreshTokenExpiresAt Time `json:"refresh_token_expires_at"`
 	CreatedAt             Time `json:"created_at"`
 }
@@ -139,7 +139,7 @@ func (r *revokedSessions) missing() string {
 }
 
 // List returns one page of an organization's end users. Beyond the last page the server does not count them: Total is -1 there. GET
-// /api/organizations/:org_slug/users; bearer, capability end_users.view; may be repeated; kept for the stale fallback.
+// /api/organizations/:org_slug/users; bearer, capability end_users.view; may be repeated; cached for the stale fallback.
 func (s *EndUsersService) List(ctx context.Context, org string, p EndUserListParams, opts ...RequestOption) (*Page[EndUser], error) {
 	var in checks
 	in.id("org_slug", org)
@@ -167,7 +167,7 @@ func (s *EndUsersService) All(ctx context.Context, org string, p EndUserListPara
 }
 
 // Get returns an end user with sessions and the latest sign-ins. GET /api/organizations/:org_slug/users/:user_id; bearer, capability
-// end_users.view; may be repeated; kept for the stale fallback. A user of none of the organization's services is 404 NOT_FOUND.
+// end_users.view; may be repeated; cached for the stale fallback. A user of none of the organization's services is 404 NOT_FOUND.
 func (s *EndUsersService) Get(ctx context.Context, org, userID string, opts ...RequestOption) (*EndUserDetails, error) {
 	var in checks
 	in.id("org_slug", org)

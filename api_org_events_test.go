@@ -203,7 +203,7 @@ func eventContracts(t *testing.T, test func(t *testing.T, w *typedWorld, isReal 
 	}
 }
 
-// eventWant wants the server's answer, of the status that it has under the contract, the code and the kind, with the route's template.
+// eventWant wants the server's response, of the status that it has under the contract, the code and the kind, with the route's template.
 func eventWant(t *testing.T, what string, err error, status int, is ...error) {
 	t.Helper()
 	api, ok := errors.AsType[*authos.APIError](err)
@@ -682,7 +682,7 @@ func TestWebhookMembers(t *testing.T) {
 	})
 }
 
-// eventMember is an answer with what is to be read of it, or what is said to be wrong with it.
+// eventMember is a response with what is to be read of it, or what is said to be wrong with it.
 type eventMember struct {
 	name string
 	call func(c *authos.Client) (any, error)

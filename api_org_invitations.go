@@ -82,8 +82,8 @@ const (
 	invitationPath  = "/api/organizations/:org_slug/invitations/:invitation_id"
 )
 
-// List returns one page of an organization's invitations, those that were answered or canceled too. The server neither counts nor
-// filters them: Total is -1. GET /api/organizations/:org_slug/invitations; bearer, capability org.members.manage; may be repeated; kept
+// List returns one page of an organization's invitations, those that were accepted or declined or canceled too. The server neither counts nor
+// filters them: Total is -1. GET /api/organizations/:org_slug/invitations; bearer, capability org.members.manage; may be repeated; cached
 // for the stale fallback.
 func (s *InvitationsService) List(
 	ctx context.Context, org string, p InvitationListParams, opts ...RequestOption,

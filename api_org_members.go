@@ -116,7 +116,7 @@ const (
 	serviceAccessPath = "/api/organizations/:org_slug/members/:user_id/service-access"
 )
 
-// List returns one page of an organization's members. GET /api/organizations/:org_slug/members; bearer, members; may be repeated; kept
+// List returns one page of an organization's members. GET /api/organizations/:org_slug/members; bearer, members; may be repeated; cached
 // for the stale fallback.
 func (s *MembersService) List(ctx context.Context, org string, p MemberListParams, opts ...RequestOption) (*MemberPage, error) {
 	var in checks
@@ -176,7 +176,7 @@ func (s *MembersService) Remove(ctx context.Context, org, userID string, opts ..
 }
 
 // ServiceAccess returns a member's access to every service of the organization. GET
-// /api/organizations/:org_slug/members/:user_id/service-access; bearer, capability org.members.manage; may be repeated; kept for the
+// /api/organizations/:org_slug/members/:user_id/service-access; bearer, capability org.members.manage; may be repeated; cached for the
 // stale fallback.
 func (s *MembersService) ServiceAccess(
 	ctx context.Context, org, userID string, opts ...RequestOption,

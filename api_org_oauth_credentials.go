@@ -65,7 +65,7 @@ func (s *OAuthCredentialsService) Set(
 }
 
 // Get returns an organization's credentials at a provider, without the secret. GET
-// /api/organizations/:org_slug/oauth-credentials/:provider; bearer, capability org.settings.manage; may be repeated; kept for the stale
+// /api/organizations/:org_slug/oauth-credentials/:provider; bearer, capability org.settings.manage; may be repeated; cached for the stale
 // fallback. Without any it is 404 NOT_FOUND; an organization that is not active is 403 [CodeOrganizationNotActive].
 func (s *OAuthCredentialsService) Get(ctx context.Context, org, provider string, opts ...RequestOption) (*OAuthCredentials, error) {
 	var in checks

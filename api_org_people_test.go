@@ -406,7 +406,7 @@ func TestTenantErrors(t *testing.T) {
 		{name: "invitation to a suspended organization", setup: suspend, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return create(ctx, c, authos.InvitationCreateParams{Email: "new@example.com", Role: "member"})
 		}, status: 403, is: tnInactive},
-		{name: "invitation answered", setup: func(w *typedWorld) {
+		{name: "invitation responded", setup: func(w *typedWorld) {
 			invite(w)
 			if err := w.Client(asOwner).Organizations.Invitations.Cancel(w.T.Context(), "acme", w.ID); err != nil {
 				w.T.Fatal(err)

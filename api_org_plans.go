@@ -63,7 +63,7 @@ const (
 )
 
 // List returns all plans of a service. GET /api/organizations/:org_slug/services/:service_slug/plans; bearer, capability services.view
-// or a grant; may be repeated; kept for the stale fallback.
+// or a grant; may be repeated; cached for the stale fallback.
 func (s *PlansService) List(ctx context.Context, org, service string, opts ...RequestOption) ([]PlanDetails, error) {
 	var in checks
 	in.id("org_slug", org)

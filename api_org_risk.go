@@ -86,7 +86,7 @@ func (b *riskBody) missing() string { return b.Settings.missing() }
 const riskPath = "/api/organizations/:org_slug/risk-settings"
 
 // Get returns an organization's rules. GET /api/organizations/:org_slug/risk-settings; bearer, capability risk_events.view or
-// risk_policies.manage, or platform owner; may be repeated; kept for the stale fallback.
+// risk_policies.manage, or platform owner; may be repeated; cached for the stale fallback.
 func (s *RiskService) Get(ctx context.Context, org string, opts ...RequestOption) (*RiskSettings, error) {
 	var in checks
 	in.id("org_slug", org)

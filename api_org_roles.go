@@ -44,7 +44,7 @@ type Role struct { //nolint:recvcheck // BuiltIn only reads; missing is called o
 	Description string `json:"description"` // empty when there is none
 	// Permissions are capabilities such as [CapabilityServicesView]; those of built-in roles are "*", "org:manage" and "org:view".
 	Permissions []string `json:"permissions"`
-	// CreatedAt and UpdatedAt of a built-in role are the time of the answer.
+	// CreatedAt and UpdatedAt of a built-in role are the time of the response.
 	CreatedAt Time `json:"created_at"`
 	UpdatedAt Time `json:"updated_at"`
 }
@@ -59,8 +59,8 @@ func (r *Role) missing() string {
 	return ""
 }
 
-// BuiltIn says whether a role is owner, admin or member. Lists begin with these three, but the server keeps no record of them:
-// [RolesService.Get], Update and Delete answer 404 NOT_FOUND for them.
+// BuiltIn reports whether a role is owner, admin or member. Lists begin with these three, but the server keeps no record of them:
+// [RolesService.Get], Update and Delete return 404 NOT_FOUND for them.
 func (r Role) BuiltIn() bool { return slices.Contains(builtInRoles, r.Slug) }
 
 // RoleCreateParams are a new role.
@@ -87,7 +87,7 @@ const (
 )
 
 // List returns all roles of an organization, the three built-in ones first. GET /api/organizations/:org_slug/roles; bearer, capability
-// org.roles.manage; may be repeated; kept for the stale fallback.
+// org.roles.manage; may be repeated; cached for the stale fallback.
 func (s *RolesService) List(ctx context.Context, org string, opts ...RequestOption) ([]Role, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -123,7 +123,7 @@ func (s *RolesService) Create(ctx context.Context, org string, p RoleCreateParam
 }
 
 // Get returns one of the organization's own roles. GET /api/organizations/:org_slug/roles/:role_id; bearer, capability
-// org.roles.manage; may be repeated; kept for the stale fallback. Built-in roles are 404 NOT_FOUND.
+// org.roles.manage; may be repeated; cached for the stale fallback. Built-in roles are 404 NOT_FOUND.
 func (s *RolesService) Get(ctx context.Context, org, roleID string, opts ...RequestOption) (*Role, error) {
 	var in checks
 	in.id("org_slug", org)

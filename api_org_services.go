@@ -37,7 +37,7 @@ type Service struct {
 	Name        string      `json:"name"`
 	ServiceType ServiceType `json:"service_type"`
 	ClientID    string      `json:"client_id"`
-	// ClientSecret is set in the answer to [ServicesService.Create] only.
+	// ClientSecret is set in the response to [ServicesService.Create] only.
 	ClientSecret Secret `json:"client_secret,omitzero"`
 	// GitHubScopes, MicrosoftScopes and GoogleScopes are what users are asked for at sign-in providers; nil: nothing is set.
 	GitHubScopes    []string `json:"github_scopes"`
@@ -122,7 +122,7 @@ func (s *ServiceSecret) missing() string {
 type ServiceListParams struct {
 	// ServiceType lists services of one type only; empty: of all.
 	ServiceType ServiceType
-	// Limit is 1 or more; the server knows no bound. Zero: all services in one answer; for All, 100 at a time.
+	// Limit is 1 or more; the server knows no bound. Zero: all services in one response; for All, 100 at a time.
 	Limit int
 	// Offset is how many services to skip.
 	Offset int
@@ -225,7 +225,7 @@ const (
 )
 
 // List returns the organization's services that the caller may see: all of them with the capability services.view or services.manage,
-// else those granted. GET /api/organizations/:org_slug/services; bearer, members; may be repeated; kept for the stale fallback.
+// else those granted. GET /api/organizations/:org_slug/services; bearer, members; may be repeated; cached for the stale fallback.
 func (s *ServicesService) List(ctx context.Context, org string, p ServiceListParams, opts ...RequestOption) (*ServicePage, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -278,7 +278,7 @@ func (s *ServicesService) Create(
 }
 
 // Get returns a service. GET /api/organizations/:org_slug/services/:service_slug; bearer, capability services.view or a grant; may be
-// repeated; kept for the stale fallback.
+// repeated; cached for the stale fallback.
 func (s *ServicesService) Get(ctx context.Context, org, service string, opts ...RequestOption) (*Service, error) {
 	var in checks
 	in.id("org_slug", org)

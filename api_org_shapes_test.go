@@ -71,7 +71,7 @@ type tnError struct {
 	setup func(w *typedWorld)
 	as    string // empty: the owner
 	call  func(ctx context.Context, c *authos.Client, w *typedWorld) error
-	// status and is are what real servers answer and what the error must match; docStatus and docIs the same for the documented
+	// status and is are what real servers response and what the error must match; docStatus and docIs the same for the documented
 	// contract where it differs.
 	status, docStatus int
 	is, docIs         []error
@@ -340,7 +340,7 @@ func tnBody(w *typedWorld) string {
 	return string(seen[len(seen)-1].Body)
 }
 
-// What each answer must have. Everything else may be null or absent, and is then zero.
+// What each response must have. Everything else may be null or absent, and is then zero.
 var tnRequired = map[string]string{
 	"Organizations.List":   "[] [].organization [].organization.id [].tier.id",
 	"Organizations.Create": "organization organization.id membership membership.id owner owner.id access_token",
@@ -388,8 +388,8 @@ var tnRequired = map[string]string{
 	"Organizations.OAuthCredentials.Get": "provider",
 }
 
-// tnAnswers runs a test with the good answer of every case that has one.
-func tnAnswers(t *testing.T, test func(t *testing.T, name string, good []byte, replay func(body []byte) (any, error))) {
+// tnResponses runs a test with the good response of every case that has one.
+func tnResponses(t *testing.T, test func(t *testing.T, name string, good []byte, replay func(body []byte) (any, error))) {
 	t.Helper()
 	for _, tc := range tnCases {
 		t.Run(tc.name, func(t *testing.T) {
@@ -404,7 +404,7 @@ func tnAnswers(t *testing.T, test func(t *testing.T, name string, good []byte, r
 	}
 }
 
-// tnVisit calls visit for every member of an answer, with a function that sets it and one that takes it away. Of a list it visits the
+// tnVisit calls visit for every member of a response, with a function that sets it and one that takes it away. Of a list it visits the
 // first item.
 func tnVisit(v any, path string, visit func(path string, value any, set func(any), remove func())) {
 	switch v := v.(type) {
@@ -426,9 +426,9 @@ func tnVisit(v any, path string, visit func(path string, value any, set func(any
 
 // Null and absent members are zero values, or, where the route promises them, a DecodeError.
 func TestTenantMembers(t *testing.T) {
-	tnAnswers(t, func(t *testing.T, name string, good []byte, replay func([]byte) (any, error)) {
-		var answer any
-		if err := json.Unmarshal(good, &answer); err != nil {
+	tnResponses(t, func(t *testing.T, name string, good []byte, replay func([]byte) (any, error)) {
+		var response any
+		if err := json.Unmarshal(good, &response); err != nil {
 			t.Fatal(err)
 		}
 		required, visited := strings.Fields(tnRequired[name]), 0
@@ -436,14 +436,14 @@ func TestTenantMembers(t *testing.T) {
 			t.Fatal("nothing is required")
 		}
 		check := func(path, what string) {
-			body, _ := json.Marshal(answer)
+			body, _ := json.Marshal(response)
 			out, err := replay(body)
 			_, broken := errors.AsType[*authos.DecodeError](err)
 			if want := slices.Contains(required, path); broken != want || !want && err != nil {
 				t.Errorf("%s %s: %v, %v; a DecodeError: %v", path, what, out, err, want)
 			}
 		}
-		tnVisit(answer, "", func(path string, value any, set func(any), remove func()) {
+		tnVisit(response, "", func(path string, value any, set func(any), remove func()) {
 			if slices.Contains(required, path) {
 				visited++
 			}
@@ -456,20 +456,20 @@ func TestTenantMembers(t *testing.T) {
 			set(value)
 		})
 		if visited != len(required) {
-			t.Errorf("the answer has %d of the members %q", visited, required)
+			t.Errorf("the response has %d of the members %q", visited, required)
 		}
 	})
 }
 
 // Members that nobody knows are ignored, and none of their text comes out: older servers put a password's hash into users.
 func TestTenantUnknownMembers(t *testing.T) {
-	tnAnswers(t, func(t *testing.T, _ string, good []byte, replay func([]byte) (any, error)) {
+	tnResponses(t, func(t *testing.T, _ string, good []byte, replay func([]byte) (any, error)) {
 		want, err := replay(good)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var answer any
-		if err := json.Unmarshal(good, &answer); err != nil {
+		var response any
+		if err := json.Unmarshal(good, &response); err != nil {
 			t.Fatal(err)
 		}
 		more := func(v any) {
@@ -477,9 +477,9 @@ func TestTenantUnknownMembers(t *testing.T) {
 				object["password_hash"] = "$argon2id$hash"
 			}
 		}
-		more(answer)
-		tnVisit(answer, "", func(_ string, value any, _ func(any), _ func()) { more(value) })
-		body, _ := json.Marshal(answer)
+		more(response)
+		tnVisit(response, "", func(_ string, value any, _ func(any), _ func()) { more(value) })
+		body, _ := json.Marshal(response)
 		if n := bytes.Count(body, []byte("password_hash")); n == 0 {
 			t.Fatal("nothing was added")
 		}
@@ -503,11 +503,11 @@ func tnTimeless(v any) any {
 
 var tnStamp = regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^"]*"`)
 
-// Every time of every answer is read in each of the server's four formats.
+// Every time of every response is read in each of the server's four formats.
 func TestTenantTimes(t *testing.T) {
 	want := time.Date(2026, 5, 20, 12, 0, 0, 0, time.UTC)
 	found := 0
-	tnAnswers(t, func(t *testing.T, _ string, good []byte, replay func([]byte) (any, error)) {
+	tnResponses(t, func(t *testing.T, _ string, good []byte, replay func([]byte) (any, error)) {
 		n := len(tnStamp.FindAll(good, -1))
 		found += n
 		for _, stamp := range []string{"2026-05-20T12:00:00Z", "2026-05-20T12:00:00.000000+00:00", "2026-05-20T12:00:00", "2026-05-20 12:00:00"} {
@@ -522,7 +522,7 @@ func TestTenantTimes(t *testing.T) {
 		}
 	})
 	if found < 50 {
-		t.Errorf("only %d times were found in all answers", found)
+		t.Errorf("only %d times were found in all responses", found)
 	}
 }
 
@@ -559,8 +559,8 @@ var tnSecondFails = []string{
 	"Organizations.Members.Remove", "Organizations.Invitations.Cancel", "Organizations.Invitations.Accept",
 }
 
-// When the answer to a write is lost, the client repeats the write exactly where the route list says that it may.
-func TestTenantLostAnswers(t *testing.T) {
+// When the response to a write is lost, the client repeats the write exactly where the route list says that it may.
+func TestTenantLostResponses(t *testing.T) {
 	var list []struct {
 		Method, Path string
 		RetrySafe    bool `json:"retry_safe"`

@@ -49,7 +49,7 @@ type smtpRequest struct {
 	Password string `json:"password"`
 }
 
-// smtpBody tells an answer without a mail server from one that says nothing.
+// smtpBody tells a response without a mail server from one that says nothing.
 type smtpBody struct {
 	SMTPConfig
 	Configured *bool `json:"configured"`

@@ -16,7 +16,7 @@ import (
 // verifies them with the package webhook.
 type WebhooksService struct{ c *Client }
 
-// WebhookEvent is the name of something that webhooks are told about. Answers keep other names than those below as the server sent them.
+// WebhookEvent is the name of something that webhooks are told about. Responses keep other names than those below as the server sent them.
 //
 // Only the events below can be subscribed to; others are refused before anything is sent, as the server would refuse them. A newer
 // server's events are subscribed to with [Client.Do].
@@ -152,7 +152,7 @@ func (b *webhookTestBody) missing() string {
 	return b.acknowledgment.missing()
 }
 
-// Delivery is one event on its way to one webhook. The server sends it up to MaxAttempts times until the webhook answers with a 2xx,
+// Delivery is one event on its way to one webhook. The server sends it up to MaxAttempts times until the webhook responds with a 2xx,
 // after about 1, 2, 4 and 8 minutes.
 type Delivery struct {
 	ID          string       `json:"id"`
@@ -161,7 +161,7 @@ type Delivery struct {
 	EventType   WebhookEvent `json:"event_type"`
 	// Payload is the JSON that is delivered.
 	Payload json.RawMessage `json:"payload"`
-	// ResponseStatusCode and ResponseBody are the latest answer; 0 and empty when there was none. The server keeps 10,000 characters.
+	// ResponseStatusCode and ResponseBody are the latest response; 0 and empty when there was none. The server keeps 10,000 characters.
 	ResponseStatusCode int    `json:"response_status_code"`
 	ResponseBody       string `json:"response_body"`
 	AttemptCount       int    `json:"attempt_count"`
@@ -242,7 +242,7 @@ func (c *checks) events(list []WebhookEvent) {
 	}
 }
 
-// Create registers a webhook, whose secret only this answer has. POST /api/organizations/:org_slug/webhooks; bearer, capability
+// Create registers a webhook, whose secret only this response has. POST /api/organizations/:org_slug/webhooks; bearer, capability
 // webhooks.manage; not repeated when its outcome is unknown.
 //
 // A name that another webhook has is 400 BAD_REQUEST or [CodeDuplicateConstraint]; where the secret of a webhook whose outcome was
@@ -259,7 +259,7 @@ func (s *WebhooksService) Create(ctx context.Context, org string, p WebhookCreat
 }
 
 // List returns all webhooks of an organization, newest first; the server does not page them. GET /api/organizations/:org_slug/webhooks;
-// bearer, capability webhooks.manage; may be repeated; kept for the stale fallback.
+// bearer, capability webhooks.manage; may be repeated; cached for the stale fallback.
 func (s *WebhooksService) List(ctx context.Context, org string, opts ...RequestOption) (*Page[Webhook], error) {
 	var in checks
 	in.id("org_slug", org)
@@ -284,7 +284,7 @@ func (s *WebhooksService) All(ctx context.Context, org string, opts ...RequestOp
 }
 
 // Get returns one webhook. GET /api/organizations/:org_slug/webhooks/:webhook_id; bearer, capability webhooks.manage; may be repeated;
-// kept for the stale fallback.
+// cached for the stale fallback.
 func (s *WebhooksService) Get(ctx context.Context, org, webhookID string, opts ...RequestOption) (*Webhook, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -380,7 +380,7 @@ func (s *WebhooksService) Test(ctx context.Context, org, webhookID string, opts 
 }
 
 // EventTypes returns the events that this server lets webhooks subscribe to. GET /api/organizations/:org_slug/webhooks/event-types;
-// bearer; may be repeated; kept for the stale fallback.
+// bearer; may be repeated; cached for the stale fallback.
 func (s *WebhooksService) EventTypes(ctx context.Context, org string, opts ...RequestOption) ([]EventType, error) {
 	var in checks
 	in.id("org_slug", org)

@@ -19,7 +19,7 @@ type Page[T any] struct {
 	Total int
 }
 
-// newPage makes a page of what an answer held. Nothing is concluded from a total that was not sent.
+// newPage makes a page of what a response held. Nothing is concluded from a total that was not sent.
 func newPage[T any](items []T, total *int) *Page[T] {
 	p := &Page[T]{Items: items, Total: -1}
 	if total != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// btUserPage answers a list of n users as the server does, but with a total of its own.
-func btUserPage(n, total int) btAnswer {
+// btUserPage responds with a list of n users as the server does, but with a total of its own.
+func btUserPage(n, total int) btResponse {
 	return func(req *http.Request) (*http.Response, error) {
 		var limit, offset int
 		q := req.URL.Query()
@@ -141,7 +141,7 @@ func TestAllEnds(t *testing.T) {
 		}
 	})
 	t.Run("error in the middle", func(t *testing.T) {
-		for name, bad := range map[string]btAnswer{
+		for name, bad := range map[string]btResponse{
 			"404": btSay(404, ""), "403": btError(403, "FORBIDDEN"), "cut": btSay(200, `{"users":[`), "no id": btSay(200, `{"users":[{"id":"a"},{}],"total":9}`),
 		} {
 			c, web := btClient(t)
@@ -193,8 +193,8 @@ func TestAllEnds(t *testing.T) {
 	})
 }
 
-// btNumbered answers a list of n devices by page number; no page has more than size items, whatever is asked for.
-func btNumbered(n, size int, total string) btAnswer {
+// btNumbered responds with a list of n devices by page number; no page has more than size items, whatever is asked for.
+func btNumbered(n, size int, total string) btResponse {
 	return func(req *http.Request) (*http.Response, error) {
 		limit, number := 20, 1
 		q := req.URL.Query()

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// PlatformService is for the owners of the platform. To everybody else its routes answer 403, as plain text, which is [ErrForbidden]
+// PlatformService is for the owners of the platform. To everybody else its routes return 403, as plain text, which is [ErrForbidden]
 // like any other.
 type PlatformService struct {
 	// Organizations are all organizations, Owners the platform's owners, Users all users.
@@ -56,7 +56,7 @@ func (u *ImpersonationUser) missing() string { return missingID(u.ID) }
 
 // Impersonation is a session in the name of another user.
 type Impersonation struct {
-	// Tokens hold no refresh token: the session ends 15 minutes after the answer.
+	// Tokens hold no refresh token: the session ends 15 minutes after the response.
 	Tokens Tokens
 	// TargetUser is who is impersonated, ActorUser who does it.
 	TargetUser, ActorUser ImpersonationUser
@@ -99,7 +99,7 @@ type OperationsStatus struct {
 	SIEMConfigsWithFailures int `json:"siem_configs_with_failures"`
 }
 
-// operationsBody takes one count through a pointer: in an answer of counts alone, absent and 0 are not told apart otherwise.
+// operationsBody takes one count through a pointer: in a response of counts alone, absent and 0 are not told apart otherwise.
 type operationsBody struct {
 	OperationsStatus
 	Pending *int `json:"jobs_pending"` // goes before the embedded one
@@ -117,7 +117,7 @@ func (b *operationsBody) status() *OperationsStatus {
 	return &b.OperationsStatus
 }
 
-// Tiers returns what organizations may be put on, cheapest first. GET /api/platform/tiers; bearer, platform owner; may be repeated; kept
+// Tiers returns what organizations may be put on, cheapest first. GET /api/platform/tiers; bearer, platform owner; may be repeated; cached
 // for the stale fallback.
 func (s *PlatformService) Tiers(ctx context.Context, opts ...RequestOption) ([]Tier, error) {
 	list, err := invoke[bare[Tier, *Tier]](ctx, s.c, request{
@@ -132,7 +132,7 @@ func (s *PlatformService) Tiers(ctx context.Context, opts ...RequestOption) ([]T
 // Impersonate opens a session in the name of another user, for support; [Client.With] makes a client of it. POST
 // /api/platform/impersonate; bearer, platform owner; not repeated when its outcome is unknown.
 //
-// The session cannot be renewed. It is on record with its reason, and ends early when the actor is no longer an owner of the platform.
+// The session cannot be refreshed. It is on record with its reason, and ends early when the actor is no longer an owner of the platform.
 // A user that does not exist is 404 NOT_FOUND; impersonating from within an impersonation is 403 FORBIDDEN.
 func (s *PlatformService) Impersonate(ctx context.Context, p ImpersonateParams, opts ...RequestOption) (*Impersonation, error) {
 	var in checks
@@ -156,7 +156,7 @@ func (s *PlatformService) Impersonate(ctx context.Context, p ImpersonateParams, 
 }
 
 // OperationsStatus returns how the server's background work stands. GET /api/platform/operations/status; bearer, platform owner; may be
-// repeated; kept for the stale fallback.
+// repeated; cached for the stale fallback.
 func (s *PlatformService) OperationsStatus(ctx context.Context, opts ...RequestOption) (*OperationsStatus, error) {
 	body, err := invoke[operationsBody](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/platform/operations/status",

@@ -140,7 +140,7 @@ func (s *PlatformOrganizationsService) Reject(
 }
 
 // Suspend closes an organization until [PlatformOrganizationsService.Activate], and returns it: its API keys stop working, and sessions
-// bound to it are not renewed. POST /api/platform/organizations/:id/suspend; bearer, platform owner; not repeated when its outcome is
+// bound to it are not refreshed. POST /api/platform/organizations/:id/suspend; bearer, platform owner; not repeated when its outcome is
 // unknown. One that is suspended already is 400 BAD_REQUEST.
 func (s *PlatformOrganizationsService) Suspend(ctx context.Context, id string, opts ...RequestOption) (*Organization, error) {
 	var in checks

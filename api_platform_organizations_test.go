@@ -172,10 +172,10 @@ func TestPlatformOrganizationRows(t *testing.T) {
 		"no id":                   {`{"slug":"new","owner":` + owner + `}`, false},
 		"null":                    {`null`, false},
 	} {
-		c, _ := platformScript(t, platformAnswer(`{"organizations":[`+tt.row+`],"total":1}`))
+		c, _ := platformScript(t, platformResponse(`{"organizations":[`+tt.row+`],"total":1}`))
 		page, err := c.Platform.Organizations.List(t.Context(), authos.PlatformOrganizationListParams{})
 		if _, ok := errors.AsType[*authos.DecodeError](err); ok == tt.good || (page != nil) != tt.good {
-			t.Errorf("%s: %+v, %v; want an answer: %v", name, page, err, tt.good)
+			t.Errorf("%s: %+v, %v; want a response: %v", name, page, err, tt.good)
 			continue
 		}
 		if tt.good && (page.Items[0].Tier != nil || (page.Items[0].Owner != nil) != strings.Contains(tt.row, "u1")) {
@@ -183,12 +183,12 @@ func TestPlatformOrganizationRows(t *testing.T) {
 		}
 	}
 	for name, body := range map[string]string{"null": `{"organizations":null,"total":0}`, "absent": `{"total":0}`} {
-		c, _ := platformScript(t, platformAnswer(body))
+		c, _ := platformScript(t, platformResponse(body))
 		if _, err := c.Platform.Organizations.List(t.Context(), authos.PlatformOrganizationListParams{}); err == nil {
 			t.Errorf("a list that is %s passes for an empty one", name)
 		}
 	}
-	c, _ := platformScript(t, platformAnswer(`{"organizations":[]}`))
+	c, _ := platformScript(t, platformResponse(`{"organizations":[]}`))
 	page, err := c.Platform.Organizations.List(t.Context(), authos.PlatformOrganizationListParams{})
 	if err != nil || page.Items == nil || len(page.Items) != 0 || page.Total != -1 {
 		t.Errorf("no rows and no total: %+v, %v", page, err)
@@ -209,7 +209,7 @@ func platformDecisions(t *testing.T, w *typedWorld, c *authos.Client) map[string
 	}
 }
 
-// TestPlatformOutcomeUnknown: a decision whose answer was lost took effect, is not sent again, and says that it may have taken effect.
+// TestPlatformOutcomeUnknown: a decision whose response was lost took effect, is not sent again, and says that it may have taken effect.
 func TestPlatformOutcomeUnknown(t *testing.T) {
 	for _, fault := range []authostest.Fault{
 		{Kind: authostest.ResetAfter}, {Kind: authostest.TruncateBody}, {Kind: authostest.HangAfter},
@@ -262,7 +262,7 @@ func platformLose(t *testing.T, action string, fault authostest.Fault) {
 	}
 }
 
-// TestPlatformRepeated: what may be repeated is, when its answer is lost.
+// TestPlatformRepeated: what may be repeated is, when its response is lost.
 func TestPlatformRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTypedWorld(t)
@@ -306,36 +306,36 @@ func TestPlatformTimes(t *testing.T) {
 		user := `{"id":"u1","email_verified_at":"` + at + `","created_at":"` + at + `"}`
 		tier := `{"id":"t1","created_at":"` + at + `"}`
 		org := `"id":"o1","approved_at":"` + at + `","rejected_at":"` + at + `","created_at":"` + at + `","updated_at":"` + at + `"`
-		answer := func(body string) *authos.PlatformService {
-			c, _ := platformScript(t, platformAnswer(body))
+		response := func(body string) *authos.PlatformService {
+			c, _ := platformScript(t, platformResponse(body))
 			return c.Platform
 		}
 		ctx := t.Context()
 		var got []authos.Time
-		page, err := answer(`{"organizations":[{`+org+`,"tier":`+tier+`,"owner":`+user+`}],"total":1}`).
+		page, err := response(`{"organizations":[{`+org+`,"tier":`+tier+`,"owner":`+user+`}],"total":1}`).
 			Organizations.List(ctx, authos.PlatformOrganizationListParams{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		o := page.Items[0]
 		got = append(got, o.ApprovedAt, o.RejectedAt, o.CreatedAt, o.UpdatedAt, o.Tier.CreatedAt, o.Owner.CreatedAt, o.Owner.EmailVerifiedAt)
-		tiers, err := answer("[" + tier + "]").Tiers(ctx)
+		tiers, err := response("[" + tier + "]").Tiers(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		u, err := answer(user).Owners.Add(ctx, "u1")
+		u, err := response(user).Owners.Add(ctx, "u1")
 		if err != nil {
 			t.Fatal(err)
 		}
-		log, err := answer(`{"logs":[{"id":"l1","created_at":"`+at+`"}],"total":1}`).AuditLog.List(ctx, authos.PlatformAuditLogParams{})
+		log, err := response(`{"logs":[{"id":"l1","created_at":"`+at+`"}],"total":1}`).AuditLog.List(ctx, authos.PlatformAuditLogParams{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		recent, err := answer("["+tier+"]").Analytics.RecentOrganizations(ctx, 0)
+		recent, err := response("["+tier+"]").Analytics.RecentOrganizations(ctx, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		growth, err := answer(`[{"date":"`+at+`"}]`).Analytics.GrowthTrends(ctx, authos.DateRange{})
+		growth, err := response(`[{"date":"`+at+`"}]`).Analytics.GrowthTrends(ctx, authos.DateRange{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -346,7 +346,7 @@ func TestPlatformTimes(t *testing.T) {
 			}
 		}
 	}
-	c, _ := platformScript(t, platformAnswer(`{"id":"o1","created_at":"May 20"}`))
+	c, _ := platformScript(t, platformResponse(`{"id":"o1","created_at":"May 20"}`))
 	if _, err := c.Platform.Organizations.Suspend(t.Context(), "o1"); err == nil {
 		t.Error("a time in no format passes")
 	}

@@ -231,7 +231,7 @@ func rawRows(list []rawRow) []json.RawMessage {
 	return out
 }
 
-// List returns one page of the platform's audit log. GET /api/platform/audit-log; bearer, platform owner; may be repeated; kept for the
+// List returns one page of the platform's audit log. GET /api/platform/audit-log; bearer, platform owner; may be repeated; cached for the
 // stale fallback.
 func (s *PlatformAuditLogService) List(
 	ctx context.Context, p PlatformAuditLogParams, opts ...RequestOption,
@@ -261,7 +261,7 @@ func (s *PlatformAuditLogService) All(
 	})
 }
 
-// Overview counts what there is on the platform. GET /api/platform/analytics/overview; bearer, platform owner; may be repeated; kept for
+// Overview counts what there is on the platform. GET /api/platform/analytics/overview; bearer, platform owner; may be repeated; cached for
 // the stale fallback.
 func (s *PlatformAnalyticsService) Overview(ctx context.Context, opts ...RequestOption) (*PlatformOverview, error) {
 	body, err := invoke[platformOverviewBody](ctx, s.c, request{
@@ -274,7 +274,7 @@ func (s *PlatformAnalyticsService) Overview(ctx context.Context, opts ...Request
 }
 
 // OrganizationStatus counts organizations by their state. GET /api/platform/analytics/organization-status; bearer, platform owner; may
-// be repeated; kept for the stale fallback.
+// be repeated; cached for the stale fallback.
 func (s *PlatformAnalyticsService) OrganizationStatus(ctx context.Context, opts ...RequestOption) (*OrganizationStatusCounts, error) {
 	body, err := invoke[organizationStatusBody](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/platform/analytics/organization-status",
@@ -286,7 +286,7 @@ func (s *PlatformAnalyticsService) OrganizationStatus(ctx context.Context, opts 
 }
 
 // GrowthTrends counts new organizations and users by day, oldest first; days without any are left out. GET
-// /api/platform/analytics/growth-trends; bearer, platform owner; may be repeated; kept for the stale fallback.
+// /api/platform/analytics/growth-trends; bearer, platform owner; may be repeated; cached for the stale fallback.
 func (s *PlatformAnalyticsService) GrowthTrends(ctx context.Context, r DateRange, opts ...RequestOption) ([]PlatformGrowth, error) {
 	var in checks
 	r.check(&in)
@@ -300,7 +300,7 @@ func (s *PlatformAnalyticsService) GrowthTrends(ctx context.Context, r DateRange
 }
 
 // LoginActivity counts the platform's sign-ins by day; days without any are left out. GET /api/platform/analytics/login-activity; bearer,
-// platform owner; may be repeated; kept for the stale fallback.
+// platform owner; may be repeated; cached for the stale fallback.
 func (s *PlatformAnalyticsService) LoginActivity(ctx context.Context, r DateRange, opts ...RequestOption) ([]LoginTrend, error) {
 	var in checks
 	r.check(&in)
@@ -318,7 +318,7 @@ func (s *PlatformAnalyticsService) LoginActivity(ctx context.Context, r DateRang
 }
 
 // TopOrganizations returns the ten most active organizations. GET /api/platform/analytics/top-organizations; bearer, platform owner; may
-// be repeated; kept for the stale fallback.
+// be repeated; cached for the stale fallback.
 func (s *PlatformAnalyticsService) TopOrganizations(ctx context.Context, opts ...RequestOption) ([]TopOrganization, error) {
 	list, err := invoke[bare[TopOrganization, *TopOrganization]](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/platform/analytics/top-organizations",
@@ -330,7 +330,7 @@ func (s *PlatformAnalyticsService) TopOrganizations(ctx context.Context, opts ..
 }
 
 // RecentOrganizations returns the organizations that were made last, newest first. limit is 1 to 50; zero: the server's default, 10. GET
-// /api/platform/analytics/recent-organizations; bearer, platform owner; may be repeated; kept for the stale fallback.
+// /api/platform/analytics/recent-organizations; bearer, platform owner; may be repeated; cached for the stale fallback.
 func (s *PlatformAnalyticsService) RecentOrganizations(
 	ctx context.Context, limit int, opts ...RequestOption,
 ) ([]RecentOrganization, error) {
@@ -374,7 +374,7 @@ func (s *PlatformMFAService) SuspiciousActivity(ctx context.Context, orgID strin
 }
 
 // GenerateMetrics counts a day, in place of what was counted of it before, and returns its row. POST
-// /api/platform/mfa/metrics/generate; bearer, platform owner; may be repeated. The server answers the same to a GET, which writes too.
+// /api/platform/mfa/metrics/generate; bearer, platform owner; may be repeated. The server responds the same to a GET, which writes too.
 func (s *PlatformMFAService) GenerateMetrics(
 	ctx context.Context, p MFAMetricsGenerateParams, opts ...RequestOption,
 ) (json.RawMessage, error) {

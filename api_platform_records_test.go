@@ -16,24 +16,24 @@ import (
 // TestPlatformCounts: numbers arrive where they belong.
 func TestPlatformCounts(t *testing.T) {
 	ctx := t.Context()
-	c, _ := platformScript(t, platformAnswer(`{"jobs_pending":1,"jobs_running":2,"jobs_failed":3,"webhook_deliveries_failed":4,`+
+	c, _ := platformScript(t, platformResponse(`{"jobs_pending":1,"jobs_running":2,"jobs_failed":3,"webhook_deliveries_failed":4,`+
 		`"siem_configs_enabled":5,"siem_configs_with_failures":6}`))
 	status, err := c.Platform.OperationsStatus(ctx)
 	if want := (authos.OperationsStatus{1, 2, 3, 4, 5, 6}); err != nil || *status != want {
 		t.Errorf("%+v, %v; want %+v", status, err, want)
 	}
-	c, _ = platformScript(t, platformAnswer(`{"total_organizations":1,"total_users":2,"total_end_users":3,"total_services":4,`+
+	c, _ = platformScript(t, platformResponse(`{"total_organizations":1,"total_users":2,"total_end_users":3,"total_services":4,`+
 		`"total_logins_24h":5,"total_logins_30d":6}`))
 	overview, err := c.Platform.Analytics.Overview(ctx)
 	if want := (authos.PlatformOverview{1, 2, 3, 4, 5, 6}); err != nil || *overview != want {
 		t.Errorf("%+v, %v; want %+v", overview, err, want)
 	}
-	c, _ = platformScript(t, platformAnswer(`{"pending":1,"active":2,"suspended":3,"rejected":4}`))
+	c, _ = platformScript(t, platformResponse(`{"pending":1,"active":2,"suspended":3,"rejected":4}`))
 	counts, err := c.Platform.Analytics.OrganizationStatus(ctx)
 	if want := (authos.OrganizationStatusCounts{1, 2, 3, 4}); err != nil || *counts != want {
 		t.Errorf("%+v, %v; want %+v", counts, err, want)
 	}
-	c, _ = platformScript(t, platformAnswer(`[{"id":"o1","name":"New","slug":"new","user_count":1,"service_count":2,"login_count_30d":3}]`))
+	c, _ = platformScript(t, platformResponse(`[{"id":"o1","name":"New","slug":"new","user_count":1,"service_count":2,"login_count_30d":3}]`))
 	top, err := c.Platform.Analytics.TopOrganizations(ctx)
 	if want := []authos.TopOrganization{{"o1", "New", "new", 1, 2, 3}}; err != nil || !reflect.DeepEqual(top, want) {
 		t.Errorf("%+v, %v; want %+v", top, err, want)
@@ -48,12 +48,12 @@ func TestPlatformCountsAbsent(t *testing.T) {
 		"pending":             func(c *authos.Client) (any, error) { return c.Platform.Analytics.OrganizationStatus(t.Context()) },
 	}
 	for name, call := range calls {
-		c, _ := platformScript(t, platformAnswer(`{"`+name+`":0}`))
+		c, _ := platformScript(t, platformResponse(`{"`+name+`":0}`))
 		if got, err := call(c); err != nil || !reflect.ValueOf(got).Elem().IsZero() {
 			t.Errorf("%s is 0: %v, %v", name, got, err)
 		}
 		for _, body := range []string{`{"` + name + `":null}`, `{"` + name + `":"0"}`, `{"other":1}`} {
-			c, _ := platformScript(t, platformAnswer(body))
+			c, _ := platformScript(t, platformResponse(body))
 			got, err := call(c)
 			if _, ok := errors.AsType[*authos.DecodeError](err); !ok || !reflect.ValueOf(got).IsNil() {
 				t.Errorf("%s: %v, %v; want a DecodeError", body, got, err)
@@ -180,7 +180,7 @@ func platformErrs(t *testing.T, errs ...error) {
 func TestPlatformMFARows(t *testing.T) {
 	ctx := t.Context()
 	const row = `{"date":"2026-05-01T00:00:00", "n":1.50,"z":[null]}`
-	c, _ := platformScript(t, platformAnswer("["+row+",{}]"))
+	c, _ := platformScript(t, platformResponse("["+row+",{}]"))
 	metrics, err := c.Platform.MFA.Metrics(ctx, authos.MFAMetricsParams{})
 	if err != nil || len(metrics) != 2 || string(metrics[0]) != row || string(metrics[1]) != "{}" {
 		t.Errorf("metrics %s, %v", metrics, err)
@@ -189,16 +189,16 @@ func TestPlatformMFARows(t *testing.T) {
 	if err != nil || len(alerts) != 2 || string(alerts[0]) != row {
 		t.Errorf("alerts %s, %v", alerts, err)
 	}
-	c, _ = platformScript(t, platformAnswer("[]"))
+	c, _ = platformScript(t, platformResponse("[]"))
 	if none, err := c.Platform.MFA.Metrics(ctx, authos.MFAMetricsParams{}); err != nil || none == nil || len(none) != 0 {
 		t.Errorf("no metrics: %v, %v", none, err)
 	}
-	c, _ = platformScript(t, platformAnswer(row))
+	c, _ = platformScript(t, platformResponse(row))
 	if got, err := c.Platform.MFA.GenerateMetrics(ctx, authos.MFAMetricsGenerateParams{}); err != nil || string(got) != row {
 		t.Errorf("row %s, %v", got, err)
 	}
 	for _, body := range []string{"[{},1]", `["x"]`, "[[]]", "[null,{}]"} {
-		c, _ := platformScript(t, platformAnswer(body))
+		c, _ := platformScript(t, platformResponse(body))
 		for _, err := range []error{
 			platformErr(c.Platform.MFA.Metrics(ctx, authos.MFAMetricsParams{})), platformErr(c.Platform.MFA.SuspiciousActivity(ctx, "")),
 			platformErr(c.Platform.MFA.GenerateMetrics(ctx, authos.MFAMetricsGenerateParams{})),

@@ -292,14 +292,14 @@ func platformRefused(t *testing.T, what string, err error, status int, code auth
 	}
 }
 
-// platformScript makes a client of a server that gives these answers, the last one again and again.
+// platformScript makes a client of a server that gives these responses, the last one again and again.
 func platformScript(t *testing.T, steps ...rtStep) (*authos.Client, *rtScript) {
 	t.Helper()
 	script := rtSteps(steps...)
 	return btNew(t, rtBase, script, authos.WithTokens(authos.Tokens{AccessToken: "a"})), script
 }
 
-func platformAnswer(body string) rtStep { return rtStep{status: http.StatusOK, body: body} }
+func platformResponse(body string) rtStep { return rtStep{status: http.StatusOK, body: body} }
 
 // TestPlatformStrangers: whoever does not own the platform is refused on every route, in plain text by real servers.
 func TestPlatformStrangers(t *testing.T) {
@@ -476,7 +476,7 @@ func TestPlatformImpersonation(t *testing.T) {
 		w.Server.Reset()
 		_, err = as.User.Get(t.Context())
 		if !errors.Is(err, authos.ErrUnauthenticated) || w.Server.Count("POST", "/api/auth/refresh") != 0 {
-			t.Errorf("after 15 minutes: %v, want 401 and no renewal", err)
+			t.Errorf("after 15 minutes: %v, want 401 and no refresh", err)
 		}
 	})
 }
@@ -484,7 +484,7 @@ func TestPlatformImpersonation(t *testing.T) {
 // TestPlatformImpersonationSecret: the token prints nowhere.
 func TestPlatformImpersonationSecret(t *testing.T) {
 	const secret = "s3cr3t-token"
-	c, _ := platformScript(t, platformAnswer(`{"token":"`+secret+`","target_user":{"id":"u1"},"actor_user":{"id":"u2"}}`))
+	c, _ := platformScript(t, platformResponse(`{"token":"`+secret+`","target_user":{"id":"u1"},"actor_user":{"id":"u2"}}`))
 	got, err := c.Platform.Impersonate(t.Context(), authos.ImpersonateParams{UserID: "u1", Reason: "ticket 7"})
 	if err != nil || got.Tokens.AccessToken != secret {
 		t.Fatalf("%v, %v", got, err)
@@ -510,7 +510,7 @@ func TestPlatformImpersonationSecret(t *testing.T) {
 		"no target":    `{"token":"` + secret + `","actor_user":{"id":"u2"}}`,
 		"no actor":     `{"token":"` + secret + `","target_user":{"id":"u1"},"actor_user":null}`,
 	} {
-		c, _ := platformScript(t, platformAnswer(body))
+		c, _ := platformScript(t, platformResponse(body))
 		got, err := c.Platform.Impersonate(t.Context(), authos.ImpersonateParams{UserID: "u1", Reason: "x"})
 		if _, ok := errors.AsType[*authos.DecodeError](err); !ok || got != nil || strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), secret) {
 			t.Errorf("%s: %v, %v; want a DecodeError without the token", name, got, err)
@@ -551,7 +551,7 @@ func TestPlatformStale(t *testing.T) {
 			err := call(authos.WithResponse(&r))
 			kept := name == "tiers" || name == "overview" || name == "user"
 			if r.Stale != kept || (err == nil) != kept {
-				t.Errorf("%s: stale %v, %v; want a kept answer: %v", name, r.Stale, err, kept)
+				t.Errorf("%s: stale %v, %v; want a cached response: %v", name, r.Stale, err, kept)
 			}
 		}
 	})

@@ -15,7 +15,7 @@ type PlatformUsersService struct{ c *Client }
 // PlatformOwnersService are the platform's owners. One who does not exist is 404 NOT_FOUND.
 type PlatformOwnersService struct{ c *Client }
 
-// MFAStatus says whether a user has a second factor.
+// MFAStatus reports whether a user has a second factor.
 type MFAStatus struct {
 	// Enabled: sign-in asks for it.
 	Enabled bool `json:"enabled"`
@@ -25,7 +25,7 @@ type MFAStatus struct {
 
 var errWithoutEnabled = errors.New("without enabled")
 
-// UnmarshalJSON reads the status. One that does not say whether the factor is enabled is an error: absent is not false.
+// UnmarshalJSON reads the status. One that does not report whether the factor is enabled is an error: absent is not false.
 func (s *MFAStatus) UnmarshalJSON(b []byte) error {
 	type fields MFAStatus // without this method
 	var in struct {
@@ -74,7 +74,7 @@ type platformUserList struct {
 func (l *platformUserList) missing() string { return missingItem("users", l.Users) }
 
 // List returns one page of the platform's users. Of each it has ID, Email, IsPlatformOwner and CreatedAt. GET /api/platform/users;
-// bearer, platform owner; may be repeated; kept for the stale fallback.
+// bearer, platform owner; may be repeated; cached for the stale fallback.
 func (s *PlatformUsersService) List(ctx context.Context, p PlatformUserListParams, opts ...RequestOption) (*Page[User], error) {
 	var in checks
 	in.page(p.Limit, p.Offset)
@@ -96,7 +96,7 @@ func (s *PlatformUsersService) All(ctx context.Context, p PlatformUserListParams
 
 // Search returns the users whose e-mail address or id is like a query, the likeliest first, with the members that
 // [PlatformUsersService.List] gives. There are no further pages: where the limit is reached, ask for more precisely. GET
-// /api/platform/users/search; bearer, platform owner; may be repeated; kept for the stale fallback.
+// /api/platform/users/search; bearer, platform owner; may be repeated; cached for the stale fallback.
 func (s *PlatformUsersService) Search(ctx context.Context, p UserSearchParams, opts ...RequestOption) ([]User, error) {
 	var in checks
 	in.required("q", p.Query)
@@ -113,7 +113,7 @@ func (s *PlatformUsersService) Search(ctx context.Context, p UserSearchParams, o
 }
 
 // Get returns one user, with the members that [PlatformUsersService.List] gives. GET /api/platform/users/:user_id; bearer, platform
-// owner; may be repeated; kept for the stale fallback.
+// owner; may be repeated; cached for the stale fallback.
 func (s *PlatformUsersService) Get(ctx context.Context, userID string, opts ...RequestOption) (*User, error) {
 	var in checks
 	in.id("user_id", userID)
@@ -122,7 +122,7 @@ func (s *PlatformUsersService) Get(ctx context.Context, userID string, opts ...R
 	}, opts)
 }
 
-// MFAStatus says whether a user has a second factor. GET /api/platform/users/:user_id/mfa/status; bearer, platform owner; may be
+// MFAStatus reports whether a user has a second factor. GET /api/platform/users/:user_id/mfa/status; bearer, platform owner; may be
 // repeated; never stale.
 func (s *PlatformUsersService) MFAStatus(ctx context.Context, userID string, opts ...RequestOption) (*MFAStatus, error) {
 	var in checks

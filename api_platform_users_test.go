@@ -102,7 +102,7 @@ func TestPlatformOwnerRemoveLost(t *testing.T) {
 
 // TestPlatformUserSecrets: a server that sends too much does not make it known here.
 func TestPlatformUserSecrets(t *testing.T) {
-	c, _ := platformScript(t, platformAnswer(`{"id":"u1","email":"a@example.com","password_hash":"$argon2id$x"}`))
+	c, _ := platformScript(t, platformResponse(`{"id":"u1","email":"a@example.com","password_hash":"$argon2id$x"}`))
 	u, err := c.Platform.Owners.Add(t.Context(), "u1")
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestMFAStatus(t *testing.T) {
 		`{"enabled":false}`: {}, `{"enabled":true,"has_backup_codes":true}`: {Enabled: true, HasBackupCodes: true},
 		`{"has_backup_codes":null,"enabled":true,"more":1}`: {Enabled: true},
 	} {
-		c, _ := platformScript(t, platformAnswer(body))
+		c, _ := platformScript(t, platformResponse(body))
 		if got, err := c.Platform.Users.MFAStatus(t.Context(), "u1"); err != nil || *got != want {
 			t.Errorf("%s: %+v, %v", body, got, err)
 		}
@@ -129,7 +129,7 @@ func TestMFAStatus(t *testing.T) {
 		}
 	}
 	for _, body := range []string{`{"enabled":null}`, `{"has_backup_codes":true}`, `{"enabled":"true"}`} {
-		c, _ := platformScript(t, platformAnswer(body))
+		c, _ := platformScript(t, platformResponse(body))
 		got, err := c.Platform.Users.MFAStatus(t.Context(), "u1")
 		if _, ok := errors.AsType[*authos.DecodeError](err); !ok || got != nil {
 			t.Errorf("%s: %+v, %v; want a DecodeError", body, got, err)

@@ -8,8 +8,8 @@ import (
 
 // ServerService is what the server says about itself, to anybody.
 //
-// Health, Live and Ready are never answered from the stale fallback. Like every call they are repeated when they fail, and share a circuit
-// breaker with other calls: a probe that wants one quick answer gives [WithoutRetry] to each of them, and [BreakerPolicy].Disabled to a
+// Health, Live and Ready are never served from the stale fallback. Like every call they are repeated when they fail, and share a circuit
+// breaker with other calls: a probe that wants one quick response gives [WithoutRetry] to each of them, and [BreakerPolicy].Disabled to a
 // client of its own.
 type ServerService struct{ c *Client }
 
@@ -21,7 +21,7 @@ type Health struct {
 
 func (h *Health) missing() string { return missingStatus(h.Status) }
 
-// Readiness says whether the server can do its work. The body of the 503 that says that it cannot reads into it too.
+// Readiness reports whether the server can do its work. The body of the 503 that says that it cannot reads into it too.
 type Readiness struct {
 	Status   string `json:"status"` // "ready"; in a 503 "unhealthy"
 	Version  string `json:"version"`
@@ -37,7 +37,7 @@ func missingStatus(status string) string {
 	return ""
 }
 
-// ServerConfiguration is what the server can do and where. Each Status says whether it does, such as "supported" and "unsupported".
+// ServerConfiguration is what the server can do and where. Each Status reports whether it does, such as "supported" and "unsupported".
 type ServerConfiguration struct {
 	Service         string `json:"service"` // "AuthOS"
 	MetadataVersion int    `json:"metadata_version"`
@@ -129,20 +129,20 @@ func (s *ServerService) Health(ctx context.Context, opts ...RequestOption) (*Hea
 	return invoke[Health](ctx, s.c, request{method: http.MethodGet, template: "/health"}, opts)
 }
 
-// Live asks whether the server's process answers at all. GET /health/live; public; may be repeated.
+// Live asks whether the server's process responds at all. GET /health/live; public; may be repeated.
 func (s *ServerService) Live(ctx context.Context, opts ...RequestOption) error {
 	return acknowledged(ctx, s.c, request{method: http.MethodGet, template: "/health/live"}, opts)
 }
 
 // Ready asks whether the server can do its work, which means that it reaches its database. GET /health/ready; public; may be repeated.
 //
-// When it cannot, that is 503 [CodeServiceUnavailable] ([ErrUnavailable]); the answer has no error text, but the Body of the [*APIError]
+// When it cannot, that is 503 [CodeServiceUnavailable] ([ErrUnavailable]); the response has no error text, but the Body of the [*APIError]
 // reads into a [Readiness].
 func (s *ServerService) Ready(ctx context.Context, opts ...RequestOption) (*Readiness, error) {
 	return invoke[Readiness](ctx, s.c, request{method: http.MethodGet, template: "/health/ready"}, opts)
 }
 
-// Configuration returns what the server can do and where. GET /.well-known/authos-configuration; public; may be repeated; kept for the
+// Configuration returns what the server can do and where. GET /.well-known/authos-configuration; public; may be repeated; cached for the
 // stale fallback. Older servers have no such route: 404 ([ErrNotFound]).
 func (s *ServerService) Configuration(ctx context.Context, opts ...RequestOption) (*ServerConfiguration, error) {
 	return invoke[ServerConfiguration](ctx, s.c, request{
@@ -150,7 +150,7 @@ func (s *ServerService) Configuration(ctx context.Context, opts ...RequestOption
 	}, opts)
 }
 
-// JWKS returns the public keys that the server's tokens are verified with. GET /.well-known/jwks.json; public; may be repeated; kept for
+// JWKS returns the public keys that the server's tokens are verified with. GET /.well-known/jwks.json; public; may be repeated; cached for
 // the stale fallback.
 func (s *ServerService) JWKS(ctx context.Context, opts ...RequestOption) (*JSONWebKeySet, error) {
 	return invoke[JSONWebKeySet](ctx, s.c, request{

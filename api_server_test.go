@@ -163,7 +163,7 @@ func TestServerHealthIsNeverStale(t *testing.T) {
 		for what, call := range calls {
 			var resp authos.Response
 			if err := call.call(authos.WithResponse(&resp)); (err == nil) != call.kept || resp.Stale != call.kept {
-				t.Errorf("%s: %v, stale %v, want an answer: %v", what, err, resp.Stale, call.kept)
+				t.Errorf("%s: %v, stale %v, want a response: %v", what, err, resp.Stale, call.kept)
 			}
 		}
 	})

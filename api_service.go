@@ -27,7 +27,7 @@ type ServiceInfo struct {
 
 func (i *ServiceInfo) missing() string { return missingID(i.ID) }
 
-// Info returns the service the API key belongs to. GET /api/service/info; permission read:service; may be repeated; kept for the
+// Info returns the service the API key belongs to. GET /api/service/info; permission read:service; may be repeated; cached for the
 // stale fallback.
 func (s *ServiceAPI) Info(ctx context.Context, opts ...RequestOption) (*ServiceInfo, error) {
 	return invoke[ServiceInfo](ctx, s.c, request{
@@ -70,7 +70,7 @@ func (b *serviceAnalyticsBody) missing() string {
 }
 
 // Analytics counts the service's users, subscriptions and sign-ins. GET /api/service/analytics; permission read:analytics; may be
-// repeated; kept for the stale fallback.
+// repeated; cached for the stale fallback.
 func (s *ServiceAPI) Analytics(ctx context.Context, opts ...RequestOption) (*ServiceAnalytics, error) {
 	body, err := invoke[serviceAnalyticsBody](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/service/analytics",

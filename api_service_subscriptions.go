@@ -70,7 +70,7 @@ func (l *serviceSubscriptionList) missing() string {
 const subscriptionPath = "/api/service/subscriptions/:user_id"
 
 // List returns one page of the service's subscriptions. GET /api/service/subscriptions; permission read:subscriptions; may be repeated;
-// kept for the stale fallback.
+// cached for the stale fallback.
 func (s *ServiceSubscriptionsService) List(
 	ctx context.Context, p ServiceSubscriptionListParams, opts ...RequestOption,
 ) (*Page[ServiceSubscription], error) {
@@ -110,7 +110,7 @@ func (s *ServiceSubscriptionsService) Create(
 	}, opts)
 }
 
-// Get returns a user's subscription. GET /api/service/subscriptions/:user_id; permission read:subscriptions; may be repeated; kept for
+// Get returns a user's subscription. GET /api/service/subscriptions/:user_id; permission read:subscriptions; may be repeated; cached for
 // the stale fallback. Without one it is 404 NOT_FOUND.
 func (s *ServiceSubscriptionsService) Get(ctx context.Context, userID string, opts ...RequestOption) (*ServiceSubscription, error) {
 	var in checks

@@ -138,7 +138,7 @@ func TestServiceUsers(t *testing.T) {
 	})
 }
 
-// A DELETE whose answer was lost finds 404 when it is repeated: that is success.
+// A DELETE whose response was lost finds 404 when it is repeated: that is success.
 func TestServiceUserDeleteRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := authostest.New()
@@ -155,7 +155,7 @@ func TestServiceUserDeleteRepeated(t *testing.T) {
 		}
 		srv.Fault(authostest.Fault{Method: "POST", Times: 1, Kind: authostest.ResetAfter})
 		if _, err := c.Service.Users.Create(t.Context(), authos.ServiceUserCreateParams{Email: "new@example.com"}, authos.WithResponse(&resp)); err != nil || resp.StatusCode != 200 {
-			t.Errorf("Create whose first answer was lost = %v, status %d; it goes by e-mail, so it is repeated", err, resp.StatusCode)
+			t.Errorf("Create whose first response was lost = %v, status %d; it goes by e-mail, so it is repeated", err, resp.StatusCode)
 		}
 	})
 }
@@ -320,7 +320,7 @@ func TestServiceDecodeErrors(t *testing.T) {
 			t.Errorf("%s, %s: the body is in %q", route, name, e.Error())
 		}
 		if _, ok := errors.AsType[*authos.APIError](err); ok || authos.Retryable(err) {
-			t.Errorf("%s, %s: %v is an answer with an error, or retryable", route, name, err)
+			t.Errorf("%s, %s: %v is a response with an error, or retryable", route, name, err)
 		}
 	}
 	for name, body := range bodies {
@@ -344,7 +344,7 @@ func TestServiceDecodeErrors(t *testing.T) {
 		}
 		err = c.Service.Users.Delete(ctx, "x")
 		if _, refused := errors.AsType[*authos.DecodeError](err); refused != strings.HasPrefix(body, "<") {
-			t.Errorf("Delete answered with %s: %v; it promises no body, but a page is not its answer", name, err)
+			t.Errorf("Delete responded with %s: %v; it promises no body, but a page is not its response", name, err)
 		}
 	}
 	for name, body := range lists {

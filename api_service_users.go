@@ -44,7 +44,7 @@ type serviceUserList struct {
 func (l *serviceUserList) missing() string { return missingItem("users", l.Users) }
 
 // List returns one page of the service's users, in no order that the server promises. GET /api/service/users; permission
-// read:users; may be repeated; kept for the stale fallback.
+// read:users; may be repeated; cached for the stale fallback.
 func (s *ServiceUsersService) List(ctx context.Context, p ServiceUserListParams, opts ...RequestOption) (*Page[ServiceUser], error) {
 	var in checks
 	in.page(p.Limit, p.Offset)
@@ -64,7 +64,7 @@ func (s *ServiceUsersService) All(ctx context.Context, p ServiceUserListParams, 
 	})
 }
 
-// Get returns one user. GET /api/service/users/:user_id; permission read:users; may be repeated; kept for the stale fallback.
+// Get returns one user. GET /api/service/users/:user_id; permission read:users; may be repeated; cached for the stale fallback.
 func (s *ServiceUsersService) Get(ctx context.Context, userID string, opts ...RequestOption) (*ServiceUser, error) {
 	var in checks
 	in.id("user_id", userID)
@@ -74,7 +74,7 @@ func (s *ServiceUsersService) Get(ctx context.Context, userID string, opts ...Re
 }
 
 // Create links a user to the service, by e-mail address, and makes the user when there is none. POST /api/service/users; permission
-// write:users; may be repeated: the server answers 201 the first time and 200 with the same user after that.
+// write:users; may be repeated: the server returns 201 the first time and 200 with the same user after that.
 func (s *ServiceUsersService) Create(ctx context.Context, p ServiceUserCreateParams, opts ...RequestOption) (*ServiceUser, error) {
 	var in checks
 	in.email(p.Email)

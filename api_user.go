@@ -22,7 +22,7 @@ func newUser(c *Client) *UserService {
 }
 
 // User is a user of AuthOS. The signed-in user's own profile ([UserService.Get]) has every field but OrgID, UpdatedAt and DeletedAt;
-// where a user is part of another answer, those three may be set and Org to Features are not.
+// where a user is part of another response, those three may be set and Org to Features are not.
 type User struct {
 	ID              string `json:"id"`
 	Email           string `json:"email"`
@@ -51,12 +51,12 @@ type UserUpdateParams struct {
 	Email *string `json:"email,omitzero"`
 }
 
-// Get returns the signed-in user's profile. GET /api/user; bearer; may be repeated; kept for the stale fallback.
+// Get returns the signed-in user's profile. GET /api/user; bearer; may be repeated; cached for the stale fallback.
 func (s *UserService) Get(ctx context.Context, opts ...RequestOption) (*User, error) {
 	return invoke[User](ctx, s.c, request{method: http.MethodGet, template: "/api/user"}, opts)
 }
 
-// Update changes the signed-in user's profile and returns it. PATCH /api/user; bearer; may be repeated. The server answers
+// Update changes the signed-in user's profile and returns it. PATCH /api/user; bearer; may be repeated. The server responds
 // 400 BAD_REQUEST when the address is taken.
 func (s *UserService) Update(ctx context.Context, p UserUpdateParams, opts ...RequestOption) (*User, error) {
 	var in checks
@@ -127,7 +127,7 @@ func (s *Subscription) missing() string {
 	return ""
 }
 
-// Subscription returns the signed-in user's subscription. GET /api/subscription; bearer; may be repeated; kept for the stale fallback.
+// Subscription returns the signed-in user's subscription. GET /api/subscription; bearer; may be repeated; cached for the stale fallback.
 //
 // The session must be bound to a service: signing in without one, or with an organization only, makes it 400 BAD_REQUEST.
 func (s *UserService) Subscription(ctx context.Context, opts ...RequestOption) (*Subscription, error) {

@@ -61,7 +61,7 @@ func (l *deviceList) missing() string { return missingItem("devices", l.Devices)
 
 const devicePath = "/api/user/devices/:device_id"
 
-// List returns one page of the user's devices. GET /api/user/devices; bearer; may be repeated; kept for the stale fallback.
+// List returns one page of the user's devices. GET /api/user/devices; bearer; may be repeated; cached for the stale fallback.
 func (s *DevicesService) List(ctx context.Context, p DeviceListParams, opts ...RequestOption) (*Page[Device], error) {
 	var in checks
 	in.numbered(p.Limit, p.Page)
@@ -87,7 +87,7 @@ func (s *DevicesService) All(ctx context.Context, p DeviceListParams, opts ...Re
 	})
 }
 
-// Get returns a device. GET /api/user/devices/:device_id; bearer; may be repeated; kept for the stale fallback.
+// Get returns a device. GET /api/user/devices/:device_id; bearer; may be repeated; cached for the stale fallback.
 func (s *DevicesService) Get(ctx context.Context, deviceID string, opts ...RequestOption) (*Device, error) {
 	var in checks
 	in.id("device_id", deviceID)

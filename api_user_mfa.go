@@ -42,7 +42,7 @@ func (b *backupCodesBody) missing() string {
 	return ""
 }
 
-// Status says whether the user has a second factor. GET /api/user/mfa/status; bearer; may be repeated; never stale.
+// Status reports whether the user has a second factor. GET /api/user/mfa/status; bearer; may be repeated; never stale.
 func (s *UserMFAService) Status(ctx context.Context, opts ...RequestOption) (*MFAStatus, error) {
 	return invoke[MFAStatus](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/user/mfa/status",
@@ -56,7 +56,7 @@ type MFASetupParams struct {
 }
 
 // Setup begins with a second factor: it gives the secret for the app, whose first code goes to [UserMFAService.Enable]. POST
-// /api/user/mfa/setup; bearer; never repeated once it may have arrived. A server that cannot encrypt secrets answers 500.
+// /api/user/mfa/setup; bearer; never repeated once it may have arrived. A server that cannot encrypt secrets returns 500.
 //
 // The server turns a second factor that is on off, without a word. Setup therefore asks for the status first, unless p.Replace is set,
 // and then fails with a [*ValidationError] that matches [CodeResourceAlreadyExists].
@@ -86,13 +86,13 @@ func (s *UserMFAService) Enable(ctx context.Context, code string, opts ...Reques
 	var in checks
 	in.required("code", code)
 	body := map[string]string{"code": code}
-	answer, err := invoke[backupCodesBody](ctx, s.c, request{
+	response, err := invoke[backupCodesBody](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/user/mfa/verify", body: body, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
 	}
-	return answer.BackupCodes, nil
+	return response.BackupCodes, nil
 }
 
 // Disable turns the second factor off; no code is asked for. DELETE /api/user/mfa; bearer; may be repeated.
@@ -103,11 +103,11 @@ func (s *UserMFAService) Disable(ctx context.Context, opts ...RequestOption) err
 // RegenerateBackupCodes replaces the backup codes and returns the new ones, which are shown once. POST
 // /api/user/mfa/backup-codes/regenerate; bearer; never repeated once it may have arrived. Without a second factor it is 400 BAD_REQUEST.
 func (s *UserMFAService) RegenerateBackupCodes(ctx context.Context, opts ...RequestOption) (BackupCodes, error) {
-	answer, err := invoke[backupCodesBody](ctx, s.c, request{
+	response, err := invoke[backupCodesBody](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/user/mfa/backup-codes/regenerate",
 	}, opts)
 	if err != nil {
 		return nil, err
 	}
-	return answer.BackupCodes, nil
+	return response.BackupCodes, nil
 }

@@ -199,7 +199,7 @@ func TestUserPasswords(t *testing.T) {
 			}
 		}
 		if n := w.Server.Count(http.MethodPost, "/api/auth/refresh"); n != 0 {
-			t.Errorf("a wrong password cost %d renewals", n)
+			t.Errorf("a wrong password cost %d refreshes", n)
 		}
 		if err := c.User.ChangePassword(t.Context(), authos.ChangePasswordParams{
 			CurrentPassword: "password1", NewPassword: "password2",

@@ -52,7 +52,7 @@ func jsonText(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// Features are the names of what a plan or a tier includes. The server sends them as a JSON array, in some answers as text inside a
+// Features are the names of what a plan or a tier includes. The server sends them as a JSON array, in some responses as text inside a
 // string; both are read.
 type Features []string
 

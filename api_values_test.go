@@ -42,7 +42,7 @@ func TestOptional(t *testing.T) {
 
 // AuthOS sends some JSON as text inside a string.
 func TestJSONText(t *testing.T) {
-	type answer struct {
+	type response struct {
 		Features  authos.Features         `json:"features"`
 		Metadata  authos.Metadata         `json:"metadata"`
 		Overrides authos.FeatureOverrides `json:"feature_overrides"`
@@ -50,7 +50,7 @@ func TestJSONText(t *testing.T) {
 	yes, no := new(true), new(false)
 	tests := []struct {
 		name, in string
-		want     answer
+		want     response
 		bad      bool
 	}{
 		{name: "absent", in: `{}`},
@@ -59,21 +59,21 @@ func TestJSONText(t *testing.T) {
 		{name: "texts with null", in: `{"features":"null","metadata":"null","feature_overrides":"null"}`},
 		{
 			name: "texts", in: `{"features":"[\"sso\",\"mfa\"]","metadata":"{\"a\":[1]}","feature_overrides":"{\"allow_scim\":true,\"max_mau\":7,\"new\":1}"}`,
-			want: answer{authos.Features{"sso", "mfa"}, authos.Metadata(`{"a":[1]}`), authos.FeatureOverrides{AllowSCIM: yes, MaxMAU: new(7)}},
+			want: response{authos.Features{"sso", "mfa"}, authos.Metadata(`{"a":[1]}`), authos.FeatureOverrides{AllowSCIM: yes, MaxMAU: new(7)}},
 		},
 		{
 			name: "JSON itself", in: `{"features":["sso"],"metadata":{"a":1},"feature_overrides":{"allow_branding":false,"allowed_social_providers":[]}}`,
-			want: answer{
+			want: response{
 				authos.Features{"sso"}, authos.Metadata(`{"a":1}`),
 				authos.FeatureOverrides{AllowBranding: no, AllowedSocialProviders: []string{}},
 			},
 		},
 		{
 			name: "other names", in: `{"feature_overrides":"{\"allow_saml\":true,\"allow_siem_integration\":false,\"allow_custom_branding\":true}"}`,
-			want: answer{Overrides: authos.FeatureOverrides{AllowSAMLIdP: yes, AllowSIEM: no, AllowBranding: yes}},
+			want: response{Overrides: authos.FeatureOverrides{AllowSAMLIdP: yes, AllowSIEM: no, AllowBranding: yes}},
 		},
-		{name: "metadata that is no JSON", in: `{"metadata":"moved by hand"}`, want: answer{Metadata: authos.Metadata(`"moved by hand"`)}},
-		{name: "metadata of one number", in: `{"metadata":7}`, want: answer{Metadata: authos.Metadata(`7`)}},
+		{name: "metadata that is no JSON", in: `{"metadata":"moved by hand"}`, want: response{Metadata: authos.Metadata(`"moved by hand"`)}},
+		{name: "metadata of one number", in: `{"metadata":7}`, want: response{Metadata: authos.Metadata(`7`)}},
 		{name: "features that are no JSON", in: `{"features":"a,b"}`, bad: true},
 		{name: "features of another type", in: `{"features":{"a":1}}`, bad: true},
 		{name: "features with a number", in: `{"features":"[1]"}`, bad: true},
@@ -81,7 +81,7 @@ func TestJSONText(t *testing.T) {
 		{name: "overrides cut short", in: `{"feature_overrides":"{\"max_mau\":"}`, bad: true},
 	}
 	for _, tt := range tests {
-		var got answer
+		var got response
 		err := json.Unmarshal([]byte(tt.in), &got)
 		if (err != nil) != tt.bad || !tt.bad && !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v, %v; want %+v", tt.name, got, err, tt.want)

@@ -82,7 +82,7 @@ func TestSecondFactor(t *testing.T) {
 	})
 }
 
-func TestSignInAnswers(t *testing.T) {
+func TestSignInResponses(t *testing.T) {
 	pair := func(access, rest string) string { return fmt.Sprintf(`{"access_token":%q%s}`, access, rest) }
 	for _, tc := range []struct {
 		name, body string
@@ -105,7 +105,7 @@ func TestSignInAnswers(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			stBubble(t, func(t *testing.T) {
-				c := stClient(t, &stScript{answer: func(stSeen) stAnswer { return stAnswer{status: 200, body: tc.body} }})
+				c := stClient(t, &stScript{response: func(stSeen) stResponse { return stResponse{status: 200, body: tc.body} }})
 				start := time.Now()
 				got, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "x"})
 				if _, mfa := errors.AsType[*authos.MFARequiredError](err); mfa != tc.mfa || !mfa && err != nil {
@@ -123,7 +123,7 @@ func TestSignInAnswers(t *testing.T) {
 	}
 	t.Run("no access_token", func(t *testing.T) {
 		stBubble(t, func(t *testing.T) {
-			c := stClient(t, &stScript{answer: func(stSeen) stAnswer { return stAnswer{status: 200, body: `{"expires_in":300}`} }})
+			c := stClient(t, &stScript{response: func(stSeen) stResponse { return stResponse{status: 200, body: `{"expires_in":300}`} }})
 			_, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "x"})
 			if _, ok := errors.AsType[*authos.DecodeError](err); !ok {
 				t.Errorf("Login = %v, want *DecodeError", err)
@@ -132,8 +132,8 @@ func TestSignInAnswers(t *testing.T) {
 	})
 }
 
-// Answers to a renewal that do not say everything.
-func TestRenewalAnswers(t *testing.T) {
+// Responses to a refresh that do not say everything.
+func TestRefreshResponses(t *testing.T) {
 	for _, tc := range []struct {
 		name, body, refresh string
 		life                time.Duration
@@ -146,14 +146,14 @@ func TestRenewalAnswers(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			stBubble(t, func(t *testing.T) {
-				srv := &stScript{answer: func(r stSeen) stAnswer {
+				srv := &stScript{response: func(r stSeen) stResponse {
 					switch {
 					case r.path == stRefresh:
-						return stAnswer{status: 200, body: tc.body}
+						return stResponse{status: 200, body: tc.body}
 					case r.auth == "new":
-						return stAnswer{status: 200, body: stUser}
+						return stResponse{status: 200, body: stUser}
 					}
-					return stAnswer{status: 401, body: stDead}
+					return stResponse{status: 401, body: stDead}
 				}}
 				c := stClient(t, srv, authos.WithTokens(stOld))
 				stMust(t, "Get", stGet(t, c))
@@ -169,7 +169,9 @@ func TestRenewalAnswers(t *testing.T) {
 	}
 	t.Run("Refresh keeps what was presented", func(t *testing.T) {
 		stBubble(t, func(t *testing.T) {
-			c := stClient(t, &stScript{answer: func(stSeen) stAnswer { return stAnswer{status: 200, body: `{"access_token":"new","expires_in":300}`} }})
+			c := stClient(t, &stScript{response: func(stSeen) stResponse {
+				return stResponse{status: 200, body: `{"access_token":"new","expires_in":300}`}
+			}})
 			got, err := c.Auth.Refresh(t.Context(), "r1")
 			stMust(t, "Refresh", err)
 			stWant(t, "refresh token", got.RefreshToken, "r1")

@@ -88,20 +88,20 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 	return p
 }
 
-// retries is the layer that drives a call's attempts: go-retryablehttp runs the loop and rewinds bodies, backoff/v4 draws the waits,
-// and what is worth repeating is decided here.
-func (c *Client) retries(next http.RoundTripper) http.RoundTripper {
-	r := &retry{policy: c.cfg.retry, fam: c.fam, client: c}
+func newRetryLayer(c *Client, next http.RoundTripper) http.RoundTripper {
+	r := &retryLayer{policy: c.cfg.retry, fam: c.fam, client: c}
 	inner := c.fam.inner
-	// go-retryablehttp closes the idle connections of the client it is given after every failed call. The attempt type has no such
-	// method, so that a failure of one host does not cost the warm connections of all.
-	inner.Transport = &attempt{r, next}
+	// go-retryablehttp closes the idle connections of the client it is given after every failed call. The
+	// gate layer has no such method, so that a failure does not cost the warm connections of all.
+	inner.Transport = next
 	r.inner = &inner
 	r.engines.New = func() any { return r.newEngine() }
 	return r
 }
 
-type retry struct {
+// retryLayer drives a call's attempts: go-retryablehttp runs the loop and rewinds bodies, backoff/v4 draws
+// the waits, and what is worth repeating is decided here.
+type retryLayer struct {
 	policy  RetryPolicy
 	fam     *family
 	client  *Client
@@ -118,7 +118,7 @@ type engine struct {
 	free    bool                        // a 429's free retry has been used
 }
 
-func (r *retry) newEngine() *engine {
+func (r *retryLayer) newEngine() *engine {
 	e := &engine{}
 	e.HTTPClient = r.inner
 	e.RetryMax = math.MaxInt // judge counts: on the last attempt the loop must end with the response kept
@@ -131,7 +131,7 @@ func (r *retry) newEngine() *engine {
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (r *retry) RoundTrip(req *http.Request) (*http.Response, error) {
+func (r *retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl := callOf(req)
 	r.fam.budget.earn()
 	e := r.engines.Get().(*engine) //nolint:forcetypeassert // the pool holds nothing else
@@ -169,7 +169,7 @@ func (r *retry) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// ours says whether an error was made by a layer of this package.
+// ours reports whether an error was made by a layer of this package.
 func ours(err error) bool {
 	_, ok := err.(interface{ end() *callEnd })
 	return ok
@@ -179,39 +179,15 @@ func gone(resp *http.Response) bool {
 	return resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone
 }
 
-// emptySuccess is a copy of an answer with its meaning turned to "done".
+// emptySuccess is a copy of a response with its meaning turned to "done".
 func emptySuccess(resp *http.Response) *http.Response {
 	ok := *resp
-	ok.StatusCode, ok.Status, ok.Body, ok.ContentLength = http.StatusNoContent, "204 No Content", newAnswer(nil, nil), 0
+	ok.StatusCode, ok.Status, ok.Body, ok.ContentLength = http.StatusNoContent, "204 No Content", newBody(nil, nil), 0
 	return &ok
 }
 
-// attempt is the way from the loop into one attempt: it waits at the rate-limit gate and starts the attempt's clock.
-type attempt struct {
-	r    *retry
-	next http.RoundTripper
-}
-
-// RoundTrip implements [http.RoundTripper].
-func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
-	cl := callOf(req)
-	cl.sent, cl.probe = false, false
-	if err := a.r.fam.gates[cl.limiter()].pass(cl); err != nil {
-		return nil, err
-	}
-	cl.began = time.Now()
-	return a.next.RoundTrip(req)
-}
-
-func (cl *call) limiter() routes.Limiter {
-	if cl.route == nil {
-		return routes.LimiterOther
-	}
-	return cl.route.Limiter
-}
-
-// judge looks at how an attempt ended and says whether there is another, having decided on the wait before it.
-func (r *retry) judge(e *engine, resp *http.Response, err error) bool {
+// judge looks at how an attempt ended and reports whether there is another, having decided on the wait before it.
+func (r *retryLayer) judge(e *engine, resp *http.Response, err error) bool {
 	cl := e.cl
 	var api *APIError
 	if err == nil {
@@ -219,7 +195,7 @@ func (r *retry) judge(e *engine, resp *http.Response, err error) bool {
 			cl.observeAttempt(resp.StatusCode, nil)
 			return false // a success wins, whatever became of the context meanwhile
 		}
-		cl.last, cl.answered = api, resp.Header
+		cl.last, cl.responseHeader = api, resp.Header
 		cl.refused.Store(api.effectiveStatus() < 500)
 	}
 	if ue, ok := errors.AsType[*url.Error](err); ok {
@@ -256,8 +232,8 @@ func (r *retry) judge(e *engine, resp *http.Response, err error) bool {
 
 // nextWait is max(what the server asked for, exponential backoff with full jitter). Where the server asked, up to a tenth, two
 // seconds at most, is added, so that a thousand clients do not come back in the same instant. ok is false when the wait is too
-// long: for the policy, for the caller's deadline or for MaxElapsed. Then the answer is worth more to the caller than a sleep.
-func (r *retry) nextWait(e *engine, api *APIError) (wait time.Duration, ok bool) {
+// long: for the policy, for the caller's deadline or for MaxElapsed. Then the response is worth more to the caller than a sleep.
+func (r *retryLayer) nextWait(e *engine, api *APIError) (wait time.Duration, ok bool) {
 	wait = r.draw(e, api)
 	if api == nil || !api.waitAsked {
 		return wait, e.cl.fits(wait)
@@ -285,7 +261,7 @@ func spread(asked time.Duration) time.Duration {
 }
 
 // draw takes the next wait of the exponential series: evenly from zero to the bound, which is BaseDelay and doubles up to MaxDelay.
-func (r *retry) draw(e *engine, api *APIError) time.Duration {
+func (r *retryLayer) draw(e *engine, api *APIError) time.Duration {
 	if e.backoff == nil {
 		multiplier := 2.0
 		if api != nil && api.Hint != nil && api.Hint.Backoff == "constant" {
@@ -311,7 +287,7 @@ func newBackoff(p RetryPolicy, multiplier float64) *backoff.ExponentialBackOff {
 }
 
 // spend takes a retry from the budget.
-func (r *retry) spend(e *engine, api *APIError) bool {
+func (r *retryLayer) spend(e *engine, api *APIError) bool {
 	if !e.free && api != nil && api.StatusCode == http.StatusTooManyRequests && api.waitAsked {
 		e.free = true
 		return true
@@ -325,7 +301,7 @@ type weight struct {
 	acted bool // the server may have applied the request
 }
 
-// mailLimit says whether a 429 is about one e-mail address, which says nothing about other calls: the address limiter answers in JSON, the
+// mailLimit reports whether a 429 is about one e-mail address, which says nothing about other calls: the address limiter responds in JSON, the
 // limiter of the bucket in plain text.
 func mailLimit(cl *call, api *APIError) bool {
 	return api.shaped && cl.route != nil && cl.route.Has(routes.Mail)
@@ -334,7 +310,7 @@ func mailLimit(cl *call, api *APIError) bool {
 // weigh is the retry table of DESIGN.md: decided by what may have happened at the server, not by the status alone.
 func weigh(cl *call, api *APIError, err error) weight {
 	if api != nil {
-		w := weighAnswer(cl, api)
+		w := weighResponse(cl, api)
 		if h := api.Hint; h != nil && h.Retryable != nil && !api.Code.means(CodeAuditError) && (!cl.singleUse || !*h.Retryable) {
 			w.again = *h.Retryable
 		}
@@ -360,7 +336,7 @@ func weigh(cl *call, api *APIError, err error) weight {
 	}
 }
 
-func weighAnswer(cl *call, api *APIError) weight {
+func weighResponse(cl *call, api *APIError) weight {
 	ambiguous := weight{again: cl.idempotent, acted: true}
 	switch status := api.effectiveStatus(); {
 	case api.Code.means(CodeAuditError):
@@ -388,110 +364,3 @@ func weighAnswer(cl *call, api *APIError) weight {
 
 // byWord says that the caller, not the route, declared the call repeatable.
 func (cl *call) byWord() bool { return cl.declared && !cl.singleUse }
-
-// gate holds calls of one limiter bucket back while the server has asked for a wait, so that they do not each collect a 429.
-type gate struct {
-	mu    sync.Mutex
-	until time.Time // it holds no longer than MaxRetryAfter
-	named time.Time // what the server asked for, which may be later
-}
-
-// raise closes the gate for the wait that the server asked for, at most for the longest that is obeyed.
-func (g *gate) raise(asked, longest time.Duration) {
-	now := time.Now()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if until := now.Add(min(asked, longest)); until.After(g.until) {
-		g.until = until
-	}
-	if named := now.Add(asked); named.After(g.named) {
-		g.named = named
-	}
-}
-
-// remaining is how long the gate still holds, and how long the server asked to stay away from now on.
-func (g *gate) remaining() (hold, asked time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.until.IsZero() {
-		return 0, 0
-	}
-	if hold = time.Until(g.until); hold <= 0 {
-		g.until, g.named = time.Time{}, time.Time{}
-		return 0, 0
-	}
-	return hold, time.Until(g.named)
-}
-
-// pass waits until the gate is open. Where the wait does not fit, or the call is a single attempt, it fails at once; so it does where
-// the server asked for more than is obeyed, as a request after the hold would only be refused again.
-func (g *gate) pass(cl *call) error {
-	longest := cl.client.cfg.retry.MaxRetryAfter
-	var waited time.Duration
-	for {
-		wait, asked := g.remaining()
-		if wait <= 0 {
-			return nil
-		}
-		// The gate may be raised again while we wait, but it holds no call longer than the longest wait that is obeyed.
-		if cl.maxAttempts <= 1 || asked > longest || waited+wait > longest || !cl.fits(wait) {
-			return &RateLimitError{RetryAfter: asked}
-		}
-		if jittered := wait + spread(wait); cl.fits(jittered) {
-			wait = jittered
-		} else {
-			cl.cause = nil
-		}
-		cl.refused.Store(true)
-		cl.observeWait(wait, "gate")
-		if err := cl.pause(wait); err != nil {
-			return err
-		}
-		waited += wait
-	}
-}
-
-// budget is a token bucket of retries. Calls fill it by ratio; the reserve fills by time.
-type budget struct {
-	ratio, reserve float64
-	mu             sync.Mutex
-	tokens         float64
-	last           time.Time
-}
-
-const (
-	budgetHistory  = 500 // calls whose share may be saved up: a burst of failures after a long healthy time can all be retried
-	reserveRefills = time.Minute
-)
-
-func newBudget(b RetryBudget) *budget {
-	reserve := float64(max(b.Reserve, 0))
-	return &budget{ratio: b.Ratio, reserve: reserve, tokens: reserve, last: time.Now()}
-}
-
-func (b *budget) earn() {
-	if b.ratio < 0 {
-		return
-	}
-	b.mu.Lock()
-	b.tokens = min(b.tokens+b.ratio, b.reserve+b.ratio*budgetHistory)
-	b.mu.Unlock()
-}
-
-func (b *budget) spend() bool {
-	if b.ratio < 0 {
-		return true
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	if refill := b.reserve * float64(now.Sub(b.last)) / float64(reserveRefills); b.tokens < b.reserve {
-		b.tokens = min(b.tokens+refill, b.reserve)
-	}
-	b.last = now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
-}

@@ -92,7 +92,7 @@ func TestGateFailsAtOnce(t *testing.T) {
 				err := rtDo(ctx, c, "POST", "/api/auth/login", append(tt.req, authos.WithResponse(&resp))...)
 				var limited *authos.RateLimitError
 				if !errors.As(err, &limited) || limited.API != nil || limited.RetryAfter != 10*time.Second {
-					t.Fatalf("Do = %v, want a *RateLimitError of 10s without an answer", err)
+					t.Fatalf("Do = %v, want a *RateLimitError of 10s without a response", err)
 				}
 				if rt.count() != 0 || time.Since(start) != 0 || resp.Attempts != 0 {
 					t.Errorf("sent %d, took %s, Attempts %d, want nothing at once", rt.count(), time.Since(start), resp.Attempts)
@@ -119,7 +119,7 @@ func TestGateOpensAgain(t *testing.T) {
 	})
 }
 
-// Whatever one answer asks for, a gate holds nobody longer than MaxRetryAfter. Until then calls fail at once, as the one that was told
+// Whatever one response asks for, a gate holds nobody longer than MaxRetryAfter. Until then calls fail at once, as the one that was told
 // did: the wait is longer than they would obey.
 func TestGateIsBounded(t *testing.T) {
 	for _, tt := range []struct {
@@ -278,7 +278,7 @@ func TestMailLimitHoldsNobodyElseBack(t *testing.T) {
 	}
 }
 
-// The expected answer to a poll is no failure that anybody needs to hear of.
+// The expected response to a poll is no failure that anybody needs to hear of.
 func TestPendingIsNoWarning(t *testing.T) {
 	var logged strings.Builder
 	log := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelInfo}))

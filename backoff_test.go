@@ -150,7 +150,7 @@ func TestRetryTable(t *testing.T) {
 	for _, row := range rtRows() {
 		for _, col := range rtColumns() {
 			if col.method == "HEAD" && row.step.body != "" {
-				continue // the answer to HEAD has no body
+				continue // the response to HEAD has no body
 			}
 			want, ok := row.want[col.kind]
 			if !ok {
@@ -277,7 +277,7 @@ func TestRetryBreakerOpen(t *testing.T) {
 					t.Errorf("sent %d, took %s, want nothing at once", rt.count(), time.Since(start))
 				}
 				if rtStatus(err) != 0 {
-					t.Errorf("errors.As(%v, *APIError) found another call's answer", err)
+					t.Errorf("errors.As(%v, *APIError) found another call's response", err)
 				}
 			})
 		})
@@ -295,7 +295,7 @@ func TestRetryContext(t *testing.T) {
 		after   time.Duration // when the context ends
 		sent    int
 		unknown bool // for a mutation
-		status  int  // of the answer that came before
+		status  int  // of the response that came before
 	}
 	for _, p := range []phase{
 		{"before", []rtStep{rtOK()}, 0, 0, false, 0},
@@ -370,7 +370,7 @@ func TestRetryContext(t *testing.T) {
 							t.Errorf("errors.Is(%v, ErrOutcomeUnknown) = %t", err, unknown)
 						}
 						if rtStatus(err) != p.status {
-							t.Errorf("last answer in %v = %d, want %d", err, rtStatus(err), p.status)
+							t.Errorf("last response in %v = %d, want %d", err, rtStatus(err), p.status)
 						}
 						if retryable := end == "deadline" && (!p.unknown || col.kind == "read"); authos.Retryable(err) != retryable {
 							t.Errorf("Retryable(%v) = %t, want %t", err, !retryable, retryable)
@@ -466,7 +466,7 @@ func TestOutcomeIsSticky(t *testing.T) {
 					t.Errorf("Retryable(%v) = true although the outcome is unknown", err)
 				}
 				if tt.unknown && rtStatus(err) == 0 && tt.steps[0].status != 0 && tt.steps[len(tt.steps)-1].status/100 != 2 && tt.steps[len(tt.steps)-1].status != 304 {
-					t.Errorf("errors.As(%v, *APIError) = false although the server answered", err)
+					t.Errorf("errors.As(%v, *APIError) = false although the server responded", err)
 				}
 			})
 		})
@@ -495,7 +495,7 @@ func TestDeleteFoundGone(t *testing.T) {
 		{"reset then 410", []rtStep{{err: rtReset()}, rtEmpty(410)}, "/x/thing", true},
 		{"504, 502, then 404", []rtStep{rtPage(504), rtPage(502), rtEmpty(404)}, "/x/thing", true},
 		{"504, 429, then 404", []rtStep{rtPage(504), rtEmpty(429), rtEmpty(404)}, "/x/thing", true},
-		{"a route that answers with a body", []rtStep{rtPage(504), rtAPI(404, "NOT_FOUND")}, "/api/platform/owners/42", true},
+		{"a route that responds with a body", []rtStep{rtPage(504), rtAPI(404, "NOT_FOUND")}, "/api/platform/owners/42", true},
 		{"404 at once", []rtStep{rtAPI(404, "NOT_FOUND")}, "/x/thing", false},
 		{"429 then 404", []rtStep{rtEmpty(429), rtAPI(404, "NOT_FOUND")}, "/x/thing", false},
 		{"dial refused then 404", []rtStep{{err: rtRefused()}, rtAPI(404, "NOT_FOUND")}, "/x/thing", false},

@@ -159,7 +159,7 @@ func rtUnix(d time.Duration) func(time.Time) string {
 	}
 }
 
-// A wait that is too long is not slept: the answer is worth more to the caller.
+// A wait that is too long is not slept: the response is worth more to the caller.
 func TestTooLongWaits(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -18,7 +18,7 @@ import (
 const benchBody = `{"id":"7b6c2f0e-58a1-4c39-9c1e-3a4f3b0c9d11","email":"ada@example.com","created_at":"2026-05-20T12:00:00.123456Z","padding":"` +
 	`aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}`
 
-// benchTransport answers at once, in memory, as http.Transport would.
+// benchTransport responds at once, in memory, as http.Transport would.
 type benchTransport struct{ header http.Header }
 
 func newBenchTransport() *benchTransport {
@@ -161,8 +161,8 @@ func BenchmarkOpenBreaker(b *testing.B) {
 	}
 }
 
-// BenchmarkStaleAnswer is a kept answer served while the breaker is open; raw leaves the decoding out.
-func BenchmarkStaleAnswer(b *testing.B) {
+// BenchmarkStaleResponse is a cached response served while the breaker is open; raw leaves the decoding out.
+func BenchmarkStaleResponse(b *testing.B) {
 	for _, raw := range []bool{true, false} {
 		name := map[bool]string{true: "raw", false: "decoded"}[raw]
 		b.Run(name, func(b *testing.B) {

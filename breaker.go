@@ -31,7 +31,7 @@ const (
 // BreakerPolicy says when requests to a failing part of the server are refused here, without touching the network. The zero value of
 // a field is its default.
 //
-// A failure is no answer, or a 5xx that speaks of the server itself. Every 4xx is an answer of a server that is alive.
+// A failure is no response, or a 5xx that speaks of the server itself. Every 4xx is a response of a server that is alive.
 type BreakerPolicy struct {
 	// FailureThreshold is how many failures in a row open the circuit. Default 5.
 	FailureThreshold int
@@ -48,7 +48,7 @@ type BreakerPolicy struct {
 	// HalfOpenProbes is how many probes may be under way at once, and how many must succeed to close the circuit. Default 1.
 	HalfOpenProbes int
 	// Group names the circuit of a request; path is the escaped path below the base URL. Beyond 64 names the rest share one.
-	// Default: auth, user, organizations, service, platform, other. The renewal of tokens has a circuit of its own, "renewal".
+	// Default: auth, user, organizations, service, platform, other. The refresh of tokens has a circuit of its own, "refresh".
 	Group func(method, path string) string
 	// OnStateChange is called after each change, in order, outside any lock; it may call the client.
 	OnStateChange func(group string, from, to BreakerState)
@@ -206,7 +206,7 @@ var (
 	errLimited = errors.New("rate limited")
 )
 
-// excluded: a caller's cancellation never counts. A 429 neither, but in half-open it is a success, the answer of a server that is
+// excluded: a caller's cancellation never counts. A 429 neither, but in half-open it is a success, the response of a server that is
 // alive: excluding it there would send probe after probe into a throttling server.
 func (c *circuit) excluded(err error) bool {
 	return errors.Is(err, errNeutral) || errors.Is(err, errLimited) && *c.state.Load() == BreakerClosed
@@ -225,7 +225,7 @@ func (c *circuit) count(good bool) bool {
 	return good
 }
 
-// trips says whether the circuit opens after a failure: by the share of failures where there are enough outcomes to tell, else by
+// trips reports whether the circuit opens after a failure: by the share of failures where there are enough outcomes to tell, else by
 // failures in a row. Five in a row happen by chance at high rates, and one success in six must not hide an outage.
 func (c *circuit) trips() bool {
 	p := c.all.policy
@@ -264,21 +264,22 @@ func (c *circuit) changed(from, to BreakerState) {
 	c.all.notify.add(breakerChange{c.group, from, to})
 }
 
-// breaking is the layer that judges each attempt, and refuses it while its group's circuit is open.
-func (c *Client) breaking(next http.RoundTripper) http.RoundTripper {
+// newBreakerLayer returns next itself where the breaker is disabled.
+func newBreakerLayer(c *Client, next http.RoundTripper) http.RoundTripper {
 	if c.cfg.breaker.Disabled {
-		return nil
+		return next
 	}
-	return &breaker{all: c.fam.breakers, next: next}
+	return &breakerLayer{all: c.fam.breakers, next: next}
 }
 
-type breaker struct {
+// breakerLayer judges each attempt, and refuses it while its group's circuit is open.
+type breakerLayer struct {
 	all  *breakers
 	next http.RoundTripper
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (b *breaker) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b *breakerLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl := callOf(req)
 	circuit := b.all.of(cl.group)
 	if refused := circuit.held(); refused != nil {
@@ -314,7 +315,7 @@ func judge(cl *call, resp *http.Response, err error, took time.Duration) error {
 		case cl.over() && took < time.Second:
 			return errNeutral // a deadline that short says more about the caller than about the server
 		case !isNetworkError(err):
-			return nil // an answer came, though it could not be used
+			return nil // a response came, though it could not be used
 		}
 		return errFailure
 	}
@@ -440,7 +441,7 @@ func (n *notifier) end() {
 	n.mu.Unlock()
 }
 
-func (b *breaker) deliver() {
+func (b *breakerLayer) deliver() {
 	n := &b.all.notify
 	if n.waiting.Load() == 0 || !n.begin() {
 		return

@@ -22,11 +22,11 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// btWeb is a server that a test answers for. It notes what reached it.
+// btWeb is a server that a test plays. It notes what reached it.
 type btWeb struct {
-	mu     sync.Mutex
-	seen   []string
-	answer func(*http.Request) (*http.Response, error)
+	mu       sync.Mutex
+	seen     []string
+	response func(*http.Request) (*http.Response, error)
 }
 
 func (w *btWeb) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -39,15 +39,15 @@ func (w *btWeb) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	w.mu.Lock()
 	w.seen = append(w.seen, req.Method+" "+req.URL.Path)
-	answer := w.answer
+	response := w.response
 	w.mu.Unlock()
-	return answer(req)
+	return response(req)
 }
 
-func (w *btWeb) set(answer func(*http.Request) (*http.Response, error)) {
+func (w *btWeb) set(response func(*http.Request) (*http.Response, error)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.answer = answer
+	w.response = response
 }
 
 func (w *btWeb) count() int {
@@ -56,10 +56,10 @@ func (w *btWeb) count() int {
 	return len(w.seen)
 }
 
-type btAnswer = func(*http.Request) (*http.Response, error)
+type btResponse = func(*http.Request) (*http.Response, error)
 
-// btSay answers with a status, a body and headers ("Name: value"). A body that begins with { is JSON.
-func btSay(status int, body string, headers ...string) btAnswer {
+// btSay responds with a status, a body and headers ("Name: value"). A body that begins with { is JSON.
+func btSay(status int, body string, headers ...string) btResponse {
 	return func(req *http.Request) (*http.Response, error) {
 		h := http.Header{}
 		if strings.HasPrefix(body, "{") {
@@ -76,7 +76,7 @@ func btSay(status int, body string, headers ...string) btAnswer {
 	}
 }
 
-func btError(status int, code string, headers ...string) btAnswer {
+func btError(status int, code string, headers ...string) btResponse {
 	return btSay(status, `{"error":"text of `+code+`","error_code":"`+code+`","timestamp":"2025-01-01T00:00:00+00:00"}`, headers...)
 }
 
@@ -100,10 +100,10 @@ var btOK = btSay(200, btGood)
 // btOnce makes each call one attempt, so that calls and outcomes are the same.
 var btOnce = authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1})
 
-// btClient makes a client with an API key on a server that a test answers for.
+// btClient makes a client with an API key on a server that a test plays.
 func btClient(t testing.TB, opts ...authos.Option) (*authos.Client, *btWeb) {
 	t.Helper()
-	web := &btWeb{answer: btOK}
+	web := &btWeb{response: btOK}
 	return btNew(t, "https://authos.test", web, append([]authos.Option{authos.WithAPIKey("sk_1_2")}, opts...)...), web
 }
 
@@ -253,11 +253,11 @@ const (
 
 // btEnd is a way for an attempt to end.
 type btEnd struct {
-	name    string
-	answer  btAnswer
-	verdict btVerdict
-	status  int
-	asked   time.Duration
+	name     string
+	response btResponse
+	verdict  btVerdict
+	status   int
+	asked    time.Duration
 }
 
 var btEnds = []btEnd{
@@ -276,11 +276,11 @@ var btEnds = []btEnd{
 
 // btFlight is a call under way in the model test.
 type btFlight struct {
-	gen    int
-	answer chan btAnswer
-	cancel context.CancelFunc
-	done   chan struct{}
-	err    error // once done is closed
+	gen      int
+	response chan btResponse
+	cancel   context.CancelFunc
+	done     chan struct{}
+	err      error // once done is closed
 }
 
 func TestBreakerModel(t *testing.T) {
@@ -339,15 +339,15 @@ func btRunModel(t *testing.T, m *btModel, policy authos.BreakerPolicy, seed uint
 		case n < 4 && len(flights) < 8: // begin a call
 			op = "begin"
 			want, admitted := m.admit(time.Now())
-			f := &btFlight{gen: want, answer: make(chan btAnswer), done: make(chan struct{})}
+			f := &btFlight{gen: want, response: make(chan btResponse), done: make(chan struct{})}
 			ctx, cancel := context.WithCancel(context.WithValue(t.Context(), btFlightKey{}, f))
 			f.cancel = cancel
 			before := web.count()
 			web.set(func(req *http.Request) (*http.Response, error) {
 				f, _ := req.Context().Value(btFlightKey{}).(*btFlight)
 				select {
-				case answer := <-f.answer:
-					return answer(req)
+				case response := <-f.response:
+					return response(req)
 				case <-req.Context().Done():
 					return nil, req.Context().Err()
 				}
@@ -385,7 +385,7 @@ func btRunModel(t *testing.T, m *btModel, policy authos.BreakerPolicy, seed uint
 			}
 			op = end.name
 			m.end(f.gen, end, time.Now())
-			f.answer <- end.answer
+			f.response <- end.response
 			<-f.done
 			f.cancel()
 		case n == 8 && len(flights) > 0 && random.IntN(2) == 0: // the caller leaves
@@ -486,7 +486,7 @@ func TestBreakerTrips(t *testing.T) {
 					}
 					for _, ok := range part {
 						all = append(all, ok)
-						web.set(map[bool]btAnswer{good: btOK, bad: btReset}[ok])
+						web.set(map[bool]btResponse{good: btOK, bad: btReset}[ok])
 						if err := btGet(c); errors.Is(err, authos.ErrCircuitOpen) {
 							t.Fatalf("refused before the end, after %d outcomes", len(all)-1)
 						}
@@ -525,12 +525,12 @@ func TestBreakerRandomFailures(t *testing.T) {
 			c, web := btClient(t)
 			bad, good := btSay(500, ""), btOK
 			for range chunk {
-				answer := good
+				response := good
 				web.set(func(req *http.Request) (*http.Response, error) {
 					if random.IntN(10) == 0 {
 						return bad(req)
 					}
-					return answer(req)
+					return response(req)
 				})
 				err := btGet(c)
 				calls++
@@ -559,76 +559,76 @@ func TestBreakerJudgement(t *testing.T) {
 	hang := context.WithTimeout
 	uncoded := `{"error":"text","timestamp":"2025-01-01T00:00:00Z"}`
 	tests := []struct {
-		name   string
-		route  string
-		answer btAnswer
-		ctx    func(context.Context, time.Duration) (context.Context, context.CancelFunc)
-		after  time.Duration
-		want   bool // counted as a failure
+		name     string
+		route    string
+		response btResponse
+		ctx      func(context.Context, time.Duration) (context.Context, context.CancelFunc)
+		after    time.Duration
+		want     bool // counted as a failure
 	}{
-		{name: "200", answer: btOK},
-		{name: "204", answer: btSay(204, "")},
-		{name: "302", answer: btSay(302, "")}, // without a Location it is an answer like others
-		{name: "400", answer: btError(400, "BAD_REQUEST")},
-		{name: "401", answer: btError(401, "UNAUTHORIZED")},
-		{name: "403", answer: btSay(403, "Forbidden")},
-		{name: "404", answer: btSay(404, "")},
-		{name: "408", answer: btSay(408, "")},
-		{name: "409", answer: btError(409, "CONFLICT")},
-		{name: "422", answer: btSay(422, "text")},
-		{name: "425", answer: btSay(425, "")},
-		{name: "429", answer: btError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 5")},
-		{name: "error in a 200", answer: btError(200, "NOT_FOUND")},
-		{name: "500 in a 200", answer: btError(200, "INTERNAL_SERVER_ERROR"), want: true},
-		{name: "200 larger than we read", answer: btSay(200, strings.Repeat(" ", 16<<20+1))},
+		{name: "200", response: btOK},
+		{name: "204", response: btSay(204, "")},
+		{name: "302", response: btSay(302, "")}, // without a Location it is a response like others
+		{name: "400", response: btError(400, "BAD_REQUEST")},
+		{name: "401", response: btError(401, "UNAUTHORIZED")},
+		{name: "403", response: btSay(403, "Forbidden")},
+		{name: "404", response: btSay(404, "")},
+		{name: "408", response: btSay(408, "")},
+		{name: "409", response: btError(409, "CONFLICT")},
+		{name: "422", response: btSay(422, "text")},
+		{name: "425", response: btSay(425, "")},
+		{name: "429", response: btError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 5")},
+		{name: "error in a 200", response: btError(200, "NOT_FOUND")},
+		{name: "500 in a 200", response: btError(200, "INTERNAL_SERVER_ERROR"), want: true},
+		{name: "200 larger than we read", response: btSay(200, strings.Repeat(" ", 16<<20+1))},
 
-		{name: "500", answer: btSay(500, ""), want: true},
-		{name: "500 of the server", answer: btError(500, "INTERNAL_SERVER_ERROR"), want: true},
-		{name: "500 DATABASE_ERROR", answer: btError(500, "DATABASE_ERROR"), want: true},
-		{name: "501", answer: btSay(501, "")},
-		{name: "502", answer: btSay(502, btPage), want: true},
-		{name: "503", answer: btError(503, "SERVICE_UNAVAILABLE"), want: true},
-		{name: "503 with Retry-After", answer: btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 5"), want: true},
-		{name: "504", answer: btSay(504, ""), want: true},
-		{name: "505", answer: btSay(505, "")},
-		{name: "599", answer: btSay(599, ""), want: true},
+		{name: "500", response: btSay(500, ""), want: true},
+		{name: "500 of the server", response: btError(500, "INTERNAL_SERVER_ERROR"), want: true},
+		{name: "500 DATABASE_ERROR", response: btError(500, "DATABASE_ERROR"), want: true},
+		{name: "501", response: btSay(501, "")},
+		{name: "502", response: btSay(502, btPage), want: true},
+		{name: "503", response: btError(503, "SERVICE_UNAVAILABLE"), want: true},
+		{name: "503 with Retry-After", response: btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 5"), want: true},
+		{name: "504", response: btSay(504, ""), want: true},
+		{name: "505", response: btSay(505, "")},
+		{name: "599", response: btSay(599, ""), want: true},
 
-		{name: "AUDIT_ERROR", answer: btError(500, "AUDIT_ERROR")},
-		{name: "OAUTH_ERROR", answer: btError(502, "OAUTH_ERROR")},
-		{name: "STRIPE_ERROR", answer: btError(500, "STRIPE_ERROR")},
-		{name: "BILLING_ERROR", answer: btError(500, "BILLING_ERROR")},
-		{name: "AUDIT_ERROR as text", answer: btSay(500, "AUDIT_ERROR"), want: true},
-		{name: "AUDIT_ERROR in a page", answer: btSay(500, "<html>AUDIT_ERROR</html>"), want: true},
-		{name: "nested AUDIT_ERROR", answer: btSay(500, `{"error":{"code":"AUDIT_ERROR","message":"m"}}`)},
+		{name: "AUDIT_ERROR", response: btError(500, "AUDIT_ERROR")},
+		{name: "OAUTH_ERROR", response: btError(502, "OAUTH_ERROR")},
+		{name: "STRIPE_ERROR", response: btError(500, "STRIPE_ERROR")},
+		{name: "BILLING_ERROR", response: btError(500, "BILLING_ERROR")},
+		{name: "AUDIT_ERROR as text", response: btSay(500, "AUDIT_ERROR"), want: true},
+		{name: "AUDIT_ERROR in a page", response: btSay(500, "<html>AUDIT_ERROR</html>"), want: true},
+		{name: "nested AUDIT_ERROR", response: btSay(500, `{"error":{"code":"AUDIT_ERROR","message":"m"}}`)},
 
-		{name: "mail: not configured", route: mail, answer: btError(503, "SERVICE_UNAVAILABLE")},
-		{name: "mail: a proxy's page", route: mail, answer: btSay(503, btPage), want: true},
-		{name: "mail: an empty 503", route: mail, answer: btSay(503, ""), want: true},
-		{name: "mail: 503 without a code", route: mail, answer: btSay(503, uncoded), want: true},
-		{name: "mail: a gateway's problem", route: mail, answer: btSay(503, `{"title":"Service Unavailable","status":503}`, "Content-Type: application/problem+json"), want: true},
-		{name: "mail: 500", route: mail, answer: btError(500, "INTERNAL_SERVER_ERROR"), want: true},
-		{name: "mail: 502 SERVICE_UNAVAILABLE", route: mail, answer: btError(502, "SERVICE_UNAVAILABLE")},
+		{name: "mail: not configured", route: mail, response: btError(503, "SERVICE_UNAVAILABLE")},
+		{name: "mail: a proxy's page", route: mail, response: btSay(503, btPage), want: true},
+		{name: "mail: an empty 503", route: mail, response: btSay(503, ""), want: true},
+		{name: "mail: 503 without a code", route: mail, response: btSay(503, uncoded), want: true},
+		{name: "mail: a gateway's problem", route: mail, response: btSay(503, `{"title":"Service Unavailable","status":503}`, "Content-Type: application/problem+json"), want: true},
+		{name: "mail: 500", route: mail, response: btError(500, "INTERNAL_SERVER_ERROR"), want: true},
+		{name: "mail: 502 SERVICE_UNAVAILABLE", route: mail, response: btError(502, "SERVICE_UNAVAILABLE")},
 
-		{name: "reset", answer: btReset, want: true},
-		{name: "cut body", answer: func(req *http.Request) (*http.Response, error) {
+		{name: "reset", response: btReset, want: true},
+		{name: "cut body", response: func(req *http.Request) (*http.Response, error) {
 			resp, err := btOK(req)
 			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"id"`), btBroken{}))
 			return resp, err
 		}, want: true},
-		{name: "attempt timeout", answer: btHang, want: true},
-		{name: "caller cancels", answer: btHang, ctx: btCancelAfter, after: 10 * time.Second},
-		{name: "caller cancels, and the server answers 500", answer: func(req *http.Request) (*http.Response, error) {
+		{name: "attempt timeout", response: btHang, want: true},
+		{name: "caller cancels", response: btHang, ctx: btCancelAfter, after: 10 * time.Second},
+		{name: "caller cancels, and the server returns 500", response: func(req *http.Request) (*http.Response, error) {
 			<-req.Context().Done()
 			return btSay(500, "")(req)
-		}, ctx: btCancelAfter, after: time.Second, want: true}, // an answer is an answer
-		{name: "deadline after 999 ms", answer: btHang, ctx: hang, after: 999 * time.Millisecond},
-		{name: "deadline after 1 s", answer: btHang, ctx: hang, after: time.Second, want: true},
+		}, ctx: btCancelAfter, after: time.Second, want: true}, // a response is a response
+		{name: "deadline after 999 ms", response: btHang, ctx: hang, after: 999 * time.Millisecond},
+		{name: "deadline after 1 s", response: btHang, ctx: hang, after: time.Second, want: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1}))
-				web.set(tt.answer)
+				web.set(tt.response)
 				method, path, _ := strings.Cut(tt.route, " ")
 				if tt.route == "" {
 					method, path = "GET", btInfo
@@ -682,7 +682,7 @@ func btCancelAfter(ctx context.Context, d time.Duration) (context.Context, conte
 }
 
 // btTrip opens the circuit of the info route and gives the first refusal.
-func btTrip(t *testing.T, c *authos.Client, web *btWeb, bad btAnswer) *authos.CircuitOpenError {
+func btTrip(t *testing.T, c *authos.Client, web *btWeb, bad btResponse) *authos.CircuitOpenError {
 	t.Helper()
 	web.set(bad)
 	for range 100 {
@@ -752,7 +752,7 @@ func TestBreakerOpenEndsRetries(t *testing.T) {
 			t.Errorf("took %v: it waited for an open circuit", took)
 		}
 		if api, ok := errors.AsType[*authos.APIError](err); !ok || api.StatusCode != 503 {
-			t.Errorf("this call's own last answer is not found in %v", err)
+			t.Errorf("this call's own last response is not found in %v", err)
 		}
 		if !errors.Is(err, authos.ErrOutcomeUnknown) || authos.Retryable(err) {
 			t.Errorf("a PUT that met two 503: outcome unknown = %v", errors.Is(err, authos.ErrOutcomeUnknown))
@@ -793,7 +793,7 @@ func TestBreakerOpenTimeSpread(t *testing.T) {
 func TestBreakerRetryAfter(t *testing.T) {
 	tests := []struct {
 		name  string
-		bad   btAnswer
+		bad   btResponse
 		exact time.Duration // 0: the usual open time
 	}{
 		{"503 that asks for ten minutes", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 300"), 300 * time.Second},
@@ -846,7 +846,7 @@ func TestBreakerRetryAfter(t *testing.T) {
 			}
 		})
 	})
-	t.Run("a late answer does not shorten it", func(t *testing.T) {
+	t.Run("a late response does not shorten it", func(t *testing.T) {
 		// gobreaker turns half-open by itself when an attempt from before ends after its timeout.
 		synctest.Test(t, func(t *testing.T) {
 			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: 10 * time.Second}))
@@ -878,10 +878,10 @@ func TestBreakerHalfOpen(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{HalfOpenProbes: probes}))
 				time.Sleep(time.Until(btTrip(t, c, web, btReset).RetryAt))
-				answer := make(chan struct{})
+				response := make(chan struct{})
 				sent := web.count()
 				web.set(func(req *http.Request) (*http.Response, error) {
-					<-answer
+					<-response
 					return btOK(req)
 				})
 				errs := make(chan error, 20)
@@ -898,7 +898,7 @@ func TestBreakerHalfOpen(t *testing.T) {
 						t.Errorf("refused beside a probe: RetryAt in %v, want 1 s", d)
 					}
 				}
-				close(answer)
+				close(response)
 				for range probes {
 					if err := <-errs; err != nil {
 						t.Errorf("probe: %v", err)
@@ -912,7 +912,7 @@ func TestBreakerHalfOpen(t *testing.T) {
 	}
 	tests := []struct {
 		name  string
-		probe btAnswer
+		probe btResponse
 		want  authos.BreakerState // as the next call finds it
 	}{
 		{"429: a server that is alive", btError(429, "TOO_MANY_REQUESTS"), authos.BreakerClosed},
@@ -1024,7 +1024,7 @@ func TestBreakerHooks(t *testing.T) {
 			var c *authos.Client
 			var hooked, observed []string
 			var inside []error
-			web := &btWeb{answer: btOK}
+			web := &btWeb{response: btOK}
 			c = btNew(t, "https://authos.test", web, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}), btOnce,
 				authos.WithBreaker(authos.BreakerPolicy{OnStateChange: func(group string, from, to authos.BreakerState) {
 					hooked = append(hooked, fmt.Sprintf("%s %s→%s", group, from, to))
@@ -1218,9 +1218,9 @@ func TestBreakerGroups(t *testing.T) {
 	})
 }
 
-// The renewal has a circuit of its own: an auth group that is down does not stop renewals, and a renewal that fails does not stop
+// The refresh has a circuit of its own: an auth group that is down does not stop refreshes, and a refresh that fails does not stop
 // sign-ins. That holds also when a Group function has used all names up.
-func TestBreakerRenewal(t *testing.T) {
+func TestBreakerRefresh(t *testing.T) {
 	for _, crowded := range []bool{false, true} {
 		t.Run(fmt.Sprint("crowded=", crowded), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -1248,14 +1248,14 @@ func TestBreakerRenewal(t *testing.T) {
 					time.Sleep(36 * time.Second)
 				}
 				e := btOpen(t, err)
-				if _, ok := errors.AsType[*authos.SessionError](err); !ok || e.Group != "renewal" {
-					t.Errorf("got %v, want a *SessionError about the group renewal", err)
+				if _, ok := errors.AsType[*authos.SessionError](err); !ok || e.Group != "refresh" {
+					t.Errorf("got %v, want a *SessionError about the group refresh", err)
 				}
 				if n := srv.Count("POST", "/api/auth/refresh"); n != 5 {
-					t.Errorf("%d renewals sent, want 5", n)
+					t.Errorf("%d refreshes sent, want 5", n)
 				}
 				if _, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: "ada@example.com", Password: "correct horse"}); err != nil {
-					t.Errorf("sign-in beside a renewal that fails: %v", err)
+					t.Errorf("sign-in beside a refresh that fails: %v", err)
 				}
 				remove()
 				time.Sleep(3 * time.Minute)
@@ -1282,7 +1282,7 @@ func TestBreakerRenewal(t *testing.T) {
 			}
 			srv.ExpireAccessTokens()
 			if _, err := c.User.Get(t.Context()); err != nil {
-				t.Errorf("a renewal while sign-in is down: %v", err)
+				t.Errorf("a refresh while sign-in is down: %v", err)
 			}
 		})
 	})
@@ -1311,7 +1311,7 @@ func TestBreakerPolicyChecks(t *testing.T) {
 
 func TestBreakerOutage(t *testing.T) {
 	const goroutines, each = 200, 20
-	for name, bad := range map[string]btAnswer{"503": btSay(503, btPage), "reset": btReset, "hang": btHang} {
+	for name, bad := range map[string]btResponse{"503": btSay(503, btPage), "reset": btReset, "hang": btHang} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c, web := btClient(t)

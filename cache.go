@@ -19,22 +19,22 @@ import (
 	"github.com/authos-go/authos/internal/routes"
 )
 
-// CachePolicy says how answers are kept for the stale fallback. The zero value of a field is its default.
+// CachePolicy says how responses are cached for the stale fallback. The zero value of a field is its default.
 type CachePolicy struct {
-	// MaxStale is the age of the oldest answer that may be served. Default 10 min.
+	// MaxStale is the age of the oldest response that may be served. Default 10 min.
 	MaxStale time.Duration
-	// Patience is how long a call tries when a kept answer is at hand. Default 5 s; negative: as long as without one.
+	// Patience is how long a call tries when a cached response is at hand. Default 5 s; negative: as long as without one.
 	Patience time.Duration
 	// MaxEntries and MaxBytes bound the memory. Defaults 1024 and 16 MiB. They do not apply to a Store of your own.
 	MaxEntries int
 	MaxBytes   int64
-	// Store keeps the answers. Nil: in memory.
+	// Store keeps the responses. Nil: in memory.
 	Store CacheStore
 }
 
-// CacheStore keeps answers outside the process. Keys are opaque; a prefix ends at a '/'. A store that fails costs the fallback,
-// never the call; after a DeletePrefix that failed, nothing kept before it is served. Each method has a second, after which its
-// context ends and which a store must obey: a slow one delays the calls. Values hold the server's answers: protect them as you
+// CacheStore keeps responses outside the process. Keys are opaque; a prefix ends at a '/'. A store that fails costs the fallback,
+// never the call; after a DeletePrefix that failed, nothing stored before it is served. Each method has a second, after which its
+// context ends and which a store must obey: a slow one delays the calls. Values hold the server's responses: protect them as you
 // protect the data they are about.
 type CacheStore interface {
 	// Get gives what was set and has not expired; ok is false when there is nothing.
@@ -76,29 +76,30 @@ func (p CachePolicy) withDefaults() CachePolicy {
 	return p
 }
 
-// staleFallback is the outermost layer: it keeps good answers, and serves one when everything below gave up.
-func (c *Client) staleFallback(next http.RoundTripper) http.RoundTripper {
+// newCacheLayer returns next itself where no cache was asked for.
+func newCacheLayer(c *Client, next http.RoundTripper) http.RoundTripper {
 	if c.fam.cache == nil {
-		return nil
+		return next
 	}
-	f := &fallback{c: c, cache: c.fam.cache, next: next}
+	f := &cacheLayer{c: c, cache: c.fam.cache, next: next}
 	if c.cfg.apiKey != "" {
 		f.keyPrincipal = jwt.Digest("key", c.cfg.apiKey)
 	}
 	return f
 }
 
-type fallback struct {
+// cacheLayer is the outermost layer: it caches good responses, and serves one when everything below gave up.
+type cacheLayer struct {
 	c            *Client
-	cache        *answerCache
+	cache        *responseCache
 	next         http.RoundTripper
 	keyPrincipal string
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (f *fallback) RoundTrip(req *http.Request) (*http.Response, error) {
+func (f *cacheLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl := callOf(req)
-	if !keepable(cl) {
+	if !cacheable(cl) {
 		resp, err := f.next.RoundTrip(req)
 		if cl.mutation && (cl.attempts > 0 || cl.sent) {
 			f.written(cl)
@@ -117,7 +118,7 @@ func (f *fallback) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err == nil {
 		api := errorOf(resp)
 		if api == nil {
-			cl.keeping = keeping{f, version, gen}
+			cl.caching = caching{f, version, gen}
 			return resp, nil
 		}
 		if forgets(api.effectiveStatus()) {
@@ -140,14 +141,14 @@ func (f *fallback) RoundTrip(req *http.Request) (*http.Response, error) {
 	return k.response(req), nil
 }
 
-// impatience ends a call once its patience is over and a kept answer is at hand, which it leaves in early. It does not end a call
-// that the server has just refused, told to wait or asked for a new token: after a 4xx a kept answer is never served.
+// impatience ends a call once its patience is over and a cached response is at hand, which it leaves in early. It does not end a call
+// that the server has just refused, told to wait or asked for a new token: after a 4xx a cached response is never served.
 type impatience struct {
-	f      *fallback
+	f      *cacheLayer
 	cl     *call
 	gen    uint64
 	cancel context.CancelCauseFunc
-	early  atomic.Pointer[kept]
+	early  atomic.Pointer[cachedResponse]
 
 	mu    sync.Mutex // guards timer, which may fire before it is set
 	timer *time.Timer
@@ -182,25 +183,25 @@ func (i *impatience) stop() {
 	i.cancel(nil)
 }
 
-// keeping is what a good answer needs to be kept, once it has proved to be what the route promises.
-type keeping struct {
-	by           *fallback // nil: not to be kept
-	version, gen uint64    // from before the call was sent
+// caching is what a good response needs to be cached, once it has proved to be what the route promises.
+type caching struct {
+	by           *cacheLayer // nil: not to be cached
+	version, gen uint64      // from before the call was sent
 }
 
-// keep hands a good answer to the stale fallback.
+// keep hands a good response to the stale fallback.
 func (cl *call) keep(resp *http.Response) {
-	if k := cl.keeping; k.by != nil {
+	if k := cl.caching; k.by != nil {
 		k.by.keep(cl, resp, k.version, k.gen)
 	}
 }
 
-// keepable says whether a call's answer may be kept at all: a GET of a known route whose answers hold no secrets.
-func keepable(cl *call) bool {
+// cacheable reports whether a call's response may be cached at all: a GET of a known route whose responses hold no secrets.
+func cacheable(cl *call) bool {
 	return !cl.noCache && cl.method == http.MethodGet && cl.route != nil && cl.route.Has(routes.Cacheable)
 }
 
-// forgets: these answers say that the resource is gone, or no longer this principal's to see.
+// forgets: these responses say that the resource is gone, or no longer this principal's to see.
 func forgets(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
@@ -209,9 +210,9 @@ func forgets(status int) bool {
 	return false
 }
 
-// outage says whether a call ended because the server could not be reached or is broken. The caller's own cancellation is not that,
+// outage reports whether a call ended because the server could not be reached or is broken. The caller's own cancellation is not that,
 // and neither is a session that ended or a limit that holds.
-func (f *fallback) outage(cl *call, err error) bool {
+func (f *cacheLayer) outage(cl *call, err error) bool {
 	if errors.Is(cl.caller.Err(), context.Canceled) {
 		return false
 	}
@@ -224,9 +225,9 @@ func (f *fallback) outage(cl *call, err error) bool {
 	return false
 }
 
-// principal names whose answers the call may see; empty: nobody's. token is what the call was sent with, where that matters: the
+// principal names whose responses the call may see; empty: nobody's. token is what the call was sent with, where that matters: the
 // session may have another one by now, which may be somebody else's.
-func (f *fallback) principal(cl *call, token string) (who string, gen uint64) {
+func (f *cacheLayer) principal(cl *call, token string) (who string, gen uint64) {
 	switch cl.auth {
 	case routes.AuthAPIKey:
 		return f.keyPrincipal, 0
@@ -237,16 +238,16 @@ func (f *fallback) principal(cl *call, token string) (who string, gen uint64) {
 	return "public", 0
 }
 
-func (f *fallback) storeContext(cl *call) (context.Context, context.CancelFunc) {
+func (f *cacheLayer) storeContext(cl *call) (context.Context, context.CancelFunc) {
 	if f.cache.policy.Store == nil {
 		return cl.caller, func() {} // memory does not wait
 	}
-	// The call's own context may be over: that is when a kept answer is wanted.
+	// The call's own context may be over: that is when a cached response is wanted.
 	return context.WithTimeout(context.WithoutCancel(cl.caller), cacheTimeout)
 }
 
-// lookup gives the kept answer, unless the principal has left since the call began.
-func (f *fallback) lookup(cl *call, gen uint64) *kept {
+// lookup gives the cached response, unless the principal has left since the call began.
+func (f *cacheLayer) lookup(cl *call, gen uint64) *cachedResponse {
 	who, now := f.principal(cl, "")
 	if who == "" || now != gen {
 		return nil
@@ -255,21 +256,21 @@ func (f *fallback) lookup(cl *call, gen uint64) *kept {
 	defer cancel()
 	value, ok, err := f.cache.store.Get(ctx, f.cache.key(cl, who))
 	if err != nil {
-		f.c.warn("kept answers could not be read", err)
+		f.c.warn("cached responses could not be read", err)
 		return nil
 	}
 	if !ok {
 		return nil
 	}
-	k, ok := parseKept(value, f.cache.policy.Store == nil)
+	k, ok := parseCached(value, f.cache.policy.Store == nil)
 	if age := time.Since(k.at); !ok || age > f.cache.policy.MaxStale || age < 0 || k.at.UnixNano() <= f.cache.distrusted.Load() {
 		return nil
 	}
 	return k
 }
 
-// keep stores a good answer, unless the resource was written or the principal left while it was on its way.
-func (f *fallback) keep(cl *call, resp *http.Response, version, gen uint64) {
+// keep stores a good response, unless the resource was written or the principal left while it was on its way.
+func (f *cacheLayer) keep(cl *call, resp *http.Response, version, gen uint64) {
 	body := bodyOf(resp)
 	who, now := f.principal(cl, cl.token)
 	if who == "" || now != gen || resp.StatusCode != http.StatusOK || noStore(resp.Header) || !json.Valid(body) ||
@@ -279,8 +280,8 @@ func (f *fallback) keep(cl *call, resp *http.Response, version, gen uint64) {
 	ctx, cancel := f.storeContext(cl)
 	defer cancel()
 	key := f.cache.key(cl, who)
-	if err := f.cache.store.Set(ctx, key, encodeKept(time.Now(), resp.Header, body), f.cache.policy.MaxStale); err != nil {
-		f.c.warn("an answer could not be kept", err)
+	if err := f.cache.store.Set(ctx, key, encodeCached(time.Now(), resp.Header, body), f.cache.policy.MaxStale); err != nil {
+		f.c.warn("a response could not be cached", err)
 		return
 	}
 	if _, now := f.principal(cl, ""); now != gen || f.cache.version(cl.concrete) != version {
@@ -299,15 +300,15 @@ func noStore(h http.Header) bool {
 	return false
 }
 
-// forget drops what is kept of the call's own resource, in every variant.
-func (f *fallback) forget(cl *call) {
+// forget drops what is cached of the call's own resource, in every variant.
+func (f *cacheLayer) forget(cl *call) {
 	who, _ := f.principal(cl, "")
 	f.drop(cl, who, cl.concrete+"/")
 }
 
 // written drops what a write may have changed: the resource with all below it, and its collection. A POST to a verb, such as
 // /organizations/:id/suspend or /devices/revoke-all, changes what stands before the verb.
-func (f *fallback) written(cl *call) {
+func (f *cacheLayer) written(cl *call) {
 	subtree := cl.concrete
 	if isVerb(cl) {
 		subtree = parentOf(subtree)
@@ -325,47 +326,47 @@ func isVerb(cl *call) bool {
 		routes.ByTemplate(http.MethodGet, cl.route.Template) == nil
 }
 
-func (f *fallback) drop(cl *call, who, path string) {
+func (f *cacheLayer) drop(cl *call, who, path string) {
 	if who == "" {
 		return
 	}
 	ctx, cancel := f.storeContext(cl)
 	defer cancel()
 	if err := f.cache.forget(ctx, who+path); err != nil {
-		f.c.warn("kept answers could not be forgotten", err)
+		f.c.warn("cached responses could not be forgotten", err)
 	}
 }
 
 func parentOf(path string) string    { return path[:max(strings.LastIndexByte(path, '/'), 0)] }
 func lastSegment(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
-// answerCache is what a family keeps.
-type answerCache struct {
+// responseCache is what a family keeps.
+type responseCache struct {
 	policy CachePolicy
 	store  CacheStore
 	base   string // key prefix of this server
 	seed   maphash.Seed
-	// writes counts writes by the start of their path (hashed: a clash costs a kept answer, no more). A read that began before a write
-	// must not bring the old answer back.
+	// writes counts writes by the start of their path (hashed: a clash costs a cached response, no more). A read that began before a write
+	// must not bring the old response back.
 	writes [256]atomic.Uint64
-	// distrusted is when the store last failed to forget something, in Unix nanoseconds: what it kept until then is not served.
+	// distrusted is when the store last failed to forget something, in Unix nanoseconds: what it stored until then is not served.
 	distrusted atomic.Int64
 }
 
-func newAnswerCache(p CachePolicy, baseURL string) *answerCache {
-	c := &answerCache{policy: p, store: p.Store, seed: maphash.MakeSeed(), base: "authos1/" + jwt.Digest("base", baseURL) + "/"}
+func newResponseCache(p CachePolicy, baseURL string) *responseCache {
+	c := &responseCache{policy: p, store: p.Store, seed: maphash.MakeSeed(), base: "authos1/" + jwt.Digest("base", baseURL) + "/"}
 	if c.store == nil {
 		c.store = lru.New(p.MaxEntries, p.MaxBytes)
 	}
 	return c
 }
 
-// variants is the folder of one resource's answers, which differ by query, language and headers. No path segment is "?".
+// variants is the folder of one resource's responses, which differ by query, language and headers. No path segment is "?".
 const variants = "?/"
 
 // key is base/principal/path/?/variant, so that a principal, a resource with all below it, and one resource's variants are each
 // a prefix.
-func (c *answerCache) key(cl *call, who string) string {
+func (c *responseCache) key(cl *call, who string) string {
 	variant := "-"
 	if cl.url.RawQuery != "" || cl.client.cfg.languages != "" || len(cl.header) > 0 {
 		var headers bytes.Buffer
@@ -379,7 +380,7 @@ func (c *answerCache) key(cl *call, who string) string {
 var notVarying = map[string]bool{"X-Request-Id": true, "Traceparent": true, "Tracestate": true, "User-Agent": true}
 
 // forget drops a prefix below the server's own.
-func (c *answerCache) forget(ctx context.Context, prefix string) error {
+func (c *responseCache) forget(ctx context.Context, prefix string) error {
 	err := c.store.DeletePrefix(ctx, c.base+prefix)
 	if err != nil {
 		c.distrusted.Store(time.Now().UnixNano())
@@ -387,14 +388,14 @@ func (c *answerCache) forget(ctx context.Context, prefix string) error {
 	return err
 }
 
-func (c *answerCache) forgetPrincipal(ctx context.Context, who string) {
+func (c *responseCache) forgetPrincipal(ctx context.Context, who string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
 	defer cancel()
 	_ = c.forget(ctx, who+"/") // a store that fails costs the fallback, never the sign-out
 }
 
 // part is the counter of a path's first segments.
-func (c *answerCache) part(path string, segments int) *atomic.Uint64 {
+func (c *responseCache) part(path string, segments int) *atomic.Uint64 {
 	for i := 1; i < len(path); i++ {
 		if path[i] != '/' {
 			continue
@@ -408,26 +409,26 @@ func (c *answerCache) part(path string, segments int) *atomic.Uint64 {
 }
 
 // version changes with every write to the path, to what is above it, and to most of what is beside and below it.
-func (c *answerCache) version(path string) uint64 {
+func (c *responseCache) version(path string) uint64 {
 	return c.part(path, 2).Load() + c.part(path, 3).Load()
 }
 
-func (c *answerCache) wrote(path string) { c.part(path, 3).Add(1) }
+func (c *responseCache) wrote(path string) { c.part(path, 3).Add(1) }
 
-// kept is an answer from before.
-type kept struct {
+// cachedResponse is a response from before.
+type cachedResponse struct {
 	at                    time.Time
 	contentType, language string
 	body                  []byte
 }
 
-const keptVersion = 1 // the first byte of a kept answer; what has another is not served
+const cachedVersion = 1 // the first byte of a cached response; what has another is not served
 
-// encodeKept writes: version, Unix nanoseconds (8 bytes), content type and language (each length, text), body.
-func encodeKept(at time.Time, h http.Header, body []byte) []byte {
+// encodeCached writes: version, Unix nanoseconds (8 bytes), content type and language (each length, text), body.
+func encodeCached(at time.Time, h http.Header, body []byte) []byte {
 	contentType, language := h.Get("Content-Type"), h.Get("Content-Language")
 	b := make([]byte, 0, 1+8+4+len(contentType)+len(language)+len(body))
-	b = append(b, keptVersion)
+	b = append(b, cachedVersion)
 	b = binary.BigEndian.AppendUint64(b, uint64(at.UnixNano()))
 	for _, text := range []string{contentType, language} {
 		text = text[:min(len(text), 1<<16-1)]
@@ -437,10 +438,10 @@ func encodeKept(at time.Time, h http.Header, body []byte) []byte {
 	return append(b, body...)
 }
 
-// parseKept reads what a store gave back, which may be anything, unless it is our own: that gives back what was checked when it was kept.
-func parseKept(b []byte, own bool) (*kept, bool) {
-	k := &kept{}
-	if len(b) < 9 || b[0] != keptVersion {
+// parseCached reads what a store gave back, which may be anything, unless it is our own: that gives back what was checked when it was stored.
+func parseCached(b []byte, own bool) (*cachedResponse, bool) {
+	k := &cachedResponse{}
+	if len(b) < 9 || b[0] != cachedVersion {
 		return k, false
 	}
 	k.at = time.Unix(0, int64(binary.BigEndian.Uint64(b[1:]))) //nolint:gosec // any value is a time
@@ -459,7 +460,7 @@ func parseKept(b []byte, own bool) (*kept, bool) {
 	return k, own || json.Valid(b)
 }
 
-func (k *kept) response(req *http.Request) *http.Response {
+func (k *cachedResponse) response(req *http.Request) *http.Response {
 	h := http.Header{}
 	if k.contentType != "" && isHeaderValue(k.contentType) {
 		h["Content-Type"] = []string{k.contentType}
@@ -469,6 +470,6 @@ func (k *kept) response(req *http.Request) *http.Response {
 	}
 	return &http.Response{
 		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: h, Body: newAnswer(k.body, nil), ContentLength: int64(len(k.body)), Request: req,
+		Header: h, Body: newBody(k.body, nil), ContentLength: int64(len(k.body)), Request: req,
 	}
 }

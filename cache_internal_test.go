@@ -16,28 +16,28 @@ func TestKeptRoundTrip(t *testing.T) {
 		{"Content-Type": {"application/json"}, "Content-Language": {"es"}},
 		{"Content-Type": {strings.Repeat("x", 70_000)}}, // cut, so that its length can be written
 	} {
-		k, ok := parseKept(encodeKept(at, h, []byte(`{"id":"x"}`)), false)
+		k, ok := parseCached(encodeCached(at, h, []byte(`{"id":"x"}`)), false)
 		want := h.Get("Content-Type")
 		want = want[:min(len(want), 1<<16-1)]
 		if !ok || !k.at.Equal(at) || k.contentType != want || k.language != h.Get("Content-Language") || string(k.body) != `{"id":"x"}` {
-			t.Errorf("parseKept(encodeKept(%v)) = %v, %v", h, k, ok)
+			t.Errorf("parseCached(encodeCached(%v)) = %v, %v", h, k, ok)
 		}
 	}
 }
 
 // FuzzParseKept: whatever a store gives back, there is no panic, and what is served is JSON with headers that can be sent.
 func FuzzParseKept(f *testing.F) {
-	whole := encodeKept(time.Unix(1735689600, 0), http.Header{"Content-Type": {"application/json"}, "Content-Language": {"es"}}, []byte(`{"id":"x"}`))
+	whole := encodeCached(time.Unix(1735689600, 0), http.Header{"Content-Type": {"application/json"}, "Content-Language": {"es"}}, []byte(`{"id":"x"}`))
 	for _, seed := range [][]byte{
-		nil, {}, {keptVersion}, whole, whole[:8], whole[:9], whole[:12], whole[:len(whole)-1], append([]byte{keptVersion + 1}, whole[1:]...),
-		encodeKept(time.Time{}, http.Header{}, []byte("null")), []byte("garbage"), append(bytes.Clone(whole[:9]), 0xff, 0xff, 'x'),
-		encodeKept(time.Unix(0, 0), http.Header{"Content-Type": {"a\r\nb: c"}}, []byte("[]")),
+		nil, {}, {cachedVersion}, whole, whole[:8], whole[:9], whole[:12], whole[:len(whole)-1], append([]byte{cachedVersion + 1}, whole[1:]...),
+		encodeCached(time.Time{}, http.Header{}, []byte("null")), []byte("garbage"), append(bytes.Clone(whole[:9]), 0xff, 0xff, 'x'),
+		encodeCached(time.Unix(0, 0), http.Header{"Content-Type": {"a\r\nb: c"}}, []byte("[]")),
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		given := bytes.Clone(b)
-		k, ok := parseKept(b, false)
+		k, ok := parseCached(b, false)
 		if !bytes.Equal(b, given) {
 			t.Fatal("the value was changed")
 		}

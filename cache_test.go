@@ -45,10 +45,10 @@ func btRead(ctx context.Context, c *authos.Client, path string, opts ...authos.R
 	return g
 }
 
-// btStale says whether a read is answered from what is kept while the server is down.
+// btStale reports whether a read is served from what is kept while the server is down.
 func btStale(c *authos.Client, web *btWeb, path string, opts ...authos.RequestOption) (string, bool) {
 	web.mu.Lock()
-	before := web.answer
+	before := web.response
 	web.mu.Unlock()
 	web.set(btReset)
 	defer web.set(before)
@@ -70,7 +70,7 @@ func TestStaleOffByDefault(t *testing.T) {
 func TestStaleTriggers(t *testing.T) {
 	tests := []struct {
 		name     string
-		bad      btAnswer
+		bad      btResponse
 		deadline time.Duration
 		timeout  time.Duration // of an attempt
 		tripped  bool
@@ -135,7 +135,7 @@ func TestStaleTriggers(t *testing.T) {
 				g := btRead(ctx, c, btInfo)
 				age := time.Minute + time.Since(began)
 				if g.err != nil || g.body != btGood || !g.resp.Stale || g.resp.Age != age || g.resp.StatusCode != 200 {
-					t.Fatalf("got %v, age %v, status %d; want the kept answer, %v old", g, g.resp.Age, g.resp.StatusCode, age)
+					t.Fatalf("got %v, age %v, status %d; want the cached response, %v old", g, g.resp.Age, g.resp.StatusCode, age)
 				}
 				if ct := g.resp.Header.Get("Content-Type"); ct != "application/json" {
 					t.Errorf("Content-Type = %q", ct)
@@ -144,7 +144,7 @@ func TestStaleTriggers(t *testing.T) {
 					events[0].RequestID == "" || !errors.Is(events[0].Cause, tt.cause) || strings.Contains(events[0].Cause.Error(), "authos:  :") {
 					t.Errorf("observer: %+v, want one event with cause %v", events, tt.cause)
 				}
-				if !strings.Contains(logged.String(), `"level":"WARN","msg":"authos: serving a kept answer","method":"GET","route":"`+btInfo+`"`) {
+				if !strings.Contains(logged.String(), `"level":"WARN","msg":"authos: serving a cached response","method":"GET","route":"`+btInfo+`"`) {
 					t.Errorf("log: %s", logged.String())
 				}
 			})
@@ -158,7 +158,7 @@ var btStart = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 func TestStaleNever(t *testing.T) {
 	tests := []struct {
 		name string
-		bad  btAnswer
+		bad  btResponse
 		kept bool // stays for a later outage
 	}{
 		{"400", btError(400, "BAD_REQUEST"), true},
@@ -207,9 +207,9 @@ func TestStaleNever(t *testing.T) {
 		})
 	})
 	t.Run("caller cancels", func(t *testing.T) {
-		for name, bad := range map[string]btAnswer{
+		for name, bad := range map[string]btResponse{
 			"in flight": btHang, "between attempts": btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 30"),
-			"as the server answers 500": func(req *http.Request) (*http.Response, error) {
+			"as the server returns 500": func(req *http.Request) (*http.Response, error) {
 				<-req.Context().Done()
 				return btSay(500, "")(req)
 			},
@@ -323,7 +323,7 @@ func btBlock(ctx context.Context) error {
 
 func TestStalePatience(t *testing.T) {
 	const second = time.Second
-	after := func(d time.Duration, then btAnswer) btAnswer {
+	after := func(d time.Duration, then btResponse) btResponse {
 		return func(req *http.Request) (*http.Response, error) {
 			select {
 			case <-time.After(d):
@@ -333,23 +333,23 @@ func TestStalePatience(t *testing.T) {
 			}
 		}
 	}
-	// steps answers one request after the other, the last one again and again.
-	steps := func(answers ...btAnswer) btAnswer {
+	// steps responds to one request after the other, the last one again and again.
+	steps := func(responses ...btResponse) btResponse {
 		return func(req *http.Request) (*http.Response, error) {
-			answer := answers[0]
-			if len(answers) > 1 {
-				answers = answers[1:]
+			response := responses[0]
+			if len(responses) > 1 {
+				responses = responses[1:]
 			}
-			return answer(req)
+			return response(req)
 		}
 	}
-	wait := func(s string) btAnswer { return btError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: "+s) }
+	wait := func(s string) btResponse { return btError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: "+s) }
 	tests := []struct {
 		name   string
 		policy authos.CachePolicy
 		cold   bool // nothing is kept
 		slow   func(*btStore)
-		bad    btAnswer
+		bad    btResponse
 		stale  bool
 		fails  bool
 		least  time.Duration
@@ -358,7 +358,7 @@ func TestStalePatience(t *testing.T) {
 		{name: "a hanging server", bad: btHang, stale: true, least: 5 * second, most: 5 * second},
 		{name: "own patience", policy: authos.CachePolicy{Patience: second}, bad: btHang, stale: true, least: second, most: second},
 		{name: "no patience", policy: authos.CachePolicy{Patience: -1}, bad: btHang, stale: true, least: 120 * second, most: 120 * second},
-		{name: "a slow answer within it", bad: after(4*second, btOK), least: 4 * second, most: 4 * second},
+		{name: "a slow response within it", bad: after(4*second, btOK), least: 4 * second, most: 4 * second},
 		{name: "retries within it", bad: btSay(500, ""), stale: true, most: 5 * second},
 		{name: "nothing kept: the call goes on", cold: true, bad: after(30*second, btOK), least: 30 * second, most: 30 * second},
 		{name: "nothing kept: it fails as ever", cold: true, bad: btHang, fails: true, least: 120 * second, most: 120 * second},
@@ -371,7 +371,7 @@ func TestStalePatience(t *testing.T) {
 		{name: "blocked store: the call goes on", bad: after(9*second, btOK), slow: func(s *btStore) {
 			s.get = func(ctx context.Context, _ string) ([]byte, bool, error) { return nil, false, btBlock(ctx) }
 		}, least: 9 * second, most: 9 * second},
-		// After a 4xx a kept answer is never served, and a wait that the server asked for is no outage.
+		// After a 4xx a cached response is never served, and a wait that the server asked for is no outage.
 		{name: "429, then good", bad: steps(wait("12"), btOK), least: 12 * second, most: 14 * second},
 		{name: "429 and 429, then good", bad: steps(wait("8"), wait("8"), btOK), least: 16 * second, most: 18 * second},
 		{name: "429, then a hanging server", bad: steps(wait("12"), btHang), stale: true, least: 15 * second, most: 15 * second},
@@ -398,11 +398,11 @@ func TestStalePatience(t *testing.T) {
 			})
 		})
 	}
-	t.Run("a renewal that takes longer", func(t *testing.T) {
+	t.Run("a refresh that takes longer", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			good := map[string]string{"one": "alice"}
 			users := btUsers(good)
-			web := &btWeb{answer: func(req *http.Request) (*http.Response, error) {
+			web := &btWeb{response: func(req *http.Request) (*http.Response, error) {
 				if req.URL.Path == "/api/auth/refresh" {
 					time.Sleep(12 * time.Second)
 					return btSay(200, `{"access_token":"two","refresh_token":"r2","expires_in":3600}`)(req)
@@ -415,7 +415,7 @@ func TestStalePatience(t *testing.T) {
 			good["two"] = "alice"
 			start := time.Now()
 			if g := btRead(t.Context(), c, "/api/user"); g.err != nil || g.resp.Stale || time.Since(start) != 12*time.Second {
-				t.Errorf("got %v after %v: the server has refused the token, so a kept answer is not served", g, time.Since(start))
+				t.Errorf("got %v after %v: the server has refused the token, so a cached response is not served", g, time.Since(start))
 			}
 		})
 	})
@@ -427,7 +427,7 @@ func TestStalePatience(t *testing.T) {
 			_ = c.Do(t.Context(), "GET", "/api/service/users", nil, nil, authos.WithoutRetry())
 			web.set(btOK)
 			if g := btRead(t.Context(), c, btInfo); g.err != nil || g.resp.Stale {
-				t.Errorf("got %v, want a fresh answer", g)
+				t.Errorf("got %v, want a fresh response", g)
 			}
 		})
 	})
@@ -469,16 +469,16 @@ func TestStaleNoStore(t *testing.T) {
 	}
 }
 
-// Only a whole JSON answer with 200 is worth keeping.
+// Only a whole JSON response with 200 is worth keeping.
 func TestStaleKeepsGoodAnswersOnly(t *testing.T) {
-	for name, answer := range map[string]btAnswer{
+	for name, response := range map[string]btResponse{
 		"201": btSay(201, btGood), "203": btSay(203, btGood), "204": btSay(204, ""), "206": btSay(206, btGood), "HTML": btSay(200, btPage),
 		"empty": btSay(200, ""), "302": btSay(302, btGood),
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			store := &btStore{}
 			c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{Store: store}))
-			web.set(answer)
+			web.set(response)
 			_ = btRead(t.Context(), c, btInfo)
 			if keys := store.keys(); len(keys) != 0 {
 				t.Errorf("%s: kept as %q", name, keys)
@@ -499,7 +499,7 @@ func TestStaleDecodeError(t *testing.T) {
 				t.Fatalf("%s: %v, want a *DecodeError", name, err)
 			}
 			if _, ok := btStale(c, web, btInfo); ok {
-				t.Errorf("%s: an answer that could not be used was kept", name)
+				t.Errorf("%s: a response that could not be used was kept", name)
 			}
 			web.set(btOK)
 			_ = btGet(c)
@@ -509,7 +509,7 @@ func TestStaleDecodeError(t *testing.T) {
 			}
 			web.set(btReset)
 			if info, err := c.Service.Info(t.Context()); err != nil || info.ID != "s1" {
-				t.Errorf("%s: got %+v, %v; want the good answer from before", name, info, err)
+				t.Errorf("%s: got %+v, %v; want the good response from before", name, info, err)
 			}
 		})
 	}
@@ -535,7 +535,7 @@ func TestStaleWithoutCache(t *testing.T) {
 				t.Errorf("%s: served %s", name, g)
 			}
 			if _, ok := btStale(c, web, btInfo); !ok {
-				t.Errorf("%s: the kept answer is gone", name)
+				t.Errorf("%s: the cached response is gone", name)
 			}
 			_ = c.Do(t.Context(), "PATCH", btInfo, nil, nil) // forgets
 		}
@@ -619,13 +619,13 @@ func TestStaleWrites(t *testing.T) {
 	}
 	t.Run("whatever its outcome, once it was sent", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			for name, bad := range map[string]btAnswer{"reset": btReset, "500": btSay(500, ""), "hang": btHang, "404": btSay(404, "")} {
+			for name, bad := range map[string]btResponse{"reset": btReset, "500": btSay(500, ""), "hang": btHang, "404": btSay(404, "")} {
 				c, web := btClient(t, btCache, btOnce)
 				_ = btGet(c)
 				web.set(bad)
 				_ = c.Do(t.Context(), "PATCH", btInfo, nil, nil)
 				if _, ok := btStale(c, web, btInfo); ok {
-					t.Errorf("%s: the old answer is still served", name)
+					t.Errorf("%s: the old response is still served", name)
 				}
 			}
 		})
@@ -642,13 +642,13 @@ func TestStaleWrites(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, ok := btStale(c, web, btInfo); !ok {
-				t.Error("a write that was never sent forgot the answer")
+				t.Error("a write that was never sent forgot the response")
 			}
 		})
 	})
 }
 
-// A read and a write in every order of their steps: the answer from before the write must not come back after it.
+// A read and a write in every order of their steps: the response from before the write must not come back after it.
 func TestStaleInterleavings(t *testing.T) {
 	pairs := []struct{ read, write string }{
 		{"/api/service/users/u1", "PATCH /api/service/users/u1"},
@@ -723,7 +723,7 @@ func btInterleave(t *testing.T, read, write, order string) {
 		'w': {
 			func() { wg.Go(func() { _ = c.Do(t.Context(), method, path, nil, nil) }) }, // on its way
 			func() { writeGate <- struct{}{} },                                         // applied
-			func() { writeGate <- struct{}{} },                                         // answered
+			func() { writeGate <- struct{}{} },                                         // responded
 		},
 	}
 	for _, who := range []byte(order) {
@@ -734,10 +734,10 @@ func btInterleave(t *testing.T, read, write, order string) {
 	wg.Wait()
 	body, ok := btStale(c, web, read)
 	if ok && strings.Contains(body, "old") {
-		t.Errorf("%s: the answer from before the write is served: %s (%s)", order, body, store.keys())
+		t.Errorf("%s: the response from before the write is served: %s (%s)", order, body, store.keys())
 	}
 	if order == "wwwrrr" && !ok {
-		t.Errorf("%s: the answer after the write is not kept", order)
+		t.Errorf("%s: the response after the write is not kept", order)
 	}
 }
 
@@ -759,7 +759,7 @@ func TestStaleSignOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &btStore{}
-				web := &btWeb{answer: btSay(200, `{"id":"alice"}`)}
+				web := &btWeb{response: btSay(200, `{"id":"alice"}`)}
 				c := btNew(t, "https://authos.test", web, btOnce, authos.WithTokens(alice), authos.WithCache(authos.CachePolicy{Store: store}))
 				other, err := c.With(authos.WithTokens(authos.Tokens{AccessToken: btJWT("bob", 1)}))
 				if err != nil {
@@ -774,14 +774,14 @@ func TestStaleSignOut(t *testing.T) {
 					t.Error("served to nobody")
 				}
 				if n := len(store.keys()); n != 3 {
-					t.Errorf("%d answers are kept after the sign-out, want the other user's 3", n)
+					t.Errorf("%d responses are cached after the sign-out, want the other user's 3", n)
 				}
 				_ = c.SetTokens(t.Context(), alice)
 				if _, ok := btStale(c, web, "/api/user"); ok {
 					t.Error("served after signing in again")
 				}
 				if _, ok := btStale(other, web, "/api/user"); !ok {
-					t.Error("the other user's answer is gone")
+					t.Error("the other user's response is gone")
 				}
 			})
 		})
@@ -789,7 +789,7 @@ func TestStaleSignOut(t *testing.T) {
 	t.Run("of an earlier process", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store := &btStore{}
-			web := &btWeb{answer: btSay(200, `{"id":"alice"}`)}
+			web := &btWeb{response: btSay(200, `{"id":"alice"}`)}
 			cached := authos.WithCache(authos.CachePolicy{Store: store})
 			_ = btRead(t.Context(), btNew(t, "https://authos.test", web, authos.WithTokens(alice), cached), "/api/user")
 			if len(store.keys()) != 1 {
@@ -803,7 +803,7 @@ func TestStaleSignOut(t *testing.T) {
 			}
 		})
 	})
-	// A read in flight across the sign-out, which ends before the answer arrives or while it is being kept.
+	// A read in flight across the sign-out, which ends before the response arrives or while it is being kept.
 	for _, where := range []string{"server", "store"} {
 		for _, next := range []authos.Tokens{{}, {AccessToken: btJWT("bob", 1)}} {
 			t.Run(fmt.Sprintf("in flight, at the %s, next %v", where, next), func(t *testing.T) {
@@ -837,7 +837,7 @@ func TestStaleSignOut(t *testing.T) {
 	}
 	t.Run("a read that fails after a change of user gets nothing of the next", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			web := &btWeb{answer: btSay(200, `{"id":"bob"}`)}
+			web := &btWeb{response: btSay(200, `{"id":"bob"}`)}
 			bob := authos.Tokens{AccessToken: btJWT("bob", 1)}
 			c := btNew(t, "https://authos.test", web, btOnce, btCache, authos.WithTokens(bob))
 			_ = btRead(t.Context(), c, "/api/user")
@@ -868,8 +868,8 @@ func btJWT(sub string, n int) string {
 		part(map[string]any{"iss": "https://authos.test", "sub": sub, "aud": "org:acme", "org": "acme", "jti": n}) + "." + fmt.Sprint("sig", n)
 }
 
-// btUsers answers GET with the name of the token's user, if the token is a good one.
-func btUsers(good map[string]string) btAnswer {
+// btUsers responds to GET with the name of the token's user, if the token is a good one.
+func btUsers(good map[string]string) btResponse {
 	return func(req *http.Request) (*http.Response, error) {
 		user := good[strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")]
 		if user == "" {
@@ -898,7 +898,7 @@ func TestStalePrincipals(t *testing.T) {
 			}
 		}
 		if n := len(store.keys()); n != 3 {
-			t.Errorf("%d answers are kept for three users", n)
+			t.Errorf("%d responses are cached for three users", n)
 		}
 		for _, key := range store.keys() {
 			if !strings.HasPrefix(key, "authos1/") || strings.Contains(key, "alice") || strings.Contains(key, "opaque") {
@@ -919,15 +919,15 @@ func TestStalePrincipals(t *testing.T) {
 	})
 }
 
-// A forged token names somebody else. Nothing that answers without looking at it may make it believed.
+// A forged token names somebody else. Nothing that responds without looking at it may make it believed.
 func TestStaleForged(t *testing.T) {
 	blind := map[string]struct {
-		route  string
-		answer btAnswer
+		route    string
+		response btResponse
 	}{
 		"nothing before":                {},
 		"refused by the server":         {"GET /api/user", btError(401, "UNAUTHORIZED")},
-		"sign-out answers 200 to all":   {"POST /api/auth/logout", btSay(200, `{"message":"Logged out"}`)},
+		"sign-out returns 200 to all":   {"POST /api/auth/logout", btSay(200, `{"message":"Logged out"}`)},
 		"an unknown route":              {"GET /api/unknown", btSay(200, `{}`)},
 		"a public route":                {"GET /api/auth/context", btSay(200, `{}`)},
 		"a proxy's page":                {"GET /api/organizations", btSay(200, btPage)},
@@ -941,15 +941,15 @@ func TestStaleForged(t *testing.T) {
 	for name, before := range blind {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				web := &btWeb{answer: btUsers(map[string]string{btJWT("alice", 1): "alice"})}
+				web := &btWeb{response: btUsers(map[string]string{btJWT("alice", 1): "alice"})}
 				alice := btNew(t, "https://authos.test", web, btOnce, btCache, authos.WithTokens(authos.Tokens{AccessToken: btJWT("alice", 1)}))
 				_ = btRead(t.Context(), alice, "/api/user")
 				forger, err := alice.With(authos.WithTokens(authos.Tokens{AccessToken: btJWT("alice", 666)}))
 				if err != nil {
 					t.Fatal(err)
 				}
-				if before.answer != nil {
-					web.set(before.answer)
+				if before.response != nil {
+					web.set(before.response)
 					method, path, _ := strings.Cut(before.route, " ")
 					_ = forger.Do(t.Context(), method, path, nil, nil)
 				}
@@ -959,14 +959,14 @@ func TestStaleForged(t *testing.T) {
 					}
 				}
 				if _, ok := btStale(alice, web, "/api/user"); !ok {
-					t.Error("alice has lost her answer")
+					t.Error("alice has lost her response")
 				}
 			})
 		})
 	}
 }
 
-func TestStaleRenewal(t *testing.T) {
+func TestStaleRefresh(t *testing.T) {
 	for name, tokens := range map[string][2]string{
 		"JWT": {btJWT("alice", 1), btJWT("alice", 2)}, "opaque": {"opaque-1", "opaque-2"},
 	} {
@@ -974,7 +974,7 @@ func TestStaleRenewal(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				good := map[string]string{tokens[0]: "alice"}
 				users := btUsers(good)
-				web := &btWeb{answer: func(req *http.Request) (*http.Response, error) {
+				web := &btWeb{response: func(req *http.Request) (*http.Response, error) {
 					if req.URL.Path == "/api/auth/refresh" {
 						return btSay(200, `{"access_token":"`+tokens[1]+`","refresh_token":"r2","expires_in":3600}`)(req)
 					}
@@ -986,15 +986,15 @@ func TestStaleRenewal(t *testing.T) {
 				delete(good, tokens[0])
 				good[tokens[1]] = "alice"
 				if g := btRead(t.Context(), c, "/api/organizations"); g.err != nil || !g.resp.Refreshed {
-					t.Fatalf("renewal: %v", g)
+					t.Fatalf("refresh: %v", g)
 				}
 				if body, _ := btStale(c, web, "/api/user"); body != `{"id":"alice"}` {
-					t.Errorf("after the renewal the kept answer is %q", body)
+					t.Errorf("after the refresh the cached response is %q", body)
 				}
 			})
 		})
 	}
-	// A shared token store may turn out to hold another user's tokens. An answer to the old token is not kept for the new one.
+	// A shared token store may turn out to hold another user's tokens. A response to the old token is not kept for the new one.
 	t.Run("another user's tokens adopted while a read is in flight", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			gate := make(chan struct{})
@@ -1047,7 +1047,7 @@ func (s *btTokens) Save(_ context.Context, t authos.Tokens) error {
 
 func (s *btTokens) Delete(ctx context.Context) error { return s.Save(ctx, authos.Tokens{}) }
 
-// TestStaleApart: what makes two answers different.
+// TestStaleApart: what makes two responses different.
 func TestStaleApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &btStore{}
@@ -1089,7 +1089,7 @@ func TestStaleApart(t *testing.T) {
 			want[fmt.Sprint(v)] = g.body
 		}
 		if n := len(store.keys()); n != len(all) {
-			t.Errorf("%d answers kept of %d different ones", n, len(all))
+			t.Errorf("%d responses cached of %d different ones", n, len(all))
 		}
 		web.set(btReset)
 		for _, v := range all {
@@ -1106,14 +1106,14 @@ func TestStaleApart(t *testing.T) {
 			c, web := btClient(t, btOnce, btCache)
 			_ = btRead(t.Context(), c, btInfo, authos.WithHeader("X-Request-ID", "one"), authos.WithHeader("traceparent", "00-1"))
 			if _, ok := btStale(c, web, btInfo, authos.WithHeader("X-Request-ID", "two")); !ok {
-				t.Error("an answer to one request id is not served to another")
+				t.Error("a response to one request id is not served to another")
 			}
 		})
 	})
 	t.Run("nobody", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store := &btStore{}
-			web := &btWeb{answer: btOK}
+			web := &btWeb{response: btOK}
 			c := btNew(t, "https://authos.test", web, authos.WithCache(authos.CachePolicy{Store: store}))
 			_ = btRead(t.Context(), c, "/api/user")
 			_ = btRead(t.Context(), c, btInfo)
@@ -1122,7 +1122,7 @@ func TestStaleApart(t *testing.T) {
 			}
 			_ = btRead(t.Context(), c, "/.well-known/jwks.json")
 			if keys := store.keys(); len(keys) != 1 {
-				t.Errorf("a public answer is not kept: %q", keys)
+				t.Errorf("a public response is not kept: %q", keys)
 			}
 		})
 	})
@@ -1143,7 +1143,7 @@ func TestStaleRoutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	private := regexp.MustCompile(`(?i)mfa|token|export|secret|passkey|device/|magic|verify|linked-accounts|saml|scim|smtp|siem|oauth2?/|health|metrics|bootstrap|upstream|/connect/|credentials/|deliveries|^/auth/`)
-	excused := []string{ // path or answer looks like a secret and is none
+	excused := []string{ // path or response looks like a secret and is none
 		"/api/organizations/:org_slug/oauth-credentials/:provider",        // has_secret
 		"/api/organizations/:org_slug/services/:service_slug",             // client_secret is null in a GET
 		"/api/organizations/:org_slug/services/:service_slug/api-keys",    // prefixes
@@ -1154,7 +1154,7 @@ func TestStaleRoutes(t *testing.T) {
 	for _, r := range routes {
 		synctest.Test(t, func(t *testing.T) {
 			store := &btStore{}
-			web := &btWeb{answer: btSay(200, `{"id":"x"}`)}
+			web := &btWeb{response: btSay(200, `{"id":"x"}`)}
 			c := btNew(t, "https://authos.test", web, btOnce, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}),
 				authos.WithCache(authos.CachePolicy{Store: store}))
 			path := parameter.ReplaceAllString(r.Path, "x1")
@@ -1166,13 +1166,13 @@ func TestStaleRoutes(t *testing.T) {
 				return
 			}
 			kept++
-			answer, _ := json.Marshal(r.Response)
+			response, _ := json.Marshal(r.Response)
 			switch {
 			case r.Method != "GET", r.SingleUse, r.Auth != "none" && r.Auth != "bearer" && r.Auth != "platform_owner" && r.Auth != "api_key":
 				t.Errorf("%s %s is kept", r.Method, r.Path)
 			case slices.Contains(excused, r.Path):
-			case private.MatchString(r.Path), regexp.MustCompile(`"[^"]*(secret|password|token)[^"]*":`).Match(answer):
-				t.Errorf("%s %s is kept: %s", r.Method, r.Path, answer)
+			case private.MatchString(r.Path), regexp.MustCompile(`"[^"]*(secret|password|token)[^"]*":`).Match(response):
+				t.Errorf("%s %s is kept: %s", r.Method, r.Path, response)
 			}
 		})
 	}
@@ -1182,7 +1182,7 @@ func TestStaleRoutes(t *testing.T) {
 	for _, path := range []string{"/api/unknown", "/api/user/", "/api//user", "/api/users", "/api/service/unknown", "/api/USER"} {
 		synctest.Test(t, func(t *testing.T) {
 			store := &btStore{}
-			web := &btWeb{answer: btSay(200, `{"id":"x"}`)}
+			web := &btWeb{response: btSay(200, `{"id":"x"}`)}
 			c := btNew(t, "https://authos.test", web, btOnce, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}),
 				authos.WithCache(authos.CachePolicy{Store: store}))
 			_ = btRead(t.Context(), c, path)
@@ -1301,11 +1301,11 @@ func TestStaleBadStore(t *testing.T) {
 			store.values[key] = bytes.Replace(whole, []byte(`"id"`), []byte(`"ID_"`), 1)
 			var resp authos.Response
 			if info, err := c.Service.Info(t.Context(), authos.WithResponse(&resp)); !errors.Is(err, authos.ErrNetwork) || resp.Stale {
-				t.Errorf("a kept answer without an id: %+v, %v, stale %v", info, err, resp.Stale)
+				t.Errorf("a cached response without an id: %+v, %v, stale %v", info, err, resp.Stale)
 			}
 			web.set(btSay(503, ""))
 			if _, err := c.Service.Info(t.Context()); !errors.Is(err, authos.ErrServer) {
-				t.Errorf("a kept answer without an id, and a 503: %v", err)
+				t.Errorf("a cached response without an id, and a 503: %v", err)
 			}
 		})
 	})
@@ -1392,7 +1392,7 @@ func TestStaleMemory(t *testing.T) {
 			size = 5000
 			read("a")
 			if got := kept("a"); got != "" {
-				t.Error("the old answer is served although a newer one was seen")
+				t.Error("the old response is served although a newer one was seen")
 			}
 		})
 	})
@@ -1435,7 +1435,7 @@ func TestStaleHTTPClient(t *testing.T) {
 		time.Sleep(90500 * time.Millisecond)
 		body, resp, err := get()
 		if err != nil || resp.StatusCode != 200 || body != btGood || resp.Header.Get("Age") != "90" {
-			t.Errorf("in the outage: %q, %v, %v; want the kept answer with Age 90", body, resp, err)
+			t.Errorf("in the outage: %q, %v, %v; want the cached response with Age 90", body, resp, err)
 		}
 		_, err = c.Service.Users.Get(t.Context(), "u1")
 		if ue, ok := errors.AsType[*url.Error](err); ok {
@@ -1455,7 +1455,7 @@ func TestStaleNotShared(t *testing.T) {
 			}
 			clear(body)
 		}
-		spoil() // the fresh answer
+		spoil() // the fresh response
 		web.set(btReset)
 		spoil() // the kept one
 		spoil()
@@ -1505,13 +1505,13 @@ func TestStaleAfterFailedDelete(t *testing.T) {
 		time.Sleep(time.Second)
 		web.set(btReset)
 		if g := btRead(t.Context(), c, btInfo); g.err == nil {
-			t.Errorf("the answer from before the write was served: %v", g)
+			t.Errorf("the response from before the write was served: %v", g)
 		}
 		web.set(btOK)
 		_ = btRead(t.Context(), c, btInfo)
 		web.set(btReset)
 		if g := btRead(t.Context(), c, btInfo); !g.resp.Stale {
-			t.Errorf("the answer from after the write was not served: %v", g)
+			t.Errorf("the response from after the write was not served: %v", g)
 		}
 	})
 }

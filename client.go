@@ -23,7 +23,7 @@ import (
 type Client struct { //nolint:recvcheck // a copy must not print credentials either
 	// User is the signed-in user.
 	User *UserService
-	// Auth signs in and out and renews tokens.
+	// Auth signs in and out and refreshes tokens.
 	Auth *AuthService
 	// Organizations are the tenants the signed-in user belongs to, and everything in them.
 	Organizations *OrganizationsService
@@ -56,7 +56,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	fam.closing.ctx, fam.closing.end = context.WithCancel(context.Background()) //nolint:fatcontext // false: no literal here
 	fam.connect(cfg.httpClient)
 	if cfg.cache != nil {
-		fam.cache = newAnswerCache(*cfg.cache, base.String())
+		fam.cache = newResponseCache(*cfg.cache, base.String())
 	}
 	c := newClient(&cfg, fam, newSession(&cfg))
 	fam.breakers.report = c.observeBreaker
@@ -64,7 +64,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 }
 
 // With makes a client for another principal, language, retry policy or observer on the same connections, breakers, rate-limit
-// gates, retry budget and kept answers. Options not given are as in c; new tokens or a new store start a session of their own.
+// gates, retry budget and cached responses. Options not given are as in c; new tokens or a new store start a session of their own.
 // WithHTTPClient, WithBreaker, WithCache, WithInsecureHTTP and a retry budget belong to the whole family and are refused.
 func (c *Client) With(opts ...Option) (*Client, error) {
 	cfg := *c.cfg
@@ -105,22 +105,18 @@ func newClient(cfg *config, fam *family, sess *session) *Client {
 	return c
 }
 
-// assemble puts the layers around the transport, outermost first.
+// assemble puts the six layers around the transport, outermost first.
 func (c *Client) assemble() http.RoundTripper {
-	return chain(c.fam.transport,
-		c.staleFallback, // outermost: it speaks only when everything below gave up
-		c.retries,       // each attempt below is authorized and judged on its own
-		c.authorize,     // inside retry: a long wait can outlive a token, and a renewal spends no retry
-		c.breaking,      // inside retry: it counts what the network did, and an open circuit ends the loop
-		c.wiring,        // reads the whole bounded body inside the attempt, and parses an error once
-	)
-}
-
-func chain(rt http.RoundTripper, layers ...func(next http.RoundTripper) http.RoundTripper) http.RoundTripper {
-	for _, layer := range slices.Backward(layers) {
-		if wrapped := layer(rt); wrapped != nil {
-			rt = wrapped
-		}
+	rt := c.fam.transport
+	for _, layer := range slices.Backward([]func(*Client, http.RoundTripper) http.RoundTripper{
+		newCacheLayer,   // outermost: it speaks only when everything below gave up
+		newRetryLayer,   // each attempt below is authorized and judged on its own
+		newGateLayer,    // inside retry: every attempt waits for the limiter
+		newSessionLayer, // inside retry: a long wait can outlive a token, and a refresh spends no retry
+		newBreakerLayer, // inside retry: it counts what the network did, and an open circuit ends the loop
+		newWireLayer,    // reads the whole bounded body inside the attempt, and parses an error once
+	}) {
+		rt = layer(c, rt)
 	}
 	return rt
 }
@@ -226,7 +222,7 @@ func (c *Client) exchange(cl *call, in, out any, opts []RequestOption) error {
 		case err == nil:
 			cl.keep(resp)
 		case cl.stale:
-			cl.stale, cl.age, err = false, 0, cl.failure // what was kept is of no use
+			cl.stale, cl.age, err = false, 0, cl.failure // what was cached is of no use
 		}
 	}
 	if err != nil {
@@ -277,7 +273,7 @@ func (cl *call) settle() {
 	}
 	if cl.header.Get("Authorization") != "" && cl.auth == routes.AuthBearer || cl.header.Get("X-Api-Key") != "" && cl.auth == routes.AuthAPIKey {
 		cl.auth = routes.AuthNone
-		cl.noCache = true // we cannot tell whose answer it would be
+		cl.noCache = true // we cannot tell whose response it would be
 	}
 }
 
@@ -295,11 +291,11 @@ func (c *Client) roundTrip(cl *call) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	cl.status, cl.answered = resp.StatusCode, resp.Header
+	cl.status, cl.responseHeader = resp.StatusCode, resp.Header
 	return resp, nil
 }
 
-// decode gives out what the answer holds.
+// decode gives out what the response holds.
 func (cl *call) decode(resp *http.Response, out any) error {
 	if e := errorOf(resp); e != nil {
 		return e
@@ -316,7 +312,7 @@ func (cl *call) decode(resp *http.Response, out any) error {
 	}
 	switch out := out.(type) {
 	case nil:
-		// Nothing is wanted of the body, but a page is no answer of the API: with a wrong base URL the server's own web pages answer
+		// Nothing is wanted of the body, but a page is no response of the API: with a wrong base URL the server's own web pages respond
 		// 200 to anything.
 		if cl.route != nil && (cl.route.Auth != routes.AuthNone || strings.HasPrefix(cl.route.Template, "/api/")) && isPage(body) {
 			return wrong(errPage)
@@ -359,7 +355,7 @@ var errPage = errors.New("HTML instead of JSON: is the base URL right?")
 
 func isPage(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }
 
-// mayBeEmpty says whether an empty or null success is the answer the route promises. Nothing is known of an unknown route, so that
+// mayBeEmpty reports whether an empty or null success is the response the route promises. Nothing is known of an unknown route, so that
 // 204 and null speak for themselves there.
 func (cl *call) mayBeEmpty(status int, body []byte) bool {
 	if cl.method == http.MethodDelete && status == http.StatusNoContent {
@@ -371,8 +367,8 @@ func (cl *call) mayBeEmpty(status int, body []byte) bool {
 	return status == http.StatusNoContent || len(body) > 0
 }
 
-// Close ends the client and all that were made from it by [Client.With]: it waits for a renewal of tokens that is in flight, which
-// lasts no longer than an attempt, since its answer would be lost otherwise; then it closes idle connections. Calls made
+// Close ends the client and all that were made from it by [Client.With]: it waits for a refresh of tokens that is in flight, which
+// lasts no longer than an attempt, since its response would be lost otherwise; then it closes idle connections. Calls made
 // afterwards fail with [net.ErrClosed]. It always returns nil, so that it can be deferred.
 func (c *Client) Close() error {
 	c.fam.closing.close()
@@ -382,8 +378,8 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// SetTokens replaces the session's tokens, saves them, and forgets that a renewal was refused. Zero tokens sign out: they are
-// deleted from the store and everything kept for the principal is forgotten. The tokens are in use even when saving them fails,
+// SetTokens replaces the session's tokens, saves them, and forgets that a refresh was refused. Zero tokens sign out: they are
+// deleted from the store and everything cached for the principal is forgotten. The tokens are in use even when saving them fails,
 // which is what a returned error means.
 func (c *Client) SetTokens(ctx context.Context, t Tokens) error {
 	if !t.isZero() {

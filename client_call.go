@@ -16,20 +16,20 @@ import (
 
 // Response is what a call learned besides its result. See [WithResponse].
 type Response struct {
-	// StatusCode and Header are the last answer's; 0 and nil when there was none.
+	// StatusCode and Header are the last response's; 0 and nil when there was none.
 	StatusCode int
 	Header     http.Header
 	// RequestID is the server's own when it sent one, else the X-Request-ID that was sent.
 	RequestID string
-	// Attempts is how many tries were sent; the resend after a renewal belongs to its attempt. History is how each ended.
+	// Attempts is how many tries were sent; the resend after a refresh belongs to its attempt. History is how each ended.
 	Attempts int
 	History  []Attempt
 	// Duration is the whole call, waits included.
 	Duration time.Duration
-	// Refreshed: the tokens were renewed for this call. Stale: the answer is a kept one, Age old.
+	// Refreshed: the tokens were refreshed for this call. Stale: the response is a cached one, Age old.
 	Refreshed, Stale bool
 	Age              time.Duration
-	// RateLimit is what the last answer said; nil when it said nothing.
+	// RateLimit is what the last response said; nil when it said nothing.
 	RateLimit *RateLimit
 }
 
@@ -63,31 +63,31 @@ type call struct {
 	start       time.Time
 	deadline    time.Time // of the whole call, from RetryPolicy.MaxElapsed; zero: none
 	response    *Response
-	halt        <-chan struct{} // a renewal's: the client is being closed, so wait no longer; nil otherwise
+	halt        <-chan struct{} // a refresh's: the client is being closed, so wait no longer; nil otherwise
 
 	// What happened. Written by the layer named.
-	token     string // session: the access token of the current send
-	refreshed bool   // session
-	probe     bool   // breaker: half-open, the attempt must end
-	sent      bool   // wire: this attempt reached the transport
-	began     time.Time
-	sendBy    time.Time    // session: a renewal's body may not leave later; zero: no limit
-	leftAt    atomic.Int64 // wire: when the body was asked for last, in ns after began
-	wait      time.Duration
-	attempts  int // retry
-	history   []Attempt
-	firsts    [1]Attempt      // most calls have one attempt: its record needs no allocation of its own
-	last      *APIError       // retry: the server's last answer that was an error
-	unknown   bool            // retry: a mutation may have been applied
-	cause     error           // retry: what stopped the call although an answer was there
-	observed  context.Context //nolint:containedctx // the observer's, handed back to it
-	stale     bool            // cache
-	age       time.Duration   // cache
-	failure   error           // cache: what the caller would have got instead of a kept answer
-	keeping   keeping         // cache
-	refused   atomic.Bool     // the server's last word was a 4xx, or the gate holds: set from there to the next send
-	status    int             // the last answer's
-	answered  http.Header
+	token          string // session: the access token of the current send
+	refreshed      bool   // session
+	probe          bool   // breaker: half-open, the attempt must end
+	sent           bool   // wire: this attempt reached the transport
+	began          time.Time
+	sendBy         time.Time    // session: a refresh's body may not leave later; zero: no limit
+	leftAt         atomic.Int64 // wire: when the body was asked for last, in ns after began
+	wait           time.Duration
+	attempts       int // retry
+	history        []Attempt
+	firsts         [1]Attempt      // most calls have one attempt: its record needs no allocation of its own
+	last           *APIError       // retry: the server's last response that was an error
+	unknown        bool            // retry: a mutation may have been applied
+	cause          error           // retry: what stopped the call although a response was there
+	observed       context.Context //nolint:containedctx // the observer's, handed back to it
+	stale          bool            // cache
+	age            time.Duration   // cache
+	failure        error           // cache: what the caller would have got instead of a cached response
+	caching        caching         // cache
+	refused        atomic.Bool     // the server's last word was a 4xx, or the gate holds: set from there to the next send
+	status         int             // the last response's
+	responseHeader http.Header
 }
 
 // groupRefresh is the circuit of token refreshes, apart from those of calls.
@@ -122,8 +122,8 @@ func (cl *call) left() (d time.Duration, byCaller, ok bool) {
 	return time.Until(limit), byCaller, true
 }
 
-// fits says whether a wait leaves time for an attempt. Where the caller's deadline forbids it, that is recorded as what ended
-// the call, so that errors.Is finds [context.DeadlineExceeded] beside the last answer.
+// fits reports whether a wait leaves time for an attempt. Where the caller's deadline forbids it, that is recorded as what ended
+// the call, so that errors.Is finds [context.DeadlineExceeded] beside the last response.
 func (cl *call) fits(wait time.Duration) bool {
 	left, byCaller, ok := cl.left()
 	if !ok || wait < left {
@@ -187,7 +187,7 @@ func (cl *call) fail(err error) error {
 		if e.RequestID == "" {
 			e.RequestID = cl.requestID
 		}
-		// The answer was a good one: what an earlier attempt met is no longer of interest, but may have doubled the effect.
+		// The response was a good one: what an earlier attempt met is no longer of interest, but may have doubled the effect.
 		end.last = nil
 		e.callEnd = end
 	case interface{ end() *callEnd }:
@@ -204,7 +204,7 @@ func (cl *call) fail(err error) error {
 	return err
 }
 
-// describe puts the call's own facts on the server's answer.
+// describe puts the call's own facts on the server's response.
 func (cl *call) describe(e *APIError) {
 	e.Method, e.Path, e.Attempts, e.History, e.ClientRequestID = cl.method, cl.path, cl.attempts, cl.history, cl.requestID
 	if e.RequestID == "" {
@@ -232,11 +232,11 @@ func (cl *call) fill(err error) {
 		return
 	}
 	*cl.response = Response{
-		StatusCode: cl.status, Header: cl.answered, RequestID: cl.requestID, Attempts: cl.attempts, History: cl.history,
+		StatusCode: cl.status, Header: cl.responseHeader, RequestID: cl.requestID, Attempts: cl.attempts, History: cl.history,
 		Duration: time.Since(cl.start), Refreshed: cl.refreshed, Stale: cl.stale, Age: cl.age,
-		RateLimit: rateLimitOf(httpfield.ParseRateLimit(cl.answered)),
+		RateLimit: rateLimitOf(httpfield.ParseRateLimit(cl.responseHeader)),
 	}
-	if id := serverRequestID(cl.answered); id != "" {
+	if id := serverRequestID(cl.responseHeader); id != "" {
 		cl.response.RequestID = id
 	} else if e, ok := errors.AsType[*APIError](err); ok {
 		cl.response.RequestID = e.RequestID // also from a body

@@ -201,12 +201,12 @@ func validRequestID(id string) bool {
 	return id != "" && len(id) <= 128 && isHeaderValue(id)
 }
 
-// isHeaderValue says whether s can be sent as a field value: no control characters but the tab (RFC 9110, section 5.5).
+// isHeaderValue reports whether s can be sent as a field value: no control characters but the tab (RFC 9110, section 5.5).
 func isHeaderValue(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
-// isToken says whether s is a token (RFC 9110, section 5.6.2), as field names and methods are.
+// isToken reports whether s is a token (RFC 9110, section 5.6.2), as field names and methods are.
 func isToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)

@@ -15,7 +15,7 @@ import (
 	"github.com/authos-go/authos/internal/routes"
 )
 
-// family is what all clients made from one [New] share: connections, breakers, rate-limit gates, retry budget, kept answers.
+// family is what all clients made from one [New] share: connections, breakers, rate-limit gates, retry budget, cached responses.
 type family struct {
 	base      *url.URL
 	origin    string
@@ -25,11 +25,11 @@ type family struct {
 	breakers  *breakers
 	gates     [routes.Limiters]gate
 	budget    *budget
-	cache     *answerCache // nil: no stale fallback
+	cache     *responseCache // nil: no stale fallback
 	closing   closing
 }
 
-// closing lets renewals finish before a client is closed.
+// closing lets refreshes finish before a client is closed.
 type closing struct {
 	mu     sync.Mutex // orders launch and close, so that close waits for all that was launched
 	closed atomic.Bool

@@ -28,7 +28,7 @@ type entry struct{ c *Client }
 
 var (
 	errForeignOrigin = errors.New("authos: request outside the base URL refused: it would carry the credential there")
-	errForeignBody   = fmt.Errorf("authos: request body larger than %d MiB", maxAnswer>>20)
+	errForeignBody   = fmt.Errorf("authos: request body larger than %d MiB", maxResponse>>20)
 )
 
 // RoundTrip implements [http.RoundTripper].
@@ -66,7 +66,7 @@ func (e *entry) RoundTrip(req *http.Request) (*http.Response, error) {
 	e.c.observeDone(cl, nil)
 	resp.Request = req
 	if cl.stale {
-		// RFC 9111, section 5.1: an answer from a cache says its age.
+		// RFC 9111, section 5.1: a response from a cache says its age.
 		resp.Header.Set("Age", strconv.FormatInt(int64(cl.age/time.Second), 10))
 	}
 	return resp, nil
@@ -78,8 +78,8 @@ func readForeign(req *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	defer func() { _ = req.Body.Close() }()
-	data, err := io.ReadAll(io.LimitReader(req.Body, maxAnswer+1))
-	if err == nil && len(data) > maxAnswer {
+	data, err := io.ReadAll(io.LimitReader(req.Body, maxResponse+1))
+	if err == nil && len(data) > maxResponse {
 		err = errForeignBody
 	}
 	return data, err

@@ -13,16 +13,16 @@ type Observer struct {
 	// CallStart is called before a call does anything; the context it returns reaches CallDone and the other functions of the call.
 	CallStart func(ctx context.Context, e CallStart) context.Context
 	CallDone  func(ctx context.Context, e CallDone)
-	// Attempt is called when an attempt has ended, a renewal's too.
+	// Attempt is called when an attempt has ended, a refresh's too.
 	Attempt func(ctx context.Context, e AttemptEvent)
 	// Wait is called before the client waits.
 	Wait func(ctx context.Context, e WaitEvent)
-	// Renewal is called when a renewal of tokens has ended. It belongs to no call.
-	Renewal func(e RenewalEvent)
+	// Refresh is called when a refresh of tokens has ended. It belongs to no call.
+	Refresh func(e RefreshEvent)
 	// Breaker is called after a circuit has changed its state, in order. The circuits belong to all clients of a family, so it is the
 	// observer given to New that hears of them.
 	Breaker func(e BreakerEvent)
-	// Stale is called when a kept answer is served.
+	// Stale is called when a cached response is served.
 	Stale func(ctx context.Context, e StaleEvent)
 }
 
@@ -32,7 +32,7 @@ type CallStart struct{ Method, Route, RequestID string }
 // CallDone is the end of a call.
 type CallDone struct {
 	Method, Route, RequestID string
-	// StatusCode is the last answer's, 0 when there was none. Err is what the caller gets.
+	// StatusCode is the last response's, 0 when there was none. Err is what the caller gets.
 	StatusCode, Attempts int
 	Duration             time.Duration
 	Refreshed, Stale     bool
@@ -55,9 +55,9 @@ type WaitEvent struct {
 	Wait                             time.Duration
 }
 
-// RenewalEvent is the end of a renewal. Err is nil when there are new tokens; Adopted says that they were found in the store, put
+// RefreshEvent is the end of a refresh. Err is nil when there are new tokens; Adopted says that they were found in the store, put
 // there by another process; Unsaved is why they could not be saved, though they are in use.
-type RenewalEvent struct {
+type RefreshEvent struct {
 	Duration time.Duration
 	Adopted  bool
 	Unsaved  error
@@ -70,7 +70,7 @@ type BreakerEvent struct {
 	From, To BreakerState
 }
 
-// StaleEvent is a kept answer that is served instead of a failure.
+// StaleEvent is a cached response that is served instead of a failure.
 type StaleEvent struct {
 	Method, Route, RequestID string
 	Age                      time.Duration
@@ -94,7 +94,7 @@ func (cl *call) watch() context.Context {
 func (c *Client) observeDone(cl *call, err error) {
 	level := slog.LevelWarn
 	if errors.Is(err, CodeDeviceCodePending) {
-		level = slog.LevelDebug // the expected answer to a poll: up to 180 of them to one sign-in
+		level = slog.LevelDebug // the expected response to a poll: up to 180 of them to one sign-in
 	}
 	if err != nil && c.cfg.logger.Enabled(cl.caller, level) {
 		c.cfg.logger.LogAttrs(cl.watch(), level, "authos: call failed", append(cl.attrs(), slog.Int("attempts", cl.attempts),
@@ -145,16 +145,16 @@ func (cl *call) observeWait(wait time.Duration, reason string) {
 	}
 }
 
-func (c *Client) observeRenewal(e RenewalEvent, failed *renewalError) {
+func (c *Client) observeRefresh(e RefreshEvent, failed *refreshError) {
 	attrs := []slog.Attr{slog.Duration("duration", e.Duration), slog.Bool("adopted", e.Adopted)}
-	text := "authos: tokens renewed"
+	text := "authos: tokens refreshed"
 	if failed != nil {
 		e.Err = failed.sessionError()
-		text = "authos: tokens not renewed"
+		text = "authos: tokens not refreshed"
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
 	}
 	c.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, text, attrs...)
-	if f := c.cfg.observer.Renewal; f != nil {
+	if f := c.cfg.observer.Refresh; f != nil {
 		f(e)
 	}
 }
@@ -169,7 +169,7 @@ func (c *Client) observeBreaker(b breakerChange) {
 
 func (c *Client) observeStale(cl *call) {
 	if c.cfg.logger.Enabled(cl.caller, slog.LevelWarn) {
-		c.cfg.logger.LogAttrs(cl.watch(), slog.LevelWarn, "authos: serving a kept answer",
+		c.cfg.logger.LogAttrs(cl.watch(), slog.LevelWarn, "authos: serving a cached response",
 			append(cl.attrs(), slog.Duration("age", cl.age), slog.String("cause", safeText(cl.failure.Error())))...)
 	}
 	if f := c.cfg.observer.Stale; f != nil {

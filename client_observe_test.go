@@ -57,7 +57,7 @@ func TestLog(t *testing.T) {
 	)
 	synctest.Test(t, func(t *testing.T) {
 		var logged bytes.Buffer
-		web := &btWeb{answer: btOK}
+		web := &btWeb{response: btOK}
 		c := btNew(t, "https://authos.test", web, authos.WithAPIKey("sk_secret_key"), btCache, btLogged(&logged, slog.LevelDebug),
 			authos.WithTokens(authos.Tokens{AccessToken: "secret-access", RefreshToken: "secret-refresh"}))
 		read := func(path string) {
@@ -104,9 +104,9 @@ func TestLog(t *testing.T) {
 		logged.Reset()
 		web.set(btReset)
 		_ = c.Do(t.Context(), "GET", path+"?secret-query=1", nil, nil, authos.WithoutRetry(), authos.WithHeader("X-Secret", "secret-header"))
-		expect("a kept answer",
+		expect("a cached response",
 			"DEBUG authos: attempt:"+call+" status=0 attempt=1 error=authos: GET /api/service/users/:user_id: send: read: connection reset by peer +request_id +duration",
-			"WARN authos: serving a kept answer:"+call+" cause=authos: GET /api/service/users/:user_id: send: read: connection reset by peer +request_id +age",
+			"WARN authos: serving a cached response:"+call+" cause=authos: GET /api/service/users/:user_id: send: read: connection reset by peer +request_id +age",
 		)
 
 		web.set(btSay(500, ""))
@@ -126,23 +126,23 @@ func TestLog(t *testing.T) {
 			return users(req)
 		})
 		_ = c.Do(t.Context(), "GET", "/api/user", nil, nil)
-		expect("a renewal",
+		expect("a refresh",
 			"DEBUG authos: attempt: method=POST route=/api/auth/refresh status=200 attempt=1 +request_id +duration",
-			"INFO authos: tokens renewed: adopted=false +duration",
+			"INFO authos: tokens refreshed: adopted=false +duration",
 			"DEBUG authos: attempt: method=GET route=/api/user status=200 attempt=1 +request_id +duration",
 		)
 
 		web.set(func(req *http.Request) (*http.Response, error) { return btError(401, "UNAUTHORIZED")(req) })
 		_ = c.Do(t.Context(), "GET", "/api/user", nil, nil)
 		if got := btRecords(t, &logged); !slices.ContainsFunc(got, func(line string) bool {
-			return strings.HasPrefix(line, "INFO authos: tokens not renewed: adopted=false error=")
+			return strings.HasPrefix(line, "INFO authos: tokens not refreshed: adopted=false error=")
 		}) {
-			t.Errorf("a refused renewal: logged\n%s", strings.Join(got, "\n"))
+			t.Errorf("a refused refresh: logged\n%s", strings.Join(got, "\n"))
 		}
 	})
 }
 
-// At info there are no attempts, at warn only failures and kept answers; without a logger there is nothing to see.
+// At info there are no attempts, at warn only failures and cached responses; without a logger there is nothing to see.
 func TestLogLevels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for level, want := range map[slog.Level]int{slog.LevelInfo: 2, slog.LevelWarn: 1, slog.LevelError: 0} {
@@ -222,7 +222,7 @@ func TestObserver(t *testing.T) {
 		age := done.Err
 		expect("kept", "start GET "+btInfo, "attempt 1 0 true", "stale "+seen[2][6:len(seen[2])-5]+" true", "done 200 1 true")
 		if age != nil {
-			t.Errorf("CallDone of a kept answer has %v", age)
+			t.Errorf("CallDone of a cached response has %v", age)
 		}
 	})
 }

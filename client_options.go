@@ -17,7 +17,7 @@ type Option struct {
 	apply func(*config) error
 }
 
-// shared says whether the option is about what a family of clients has in common, so that [Client.With] cannot change it.
+// shared reports whether the option is about what a family of clients has in common, so that [Client.With] cannot change it.
 func (o Option) shared() bool {
 	return slices.Contains([]string{"WithHTTPClient", "WithBreaker", "WithCache", "WithInsecureHTTP"}, o.name)
 }
@@ -91,7 +91,7 @@ func WithTokens(t Tokens) Option {
 }
 
 // WithTokenStore keeps the session's tokens in s, so that they survive the process. A store that is also a
-// [LockingTokenStore] is locked around every renewal. Default: in memory.
+// [LockingTokenStore] is locked around every refresh. Default: in memory.
 func WithTokenStore(s TokenStore) Option {
 	return Option{"WithTokenStore", func(c *config) error {
 		if s == nil {
@@ -141,8 +141,8 @@ func WithBreaker(p BreakerPolicy) Option {
 	}}
 }
 
-// WithCache turns the stale fallback on: a good GET answer is kept, and served, marked as stale, when the server cannot be
-// reached. It is off by default, because an old answer about who may do what can be wrong in a way that matters.
+// WithCache turns the stale fallback on: a good GET response is cached, and served, marked as stale, when the server cannot be
+// reached. It is off by default, because an old response about who may do what can be wrong in a way that matters.
 func WithCache(p CachePolicy) Option {
 	return Option{"WithCache", func(c *config) error {
 		if err := p.check(); err != nil {
@@ -154,7 +154,7 @@ func WithCache(p CachePolicy) Option {
 	}}
 }
 
-// WithLogger logs to l: attempts at debug; waits, renewals and breaker changes at info; stale answers and failures at warn.
+// WithLogger logs to l: attempts at debug; waits, refreshes and breaker changes at info; stale responses and failures at warn.
 // No record holds a secret, a query string or a body. Default: silent.
 func WithLogger(l *slog.Logger) Option {
 	return Option{"WithLogger", func(c *config) error {
@@ -225,7 +225,7 @@ func WithRequestID(next func(context.Context) string) Option {
 	}}
 }
 
-// WithRefreshBefore sets how long before its expiry an access token is renewed, or a fifth of the token's life if that is
+// WithRefreshBefore sets how long before its expiry an access token is refreshed, or a fifth of the token's life if that is
 // shorter. Default 30 s. Negative: never ahead, only when the server refuses the token.
 func WithRefreshBefore(d time.Duration) Option {
 	return Option{"WithRefreshBefore", func(c *config) error {
@@ -272,7 +272,7 @@ func WithIdempotent() RequestOption {
 }
 
 // WithHeader sets a header of this call. A caller's own Authorization or X-Api-Key is sent instead of the client's credential and
-// is never renewed. Headers that frame the message (Host, Content-Length, Transfer-Encoding, Connection …) are refused.
+// is never refreshed. Headers that frame the message (Host, Content-Length, Transfer-Encoding, Connection …) are refused.
 func WithHeader(key, value string) RequestOption {
 	return RequestOption{apply: func(cl *call) error {
 		if err := checkHeader(key, value); err != nil {
@@ -295,7 +295,7 @@ func WithoutRetry() RequestOption {
 	}}
 }
 
-// WithoutCache neither keeps this call's answer nor serves a kept one.
+// WithoutCache neither caches this call's response nor serves a cached one.
 func WithoutCache() RequestOption {
 	return RequestOption{apply: func(cl *call) error {
 		cl.noCache = true

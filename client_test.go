@@ -325,7 +325,7 @@ func TestDoInput(t *testing.T) {
 	}
 }
 
-// An out that cannot take the answer is refused before anything is sent: the answer to a write would be lost.
+// An out that cannot take the response is refused before anything is sent: the response to a write would be lost.
 func TestDoRefusesBadOutput(t *testing.T) {
 	rt := rtSteps(rtOK())
 	for _, out := range []any{struct{}{}, (*int)(nil), "text", 1} {
@@ -340,7 +340,7 @@ func TestDoRefusesBadOutput(t *testing.T) {
 }
 
 func TestDoOutput(t *testing.T) {
-	type answer struct{ OK bool }
+	type response struct{ OK bool }
 	for _, tt := range []struct {
 		name string
 		step rtStep
@@ -348,16 +348,16 @@ func TestDoOutput(t *testing.T) {
 		want any
 		bad  bool
 	}{
-		{"struct", rtOK(), new(answer), &answer{true}, false},
+		{"struct", rtOK(), new(response), &response{true}, false},
 		{"map", rtOK(), new(map[string]any), &map[string]any{"ok": true}, false},
 		{"bytes", rtOK(), new([]byte), new([]byte(`{"ok":true}`)), false},
 		{"bytes of anything", rtStep{status: 200, body: "<xml/>"}, new([]byte), new([]byte("<xml/>")), false},
 		{"raw JSON", rtOK(), new(json.RawMessage), new(json.RawMessage(`{"ok":true}`)), false},
 		{"nothing wanted", rtOK(), nil, nil, false},
-		{"204", rtEmpty(204), new(answer), new(answer), false},
-		{"null", rtStep{status: 200, body: " null\n"}, new(answer), new(answer), false},
-		{"201", rtStep{status: 201, body: `{"ok":true}`}, new(answer), &answer{true}, false},
-		{"empty 200", rtEmpty(200), new(answer), new(answer), true},
+		{"204", rtEmpty(204), new(response), new(response), false},
+		{"null", rtStep{status: 200, body: " null\n"}, new(response), new(response), false},
+		{"201", rtStep{status: 201, body: `{"ok":true}`}, new(response), &response{true}, false},
+		{"empty 200", rtEmpty(200), new(response), new(response), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := rtClient(t, rtSteps(tt.step)).Do(t.Context(), "GET", "/x/thing", nil, tt.out)
@@ -515,7 +515,7 @@ func TestHTTPClientErrors(t *testing.T) {
 	})
 }
 
-// A credential of the request's own is neither replaced nor renewed.
+// A credential of the request's own is neither replaced nor refreshed.
 func TestHTTPClientOwnCredential(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := rtSteps(rtAPI(401, "JWT_ERROR"))
@@ -613,7 +613,7 @@ func TestCallEventsInOrder(t *testing.T) {
 	}
 }
 
-// The Response tells of the last answer, also when the last attempt had none.
+// The Response tells of the last response, also when the last attempt had none.
 func TestResponseAfterNetworkError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := rtSteps(rtEmpty(429, "Retry-After", "1", "X-Ratelimit-Remaining", "0", "X-Request-Id", "srv-1"), rtStep{err: rtReset()})

@@ -154,7 +154,7 @@ func authFor(r *routes.Route, path string) routes.Auth {
 	}
 }
 
-// isRead says whether a method is safe (RFC 9110, section 9.2.1), repeatable whether it is idempotent (section 9.2.2).
+// isRead reports whether a method is safe (RFC 9110, section 9.2.1), repeatable whether it is idempotent (section 9.2.2).
 func isRead(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions || method == http.MethodTrace
 }

@@ -11,9 +11,9 @@
 // Every call goes through five layers, outermost first; each is an [net/http.RoundTripper] around the next. [Client.Do] and
 // [Client.HTTPClient] use the same ones.
 //
-//	stale fallback  keeps good answers and serves one, marked as stale, when all below gave up; off unless WithCache is given
+//	stale fallback  keeps good responses and serves one, marked as stale, when all below gave up; off unless WithCache is given
 //	retry           waits at the rate-limit gate, then repeats what is safe to repeat, within a budget
-//	session         puts the credential on, renews it once when the server says it is dead
+//	session         puts the credential on, refreshes it once when the server says it is dead
 //	breaker         refuses at once what goes to a failing part of the server
 //	wire            one bounded request: attempt timeout, whole body, error body parsed once
 //
@@ -28,7 +28,7 @@
 // # Errors
 //
 // Use [errors.Is] with a kind ([ErrNotFound], [ErrUnavailable] …) or a [Code], and [errors.As] with a type. Every type unwraps to the
-// [*APIError] of this call where the server answered it.
+// [*APIError] of this call where the server responded to it.
 //
 //	switch e, ok := errors.AsType[*authos.RateLimitError](err); {
 //	case ok:

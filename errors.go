@@ -31,7 +31,7 @@ var (
 	// ErrNotFound: no such resource or route. 404 and 410.
 	ErrNotFound = errors.New("authos: not found")
 	// ErrConflict: the request clashes with what is there. 409, and the codes that mean the same with another status:
-	// AuthOS answers 400 DUPLICATE_CONSTRAINT where others answer 409.
+	// AuthOS returns 400 DUPLICATE_CONSTRAINT where others return 409.
 	ErrConflict = errors.New("authos: conflict")
 	// ErrRateLimited: 429, or held back by the client because the server said to wait.
 	ErrRateLimited = errors.New("authos: rate limited")
@@ -39,7 +39,7 @@ var (
 	ErrServer = errors.New("authos: server error")
 	// ErrUnavailable: the server could not be used. 408, 502, 503, 504, [NetworkError], [CircuitOpenError].
 	ErrUnavailable = errors.New("authos: unavailable")
-	// ErrNetwork: no answer arrived. [NetworkError].
+	// ErrNetwork: no response arrived. [NetworkError].
 	ErrNetwork = errors.New("authos: network error")
 	// ErrCircuitOpen: refused here, without touching the network. [CircuitOpenError].
 	ErrCircuitOpen = errors.New("authos: circuit open")
@@ -86,9 +86,9 @@ type Problem struct {
 
 // Attempt is one try of a call, as it ended.
 type Attempt struct {
-	// StatusCode is the answer's status; 0 when there was none.
+	// StatusCode is the response's status; 0 when there was none.
 	StatusCode int
-	// Err is why there was no answer.
+	// Err is why there was no response.
 	Err error
 	// Wait is how long the client waited before this attempt, Duration how long the attempt took, body included.
 	Wait, Duration time.Duration
@@ -146,11 +146,11 @@ func (f FieldError) text() string {
 const maxErrorBody = 64 << 10
 
 // callEnd is what an error knows about its call besides its own cause. Every error type of this package embeds it, so that the
-// server's last answer to this call, the context's error and [ErrOutcomeUnknown] are found in the same way in all of them.
+// server's last response to this call, the context's error and [ErrOutcomeUnknown] are found in the same way in all of them.
 type callEnd struct {
 	unknown bool      // a mutation may have been applied
-	last    *APIError // the server's last answer to this call, when the error itself is not that answer
-	cause   error     // what stopped the call although an answer was there, such as the caller's deadline
+	last    *APIError // the server's last response to this call, when the error itself is not that response
+	cause   error     // what stopped the call although a response was there, such as the caller's deadline
 }
 
 func (e *callEnd) end() *callEnd { return e }
@@ -167,8 +167,8 @@ func (e *callEnd) join(own ...error) []error {
 	return all
 }
 
-// APIError is the server's answer with a status of 400 or more, or an error body that came with another status. Every error
-// body becomes one, whatever its shape. It is found with [errors.As] in every error of a call that got such an answer.
+// APIError is the server's response with a status of 400 or more, or an error body that came with another status. Every error
+// body becomes one, whatever its shape. It is found with [errors.As] in every error of a call that got such a response.
 //
 // [errors.Is] matches it with a [Code], its aliases and parent codes, and with the kinds ([ErrNotFound] …).
 type APIError struct {
@@ -182,7 +182,7 @@ type APIError struct {
 	// RequestID is the server's own when it sent one, else the client's; ClientRequestID is what was sent as X-Request-ID.
 	RequestID, ClientRequestID string
 	DocumentationURL           string
-	// Language is the answer's Content-Language.
+	// Language is the response's Content-Language.
 	Language string
 	// Details is the body's "details" as it came. [APIError.DecodeDetails] reads it.
 	Details json.RawMessage `json:"-"`
@@ -328,7 +328,7 @@ func (e *APIError) DecodeDetails(v any) error {
 	return json.Unmarshal(e.Details, v)
 }
 
-// Unwrap gives what ended the call besides this answer, such as the caller's deadline.
+// Unwrap gives what ended the call besides this response, such as the caller's deadline.
 func (e *APIError) Unwrap() []error { return e.join() }
 
 // Is matches codes (with aliases, parents and the real server's texts) and kinds.
@@ -346,12 +346,12 @@ func (e *APIError) Is(target error) bool {
 	}
 }
 
-// hasCode says whether the answer means target: by its code, or by its text where the server says it there.
+// hasCode reports whether the response means target: by its code, or by its text where the server says it there.
 func (e *APIError) hasCode(target Code) bool {
 	return e.Code.means(target) || e.classified().means(target)
 }
 
-// classified is the most precise code the answer stands for. A JWT_ERROR stays one: the server sends it for a bad token and for
+// classified is the most precise code the response stands for. A JWT_ERROR stays one: the server sends it for a bad token and for
 // an expired one alike.
 func (e *APIError) classified() Code {
 	for _, t := range codeTexts {
@@ -377,7 +377,7 @@ func (e *APIError) tokenExpired() bool {
 	return json.Unmarshal(e.Details, &details) == nil && details.Reason == "token_expired"
 }
 
-// effectiveStatus is the status the answer means: its own, or, for an error body that came with a good status, the one its code
+// effectiveStatus is the status the response means: its own, or, for an error body that came with a good status, the one its code
 // stands for in the catalog.
 func (e *APIError) effectiveStatus() int {
 	if e.StatusCode >= 400 {
@@ -386,7 +386,7 @@ func (e *APIError) effectiveStatus() int {
 	return catalog[e.Code].status
 }
 
-// statusIs says whether an answer with this status is of the given kind.
+// statusIs reports whether a response with this status is of the given kind.
 func statusIs(status int, kind error) bool {
 	//nolint:errorlint // kind is one of our sentinels, never wrapped: errors.Is has unwrapped the other side
 	switch kind {
@@ -409,7 +409,7 @@ func statusIs(status int, kind error) bool {
 	}
 }
 
-// Retryable says whether trying the same call again later makes sense and is safe. It is false with [ErrOutcomeUnknown].
+// Retryable reports whether trying the same call again later makes sense and is safe. It is false with [ErrOutcomeUnknown].
 func Retryable(err error) bool {
 	if err == nil || errors.Is(err, ErrOutcomeUnknown) {
 		return false
@@ -417,7 +417,7 @@ func Retryable(err error) bool {
 	if e, ok := errors.AsType[*SessionError](err); ok {
 		return !e.RetryAt.IsZero()
 	}
-	if e, ok := errors.AsType[*NetworkError](err); ok { // before the kinds: its last answer may be a 429
+	if e, ok := errors.AsType[*NetworkError](err); ok { // before the kinds: its last response may be a 429
 		return e.Op != "redirect" && !permanent(e.Err) && !errors.Is(e.Err, context.Canceled)
 	}
 	if errors.Is(err, ErrCircuitOpen) || errors.Is(err, ErrRateLimited) {
@@ -454,7 +454,7 @@ func asError(e *APIError) error {
 // formatError writes err.Error() whatever the verb is: %d and %#v on a pointer would print its fields.
 func formatError(s fmt.State, err error) { _, _ = io.WriteString(s, err.Error()) }
 
-// permanent says whether trying again cannot help: the certificate, the name or the request itself is wrong.
+// permanent reports whether trying again cannot help: the certificate, the name or the request itself is wrong.
 func permanent(err error) bool {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return dns.IsNotFound
@@ -462,7 +462,7 @@ func permanent(err error) bool {
 	return errors.Is(err, errClosed) || isTLSRefusal(err)
 }
 
-// isTLSRefusal says whether TLS itself failed, which the next attempt would do as well. A handshake that timed out is not that.
+// isTLSRefusal reports whether TLS itself failed, which the next attempt would do as well. A handshake that timed out is not that.
 func isTLSRefusal(err error) bool {
 	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
 	_, authority := errors.AsType[x509.UnknownAuthorityError](err)

@@ -45,7 +45,7 @@ const (
 	CodeServiceUnavailable        Code = "SERVICE_UNAVAILABLE"
 
 	// CodeProviderAccountConflict and the ones below are what a request for a provider's token can lack. AuthOS sends them as the text of a BAD_REQUEST, and as the "code" of a
-	// good answer that asks for an action.
+	// good response that asks for an action.
 	CodeProviderAccountConflict      Code = "PROVIDER_ACCOUNT_CONFLICT"
 	CodeProviderScopeConsentRequired Code = "PROVIDER_SCOPE_CONSENT_REQUIRED"
 	CodeProviderLinkRequired         Code = "PROVIDER_LINK_REQUIRED"
@@ -75,7 +75,7 @@ const (
 	CodeConcurrentModification  Code = "CONCURRENT_MODIFICATION"
 )
 
-// Codes an answer gets from its status when it carries none. The other statuses give codes from the lists above, and
+// Codes a response gets from its status when it carries none. The other statuses give codes from the lists above, and
 // "HTTP_<status>" where there is nothing to say.
 const (
 	CodeRouteNotFound        Code = "ROUTE_NOT_FOUND" // a 404 with an empty body
@@ -108,7 +108,7 @@ const (
 	CodeSessionExpired   Code = "SESSION_EXPIRED"
 	CodeSessionUncertain Code = "SESSION_UNCERTAIN"
 	CodeMFARequired      Code = "MFA_REQUIRED"
-	CodeInvalidAnswer    Code = "INVALID_ANSWER"
+	CodeInvalidResponse  Code = "INVALID_ANSWER"
 	CodeOutcomeUnknown   Code = "OUTCOME_UNKNOWN"
 	CodeUnknownError     Code = "UNKNOWN_ERROR"
 )
@@ -140,7 +140,7 @@ func Codes() []CodeInfo {
 	return all
 }
 
-// means says whether c is target, the same as target under another name, or a narrower case of it.
+// means reports whether c is target, the same as target under another name, or a narrower case of it.
 func (c Code) means(target Code) bool {
 	if c == target {
 		return true
@@ -189,7 +189,7 @@ func isMachineCode(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r != '_' && (r < 'A' || r > 'Z') && (r < '0' || r > '9') })
 }
 
-// codeForStatus is the code of an answer that carries none. An empty 404 is the router's: AuthOS's handlers always send a body.
+// codeForStatus is the code of a response that carries none. An empty 404 is the router's: AuthOS's handlers always send a body.
 func codeForStatus(status int, emptyBody bool) Code {
 	if status == http.StatusNotFound && emptyBody {
 		return CodeRouteNotFound
@@ -207,13 +207,13 @@ var statusCodes = map[int]Code{
 	500: CodeInternalServerError, 502: CodeBadGateway, 503: CodeServiceUnavailable, 504: CodeGatewayTimeout,
 }
 
-// What the client does by itself with an answer of a code.
+// What the client does by itself with a response of a code.
 const (
 	retryNo     = "no"
 	retryReads  = "reads and idempotent calls"
 	retryWait   = "after the wait"
 	retryAudit  = "reads, and calls with WithIdempotent"
-	retryRenew  = "once, with a renewed token"
+	retryRenew  = "once, with a refreshed token"
 	retryHinted = "reads and idempotent calls; others when it names a wait"
 	retryUnsent = "reads and idempotent calls; others when nothing was sent"
 )
@@ -268,7 +268,7 @@ var catalog = map[Code]codeInfo{
 		en: "Some of the values do not fit together.", es: "Algunos valores no son compatibles entre sí.",
 	},
 	CodeDuplicateConstraint: {
-		status: 400, retry: retryNo, meaning: "AuthOS's answer where something with this name, address or key is there already",
+		status: 400, retry: retryNo, meaning: "AuthOS's response where something with this name, address or key is there already",
 		action: "use what is there, or choose another value", sameAs: CodeResourceAlreadyExists,
 	},
 	CodeServiceLimitExceeded: {
@@ -344,27 +344,27 @@ var catalog = map[Code]codeInfo{
 		en: "Authentication failed. Please log in.", es: "Error de autenticación. Inicie sesión.",
 	},
 	CodeTokenExpired: {
-		status: 401, retry: retryRenew, meaning: "the access token has expired", action: "sign in again if the renewal failed too",
+		status: 401, retry: retryRenew, meaning: "the access token has expired", action: "sign in again if the refresh failed too",
 		parents: []Code{CodeAuthenticationError},
 		en:      "Your session has expired. Please log in again.", es: "Su sesión ha caducado. Inicie sesión de nuevo.",
 	},
 	CodeExpiredToken: {
-		status: 401, retry: retryRenew, meaning: "the access token has expired", action: "sign in again if the renewal failed too",
+		status: 401, retry: retryRenew, meaning: "the access token has expired", action: "sign in again if the refresh failed too",
 		sameAs: CodeTokenExpired,
 	},
 	CodeJWTError: {
 		status: 401, retry: retryRenew, meaning: "the access token is malformed, wrongly signed, or expired more than a minute ago",
-		action: "sign in again if the renewal failed too", parents: []Code{CodeInvalidToken},
+		action: "sign in again if the refresh failed too", parents: []Code{CodeInvalidToken},
 	},
 	CodeMissingToken: {
 		status: 401, retry: retryRenew, meaning: "no token was sent", action: "configure a credential", parents: []Code{CodeUnauthorized},
 	},
 	CodeInvalidToken: {
-		status: 401, retry: retryRenew, meaning: "the token is malformed or not valid", action: "sign in again if the renewal failed too",
+		status: 401, retry: retryRenew, meaning: "the token is malformed or not valid", action: "sign in again if the refresh failed too",
 		parents: []Code{CodeAuthenticationError},
 	},
 	CodeRevokedToken: {
-		status: 401, retry: retryRenew, meaning: "the token was revoked", action: "sign in again if the renewal failed too",
+		status: 401, retry: retryRenew, meaning: "the token was revoked", action: "sign in again if the refresh failed too",
 		parents: []Code{CodeAuthenticationError},
 		en:      "You have been signed out. Please log in again.", es: "Se ha cerrado su sesión. Inicie sesión de nuevo.",
 	},
@@ -502,7 +502,7 @@ var catalog = map[Code]codeInfo{
 		status: 500, retry: retryReads, meaning: "the OAuth token endpoint failed", action: "try again later", parents: []Code{CodeInternalServerError},
 	},
 	CodeBadGateway: {
-		status: 502, retry: retryReads, meaning: "a proxy got no good answer from the server", action: "read back before repeating a change",
+		status: 502, retry: retryReads, meaning: "a proxy got no good response from the server", action: "read back before repeating a change",
 		en: "The service is temporarily unavailable. Please try again later.",
 		es: "El servicio no está disponible temporalmente. Inténtelo de nuevo más tarde.",
 	},
@@ -513,19 +513,19 @@ var catalog = map[Code]codeInfo{
 	},
 	CodeGatewayTimeout: {
 		status: 504, retry: retryReads, meaning: "a proxy waited too long for the server", action: "read back before repeating a change",
-		en: "The service took too long to answer. Please try again later.",
+		en: "The service took too long to respond. Please try again later.",
 		es: "El servicio tardó demasiado en responder. Inténtelo de nuevo más tarde.",
 	},
 
 	// found on this side
 	CodeNetworkError: {
-		retry: retryUnsent, meaning: "no answer arrived", action: "check the network; read back before repeating a change",
+		retry: retryUnsent, meaning: "no response arrived", action: "check the network; read back before repeating a change",
 		en: "We could not reach the service. Please check your connection and try again.",
 		es: "No pudimos conectar con el servicio. Compruebe su conexión e inténtelo de nuevo.",
 	},
 	CodeTimeout: {
-		retry: retryReads, meaning: "no answer arrived in time", action: "allow more time; read back before repeating a change",
-		en: "The service took too long to answer. Please try again later.",
+		retry: retryReads, meaning: "no response arrived in time", action: "allow more time; read back before repeating a change",
+		en: "The service took too long to respond. Please try again later.",
 		es: "El servicio tardó demasiado en responder. Inténtelo de nuevo más tarde.",
 	},
 	CodeCanceled: {
@@ -538,11 +538,11 @@ var catalog = map[Code]codeInfo{
 		es: "El servicio no está disponible temporalmente. Inténtelo de nuevo más tarde.",
 	},
 	CodeSessionExpired: {
-		retry: retryNo, meaning: "the server refused to renew the session", action: "sign in again",
+		retry: retryNo, meaning: "the server refused to refresh the session", action: "sign in again",
 		en: "Your session has expired. Please log in again.", es: "Su sesión ha caducado. Inicie sesión de nuevo.",
 	},
 	CodeSessionUncertain: {
-		retry: retryNo, meaning: "the session could not be renewed, it may still be alive", action: "try again after RetryAt",
+		retry: retryNo, meaning: "the session could not be refreshed, it may still be alive", action: "try again after RetryAt",
 		en: "We could not confirm your session. Please try again in a moment.",
 		es: "No pudimos confirmar su sesión. Inténtelo de nuevo en un momento.",
 	},
@@ -550,9 +550,9 @@ var catalog = map[Code]codeInfo{
 		retry: retryNo, meaning: "the password was right, a second factor is needed", action: "ask for the code, call the second step",
 		en: "Please confirm your sign-in with your second factor.", es: "Confirme el inicio de sesión con su segundo factor.",
 	},
-	CodeInvalidAnswer: {
+	CodeInvalidResponse: {
 		retry: retryNo, meaning: "a good status with a body that is not what the route promises", action: "check the base URL and what is in front of the server",
-		en: "The service sent an answer we could not read. Please check the result before trying again.",
+		en: "The service sent a response we could not read. Please check the result before trying again.",
 		es: "El servicio envió una respuesta ilegible. Compruebe el resultado antes de intentarlo de nuevo.",
 	},
 	CodeOutcomeUnknown: {

@@ -119,8 +119,8 @@ func (c Code) aliases() []Code {
 	return names
 }
 
-// messageCode is the code, and for an answer the status, that stands for an error. What ended the call counts, not what it met on
-// its way there: a [NetworkError] that holds an earlier answer is a network error.
+// messageCode is the code, and for a response the status, that stands for an error. What ended the call counts, not what it met on
+// its way there: a [NetworkError] that holds an earlier response is a network error.
 func messageCode(err error) (Code, int) {
 	if errors.Is(err, ErrOutcomeUnknown) {
 		return CodeOutcomeUnknown, 0
@@ -150,7 +150,7 @@ func messageCode(err error) (Code, int) {
 		return CodeNetworkError, 0
 	}
 	if _, ok := errors.AsType[*DecodeError](err); ok {
-		return CodeInvalidAnswer, 0
+		return CodeInvalidResponse, 0
 	}
 	if e, ok := errors.AsType[*APIError](err); ok {
 		return e.classified(), e.effectiveStatus()

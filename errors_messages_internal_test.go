@@ -58,7 +58,7 @@ func TestUserMessageByError(t *testing.T) {
 		{"text: unknown code", api(400, CodeBadRequest, "PROVIDER_SOMETHING_NEW"), CodeBadRequest},
 		{"error in a 200", api(200, CodeNotFound, ""), CodeNotFound},
 		{"network", &NetworkError{Op: "dial", Err: io.EOF}, CodeNetworkError},
-		{"network after an answer", &NetworkError{Op: "dial", Err: io.EOF, callEnd: callEnd{last: api(404, CodeNotFound, "")}}, CodeNetworkError},
+		{"network after a response", &NetworkError{Op: "dial", Err: io.EOF, callEnd: callEnd{last: api(404, CodeNotFound, "")}}, CodeNetworkError},
 		{"timeout", &NetworkError{Op: "send", Err: context.DeadlineExceeded}, CodeTimeout},
 		{"canceled call", &NetworkError{Op: "send", Err: context.Canceled}, CodeCanceled},
 		{"circuit", &CircuitOpenError{LastCode: CodeNotFound}, CodeCircuitOpen},
@@ -69,7 +69,7 @@ func TestUserMessageByError(t *testing.T) {
 		{"second factor", &MFARequiredError{}, CodeMFARequired},
 		{"local validation", &ValidationError{}, CodeValidationError},
 		{"validation", &ValidationError{API: api(400, CodeBadRequest, "")}, CodeBadRequest},
-		{"decode", &DecodeError{Err: io.ErrUnexpectedEOF}, CodeInvalidAnswer},
+		{"decode", &DecodeError{Err: io.ErrUnexpectedEOF}, CodeInvalidResponse},
 		{"outcome unknown", &APIError{StatusCode: 500, Code: CodeAuditError, callEnd: callEnd{unknown: true}}, CodeOutcomeUnknown},
 		{"outcome unknown, then no network", fmt.Errorf("x: %w", &NetworkError{Err: io.EOF, callEnd: callEnd{unknown: true}}), CodeOutcomeUnknown},
 	} {

@@ -20,7 +20,7 @@ const (
 	maxMessage = 1 << 10 // bytes of a plain text that become the Message
 )
 
-// parseError makes an *APIError of an answer, whatever its body is: AuthOS's flat object, the nested one, problem+json, OAuth,
+// parseError makes an *APIError of a response, whatever its body is: AuthOS's flat object, the nested one, problem+json, OAuth,
 // plain text, HTML, nothing, or any of these cut short. The status is always kept, a member of the wrong JSON type is ignored
 // alone, and it never fails.
 func parseError(status int, h http.Header, body []byte, now time.Time) *APIError {
@@ -72,9 +72,9 @@ func challengesOf(list []httpfield.Challenge) []Challenge {
 	return all
 }
 
-// errorInSuccess says whether the JSON body of a good answer is an error all the same: its "error" is a text and its
+// errorInSuccess reports whether the JSON body of a good response is an error all the same: its "error" is a text and its
 // "error_code" a text that is not empty, or its "error" is an object with the texts "code" and "message". Only the outermost
-// object counts. It runs on every good answer and allocates nothing.
+// object counts. It runs on every good response and allocates nothing.
 func errorInSuccess(body []byte) bool {
 	if !bytes.Contains(body, []byte(`"error"`)) {
 		return false
@@ -125,7 +125,7 @@ func parseObject(data []byte) object {
 	return o
 }
 
-// unnest lays a nested error open: the members of "error", and those beside it where they do not hide one. It says whether
+// unnest lays a nested error open: the members of "error", and those beside it where they do not hide one. It reports whether
 // there was one.
 func (o object) unnest() (object, bool) {
 	inner := parseObject(o["error"])

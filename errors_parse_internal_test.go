@@ -22,7 +22,7 @@ import (
 
 var update = flag.Bool("update", false, "write what parseError found into testdata/errors; read the diff before you believe it")
 
-// golden is one file of testdata/errors: an answer, and what it becomes.
+// golden is one file of testdata/errors: a response, and what it becomes.
 type golden struct {
 	Name    string            `json:"name"`
 	Status  int               `json:"status"`

@@ -16,7 +16,7 @@ type RateLimitError struct {
 	// RetryAfter is how long to wait. Zero: the server did not say.
 	RetryAfter time.Duration
 	Limit      *RateLimit
-	// API is the server's answer; nil when the call was held back here and nothing was sent.
+	// API is the server's response; nil when the call was held back here and nothing was sent.
 	API *APIError
 	callEnd
 }
@@ -36,7 +36,7 @@ func (e *RateLimitError) Error() string {
 // Format implements [fmt.Formatter]: every verb prints Error.
 func (e *RateLimitError) Format(s fmt.State, _ rune) { formatError(s, e) }
 
-// Unwrap gives the server's answer, where there was one.
+// Unwrap gives the server's response, where there was one.
 func (e *RateLimitError) Unwrap() []error { return e.join(asError(e.API)) }
 
 // Is matches [ErrRateLimited], and [CodeRateLimitExceeded] also when nothing was sent.
@@ -69,7 +69,7 @@ func (e *ValidationError) Error() string {
 // Format implements [fmt.Formatter]: every verb prints Error.
 func (e *ValidationError) Format(s fmt.State, _ rune) { formatError(s, e) }
 
-// Unwrap gives the server's answer, where there was one.
+// Unwrap gives the server's response, where there was one.
 func (e *ValidationError) Unwrap() []error { return e.join(asError(e.API)) }
 
 // Is matches [ErrInvalid], [CodeValidationError] and the codes of the fields.
@@ -80,9 +80,9 @@ func (e *ValidationError) Is(target error) bool {
 	return target == ErrInvalid || target == ErrOutcomeUnknown && e.unknown
 }
 
-// NetworkError is a call without an answer: the connection failed, timed out or broke, or the caller's context ended it.
+// NetworkError is a call without a response: the connection failed, timed out or broke, or the caller's context ended it.
 type NetworkError struct {
-	// Op is what was going on: "dial", "send", "read body", "redirect", "wait" (between attempts), "renew" (waiting for tokens).
+	// Op is what was going on: "dial", "send", "read body", "redirect", "wait" (between attempts), "refresh" (waiting for tokens).
 	Op           string
 	Method, Path string
 	// Err is the cause, without URLs. Both [context.DeadlineExceeded] and [context.Cause] are found in it.
@@ -105,7 +105,7 @@ func (e *NetworkError) Error() string {
 		text += "; the server may have acted"
 	}
 	if e.last != nil {
-		text += "; last answer " + strconv.Itoa(e.last.StatusCode) + " " + safeText(string(e.last.Code))
+		text += "; last response " + strconv.Itoa(e.last.StatusCode) + " " + safeText(string(e.last.Code))
 	}
 	return text
 }
@@ -113,7 +113,7 @@ func (e *NetworkError) Error() string {
 // Format implements [fmt.Formatter]: every verb prints Error.
 func (e *NetworkError) Format(s fmt.State, _ rune) { formatError(s, e) }
 
-// Unwrap gives the cause, and the server's last answer to this call where there was one.
+// Unwrap gives the cause, and the server's last response to this call where there was one.
 func (e *NetworkError) Unwrap() []error { return e.join(e.Err) }
 
 // Is matches [ErrNetwork] and [ErrUnavailable], but neither when the caller itself cancelled the call; [CodeNetworkError],
@@ -133,7 +133,7 @@ func (e *NetworkError) Is(target error) bool {
 	}
 }
 
-// Timeout says whether time ran out: the caller's deadline, or an attempt's.
+// Timeout reports whether time ran out: the caller's deadline, or an attempt's.
 func (e *NetworkError) Timeout() bool {
 	if errors.Is(e.Err, context.DeadlineExceeded) {
 		return true
@@ -148,7 +148,7 @@ type CircuitOpenError struct {
 	Group string
 	// RetryAt is when the next probe may be sent.
 	RetryAt time.Time
-	// LastStatus and LastCode are what opened the circuit, answers to other calls; zero when no answer came.
+	// LastStatus and LastCode are what opened the circuit, responses to other calls; zero when no response came.
 	LastStatus int
 	LastCode   Code
 	callEnd
@@ -170,7 +170,7 @@ func (e *CircuitOpenError) Error() string {
 // Format implements [fmt.Formatter]: every verb prints Error.
 func (e *CircuitOpenError) Format(s fmt.State, _ rune) { formatError(s, e) }
 
-// Unwrap gives the server's last answer to this call, when an earlier attempt got one.
+// Unwrap gives the server's last response to this call, when an earlier attempt got one.
 func (e *CircuitOpenError) Unwrap() []error { return e.join() }
 
 // Is matches [ErrCircuitOpen], [CodeCircuitOpen] and [ErrUnavailable].
@@ -178,9 +178,9 @@ func (e *CircuitOpenError) Is(target error) bool {
 	return target == ErrCircuitOpen || target == CodeCircuitOpen || target == ErrUnavailable || target == ErrOutcomeUnknown && e.unknown
 }
 
-// SessionError is a session that could not be renewed. RetryAt zero: the server refused, the user has to sign in again
-// ([ErrSessionExpired]); a refusal is kept for 5 minutes, during which calls fail without asking the server again, unless tokens are set
-// or the store holds others. RetryAt set: the renewal's outcome is unknown or it could not be tried; calls may succeed from then on.
+// SessionError is a session that could not be refreshed. RetryAt zero: the server refused, the user has to sign in again
+// ([ErrSessionExpired]); a refusal is cached for 5 minutes, during which calls fail without asking the server again, unless tokens are set
+// or the store holds others. RetryAt set: the refresh's outcome is unknown or it could not be tried; calls may succeed from then on.
 type SessionError struct {
 	RetryAt time.Time
 	// Err says why. It never is another call's [*APIError]; its code and kind are matched by [errors.Is].
@@ -192,7 +192,7 @@ type SessionError struct {
 func (e *SessionError) Error() string {
 	text := "authos: session over, sign in again"
 	if !e.RetryAt.IsZero() {
-		text = "authos: session could not be renewed, retry at " + e.RetryAt.UTC().Format(time.RFC3339)
+		text = "authos: session could not be refreshed, retry at " + e.RetryAt.UTC().Format(time.RFC3339)
 	}
 	if e.Err != nil {
 		text += ": " + safeText(strings.TrimPrefix(e.Err.Error(), "authos: "))
@@ -250,7 +250,7 @@ func (e *MFARequiredError) Is(target error) bool { return target == CodeMFARequi
 // DecodeError is a good status whose body is not what the route promises: HTML, cut short, of the wrong JSON type, without the
 // id or token it must have, or larger than 16 MiB. The server accepted the request.
 type DecodeError struct {
-	// Method, Path and StatusCode are empty where no single answer is wrong, but several together: pages of a list that repeat.
+	// Method, Path and StatusCode are empty where no single response is wrong, but several together: pages of a list that repeat.
 	Method, Path string
 	StatusCode   int
 	ContentType  string
@@ -265,7 +265,7 @@ type DecodeError struct {
 
 // Error is one line without the body.
 func (e *DecodeError) Error() string {
-	text := "authos: unexpected answers" // to several calls
+	text := "authos: unexpected responses" // to several calls
 	if e.Method != "" {
 		text = "authos: " + e.Method + " " + e.Path + ": " + strconv.Itoa(e.StatusCode) + " with an unexpected body"
 	}
@@ -287,7 +287,7 @@ func (e *DecodeError) Unwrap() []error { return e.join(e.Err) }
 // Is matches [ErrOutcomeUnknown] when an earlier attempt may have been applied as well.
 func (e *DecodeError) Is(target error) bool { return target == ErrOutcomeUnknown && e.unknown }
 
-var errImpatient = errors.New("no answer within CachePolicy.Patience, and one kept from before is at hand")
+var errImpatient = errors.New("no response within CachePolicy.Patience, and a cached one is at hand")
 
 var errClosed = fmt.Errorf("the client is closed: %w", net.ErrClosed)
 

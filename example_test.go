@@ -108,7 +108,7 @@ func ExampleClient_With() {
 		fmt.Println(err)
 		return
 	}
-	srv.ExpireAccessTokens() // the client renews them unseen
+	srv.ExpireAccessTokens() // the client refreshes them unseen
 	user, err := ada.User.Get(ctx)
 	fmt.Println(user.Email, err)
 	fmt.Println(tokens) // credentials never print
@@ -193,7 +193,7 @@ func ExampleServiceUsersService_Delete() {
 	srv, client := newExample()
 	defer srv.Close()
 	user := srv.AddServiceUser("bob@example.com")
-	// The server deletes the user, and the answer is lost; the repeat finds nothing, which is what was asked for.
+	// The server deletes the user, and the response is lost; the repeat finds nothing, which is what was asked for.
 	srv.Fault(authostest.Fault{Method: http.MethodDelete, Times: 1, Kind: authostest.ResetAfter})
 	var r authos.Response
 	err := client.Service.Users.Delete(context.Background(), user.ID, authos.WithResponse(&r))
@@ -346,7 +346,7 @@ func ExampleServiceAPI_Info() {
 func ExampleAuthService_Refresh() {
 	srv, client := newExample()
 	defer srv.Close()
-	held := srv.SignIn("ada@example.com") // tokens of a session that no client here renews
+	held := srv.SignIn("ada@example.com") // tokens of a session that no client here refreshes
 	fresh, err := client.Auth.Refresh(context.Background(), held.RefreshToken)
 	fmt.Println(fresh.AccessToken != held.AccessToken, err)
 

@@ -19,7 +19,7 @@ import (
 
 const rtBase = "https://authos.test"
 
-// rtStep is how a scripted transport answers one request: with err, or with a response.
+// rtStep is how a scripted transport responds to one request: with err, or with a response.
 type rtStep struct {
 	status int
 	header map[string]string
@@ -28,8 +28,8 @@ type rtStep struct {
 
 	err    error
 	noConn bool          // err came before there was a connection
-	hang   bool          // never answers
-	took   time.Duration // passes before the answer
+	hang   bool          // never responds
+	took   time.Duration // passes before the response
 	do     func(*http.Request) (*http.Response, error)
 }
 
@@ -41,7 +41,7 @@ type rtSeen struct {
 	body        string
 }
 
-// rtScript is a transport that answers from a list, its last step again and again. It reports connections as net/http does, and it
+// rtScript is a transport that responds from a list, its last step again and again. It reports connections as net/http does, and it
 // reads and closes request bodies.
 type rtScript struct {
 	mu    sync.Mutex
@@ -176,7 +176,7 @@ func rtClient(t *testing.T, rt http.RoundTripper, opts ...authos.Option) *authos
 
 var rtRetry = authos.WithRetry
 
-// rtOK is a good answer, rtAPI an error of AuthOS's flat shape, rtPage a proxy's error page.
+// rtOK is a good response, rtAPI an error of AuthOS's flat shape, rtPage a proxy's error page.
 func rtOK() rtStep { return rtStep{status: 200, body: `{"ok":true}`} }
 
 func rtAPI(status int, code string, header ...string) rtStep {
@@ -223,7 +223,7 @@ func (rtTimeout) Error() string   { return "net/http: TLS handshake timeout" }
 func (rtTimeout) Timeout() bool   { return true }
 func (rtTimeout) Temporary() bool { return true }
 
-// rtStatus is the status of the server's last answer to a call; 0 when there was none.
+// rtStatus is the status of the server's last response to a call; 0 when there was none.
 func rtStatus(err error) int {
 	if e, ok := errors.AsType[*authos.APIError](err); ok {
 		return e.StatusCode

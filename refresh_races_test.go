@@ -15,7 +15,7 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// A renewal that waits at the rate-limit gate presents the old refresh token after SetTokens.
+// A refresh that waits at the rate-limit gate presents the old refresh token after SetTokens.
 func TestHostileGateThenSetTokens(t *testing.T) {
 	for _, locking := range []bool{false, true} {
 		t.Run(fmt.Sprint("locking=", locking), func(t *testing.T) {
@@ -35,7 +35,7 @@ func TestHostileGateThenSetTokens(t *testing.T) {
 				waiter := make(chan error, 1)
 				go func() { waiter <- stGet(t, c) }()
 				time.Sleep(5 * time.Second)
-				// the program renews by itself, and sets what it got
+				// the program refreshes by itself, and sets what it got
 				fresh, err := stClient(t, srv.Transport()).Auth.Refresh(t.Context(), old.RefreshToken)
 				stMust(t, "Refresh", err)
 				stMust(t, "SetTokens", c.SetTokens(t.Context(), fresh))
@@ -76,28 +76,28 @@ func TestHostileEarlyWaitsForTheLockAfterA429(t *testing.T) {
 	})
 }
 
-// A Save that took effect though it failed, then a renewal in doubt during a failed Load: presented twice within 35 s.
+// A Save that took effect though it failed, then a refresh in doubt during a failed Load: presented twice within 35 s.
 func TestHostileSavedAfterAll(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
-		var seen stRenewals
+		var seen stRefreshLog
 		srv := &stScript{}
 		n := 0
-		srv.answer = func(r stSeen) stAnswer {
+		srv.response = func(r stSeen) stResponse {
 			if r.path == stRefresh {
 				n++
 				if n == 1 {
-					return stAnswer{status: 200, body: stPair("a1", "r2")}
+					return stResponse{status: 200, body: stPair("a1", "r2")}
 				}
-				return stAnswer{err: stReset()}
+				return stResponse{err: stReset()}
 			}
 			if r.auth == "a1" && n == 1 {
-				return stAnswer{status: 200, body: stUser}
+				return stResponse{status: 200, body: stUser}
 			}
-			return stAnswer{status: 401, body: stDead}
+			return stResponse{status: 401, body: stDead}
 		}
 		store := &stStore{tokens: stOld}
 		c := stClient(t, srv, authos.WithTokenStore(store), seen.option())
-		store.onSave = func() error { // it takes effect, but its answer is lost
+		store.onSave = func() error { // it takes effect, but its response is lost
 			store.put(authos.Tokens{AccessToken: "a1", RefreshToken: "r2"})
 			return errors.New("i/o timeout")
 		}
@@ -122,7 +122,7 @@ func TestHostileSavedAfterAll(t *testing.T) {
 // T4b: the milder form.
 func TestHostileSavedAfterAllIsNotNews(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
-		var seen stRenewals
+		var seen stRefreshLog
 		srv := stServer(t)
 		store := &stStore{tokens: stSignIn(srv, stEmail)}
 		c := stClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option())
@@ -155,7 +155,7 @@ func (s *htLateSave) Save(ctx context.Context, tk authos.Tokens) error {
 	return s.err
 }
 
-// SetTokens with the tokens held, while their renewal is in doubt.
+// SetTokens with the tokens held, while their refresh is in doubt.
 func TestHostileSetSameTokensInDoubt(t *testing.T) {
 	for _, locking := range []bool{false, true} {
 		t.Run(fmt.Sprint("locking=", locking), func(t *testing.T) {
@@ -233,9 +233,9 @@ func TestHostileUncuredHidesTheStore(t *testing.T) {
 		}
 		remove()
 		stMust(t, "Get of a", stGet(t, a))
-		// b renews: for any reason
+		// b refreshes: for any reason
 		srv.ExpireAccessTokens()
-		stMust(t, "Get of b", stGet(t, b)) // finds a's token? dead: renews
+		stMust(t, "Get of b", stGet(t, b)) // finds a's token? dead: refreshes
 		stMust(t, "Get of a, for which the store has good tokens", stGet(t, a))
 	})
 }
@@ -290,7 +290,7 @@ func TestHostileSlowDial(t *testing.T) {
 				tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 					mu.Lock()
 					n++
-					slow := n == 2 // the first renewal's
+					slow := n == 2 // the first refresh's
 					mu.Unlock()
 					if slow {
 						if err := stPause(ctx, 9*time.Second); err != nil { // lost SYNs
@@ -338,7 +338,7 @@ func TestHostileSlowDial(t *testing.T) {
 	}
 }
 
-func TestHostileSetSameTokensDuringRenewal(t *testing.T) {
+func TestHostileSetSameTokensDuringRefresh(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
 		tokens := stSignIn(srv, stEmail)

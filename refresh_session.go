@@ -15,7 +15,7 @@ import (
 )
 
 // session is the state of one principal's tokens, shared by all clients that speak for it. Here is what it holds, and how that gets
-// from the store and into it; refresh.go is how it is used and renewed.
+// from the store and into it; refresh.go is how it is used and refreshed.
 type session struct {
 	store   TokenStore
 	locking LockingTokenStore // store, when it can lock
@@ -23,43 +23,43 @@ type session struct {
 	before  time.Duration     // WithRefreshBefore
 	writing chan struct{}     // holds one token: the turn to write the store
 
-	mu      sync.Mutex // never held during I/O
-	gen     uint64     // counts SetTokens: what began before one changes nothing after it
-	loaded  bool       // the store has been asked; an empty one is asked again, since somebody may sign in there
-	seed    Tokens     // WithTokens, until the store has been asked
-	cur     Tokens
-	renewed bool    // cur came from the server in a renewal of ours
-	stored  *Tokens // what the store holds as far as we know; not cur after a failed save, nil when never read or written
-	renewAt time.Time
-	early   bool                 // cur has had its renewal ahead of expiry
-	dead    bool                 // the server has refused cur's access token
-	setback *setback             // cur's refresh token is not to be presented for now
-	uncured map[string]time.Time // calls that a new token did not help, and until when no other is tried for them
-	flight  *flight
-	moved   chan struct{} // closed by the next SetTokens
-	kept    *keptLock     // of a renewal that may still be at work
-	failing bool          // the store, which has been reported
-	who     string        // names the principal for kept answers
-	trusted bool          // the server has accepted cur, or gave it to us
+	mu        sync.Mutex // never held during I/O
+	gen       uint64     // counts SetTokens: what began before one changes nothing after it
+	loaded    bool       // the store has been asked; an empty one is asked again, since somebody may sign in there
+	seed      Tokens     // WithTokens, until the store has been asked
+	cur       Tokens
+	refreshed bool    // cur came from the server in a refresh of ours
+	stored    *Tokens // what the store holds as far as we know; not cur after a failed save, nil when never read or written
+	refreshAt time.Time
+	early     bool                 // cur has had its refresh ahead of expiry
+	dead      bool                 // the server has refused cur's access token
+	setback   *setback             // cur's refresh token is not to be presented for now
+	uncured   map[string]time.Time // calls that a new token did not help, and until when no other is tried for them
+	flight    *flight
+	moved     chan struct{} // closed by the next SetTokens
+	kept      *keptLock     // of a refresh that may still be at work
+	failing   bool          // the store, which has been reported
+	who       string        // names the principal for cached responses
+	trusted   bool          // the server has accepted cur, or gave it to us
 }
 
-// setback is a renewal that failed. Until its time everybody else fails with it, without asking the server again.
+// setback is a refresh that failed. Until its time everybody else fails with it, without asking the server again.
 type setback struct {
-	err   *renewalError
+	err   *refreshError
 	until time.Time
 }
 
 const (
-	// storeTimeout bounds each use of the token store during a renewal.
+	// storeTimeout bounds each use of the token store during a refresh.
 	storeTimeout = 10 * time.Second
-	// lockTimeout is longer: the lock may be held by another process's renewal.
-	lockTimeout = 2 * renewalDoubt
-	// coolDown is when a refused renewal may be tried once more: a suspended organization refuses, but keeps the session.
+	// lockTimeout is longer: the lock may be held by another process's refresh.
+	lockTimeout = 2 * refreshDoubt
+	// coolDown is when a refused refresh may be tried once more: a suspended organization refuses, but keeps the session.
 	coolDown = 5 * time.Minute
 	// While the lock is waited for, the store is looked at from lockPeek on, after waits that double up to maxLockPeek: of many that wait,
 	// all but one find the new tokens there; and the holder may have died or frozen after it saved.
 	lockPeek, maxLockPeek = 20 * time.Millisecond, time.Second
-	// saveAgain is how often tokens that could not be saved are tried again, under the lock, for renewalDoubt at most.
+	// saveAgain is how often tokens that could not be saved are tried again, under the lock, for refreshDoubt at most.
 	saveAgain = time.Second
 )
 
@@ -75,7 +75,7 @@ func newSession(cfg *config) *session {
 	return s
 }
 
-// adopt puts tokens in use. obtained says that the server has just given them to us in a renewal. s.mu is held.
+// adopt puts tokens in use. obtained says that the server has just given them to us in a refresh. s.mu is held.
 func (s *session) adopt(t Tokens, obtained bool) {
 	if claims, ok := jwt.Principal(t.AccessToken); ok && obtained {
 		s.who, s.trusted = claims, true
@@ -84,17 +84,17 @@ func (s *session) adopt(t Tokens, obtained bool) {
 		s.who, s.trusted = jwt.Digest("token", t.AccessToken), false
 	}
 	if !obtained {
-		s.uncured = nil // a renewal continues the session that did not help; these may be another
+		s.uncured = nil // a refresh continues the session that did not help; these may be another
 	}
-	s.loaded, s.seed, s.cur, s.renewed = true, Tokens{}, t, obtained
+	s.loaded, s.seed, s.cur, s.refreshed = true, Tokens{}, t, obtained
 	s.early, s.dead, s.setback = false, false, nil
-	s.renewAt = time.Time{}
+	s.refreshAt = time.Time{}
 	if life := time.Until(t.ExpiresAt); !t.ExpiresAt.IsZero() && s.before > 0 {
-		s.renewAt = t.ExpiresAt.Add(-min(s.before, max(life, 0)/5))
+		s.refreshAt = t.ExpiresAt.Add(-min(s.before, max(life, 0)/5))
 	}
 }
 
-// found takes note of what the store holds, and adopts it when that is news: another process has renewed, signed in or signed out.
+// found takes note of what the store holds, and adopts it when that is news: another process has refreshed, signed in or signed out.
 // What the store held all along is not, even if it differs from the tokens in use: those could not be saved. s.mu is held.
 func (s *session) found(t Tokens) (news bool) {
 	news = !s.loaded || s.stored != nil && !t.same(*s.stored) && !t.same(s.cur)
@@ -118,7 +118,7 @@ func (s *session) atWork() bool {
 }
 
 // heldBack gives the setback that still holds. s.mu is held.
-func (s *session) heldBack() *renewalError {
+func (s *session) heldBack() *refreshError {
 	if s.setback == nil || !time.Now().Before(s.setback.until) {
 		return nil
 	}
@@ -126,7 +126,7 @@ func (s *session) heldBack() *renewalError {
 }
 
 // holdBack keeps a failure, so that later calls fail fast.
-func (s *session) holdBack(gen uint64, err *renewalError) {
+func (s *session) holdBack(gen uint64, err *refreshError) {
 	until := err.retryAt
 	if until.IsZero() {
 		until = time.Now().Add(coolDown)
@@ -139,7 +139,7 @@ func (s *session) holdBack(gen uint64, err *renewalError) {
 }
 
 // load reads the store on first use, and while it is empty.
-func (a *authorizer) load(cl *call) error {
+func (a *sessionLayer) load(cl *call) error {
 	s := a.s
 	s.mu.Lock()
 	if s.loaded {
@@ -147,7 +147,7 @@ func (a *authorizer) load(cl *call) error {
 		return nil
 	}
 	gen := s.gen
-	f := a.join(func(*flight) *renewalError { return a.first(gen) })
+	f := a.join(func(*flight) *refreshError { return a.first(gen) })
 	s.mu.Unlock()
 	if err := f.wait(cl, false); err != nil {
 		return err
@@ -159,7 +159,7 @@ func (a *authorizer) load(cl *call) error {
 }
 
 // first reads the store, and seeds it when it is empty.
-func (a *authorizer) first(gen uint64) *renewalError {
+func (a *sessionLayer) first(gen uint64) *refreshError {
 	s := a.s
 	s.mu.Lock()
 	seed := s.seed
@@ -195,7 +195,7 @@ func (s *session) read(ctx context.Context) (Tokens, error) {
 }
 
 // lock waits for the store's lock, but no longer than the client lives.
-func (a *authorizer) lock() (unlock func(), err error) {
+func (a *sessionLayer) lock() (unlock func(), err error) {
 	ctx, cancel := context.WithTimeout(a.c.fam.closing.ctx, lockTimeout)
 	defer cancel()
 	return a.s.locking.Lock(ctx)
@@ -213,7 +213,7 @@ func (l storeLock) release() {
 	}
 }
 
-// stale says whether the lock was got too long ago to send a renewal under it: a lock that expires may be somebody else's by now.
+// stale reports whether the lock was got too long ago to send a refresh under it: a lock that expires may be somebody else's by now.
 // Both clocks count, since the monotonic one may stand still while the machine sleeps.
 func (l storeLock) stale(now time.Time) bool {
 	return l.unlock != nil && max(now.Sub(l.since), now.Round(0).Sub(l.since.Round(0))) > sendWithin
@@ -224,7 +224,7 @@ type finding int
 
 const (
 	nothing   finding = iota // what was there before
-	adopted                  // other tokens, now in use: somebody else has renewed, or signed in
+	adopted                  // other tokens, now in use: somebody else has refreshed, or signed in
 	foundNone                // signed out
 	overtaken                // SetTokens came meanwhile: the look was none of anybody's business
 )
@@ -250,7 +250,7 @@ func (s *session) look(ctx context.Context, gen uint64) (held Tokens, found find
 
 // lockAndLook gets the store's lock and looks at the store under it. It looks from time to time while it waits, too: where it finds
 // something, or fails, there is no lock.
-func (a *authorizer) lockAndLook(gen uint64) (lock storeLock, held Tokens, found finding, err error) {
+func (a *sessionLayer) lockAndLook(gen uint64) (lock storeLock, held Tokens, found finding, err error) {
 	s := a.s
 	ctx, cancel := context.WithTimeout(a.c.fam.closing.ctx, lockTimeout)
 	defer cancel()
@@ -294,7 +294,7 @@ func (a *authorizer) lockAndLook(gen uint64) (lock storeLock, held Tokens, found
 	return storeLock{}, held, found, err
 }
 
-// storeIs notes whether the store fails, and says whether that is news.
+// storeIs notes whether the store fails, and reports whether that is news.
 func (s *session) storeIs(failing bool) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -303,7 +303,7 @@ func (s *session) storeIs(failing bool) (news bool) {
 	return news
 }
 
-// keptLock is a lock that is held on after its renewal has ended without an answer: until the server has certainly given up, no other
+// keptLock is a lock that is held on after its refresh has ended without a response: until the server has certainly given up, no other
 // process may present the refresh token either.
 type keptLock struct {
 	timer  *time.Timer
@@ -335,9 +335,9 @@ func (k *keptLock) release() {
 	}
 }
 
-// settle releases the lock of a renewal whose tokens are saved. Where they are not, the store still has a refresh token that is used up,
+// settle releases the lock of a refresh whose tokens are saved. Where they are not, the store still has a refresh token that is used up,
 // and another process would destroy the session with it. So the lock is held on while saving is tried again.
-func (a *authorizer) settle(gen uint64, t Tokens, lock storeLock, unsaved error) {
+func (a *sessionLayer) settle(gen uint64, t Tokens, lock storeLock, unsaved error) {
 	if unsaved == nil || lock.unlock == nil {
 		lock.release()
 		return
@@ -355,7 +355,7 @@ func (a *authorizer) settle(gen uint64, t Tokens, lock storeLock, unsaved error)
 		defer lock.release()
 		tick := time.NewTicker(saveAgain)
 		defer tick.Stop()
-		for tries := renewalDoubt / saveAgain; tries > 0; tries-- {
+		for tries := refreshDoubt / saveAgain; tries > 0; tries-- {
 			select {
 			case <-tick.C:
 			case <-moved:
@@ -374,7 +374,7 @@ func (a *authorizer) settle(gen uint64, t Tokens, lock storeLock, unsaved error)
 }
 
 // saveStill saves tokens unless others are in use now.
-func (a *authorizer) saveStill(gen uint64, t Tokens) (done bool) {
+func (a *sessionLayer) saveStill(gen uint64, t Tokens) (done bool) {
 	s := a.s
 	s.writing <- struct{}{}
 	defer func() { <-s.writing }()
@@ -406,7 +406,7 @@ func (s *session) save(t Tokens) error {
 
 // install saves tokens, then puts them in use. When saving fails they are used all the same, and the failure is reported: the tokens
 // before them are no longer good.
-func (a *authorizer) install(gen uint64, t Tokens, obtained bool) (unsaved error) {
+func (a *sessionLayer) install(gen uint64, t Tokens, obtained bool) (unsaved error) {
 	s := a.s
 	s.writing <- struct{}{}
 	defer func() { <-s.writing }()
@@ -466,7 +466,7 @@ func (c *Client) setTokens(ctx context.Context, t Tokens) error {
 }
 
 func (s *session) write(ctx context.Context, gen uint64, t Tokens) error {
-	// The lock comes before the turn to write, as in a renewal, which may be holding it now.
+	// The lock comes before the turn to write, as in a refresh, which may be holding it now.
 	if s.locking != nil {
 		waiting, cancel := context.WithTimeout(ctx, lockTimeout)
 		unlock, err := s.locking.Lock(waiting)
@@ -505,7 +505,7 @@ func (c *Client) held(ctx context.Context) (Tokens, error) {
 		return Tokens{}, invalid("ctx", CodeRequired, "must not be nil")
 	}
 	s := c.session
-	err := (&authorizer{c: c, s: s}).load(&call{Context: ctx, caller: ctx, client: c})
+	err := (&sessionLayer{c: c, s: s}).load(&call{Context: ctx, caller: ctx, client: c})
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return Tokens{}, fmt.Errorf("authos: loading the tokens: %w", contextEnd(ctx))
@@ -518,8 +518,8 @@ func (c *Client) held(ctx context.Context) (Tokens, error) {
 }
 
 // accepted notes that the server took a token, so that what it says about its principal may be believed. Only a JSON success of a known
-// route is such a word: sign-out answers 200 to any token, and a proxy's redirect or page to anybody.
-func (a *authorizer) accepted(cl *call, resp *http.Response) {
+// route is such a word: sign-out returns 200 to any token, and a proxy's redirect or page to anybody.
+func (a *sessionLayer) accepted(cl *call, resp *http.Response) {
 	if a.c.fam.cache == nil || cl.token == "" || cl.route == nil || cl.route.Has(routes.Own401) ||
 		errorOf(resp) != nil || resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return
@@ -536,7 +536,7 @@ func (a *authorizer) accepted(cl *call, resp *http.Response) {
 	}
 }
 
-// principal names whose answers are kept and served; empty: nobody's. A token that the server has not accepted here names nobody but
+// principal names whose responses are cached and served; empty: nobody's. A token that the server has not accepted here names nobody but
 // itself: a forged one must not open somebody else's entries. sent, if not empty, must be the token now held.
 func (s *session) principal(sent string) (who string, gen uint64) {
 	s.mu.Lock()

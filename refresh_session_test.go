@@ -97,7 +97,7 @@ type stFunc func(*http.Request) (*http.Response, error)
 
 func (f stFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// stLate lets answers travel for a random time of at most d, so that some of them arrive long after others.
+// stLate lets responses travel for a random time of at most d, so that some of them arrive long after others.
 func stLate(next http.RoundTripper, d time.Duration) http.RoundTripper {
 	return stFunc(func(req *http.Request) (*http.Response, error) {
 		resp, err := next.RoundTrip(req)
@@ -128,8 +128,8 @@ type stSeen struct {
 	key, body          string
 }
 
-// stAnswer is what a script answers; err is instead of an answer.
-type stAnswer struct {
+// stResponse is what a script responses; err is instead of a response.
+type stResponse struct {
 	status int
 	body   string
 	header map[string]string
@@ -137,11 +137,11 @@ type stAnswer struct {
 	after  time.Duration
 }
 
-// stScript is a server that answers as a function says.
+// stScript is a server that responses as a function says.
 type stScript struct {
-	mu     sync.Mutex
-	seen   []stSeen
-	answer func(stSeen) stAnswer
+	mu       sync.Mutex
+	seen     []stSeen
+	response func(stSeen) stResponse
 }
 
 func (s *stScript) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -159,7 +159,7 @@ func (s *stScript) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	s.mu.Lock()
 	s.seen = append(s.seen, r)
-	a := s.answer(r)
+	a := s.response(r)
 	s.mu.Unlock()
 	if err := stPause(req.Context(), a.after); err != nil {
 		return nil, err
@@ -209,15 +209,15 @@ func stPair(access, refresh string) string {
 }
 
 // stSession is a script of a server that takes the access token "new" and gives it for the refresh token "r1".
-func stSession(api func(stSeen) stAnswer) *stScript {
-	return &stScript{answer: func(r stSeen) stAnswer {
+func stSession(api func(stSeen) stResponse) *stScript {
+	return &stScript{response: func(r stSeen) stResponse {
 		switch {
 		case r.path == stRefresh && strings.Contains(r.body, `"r1"`):
-			return stAnswer{status: 200, body: stPair("new", "r2")}
+			return stResponse{status: 200, body: stPair("new", "r2")}
 		case r.path == stRefresh:
-			return stAnswer{status: 401, body: stRefuse}
+			return stResponse{status: 401, body: stRefuse}
 		case r.auth == "new":
-			return stAnswer{status: 200, body: stUser}
+			return stResponse{status: 200, body: stUser}
 		default:
 			return api(r)
 		}
@@ -331,24 +331,24 @@ func (s *stLockStore) Lock(ctx context.Context) (func(), error) {
 	}, nil
 }
 
-// stRenewals records what the observer is told.
-type stRenewals struct {
+// stRefreshLog records what the observer is told.
+type stRefreshLog struct {
 	mu     sync.Mutex
-	events []authos.RenewalEvent
+	events []authos.RefreshEvent
 }
 
-func (r *stRenewals) option() authos.Option {
-	return authos.WithObserver(&authos.Observer{Renewal: func(e authos.RenewalEvent) {
+func (r *stRefreshLog) option() authos.Option {
+	return authos.WithObserver(&authos.Observer{Refresh: func(e authos.RefreshEvent) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.events = append(r.events, e)
 	}})
 }
 
-func (r *stRenewals) all() []authos.RenewalEvent {
+func (r *stRefreshLog) all() []authos.RefreshEvent {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]authos.RenewalEvent(nil), r.events...)
+	return append([]authos.RefreshEvent(nil), r.events...)
 }
 
 // stSessionError is a call's *SessionError, which must be there.
@@ -361,7 +361,7 @@ func stSessionError(t *testing.T, err error) *authos.SessionError {
 	return e
 }
 
-// stUncertain checks a session that could not be renewed but may go on.
+// stUncertain checks a session that could not be refreshed but may go on.
 func stUncertain(t *testing.T, err error) {
 	t.Helper()
 	_ = stUncertainError(t, err)
@@ -424,7 +424,7 @@ func (o *stOrders) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-func TestTenThousandCallersOneRenewal(t *testing.T) {
+func TestTenThousandCallersOneRefresh(t *testing.T) {
 	const callers = 10_000
 	for name, contract := range map[string]authostest.Contract{"real": authostest.Real, "documented": authostest.Documented} {
 		for _, method := range []string{"GET", "POST"} {
@@ -456,7 +456,7 @@ func TestTenThousandCallersOneRenewal(t *testing.T) {
 					for err := range failed {
 						t.Fatalf("%d calls failed, one with %v", len(failed)+1, err)
 					}
-					stWant(t, "renewals seen by the server", stRefreshes(srv), 1)
+					stWant(t, "refreshes seen by the server", stRefreshes(srv), 1)
 					stWant(t, "replays", srv.Replays(), 0)
 					if method == "POST" {
 						stWant(t, "orders placed", len(orders.placed), callers)
@@ -505,7 +505,7 @@ func TestSessionStress(t *testing.T) {
 				group.Wait()
 				stWant(t, "replays", srv.Replays(), 0)
 				if n := stRefreshes(srv); n < 4 || n > 20 {
-					t.Errorf("renewals = %d, want about one every 2 s of the %v", n, "10 s it takes")
+					t.Errorf("refreshes = %d, want about one every 2 s of the %v", n, "10 s it takes")
 				}
 			})
 		})
@@ -529,7 +529,7 @@ func TestTwoPrincipals(t *testing.T) {
 				stWant(t, "user", u.Email, want)
 			}
 		}
-		stWant(t, "renewals", stRefreshes(srv), 2) // the client of another language shares the session
+		stWant(t, "refreshes", stRefreshes(srv), 2) // the client of another language shares the session
 		stWant(t, "its tokens", stHeld(t, spanish).AccessToken, stHeld(t, first).AccessToken)
 		stWant(t, "saved", ada.get().AccessToken == stHeld(t, first).AccessToken && bob.get().AccessToken == stHeld(t, second).AccessToken, true)
 		stMust(t, "Logout", second.Auth.Logout(t.Context()))
@@ -551,7 +551,7 @@ func TestWithRefreshBeforeAlone(t *testing.T) {
 
 func TestCredentialsStayApart(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
-		srv := stSession(func(stSeen) stAnswer { return stAnswer{status: 401, body: stDead} })
+		srv := stSession(func(stSeen) stResponse { return stResponse{status: 401, body: stDead} })
 		c := stClient(t, srv, authos.WithTokens(stOld), authos.WithAPIKey("sk_0123456789ab_secret"))
 		stHeld(t, c) // the session is there
 		for _, call := range []struct {
@@ -573,32 +573,32 @@ func TestCredentialsStayApart(t *testing.T) {
 				t.Errorf("%s: Authorization %q, X-Api-Key %q, want %q, %q", call.name, last.auth, last.key, call.auth, call.key)
 			}
 		}
-		stWant(t, "renewals", srv.count(stRefresh), 0)
+		stWant(t, "refreshes", srv.count(stRefresh), 0)
 		stMust(t, "Get", stGet(t, c))
 		for _, r := range srv.requests()[5:] {
 			if r.key != "" {
 				t.Errorf("%s %s carries the API key", r.method, r.path)
 			}
 			if r.path == stRefresh && r.auth != "" {
-				t.Errorf("the renewal carries an Authorization header")
+				t.Errorf("the refresh carries an Authorization header")
 			}
 		}
 	})
 }
 
-func TestSetTokensDuringRenewal(t *testing.T) {
+func TestSetTokensDuringRefresh(t *testing.T) {
 	for name, locking := range map[string]bool{"plain store": false, "locking store": true} {
 		for signOut, next := range map[bool]authos.Tokens{true: {}, false: {AccessToken: "new", RefreshToken: "r9"}} {
 			t.Run(name, func(t *testing.T) {
 				stBubble(t, func(t *testing.T) {
-					srv := &stScript{answer: func(r stSeen) stAnswer {
+					srv := &stScript{response: func(r stSeen) stResponse {
 						switch {
 						case r.path == stRefresh:
-							return stAnswer{status: 200, body: stPair("stray", "r2"), after: 10 * time.Second}
+							return stResponse{status: 200, body: stPair("stray", "r2"), after: 10 * time.Second}
 						case r.auth == "new":
-							return stAnswer{status: 200, body: stUser}
+							return stResponse{status: 200, body: stUser}
 						default:
-							return stAnswer{status: 401, body: stDead}
+							return stResponse{status: 401, body: stDead}
 						}
 					}}
 					plain, locked := &stStore{}, stNewLockStore()
@@ -626,10 +626,10 @@ func TestSetTokensDuringRenewal(t *testing.T) {
 					time.Sleep(time.Minute)
 					stWant(t, "held", stHeld(t, c), next)
 					stWant(t, "stored", plain.get(), next)
-					stWant(t, "renewals", srv.count(stRefresh), 1)
+					stWant(t, "refreshes", srv.count(stRefresh), 1)
 					for _, r := range srv.requests() {
 						if r.auth == "stray" {
-							t.Error("the renewal's tokens were used")
+							t.Error("the refresh's tokens were used")
 						}
 					}
 				})
@@ -638,19 +638,19 @@ func TestSetTokensDuringRenewal(t *testing.T) {
 	}
 }
 
-// The end of a renewal that SetTokens has overtaken is not the end of the next one.
-func TestTwoRenewalsUnderWay(t *testing.T) {
+// The end of a refresh that SetTokens has overtaken is not the end of the next one.
+func TestTwoRefreshesUnderWay(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
-		srv := &stScript{answer: func(r stSeen) stAnswer {
+		srv := &stScript{response: func(r stSeen) stResponse {
 			switch {
 			case r.path == stRefresh && strings.Contains(r.body, `"r1"`):
-				return stAnswer{status: 200, body: stPair("stray", "r2"), after: 10 * time.Second}
+				return stResponse{status: 200, body: stPair("stray", "r2"), after: 10 * time.Second}
 			case r.path == stRefresh:
-				return stAnswer{status: 200, body: stPair("new", "r9"), after: 20 * time.Second}
+				return stResponse{status: 200, body: stPair("new", "r9"), after: 20 * time.Second}
 			case r.auth == "new":
-				return stAnswer{status: 200, body: stUser}
+				return stResponse{status: 200, body: stUser}
 			default:
-				return stAnswer{status: 401, body: stDead}
+				return stResponse{status: 401, body: stDead}
 			}
 		}}
 		c := stClient(t, srv, authos.WithTokens(stOld))
@@ -661,7 +661,7 @@ func TestTwoRenewalsUnderWay(t *testing.T) {
 		stMust(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: "dead", RefreshToken: "r8"}))
 		group.Wait()
 		stWant(t, "it took", time.Since(start), 21*time.Second)
-		stWant(t, "renewals", srv.count(stRefresh), 2)
+		stWant(t, "refreshes", srv.count(stRefresh), 2)
 	})
 }
 
@@ -669,17 +669,17 @@ func TestTwoRenewalsUnderWay(t *testing.T) {
 func TestOvertakenRefusal(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		alive := "x"
-		srv := &stScript{answer: func(r stSeen) stAnswer {
+		srv := &stScript{response: func(r stSeen) stResponse {
 			switch {
 			case r.path == stRefresh && strings.Contains(r.body, `"r1"`):
-				return stAnswer{status: 401, body: stRefuse, after: 10 * time.Second}
+				return stResponse{status: 401, body: stRefuse, after: 10 * time.Second}
 			case r.path == stRefresh:
 				alive = "new"
-				return stAnswer{status: 200, body: stPair("new", "r9")}
+				return stResponse{status: 200, body: stPair("new", "r9")}
 			case r.auth == alive:
-				return stAnswer{status: 200, body: stUser}
+				return stResponse{status: 200, body: stUser}
 			default:
-				return stAnswer{status: 401, body: stDead}
+				return stResponse{status: 401, body: stDead}
 			}
 		}}
 		c := stClient(t, srv, authos.WithTokens(stOld))
@@ -695,11 +695,11 @@ func TestOvertakenRefusal(t *testing.T) {
 	})
 }
 
-// SetTokens comes while the renewal's tokens are being saved.
+// SetTokens comes while the refresh's tokens are being saved.
 func TestSetTokensDuringSave(t *testing.T) {
 	for _, next := range []authos.Tokens{{}, {AccessToken: "new", RefreshToken: "r9"}} {
 		stBubble(t, func(t *testing.T) {
-			srv := stSession(func(stSeen) stAnswer { return stAnswer{status: 401, body: stDead} })
+			srv := stSession(func(stSeen) stResponse { return stResponse{status: 401, body: stDead} })
 			store := &stStore{}
 			c := stClient(t, srv, authos.WithTokens(stOld), authos.WithTokenStore(store))
 			stHeld(t, c)
@@ -721,10 +721,10 @@ func TestSetTokensDuringSave(t *testing.T) {
 	}
 }
 
-// What a renewal reads from the store while SetTokens writes it is nobody's news.
+// What a refresh reads from the store while SetTokens writes it is nobody's news.
 func TestSetTokensWhileTheStoreIsRead(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
-		srv := stSession(func(stSeen) stAnswer { return stAnswer{status: 401, body: stDead} })
+		srv := stSession(func(stSeen) stResponse { return stResponse{status: 401, body: stDead} })
 		store := &stStore{}
 		c := stClient(t, srv, authos.WithTokens(stOld), authos.WithTokenStore(store))
 		stHeld(t, c)
@@ -739,17 +739,17 @@ func TestSetTokensWhileTheStoreIsRead(t *testing.T) {
 		stMust(t, "SetTokens", c.SetTokens(t.Context(), next))
 		stMust(t, "Get", <-waiter)
 		stWant(t, "held", stHeld(t, c), next)
-		stWant(t, "renewals", srv.count(stRefresh), 0)
+		stWant(t, "refreshes", srv.count(stRefresh), 0)
 	})
 }
 
 func TestSignOutWhileWaitingToSend(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
-		srv := &stScript{answer: func(r stSeen) stAnswer {
+		srv := &stScript{response: func(r stSeen) stResponse {
 			if r.path == stRefresh {
-				return stAnswer{status: 200, body: stPair("stray", "r2"), after: 10 * time.Second}
+				return stResponse{status: 200, body: stPair("stray", "r2"), after: 10 * time.Second}
 			}
-			return stAnswer{status: 401, body: `{"error":"Missing or invalid Authorization header","error_code":"UNAUTHORIZED"}`}
+			return stResponse{status: 401, body: `{"error":"Missing or invalid Authorization header","error_code":"UNAUTHORIZED"}`}
 		}}
 		c := stClient(t, srv, authos.WithTokens(authos.Tokens{RefreshToken: "r1"}))
 		waiter := make(chan error, 1)
@@ -803,9 +803,9 @@ func TestLogout(t *testing.T) {
 		}
 		stWant(t, "kept after a failure", stHeld(t, c) != authos.Tokens{} && store.get() != authos.Tokens{}, true)
 		remove()
-		time.Sleep(24*time.Hour - 10*time.Second) // renewal is due, but would only make another token to be signed out
+		time.Sleep(24*time.Hour - 10*time.Second) // refresh is due, but would only make another token to be signed out
 		stMust(t, "Logout", c.Auth.Logout(t.Context()))
-		stWant(t, "renewals", stRefreshes(srv), 0)
+		stWant(t, "refreshes", stRefreshes(srv), 0)
 		stWant(t, "sessions ended", srv.Applied()["POST /api/auth/logout"], 1)
 		stWant(t, "held", stHeld(t, c), authos.Tokens{})
 		stWant(t, "stored", store.get(), authos.Tokens{})
@@ -813,11 +813,11 @@ func TestLogout(t *testing.T) {
 		if err := stGet(t, c); !errors.Is(err, authos.ErrUnauthenticated) || errors.Is(err, authos.ErrSessionExpired) {
 			t.Errorf("Get after sign-out = %v, want the server's 401", err)
 		}
-		stWant(t, "renewals", stRefreshes(srv), 0)
+		stWant(t, "refreshes", stRefreshes(srv), 0)
 	})
 }
 
-func TestCloseWaitsForTheRenewal(t *testing.T) {
+func TestCloseWaitsForTheRefresh(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
 		store := &stStore{}
@@ -848,7 +848,7 @@ func TestCloseWaitsForTheRenewal(t *testing.T) {
 
 func TestCloseDoesNotWaitForTheLock(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
-		srv := stSession(func(stSeen) stAnswer { return stAnswer{status: 401, body: stDead} })
+		srv := stSession(func(stSeen) stResponse { return stResponse{status: 401, body: stDead} })
 		store := stNewLockStore()
 		store.put(stOld)
 		c := stClient(t, srv, authos.WithTokenStore(store))
@@ -861,17 +861,17 @@ func TestCloseDoesNotWaitForTheLock(t *testing.T) {
 		stWant(t, "Close took", time.Since(start), 0)
 		stUncertain(t, <-waiter)
 		unlock()
-		stWant(t, "renewals", srv.count(stRefresh), 0)
+		stWant(t, "refreshes", srv.count(stRefresh), 0)
 	})
 }
 
-func TestCloseEndsAWaitBetweenRenewals(t *testing.T) {
+func TestCloseEndsAWaitBetweenRefreshes(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
-		srv := &stScript{answer: func(r stSeen) stAnswer {
+		srv := &stScript{response: func(r stSeen) stResponse {
 			if r.path == stRefresh {
-				return stAnswer{status: 429, body: "Too Many Requests! Wait for 50s", header: map[string]string{"X-Ratelimit-After": "50"}}
+				return stResponse{status: 429, body: "Too Many Requests! Wait for 50s", header: map[string]string{"X-Ratelimit-After": "50"}}
 			}
-			return stAnswer{status: 401, body: stDead}
+			return stResponse{status: 401, body: stDead}
 		}}
 		c := stClient(t, srv, authos.WithTokens(stOld))
 		waiter := make(chan error, 1)
@@ -881,7 +881,7 @@ func TestCloseEndsAWaitBetweenRenewals(t *testing.T) {
 		stMust(t, "Close", c.Close())
 		stWant(t, "Close took", time.Since(start), 0)
 		stUncertain(t, <-waiter)
-		stWant(t, "renewals", srv.count(stRefresh), 1)
+		stWant(t, "refreshes", srv.count(stRefresh), 1)
 	})
 }
 

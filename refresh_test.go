@@ -20,14 +20,14 @@ import (
 	"github.com/authos-go/authos/filestore"
 )
 
-// Renewal: when, how often, and what becomes of the calls that need it.
+// Refresh: when, how often, and what becomes of the calls that need it.
 
-func TestDeadTokenAnswers(t *testing.T) {
-	flat := func(code, text string) stAnswer {
-		return stAnswer{status: 401, body: fmt.Sprintf(`{"error":%q,"error_code":%q,"timestamp":"2026-05-20T12:00:00+00:00"}`, text, code)}
+func TestDeadTokenResponses(t *testing.T) {
+	flat := func(code, text string) stResponse {
+		return stResponse{status: 401, body: fmt.Sprintf(`{"error":%q,"error_code":%q,"timestamp":"2026-05-20T12:00:00+00:00"}`, text, code)}
 	}
-	nested := func(code, text, more string) stAnswer {
-		return stAnswer{
+	nested := func(code, text, more string) stResponse {
+		return stResponse{
 			status: 401, body: fmt.Sprintf(`{"error":{"code":%q,"message":%q%s}}`, code, text, more),
 			header: map[string]string{"WWW-Authenticate": `Bearer realm="authos", error="invalid_token", error_description="` + text + `"`},
 		}
@@ -35,7 +35,7 @@ func TestDeadTokenAnswers(t *testing.T) {
 	const user, password, setup, logout = "GET /api/user", "POST /api/user/change-password", "POST /api/user/mfa/verify", "POST /api/auth/logout"
 	for _, tc := range []struct {
 		name, call string
-		answer     stAnswer
+		response   stResponse
 		dead       bool
 	}{
 		{"JWT_ERROR", user, flat("JWT_ERROR", "Invalid token"), true},
@@ -45,16 +45,16 @@ func TestDeadTokenAnswers(t *testing.T) {
 		{"nested EXPIRED_TOKEN", user, nested("EXPIRED_TOKEN", "expired", ""), true},
 		{"nested INVALID_TOKEN", user, nested("INVALID_TOKEN", "expired", `,"details":{"reason":"token_expired"}`), true},
 		{"nested UNAUTHORIZED", user, nested("UNAUTHORIZED", "no", ""), true},
-		{"plain text", "GET /api/platform/tiers", stAnswer{status: 401, body: "Not authenticated"}, true},
-		{"empty", user, stAnswer{status: 401}, true},
-		{"HTML", user, stAnswer{status: 401, body: "<html>401</html>"}, true},
+		{"plain text", "GET /api/platform/tiers", stResponse{status: 401, body: "Not authenticated"}, true},
+		{"empty", user, stResponse{status: 401}, true},
+		{"HTML", user, stResponse{status: 401, body: "<html>401</html>"}, true},
 		{"unknown route", "GET /x/thing", flat("UNAUTHORIZED", "no"), true},
-		{"with status 200", user, stAnswer{status: 200, body: flat("TOKEN_EXPIRED", "Token expired").body}, true},
+		{"with status 200", user, stResponse{status: 200, body: flat("TOKEN_EXPIRED", "Token expired").body}, true},
 		{"header did not arrive", user, flat("UNAUTHORIZED", "Missing or invalid Authorization header"), false},
-		{"403", user, stAnswer{status: 403, body: flat("FORBIDDEN", "no").body}, false},
+		{"403", user, stResponse{status: 403, body: flat("FORBIDDEN", "no").body}, false},
 
 		{"wrong current password", password, flat("UNAUTHORIZED", "Current password is incorrect"), false},
-		{"password, plain 401", password, stAnswer{status: 401}, false},
+		{"password, plain 401", password, stResponse{status: 401}, false},
 		{"password, JWT_ERROR", password, flat("JWT_ERROR", "Invalid token"), true},
 		{"password, TOKEN_EXPIRED", password, flat("TOKEN_EXPIRED", "Token expired"), true},
 		{"password, revoked", password, flat("UNAUTHORIZED", "Session revoked or expired"), true},
@@ -67,11 +67,11 @@ func TestDeadTokenAnswers(t *testing.T) {
 		{"second factor", "POST /api/auth/mfa/verify", flat("UNAUTHORIZED", "Invalid MFA code"), false},
 		{"API key", "GET /api/service/info", flat("UNAUTHORIZED", "Invalid API key"), false},
 		{"device flow", "POST /auth/token", flat("UNAUTHORIZED", "Invalid client"), false},
-		{"SCIM", "GET /scim/v2/Users", stAnswer{status: 401}, false},
+		{"SCIM", "GET /scim/v2/Users", stResponse{status: 401}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			stBubble(t, func(t *testing.T) {
-				srv := stSession(func(stSeen) stAnswer { return tc.answer })
+				srv := stSession(func(stSeen) stResponse { return tc.response })
 				c := stClient(t, srv, authos.WithTokens(stOld))
 				method, path, _ := strings.Cut(tc.call, " ")
 				var in any
@@ -82,16 +82,16 @@ func TestDeadTokenAnswers(t *testing.T) {
 				err := c.Do(t.Context(), method, path, in, nil, authos.WithResponse(&resp))
 				if tc.dead {
 					stMust(t, "the call", err)
-					stWant(t, "renewals, sends", [2]int{srv.count(stRefresh), srv.count(path)}, [2]int{1, 2})
-					stWant(t, "Refreshed, Attempts", fmt.Sprint(resp.Refreshed, resp.Attempts), "true 1") // a renewal spends no retry
+					stWant(t, "refreshes, sends", [2]int{srv.count(stRefresh), srv.count(path)}, [2]int{1, 2})
+					stWant(t, "Refreshed, Attempts", fmt.Sprint(resp.Refreshed, resp.Attempts), "true 1") // a refresh spends no retry
 					stWant(t, "held", stHeld(t, c).AccessToken, "new")
 					return
 				}
 				api, ok := errors.AsType[*authos.APIError](err)
-				if !ok || api.StatusCode != tc.answer.status || errors.Is(err, authos.ErrSessionExpired) {
-					t.Errorf("error = %v, want the answer as it came", err)
+				if !ok || api.StatusCode != tc.response.status || errors.Is(err, authos.ErrSessionExpired) {
+					t.Errorf("error = %v, want the response as it came", err)
 				}
-				stWant(t, "renewals, sends", [2]int{srv.count(stRefresh), srv.count(path)}, [2]int{0, 1})
+				stWant(t, "refreshes, sends", [2]int{srv.count(stRefresh), srv.count(path)}, [2]int{0, 1})
 				stWant(t, "held", stHeld(t, c), stOld)
 			})
 		})
@@ -112,21 +112,21 @@ func TestChangePassword(t *testing.T) {
 			if err := change("wrong"); !errors.Is(err, authos.CodeUnauthorized) {
 				t.Errorf("wrong password: %v, want 401 UNAUTHORIZED", err)
 			}
-			stWant(t, "renewals", stRefreshes(srv), 0)
+			stWant(t, "refreshes", stRefreshes(srv), 0)
 			srv.ExpireAccessTokens()
 			if err := change("wrong"); !errors.Is(err, authos.CodeUnauthorized) || errors.Is(err, authos.ErrSessionExpired) {
 				t.Errorf("wrong password with a dead token: %v, want 401 UNAUTHORIZED", err)
 			}
-			stWant(t, "renewals", stRefreshes(srv), 1)
+			stWant(t, "refreshes", stRefreshes(srv), 1)
 			stMust(t, "change", change("correct horse"))
-			stWant(t, "renewals", stRefreshes(srv), 1)
+			stWant(t, "refreshes", stRefreshes(srv), 1)
 		})
 	}
 }
 
-func TestRefreshIsNotRenewedItself(t *testing.T) {
+func TestRefreshIsNotRefreshedItself(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
-		srv := stSession(func(stSeen) stAnswer { return stAnswer{status: 401, body: stDead} })
+		srv := stSession(func(stSeen) stResponse { return stResponse{status: 401, body: stDead} })
 		c := stClient(t, srv, authos.WithTokens(stOld))
 		if _, err := c.Auth.Refresh(t.Context(), "other"); !errors.Is(err, authos.ErrUnauthenticated) {
 			t.Errorf("Refresh = %v, want the 401", err)
@@ -136,14 +136,14 @@ func TestRefreshIsNotRenewedItself(t *testing.T) {
 	})
 }
 
-// A 401 for a token that is not the one held any more is answered with the one held.
+// A 401 for a token that is not the one held any more is met with the one held.
 func TestLate401IsSentAgain(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
-		srv := stSession(func(r stSeen) stAnswer {
+		srv := stSession(func(r stSeen) stResponse {
 			if r.path == "/x/slow" {
-				return stAnswer{status: 401, body: stDead, after: time.Minute}
+				return stResponse{status: 401, body: stDead, after: time.Minute}
 			}
-			return stAnswer{status: 401, body: stDead}
+			return stResponse{status: 401, body: stDead}
 		})
 		c := stClient(t, srv, authos.WithTokens(stOld), authos.WithRetry(authos.RetryPolicy{AttemptTimeout: -1}))
 		slow := make(chan error, 1)
@@ -151,7 +151,7 @@ func TestLate401IsSentAgain(t *testing.T) {
 		time.Sleep(time.Second)
 		stMust(t, "Get", stGet(t, c))
 		stMust(t, "the slow call", <-slow)
-		stWant(t, "renewals", srv.count(stRefresh), 1)
+		stWant(t, "refreshes", srv.count(stRefresh), 1)
 		stWant(t, "sends of the slow call", srv.count("/x/slow"), 2)
 	})
 }
@@ -159,15 +159,15 @@ func TestLate401IsSentAgain(t *testing.T) {
 func TestUncured401(t *testing.T) {
 	stubborn := func(wait time.Duration) *stScript {
 		n := 0
-		return &stScript{answer: func(r stSeen) stAnswer {
+		return &stScript{response: func(r stSeen) stResponse {
 			switch {
 			case r.path == stRefresh:
 				n++
-				return stAnswer{status: 200, body: stPair(fmt.Sprintf("a%d", n), fmt.Sprintf("r%d", n+1))}
+				return stResponse{status: 200, body: stPair(fmt.Sprintf("a%d", n), fmt.Sprintf("r%d", n+1))}
 			case r.path == "/x/good" && r.auth != "old":
-				return stAnswer{status: 200, body: `{}`}
+				return stResponse{status: 200, body: `{}`}
 			default:
-				return stAnswer{status: 401, body: stDead, after: wait}
+				return stResponse{status: 401, body: stDead, after: wait}
 			}
 		}}
 	}
@@ -184,17 +184,17 @@ func TestUncured401(t *testing.T) {
 			for range 5 {
 				is401(t, stGet(t, c))
 			}
-			stWant(t, "renewals", srv.count(stRefresh), 1)
+			stWant(t, "refreshes", srv.count(stRefresh), 1)
 			stMust(t, "another call", c.Do(t.Context(), "GET", "/x/good", nil, nil))
-			// Each kind of call has its renewal, and none takes another's away.
+			// Each kind of call has its refresh, and none takes another's away.
 			for range 3 {
 				is401(t, c.Do(t.Context(), "GET", "/x/other", nil, nil))
 				is401(t, stGet(t, c))
 			}
-			stWant(t, "renewals", srv.count(stRefresh), 2)
+			stWant(t, "refreshes", srv.count(stRefresh), 2)
 			time.Sleep(time.Hour + time.Second) // an expired token is another matter
 			is401(t, stGet(t, c))
-			stWant(t, "renewals", srv.count(stRefresh), 3)
+			stWant(t, "refreshes", srv.count(stRefresh), 3)
 		})
 	})
 	t.Run("at once", func(t *testing.T) {
@@ -206,7 +206,7 @@ func TestUncured401(t *testing.T) {
 				group.Go(func() { is401(t, stGet(t, c)) })
 			}
 			group.Wait()
-			stWant(t, "renewals", srv.count(stRefresh), 1)
+			stWant(t, "refreshes", srv.count(stRefresh), 1)
 		})
 	})
 	t.Run("while the session is in doubt", func(t *testing.T) {
@@ -214,12 +214,12 @@ func TestUncured401(t *testing.T) {
 			srv := stubborn(0)
 			c := stClient(t, srv, authos.WithTokens(stOld))
 			is401(t, stGet(t, c))
-			answer := srv.answer
-			srv.answer = func(r stSeen) stAnswer {
+			response := srv.response
+			srv.response = func(r stSeen) stResponse {
 				if r.path == stRefresh {
-					return stAnswer{err: stReset()}
+					return stResponse{err: stReset()}
 				}
-				return answer(r)
+				return response(r)
 			}
 			stUncertain(t, c.Do(t.Context(), "GET", "/x/other", nil, nil))
 			stUncertain(t, stGet(t, c)) // not an error of the layers' own
@@ -227,35 +227,35 @@ func TestUncured401(t *testing.T) {
 	})
 	t.Run("the same access token again", func(t *testing.T) {
 		stBubble(t, func(t *testing.T) {
-			srv := &stScript{answer: func(r stSeen) stAnswer {
+			srv := &stScript{response: func(r stSeen) stResponse {
 				if r.path == stRefresh {
-					return stAnswer{status: 200, body: stPair("old", "r1")}
+					return stResponse{status: 200, body: stPair("old", "r1")}
 				}
-				return stAnswer{status: 401, body: stDead}
+				return stResponse{status: 401, body: stDead}
 			}}
 			c := stClient(t, srv, authos.WithTokens(stOld))
 			for range 3 {
 				is401(t, stGet(t, c))
 			}
-			stWant(t, "renewals", srv.count(stRefresh), 1)
+			stWant(t, "refreshes", srv.count(stRefresh), 1)
 		})
 	})
-	t.Run("a renewed token that died on the way", func(t *testing.T) {
+	t.Run("a refreshed token that died on the way", func(t *testing.T) {
 		stBubble(t, func(t *testing.T) {
 			n := 0
-			srv := &stScript{answer: func(r stSeen) stAnswer {
+			srv := &stScript{response: func(r stSeen) stResponse {
 				if r.path == stRefresh {
 					n++
-					return stAnswer{status: 200, body: fmt.Sprintf(`{"access_token":"a%d","refresh_token":"r","expires_in":1}`, n)}
+					return stResponse{status: 200, body: fmt.Sprintf(`{"access_token":"a%d","refresh_token":"r","expires_in":1}`, n)}
 				}
 				if r.auth == "a2" {
-					return stAnswer{status: 200, body: stUser}
+					return stResponse{status: 200, body: stUser}
 				}
-				return stAnswer{status: 401, body: stDead, after: 2 * time.Second}
+				return stResponse{status: 401, body: stDead, after: 2 * time.Second}
 			}}
 			c := stClient(t, srv, authos.WithTokens(stOld), authos.WithRefreshBefore(-1))
 			stMust(t, "Get", stGet(t, c))
-			stWant(t, "renewals", n, 2)
+			stWant(t, "refreshes", n, 2)
 		})
 	})
 }
@@ -263,27 +263,27 @@ func TestUncured401(t *testing.T) {
 // A life is told in whole seconds. A token that is refused within its last one may have ended: that is no reason to leave the call alone.
 func TestTokenEndsSoonerThanTold(t *testing.T) {
 	for _, tc := range []struct {
-		told     int // seconds
-		refused  time.Duration
-		renewals int
+		told      int // seconds
+		refused   time.Duration
+		refreshes int
 	}{{1, time.Millisecond, 2}, {1, time.Second, 2}, {3, 2 * time.Second, 2}, {3, 2*time.Second - time.Nanosecond, 1}} {
 		stBubble(t, func(t *testing.T) {
 			n := 0
-			srv := &stScript{answer: func(r stSeen) stAnswer {
+			srv := &stScript{response: func(r stSeen) stResponse {
 				switch {
 				case r.path == stRefresh:
 					n++
-					return stAnswer{status: 200, body: fmt.Sprintf(`{"access_token":"a%d","refresh_token":"r","expires_in":%d}`, n, tc.told)}
+					return stResponse{status: 200, body: fmt.Sprintf(`{"access_token":"a%d","refresh_token":"r","expires_in":%d}`, n, tc.told)}
 				case r.auth == "a2":
-					return stAnswer{status: 200, body: stUser}
+					return stResponse{status: 200, body: stUser}
 				}
-				return stAnswer{status: 401, body: stDead, after: tc.refused}
+				return stResponse{status: 401, body: stDead, after: tc.refused}
 			}}
 			err := stGet(t, stClient(t, srv, authos.WithTokens(stOld), authos.WithRefreshBefore(-1)))
-			if (err == nil) != (tc.renewals == 2) {
+			if (err == nil) != (tc.refreshes == 2) {
 				t.Errorf("told %d s, refused after %v: Get = %v", tc.told, tc.refused, err)
 			}
-			stWant(t, "renewals", n, tc.renewals)
+			stWant(t, "refreshes", n, tc.refreshes)
 		})
 	}
 }
@@ -303,7 +303,7 @@ func TestNoRefreshToken(t *testing.T) {
 				t.Errorf("Get = %v, want the 401 as it came", err)
 			}
 		}
-		stWant(t, "renewals", stRefreshes(srv), 0)
+		stWant(t, "refreshes", stRefreshes(srv), 0)
 		stWant(t, "sends", srv.Count("GET", "/api/user"), 3)
 	})
 }
@@ -315,8 +315,8 @@ func TestRefreshTokenOnly(t *testing.T) {
 		tokens.AccessToken = ""
 		c := stClient(t, srv.Transport(), authos.WithTokens(tokens))
 		stMust(t, "Get", stGet(t, c))
-		stWant(t, "sends", srv.Count("GET", "/api/user"), 1) // renewed before sending
-		stWant(t, "renewals", stRefreshes(srv), 1)
+		stWant(t, "sends", srv.Count("GET", "/api/user"), 1) // refreshed before sending
+		stWant(t, "refreshes", stRefreshes(srv), 1)
 	})
 }
 
@@ -357,7 +357,7 @@ func TestWaitersLeave(t *testing.T) {
 				t.Errorf("error = %v, want the deadline, and nothing unknown", err)
 			}
 			if api, ok := errors.AsType[*authos.APIError](err); ok {
-				t.Errorf("error = %v has the answer %v, but nothing was sent", err, api)
+				t.Errorf("error = %v has the response %v, but nothing was sent", err, api)
 			}
 		}, short, c)
 		call("a waiter with MaxElapsed", 3*time.Second, func(err error) {
@@ -368,12 +368,12 @@ func TestWaitersLeave(t *testing.T) {
 		call("a patient waiter", 10*time.Second, func(err error) { stMust(t, "its call", err) }, t.Context(), c)
 		time.AfterFunc(time.Second, func() { cancelLeader(leave) })
 		group.Wait()
-		stWant(t, "renewals", stRefreshes(srv), 1)
+		stWant(t, "refreshes", stRefreshes(srv), 1)
 	})
 }
 
-// The 401 that a renewal has dealt with is not what a later failure is about.
-func TestFailureAfterRenewal(t *testing.T) {
+// The 401 that a refresh has dealt with is not what a later failure is about.
+func TestFailureAfterRefresh(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
 		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1}))
@@ -386,11 +386,11 @@ func TestFailureAfterRenewal(t *testing.T) {
 	})
 }
 
-func TestRenewalAheadOfExpiry(t *testing.T) {
+func TestRefreshAheadOfExpiry(t *testing.T) {
 	for _, tc := range []struct {
 		name               string
 		life, before, skew time.Duration
-		at                 time.Duration // when the renewal is due; 0: not before the end
+		at                 time.Duration // when the refresh is due; 0: not before the end
 	}{
 		{"a fifth of a short life", time.Minute, 0, 0, 48 * time.Second},
 		{"30 s of a long one", time.Hour, 0, 0, time.Hour - 30*time.Second},
@@ -404,7 +404,7 @@ func TestRenewalAheadOfExpiry(t *testing.T) {
 			stBubble(t, func(t *testing.T) {
 				srv := stServer(t, authostest.WithTokenLife(tc.life, 24*time.Hour), authostest.WithClockSkew(tc.skew))
 				tokens := stSignInFor(srv, stEmail)
-				tokens.AccessToken = "" // the first renewal's answer is what tells the life
+				tokens.AccessToken = "" // the first refresh's response is what tells the life
 				c := stClient(t, srv.Transport(), authos.WithTokens(tokens), authos.WithRefreshBefore(tc.before))
 				stMust(t, "Get", stGet(t, c))
 				stWant(t, "ExpiresAt", time.Until(stHeld(t, c).ExpiresAt), tc.life)
@@ -414,20 +414,20 @@ func TestRenewalAheadOfExpiry(t *testing.T) {
 				}
 				time.Sleep(due - time.Nanosecond)
 				stMust(t, "Get", stGet(t, c))
-				stWant(t, "renewals before", stRefreshes(srv), 1)
+				stWant(t, "refreshes before", stRefreshes(srv), 1)
 				time.Sleep(time.Nanosecond)
 				stMust(t, "Get", stGet(t, c))
 				stMust(t, "Get", stGet(t, c))
 				if tc.at == 0 {
-					stWant(t, "renewals", stRefreshes(srv), 1)
+					stWant(t, "refreshes", stRefreshes(srv), 1)
 					time.Sleep(time.Minute)
 					stMust(t, "Get", stGet(t, c))
-					stWant(t, "renewals", stRefreshes(srv), 2)
+					stWant(t, "refreshes", stRefreshes(srv), 2)
 					all := srv.Requests()
 					stWant(t, "what the server refused first", all[len(all)-3].Status, 401)
 					return
 				}
-				stWant(t, "renewals", stRefreshes(srv), 2)
+				stWant(t, "refreshes", stRefreshes(srv), 2)
 				for _, r := range srv.Requests() {
 					if r.Status == 401 {
 						t.Errorf("%s %s was refused", r.Method, r.Path)
@@ -455,14 +455,14 @@ func TestFailureAheadOfExpiryIsTolerated(t *testing.T) {
 					stMust(t, "Get", stGet(t, c))
 					time.Sleep(59 * time.Second)
 				}
-				stWant(t, "renewals", stRefreshes(srv), 1) // once per token
+				stWant(t, "refreshes", stRefreshes(srv), 1) // once per token
 			})
 		})
 	}
 }
 
-// What the renewal met, and what that means for the session. The token dies 10 s after the renewal that is lost.
-func TestRenewalInDoubt(t *testing.T) {
+// What the refresh met, and what that means for the session. The token dies 10 s after the refresh that is lost.
+func TestRefreshInDoubt(t *testing.T) {
 	page := "<html><body>Bad Gateway</body></html>"
 	for _, tc := range []struct {
 		name  string
@@ -473,8 +473,8 @@ func TestRenewalInDoubt(t *testing.T) {
 		{"reset before", authostest.Fault{Kind: authostest.ResetBefore}, false, 0},
 		{"reset after", authostest.Fault{Kind: authostest.ResetAfter}, true, 0},
 		{"truncated", authostest.Fault{Kind: authostest.TruncateBody}, true, 0},
-		{"no answer", authostest.Fault{Kind: authostest.Hang}, false, 5 * time.Second},
-		{"no answer after", authostest.Fault{Kind: authostest.HangAfter}, true, 5 * time.Second},
+		{"no response", authostest.Fault{Kind: authostest.Hang}, false, 5 * time.Second},
+		{"no response after", authostest.Fault{Kind: authostest.HangAfter}, true, 5 * time.Second},
 		{"408", authostest.Fault{Status: 408}, false, 0},
 		{"500", authostest.Fault{Status: 500, Body: `{"error":"x","error_code":"DATABASE_ERROR","timestamp":"2026-05-20T12:00:00+00:00"}`}, false, 0},
 		{"502", authostest.Fault{Status: 502, Body: page}, false, 0},
@@ -508,16 +508,16 @@ func TestRenewalInDoubt(t *testing.T) {
 						stMust(t, "Get while the token works", stGet(t, c))
 					}
 				}
-				stWant(t, "the renewal took", time.Since(sent), tc.took)
+				stWant(t, "the refresh took", time.Since(sent), tc.took)
 				time.Sleep(11*time.Second - tc.took)
 				e := stUncertainError(t, stGet(t, c))
 				stWant(t, "RetryAt", e.RetryAt.Sub(sent), 35*time.Second)
 				time.Sleep(time.Until(e.RetryAt) - time.Nanosecond)
 				stUncertain(t, stGet(t, c))
-				stWant(t, "renewals until then", stRefreshes(srv), 1)
+				stWant(t, "refreshes until then", stRefreshes(srv), 1)
 				time.Sleep(time.Nanosecond)
 				err := stGet(t, c)
-				stWant(t, "renewals", stRefreshes(srv), 2)
+				stWant(t, "refreshes", stRefreshes(srv), 2)
 				if !tc.taken {
 					stMust(t, "Get afterwards", err)
 					stWant(t, "replays", srv.Replays(), 0)
@@ -526,7 +526,7 @@ func TestRenewalInDoubt(t *testing.T) {
 				stOver(t, err)
 				stWant(t, "replays", srv.Replays(), 1)
 				stOver(t, stGet(t, c))
-				stWant(t, "renewals", stRefreshes(srv), 2)
+				stWant(t, "refreshes", stRefreshes(srv), 2)
 			})
 		})
 	}
@@ -549,41 +549,41 @@ func TestDoubtEndsWithNewerTokensInTheStore(t *testing.T) {
 			time.Sleep(after)
 			stMust(t, "Get", stGet(t, c))
 			stWant(t, "held", stHeld(t, c).AccessToken, fresh.AccessToken)
-			stWant(t, "renewals", stRefreshes(srv), 2) // the lost one and the other process's
+			stWant(t, "refreshes", stRefreshes(srv), 2) // the lost one and the other process's
 			stWant(t, "replays", srv.Replays(), 0)
 		})
 	}
 }
 
-func TestRenewalRetriedWhenItDidNotArrive(t *testing.T) {
-	limited := stAnswer{status: 429, body: "Too Many Requests! Wait for 2s", header: map[string]string{"X-Ratelimit-After": "2"}}
+func TestRefreshRetriedWhenItDidNotArrive(t *testing.T) {
+	limited := stResponse{status: 429, body: "Too Many Requests! Wait for 2s", header: map[string]string{"X-Ratelimit-After": "2"}}
 	for _, tc := range []struct {
 		name     string
-		failures []stAnswer
-		gaps     []time.Duration // the least between two renewals
+		failures []stResponse
+		gaps     []time.Duration // the least between two refreshes
 	}{
-		{"refused dial", []stAnswer{{err: stRefusedDial()}, {err: stRefusedDial()}}, []time.Duration{0, 0}},
-		{"429", []stAnswer{limited, limited}, []time.Duration{3 * time.Second, 3 * time.Second}}, // the header is cut off
+		{"refused dial", []stResponse{{err: stRefusedDial()}, {err: stRefusedDial()}}, []time.Duration{0, 0}},
+		{"429", []stResponse{limited, limited}, []time.Duration{3 * time.Second, 3 * time.Second}}, // the header is cut off
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			stBubble(t, func(t *testing.T) {
 				var at []time.Time
-				srv := &stScript{answer: func(r stSeen) stAnswer {
+				srv := &stScript{response: func(r stSeen) stResponse {
 					switch {
 					case r.path == stRefresh && len(at) < len(tc.failures):
 						at = append(at, r.at)
 						return tc.failures[len(at)-1]
 					case r.path == stRefresh:
 						at = append(at, r.at)
-						return stAnswer{status: 200, body: stPair("new", "r2")}
+						return stResponse{status: 200, body: stPair("new", "r2")}
 					case r.auth == "new":
-						return stAnswer{status: 200, body: stUser}
+						return stResponse{status: 200, body: stUser}
 					}
-					return stAnswer{status: 401, body: stDead}
+					return stResponse{status: 401, body: stDead}
 				}}
 				c := stClient(t, srv, authos.WithTokens(stOld))
 				stMust(t, "Get", stGet(t, c))
-				stWant(t, "renewals", len(at), len(tc.failures)+1)
+				stWant(t, "refreshes", len(at), len(tc.failures)+1)
 				for i, gap := range tc.gaps {
 					if got := at[i+1].Sub(at[i]); got < gap || got > gap+gap/5+time.Second {
 						t.Errorf("gap %d = %v, want about %v", i, got, gap)
@@ -594,13 +594,13 @@ func TestRenewalRetriedWhenItDidNotArrive(t *testing.T) {
 	}
 }
 
-func TestRenewalGivesUp(t *testing.T) {
+func TestRefreshGivesUp(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
-		srv := &stScript{answer: func(r stSeen) stAnswer {
+		srv := &stScript{response: func(r stSeen) stResponse {
 			if r.path == stRefresh {
-				return stAnswer{err: stRefusedDial()}
+				return stResponse{err: stRefusedDial()}
 			}
-			return stAnswer{status: 401, body: stDead}
+			return stResponse{status: 401, body: stDead}
 		}}
 		c := stClient(t, srv, authos.WithTokens(stOld), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 3}),
 			authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
@@ -608,32 +608,32 @@ func TestRenewalGivesUp(t *testing.T) {
 		if !errors.Is(e, authos.ErrNetwork) || time.Until(e.RetryAt) < time.Second || time.Until(e.RetryAt) > 2*time.Second {
 			t.Errorf("error = %v, RetryAt in %v, want a network error, and 1 s", e, time.Until(e.RetryAt))
 		}
-		stWant(t, "renewals", srv.count(stRefresh), 3)
+		stWant(t, "refreshes", srv.count(stRefresh), 3)
 		stUncertain(t, stGet(t, c)) // not tried call by call
-		stWant(t, "renewals", srv.count(stRefresh), 3)
+		stWant(t, "refreshes", srv.count(stRefresh), 3)
 		time.Sleep(2 * time.Second)
 		stUncertain(t, stGet(t, c))
-		stWant(t, "renewals", srv.count(stRefresh), 6)
+		stWant(t, "refreshes", srv.count(stRefresh), 6)
 	})
 }
 
 // A refusal is one whatever its body.
 func TestRefusalsWithoutAnAPIError(t *testing.T) {
-	for _, answer := range []stAnswer{{status: 401}, {status: 401, body: "no"}, {status: 400, body: "bad"}, {status: 403, body: "<html>no</html>"}} {
+	for _, response := range []stResponse{{status: 401}, {status: 401, body: "no"}, {status: 400, body: "bad"}, {status: 403, body: "<html>no</html>"}} {
 		stBubble(t, func(t *testing.T) {
-			srv := &stScript{answer: func(r stSeen) stAnswer {
+			srv := &stScript{response: func(r stSeen) stResponse {
 				if r.path == stRefresh {
-					return answer
+					return response
 				}
-				return stAnswer{status: 401, body: stDead}
+				return stResponse{status: 401, body: stDead}
 			}}
 			stOver(t, stGet(t, stClient(t, srv, authos.WithTokens(stOld))))
 		})
 	}
 }
 
-// A renewal that the limiter refused holds the whole bucket back, and a wait that is too long is not waited out call by call.
-func TestRenewalRateLimited(t *testing.T) {
+// A refresh that the limiter refused holds the whole bucket back, and a wait that is too long is not waited out call by call.
+func TestRefreshRateLimited(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
 		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)))
@@ -651,7 +651,7 @@ func TestRenewalRateLimited(t *testing.T) {
 			stUncertain(t, stGet(t, c))
 			time.Sleep(time.Second)
 		}
-		stWant(t, "renewals", stRefreshes(srv), 1)
+		stWant(t, "refreshes", stRefreshes(srv), 1)
 		_, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "x"}, authos.WithoutRetry())
 		if limited, ok := errors.AsType[*authos.RateLimitError](err); !ok || limited.API != nil {
 			t.Errorf("Login = %v, want it held back", err)
@@ -676,11 +676,11 @@ func TestDoubtIsCountedFromSending(t *testing.T) {
 				stWant(t, "RetryAt after sending", e.RetryAt.Sub(r.Time), 35*time.Second)
 			}
 		}
-		stWant(t, "renewals", stRefreshes(srv), 1)
+		stWant(t, "refreshes", stRefreshes(srv), 1)
 	})
 }
 
-func TestRenewalMeetsOpenBreaker(t *testing.T) {
+func TestRefreshMeetsOpenBreaker(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
 		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)),
@@ -694,19 +694,19 @@ func TestRenewalMeetsOpenBreaker(t *testing.T) {
 		e := stUncertainError(t, err)
 		open, ok := errors.AsType[*authos.CircuitOpenError](err)
 		if !ok || open.Group != "refresh" {
-			t.Fatalf("error = %v, want the renewal's open circuit in it", err)
+			t.Fatalf("error = %v, want the refresh's open circuit in it", err)
 		}
 		if d := e.RetryAt.Sub(open.RetryAt); d < 0 || d > 3*time.Second {
 			t.Errorf("RetryAt = %v after the breaker's, want about the breaker's", d)
 		}
-		stWant(t, "renewals", stRefreshes(srv), 1)
+		stWant(t, "refreshes", stRefreshes(srv), 1)
 		time.Sleep(time.Until(e.RetryAt))
 		stMust(t, "Get", stGet(t, c))
 	})
 }
 
-// Without an attempt timeout and without MaxElapsed a renewal ends all the same.
-func TestRenewalAlwaysEnds(t *testing.T) {
+// Without an attempt timeout and without MaxElapsed a refresh ends all the same.
+func TestRefreshAlwaysEnds(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
 		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)),
@@ -742,7 +742,7 @@ func TestSavedBeforeUse(t *testing.T) {
 				group.Go(func() { stMust(t, "Get", stGet(t, c)) })
 			}
 			synctest.Wait()
-			stWant(t, "renewals", stRefreshes(srv), 1)
+			stWant(t, "refreshes", stRefreshes(srv), 1)
 			for _, r := range srv.Requests() {
 				if a := r.Header.Get("Authorization"); a != "" && a != "Bearer "+tokens.AccessToken {
 					t.Fatal("a new token was used before it was saved")
@@ -765,12 +765,12 @@ func TestFailingSave(t *testing.T) {
 		full := errors.New("disk full")
 		store.onSave = func() error { return full }
 		var log strings.Builder
-		var seen stRenewals
+		var seen stRefreshLog
 		c := stClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option(), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-		for i := range 3 { // each renewal finds the older tokens in the store, and does not go back to them
+		for i := range 3 { // each refresh finds the older tokens in the store, and does not go back to them
 			srv.ExpireAccessTokens()
 			stMust(t, "Get", stGet(t, c))
-			stWant(t, "renewals", stRefreshes(srv), i+1)
+			stWant(t, "refreshes", stRefreshes(srv), i+1)
 		}
 		stWant(t, "replays", srv.Replays(), 0)
 		stWant(t, "stored", store.get(), tokens)
@@ -801,7 +801,7 @@ func TestFailingSaveOfSetTokens(t *testing.T) {
 		}
 		srv.ExpireAccessTokens()
 		stMust(t, "Get", stGet(t, c))
-		stWant(t, "renewals", stRefreshes(srv), 1)
+		stWant(t, "refreshes", stRefreshes(srv), 1)
 	})
 }
 
@@ -810,7 +810,7 @@ func TestProcessesShareALockingStore(t *testing.T) {
 		srv := stServer(t)
 		store := stNewLockStore()
 		tokens := stSignIn(srv, stEmail)
-		var seen stRenewals
+		var seen stRefreshLog
 		var clients []*authos.Client
 		for range 5 {
 			clients = append(clients, stClient(t, stLate(srv.Transport(), 20*time.Millisecond), authos.WithTokens(tokens), authos.WithTokenStore(store), seen.option()))
@@ -825,13 +825,13 @@ func TestProcessesShareALockingStore(t *testing.T) {
 				}
 			}
 			group.Wait()
-			stWant(t, "renewals", stRefreshes(srv), round+1)
+			stWant(t, "refreshes", stRefreshes(srv), round+1)
 		}
 		stWant(t, "replays", srv.Replays(), 0)
 		stWant(t, "saves without the lock", len(store.naked), 0)
 		adopted := 0
 		for _, e := range seen.all() {
-			stWant(t, "renewal's error", e.Err, nil)
+			stWant(t, "refresh's error", e.Err, nil)
 			if e.Adopted {
 				adopted++
 			}
@@ -840,7 +840,7 @@ func TestProcessesShareALockingStore(t *testing.T) {
 	})
 }
 
-func TestNoLockNoRenewal(t *testing.T) {
+func TestNoLockNoRefresh(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
 		store := stNewLockStore()
@@ -856,14 +856,14 @@ func TestNoLockNoRenewal(t *testing.T) {
 		store.failure = nil
 		store.onLoad = func() error { return errors.New("cannot read") }
 		stUncertain(t, stGet(t, c)) // locked, but it is not known what the others did
-		stWant(t, "renewals", stRefreshes(srv), 0)
+		stWant(t, "refreshes", stRefreshes(srv), 0)
 		store.onLoad = nil
 		stMust(t, "Get", stGet(t, c))
-		stWant(t, "renewals", stRefreshes(srv), 1)
+		stWant(t, "refreshes", stRefreshes(srv), 1)
 	})
 }
 
-// Tokens found in the store may be dead as well, which says nothing against renewing them.
+// Tokens found in the store may be dead as well, which says nothing against refreshing them.
 func TestFoundTokensMayBeDead(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
@@ -873,7 +873,7 @@ func TestFoundTokensMayBeDead(t *testing.T) {
 		store.put(stSignIn(srv, stEmail))
 		srv.ExpireAccessTokens()
 		stMust(t, "Get", stGet(t, c))
-		stWant(t, "renewals, sends", [2]int{stRefreshes(srv), srv.Count("GET", "/api/user")}, [2]int{1, 4})
+		stWant(t, "refreshes, sends", [2]int{stRefreshes(srv), srv.Count("GET", "/api/user")}, [2]int{1, 4})
 	})
 }
 
@@ -928,7 +928,7 @@ func TestSignInAndOutElsewhere(t *testing.T) {
 		if api, ok := errors.AsType[*authos.APIError](err); !ok || api.StatusCode != 401 {
 			t.Errorf("signed out: %v, want the server's 401", err)
 		}
-		stWant(t, "renewals", stRefreshes(srv), 0)
+		stWant(t, "refreshes", stRefreshes(srv), 0)
 		store.put(stSignIn(srv, stEmail)) // and in again
 		stMust(t, "Get", stGet(t, c))
 	})
@@ -960,19 +960,19 @@ func TestRefusal(t *testing.T) {
 			})
 		}
 		group.Wait()
-		stWant(t, "renewals", stRefreshes(srv), 1)
+		stWant(t, "refreshes", stRefreshes(srv), 1)
 		sent := len(srv.Requests())
 		for range 10 {
 			e := stOverError(t, stGet(t, c))
 			if api, ok := errors.AsType[*authos.APIError](e); ok {
-				t.Errorf("%v has an answer, but nothing was sent: %v", e, api)
+				t.Errorf("%v has a response, but nothing was sent: %v", e, api)
 			}
 		}
 		stWant(t, "requests", len(srv.Requests()), sent)
 		stMust(t, "SetTokens", c.SetTokens(t.Context(), stSignIn(srv, stEmail)))
 		stMust(t, "Get", stGet(t, c))
 		srv.ExpireAccessTokens()
-		stMust(t, "Get", stGet(t, c)) // these can be renewed
+		stMust(t, "Get", stGet(t, c)) // these can be refreshed
 	})
 }
 
@@ -994,7 +994,7 @@ func TestRefusalEndsWithTheStore(t *testing.T) {
 			stWant(t, "locks taken to fail fast", store.locks-locks, 0)
 			store.put(stSignIn(srv, stEmail))
 			stMust(t, "Get", stGet(t, c))
-			stWant(t, "renewals", stRefreshes(srv), 1)
+			stWant(t, "refreshes", stRefreshes(srv), 1)
 		})
 	}
 }
@@ -1007,10 +1007,10 @@ func TestRefusalCoolsDown(t *testing.T) {
 		srv.ExpireAccessTokens()
 		for i := range 3 {
 			stOver(t, stGet(t, c))
-			stWant(t, "renewals", stRefreshes(srv), i+1)
+			stWant(t, "refreshes", stRefreshes(srv), i+1)
 			time.Sleep(5*time.Minute - time.Nanosecond)
 			stOver(t, stGet(t, c))
-			stWant(t, "renewals", stRefreshes(srv), i+1)
+			stWant(t, "refreshes", stRefreshes(srv), i+1)
 			time.Sleep(time.Nanosecond)
 		}
 		srv.ActivateOrg("acme")
@@ -1021,11 +1021,11 @@ func TestRefusalCoolsDown(t *testing.T) {
 
 func TestRefusalKeepsItsCode(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
-		srv := &stScript{answer: func(r stSeen) stAnswer {
+		srv := &stScript{response: func(r stSeen) stResponse {
 			if r.path == stRefresh {
-				return stAnswer{status: 403, body: `{"error":"Organization is not active. Current status: suspended","error_code":"FORBIDDEN"}`}
+				return stResponse{status: 403, body: `{"error":"Organization is not active. Current status: suspended","error_code":"FORBIDDEN"}`}
 			}
-			return stAnswer{status: 401, body: stDead}
+			return stResponse{status: 401, body: stDead}
 		}}
 		c := stClient(t, srv, authos.WithTokens(stOld))
 		err := stGet(t, c)
@@ -1039,11 +1039,11 @@ func TestRefusalKeepsItsCode(t *testing.T) {
 	})
 }
 
-// Fast failures are not renewals: the observer and the log are not flooded with them.
+// Fast failures are not refreshes: the observer and the log are not flooded with them.
 func TestFastFailuresAreNotObserved(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
-		var seen stRenewals
+		var seen stRefreshLog
 		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)), seen.option())
 		srv.RevokeSessions(stEmail)
 		for range 10 {
@@ -1065,8 +1065,8 @@ func stHoldLock(t *testing.T, store authos.LockingTokenStore) (unlock func()) {
 	return unlock
 }
 
-// A renewal that is not needed yet waits for the lock by itself: the calls go on with the token that still works.
-func TestEarlyRenewalDoesNotWaitForTheLock(t *testing.T) {
+// A refresh that is not needed yet waits for the lock by itself: the calls go on with the token that still works.
+func TestEarlyRefreshDoesNotWaitForTheLock(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
 		store := stNewLockStore()
@@ -1085,18 +1085,18 @@ func TestEarlyRenewalDoesNotWaitForTheLock(t *testing.T) {
 			stMust(t, "Get", stGet(t, c))
 		}
 		stWant(t, "they waited", time.Since(start), time.Second)
-		stWant(t, "renewals without the lock", stRefreshes(srv), 0)
+		stWant(t, "refreshes without the lock", stRefreshes(srv), 0)
 		unlock()
 		synctest.Wait()
-		stWant(t, "renewals", stRefreshes(srv), 1)
+		stWant(t, "refreshes", stRefreshes(srv), 1)
 		stMust(t, "Get", stGet(t, c))
 		stWant(t, "stored", store.get(), stHeld(t, c))
-		stWant(t, "requests", srv.Count("", ""), 9) // eight calls, one renewal: nothing was sent again
+		stWant(t, "requests", srv.Count("", ""), 9) // eight calls, one refresh: nothing was sent again
 	})
 }
 
-// A call whose token is still good does wait for the server's answer to the renewal it has begun: the token dies with that.
-func TestEarlyRenewalWaitsForTheServer(t *testing.T) {
+// A call whose token is still good does wait for the server's response to the refresh it has begun: the token dies with that.
+func TestEarlyRefreshWaitsForTheServer(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
 		c := stClient(t, srv.Transport(), authos.WithTokens(stSignInFor(srv, stEmail)))
@@ -1119,7 +1119,7 @@ func TestTokensOfAHolderThatNeverUnlocks(t *testing.T) {
 				store := stNewLockStore()
 				tokens := stSignIn(srv, stEmail)
 				store.put(tokens)
-				var seen stRenewals
+				var seen stRefreshLog
 				c := stClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option())
 				stMust(t, "Get", stGet(t, c))
 				_ = stHoldLock(t, store)
@@ -1135,7 +1135,7 @@ func TestTokensOfAHolderThatNeverUnlocks(t *testing.T) {
 				stMust(t, "Get", stGet(t, c))
 				stWant(t, "it took", time.Since(start), want)
 				stWant(t, "held", stHeld(t, c), fresh)
-				stWant(t, "renewals", stRefreshes(srv), 1)
+				stWant(t, "refreshes", stRefreshes(srv), 1)
 				if events := seen.all(); len(events) != 1 || !events[0].Adopted || events[0].Err != nil {
 					t.Errorf("events = %+v, want one that is adopted", events)
 				}
@@ -1185,16 +1185,16 @@ func TestFrozenHolder(t *testing.T) {
 		if _, err := c.User.Get(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, authos.ErrSessionExpired) {
 			t.Errorf("Get = %v, want the caller's deadline", err)
 		}
-		stWant(t, "renewals without the lock", stRefreshes(srv), 0)
+		stWant(t, "refreshes without the lock", stRefreshes(srv), 0)
 		unlock()
 		stMust(t, "Get", stGet(t, c))
-		stWant(t, "renewals", stRefreshes(srv), 1)
+		stWant(t, "refreshes", stRefreshes(srv), 1)
 	})
 }
 
-// A process dies between sending a renewal and saving its answer. The next one tries the access token, waits until the server is done with
+// A process dies between sending a refresh and saving its response. The next one tries the access token, waits until the server is done with
 // what the dead one sent, and presents the refresh token once.
-func TestDeathDuringRenewal(t *testing.T) {
+func TestDeathDuringRefresh(t *testing.T) {
 	for name, taken := range map[string]bool{"taken by the server": true, "not taken": false} {
 		t.Run(name, func(t *testing.T) {
 			path := filePath(t)
@@ -1205,12 +1205,12 @@ func TestDeathDuringRenewal(t *testing.T) {
 				stMust(t, "Save", dead.Save(t.Context(), tokens))
 				c := stClient(t, srv.Transport(), authos.WithTokenStore(fileStore(t, path)))
 				stMust(t, "Get", stGet(t, c))
-				time.Sleep(time.Hour - 20*time.Second) // the renewal ahead of expiry is due
+				time.Sleep(time.Hour - 20*time.Second) // the refresh ahead of expiry is due
 				fileDieLocked(t, path)
 				died := time.Now()
 				if taken {
 					_, err := stClient(t, srv.Transport()).Auth.Refresh(t.Context(), tokens.RefreshToken)
-					stMust(t, "the dead process's renewal", err)
+					stMust(t, "the dead process's refresh", err)
 				}
 				srv.Reset()
 				err := stGet(t, c)
@@ -1220,7 +1220,7 @@ func TestDeathDuringRenewal(t *testing.T) {
 					stOver(t, err)
 				} else {
 					stMust(t, "Get", err)
-					stWant(t, "renewals so far", stRefreshes(srv), 0)
+					stWant(t, "refreshes so far", stRefreshes(srv), 0)
 					time.Sleep(time.Minute)
 					stMust(t, "Get", stGet(t, c))
 				}
@@ -1300,11 +1300,11 @@ func TestNothingIsSentUnderAnOldLock(t *testing.T) {
 				stWant(t, "saves without the lock", len(store.naked), 0)
 				if tc.fails {
 					stUncertain(t, err)
-					stWant(t, "renewals", stRefreshes(srv), 0)
+					stWant(t, "refreshes", stRefreshes(srv), 0)
 					return
 				}
 				stMust(t, "Get", err)
-				stWant(t, "renewals", stRefreshes(srv), 1)
+				stWant(t, "refreshes", stRefreshes(srv), 1)
 				for _, r := range srv.Requests() {
 					if old := r.Time.Sub(store.got[tc.locks-1]); r.Route == stRefresh && (old < 0 || old > 4*time.Second) {
 						t.Errorf("the refresh token was presented %v after the lock was got", old)
@@ -1315,7 +1315,7 @@ func TestNothingIsSentUnderAnOldLock(t *testing.T) {
 	}
 }
 
-// While a renewal waits to be tried again, the lock is free.
+// While a refresh waits to be tried again, the lock is free.
 func TestNoLockWhileWaiting(t *testing.T) {
 	for name, fault := range map[string]authostest.Fault{
 		"429":  {Path: stRefresh, Times: 1, Status: 429, Header: http.Header{"Retry-After": {"20"}}},
@@ -1340,7 +1340,7 @@ func TestNoLockWhileWaiting(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 				defer cancel()
 				unlock, err := store.Lock(ctx)
-				stMust(t, "Lock while the renewal waits", err)
+				stMust(t, "Lock while the refresh waits", err)
 				unlock()
 				stMust(t, "Get", <-waiter)
 				if took := time.Since(start); took < 20*time.Second || took > 25*time.Second {
@@ -1352,7 +1352,7 @@ func TestNoLockWhileWaiting(t *testing.T) {
 	}
 }
 
-// A renewal without an answer may be at work. Its process keeps the lock so that no other presents the refresh token meanwhile.
+// A refresh without a response may be at work. Its process keeps the lock so that no other presents the refresh token meanwhile.
 func TestDoubtKeepsTheLock(t *testing.T) {
 	for name, kind := range map[string]authostest.FaultKind{"taken": authostest.ResetAfter, "not taken": authostest.ResetBefore} {
 		t.Run(name, func(t *testing.T) {
@@ -1371,7 +1371,7 @@ func TestDoubtKeepsTheLock(t *testing.T) {
 				stMust(t, "Close", a.Close()) // does not free the lock
 				err := stGet(t, b)
 				stWant(t, "the other process waited", time.Since(start), 35*time.Second)
-				stWant(t, "renewals", stRefreshes(srv), 2)
+				stWant(t, "refreshes", stRefreshes(srv), 2)
 				if kind == authostest.ResetBefore {
 					stMust(t, "Get", err)
 					stWant(t, "replays", srv.Replays(), 0)
@@ -1414,7 +1414,7 @@ func TestSetTokensInDoubt(t *testing.T) {
 	}
 }
 
-// SetTokens comes while the renewal that will end in doubt is on its way.
+// SetTokens comes while the refresh that will end in doubt is on its way.
 func TestSetTokensBeforeDoubt(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
@@ -1427,12 +1427,12 @@ func TestSetTokensBeforeDoubt(t *testing.T) {
 		time.Sleep(time.Second)
 		start, tokens := time.Now(), stSignIn(srv, stEmail)
 		stMust(t, "SetTokens", c.SetTokens(t.Context(), tokens))
-		stWant(t, "it took", time.Since(start), 9*time.Second) // the renewal's time, not the doubt's
+		stWant(t, "it took", time.Since(start), 9*time.Second) // the refresh's time, not the doubt's
 		stWant(t, "stored", store.get(), tokens)
 	})
 }
 
-// Tokens that could not be saved are tried again, and nobody else renews with what the store still has.
+// Tokens that could not be saved are tried again, and nobody else refreshes with what the store still has.
 func TestUnsavedTokensKeepTheLock(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -1472,7 +1472,7 @@ func TestUnsavedTokensKeepTheLock(t *testing.T) {
 				stMust(t, "the other process's Get", err)
 				stWant(t, "it took", time.Since(start).Round(time.Second), tc.down)
 				stWant(t, "replays", srv.Replays(), 0)
-				stWant(t, "renewals", stRefreshes(srv), 1)
+				stWant(t, "refreshes", stRefreshes(srv), 1)
 				stWant(t, "held", stHeld(t, b), stHeld(t, a))
 				stWant(t, "saves without the lock", len(store.naked), 0)
 				stMust(t, "Close", a.Close())
@@ -1545,7 +1545,7 @@ func TestUnsavedTokensGiveWayToTheStore(t *testing.T) {
 	})
 }
 
-// While the store is down the tokens held are used as long as they are good, nothing is renewed, and that is said once.
+// While the store is down the tokens held are used as long as they are good, nothing is refreshed, and that is said once.
 func TestStoreIsDown(t *testing.T) {
 	down := errors.New("connection refused")
 	for name, brk := range map[string]func(*stLockStore){
@@ -1559,7 +1559,7 @@ func TestStoreIsDown(t *testing.T) {
 				store := stNewLockStore()
 				store.put(stSignInFor(srv, stEmail))
 				var log strings.Builder
-				var seen stRenewals
+				var seen stRefreshLog
 				c := stClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option(), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 				stMust(t, "Get", stGet(t, c))
 				brk(store)
@@ -1573,15 +1573,15 @@ func TestStoreIsDown(t *testing.T) {
 						t.Errorf("error = %v, want the store's in it", e)
 					}
 				}
-				stWant(t, "renewals", stRefreshes(srv), 0)
+				stWant(t, "refreshes", stRefreshes(srv), 0)
 				if events := seen.all(); len(events) != 1 || !errors.Is(events[0].Err, down) || errors.Is(events[0].Err, authos.ErrSessionExpired) {
 					t.Errorf("events = %+v, want one with the store's error", events)
 				}
-				warning := "nothing is renewed without the token store"
+				warning := "nothing is refreshed without the token store"
 				stWant(t, "warnings", strings.Count(log.String(), warning), 1)
 				store.failure, store.onLoad = nil, nil
 				stMust(t, "Get", stGet(t, c))
-				stWant(t, "renewals", stRefreshes(srv), 1)
+				stWant(t, "refreshes", stRefreshes(srv), 1)
 				stWant(t, "stored", store.get(), stHeld(t, c))
 				stWant(t, "it is said to work again", strings.Count(log.String(), "token store works again"), 1)
 				brk(store)
@@ -1593,7 +1593,7 @@ func TestStoreIsDown(t *testing.T) {
 	}
 }
 
-// A store that does not answer at all costs a call with a good token a second, and only the first.
+// A store that does not response at all costs a call with a good token a second, and only the first.
 func TestStoreHangs(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))

@@ -15,9 +15,9 @@ import (
 // error, so that nobody saves a placeholder: a store writes the fields. Only where fmt calls no methods do they still print: %p,
 // unexported fields of a struct of yours, and %s, %q or %t of a pointer to such a struct within another value.
 type Tokens struct {
-	// AccessToken authorizes requests; RefreshToken, single-use, renews it. Without one the session ends with its access token.
+	// AccessToken authorizes requests; RefreshToken, single-use, refreshes it. Without one the session ends with its access token.
 	AccessToken, RefreshToken string
-	// ExpiresAt is when the access token ends. Zero: not known; it is then renewed only when the server refuses it.
+	// ExpiresAt is when the access token ends. Zero: not known; it is then refreshed only when the server refuses it.
 	ExpiresAt time.Time
 }
 
@@ -72,11 +72,11 @@ type TokenStore interface {
 	Delete(ctx context.Context) error
 }
 
-// LockingTokenStore is a store that several processes share. The client holds the lock from before it loads the tokens to renew
+// LockingTokenStore is a store that several processes share. The client holds the lock from before it loads the tokens to refresh
 // until the new ones are saved: a refresh token presented twice destroys the session.
 //
-// It presents a refresh token no later than 4 s after Lock returned, and holds the lock on, for up to 35 s, where a renewal had no answer
-// or new tokens could not be saved. A lock that expires by itself must therefore last 35 s at least, and longer than a renewal with
+// It presents a refresh token no later than 4 s after Lock returned, and holds the lock on, for up to 35 s, where a refresh had no response
+// or new tokens could not be saved. A lock that expires by itself must therefore last 35 s at least, and longer than a refresh with
 // its save; Save must refuse once the lock is lost.
 type LockingTokenStore interface {
 	TokenStore
@@ -105,7 +105,7 @@ func (m *memoryStore) Save(_ context.Context, t Tokens) error {
 
 func (m *memoryStore) Delete(ctx context.Context) error { return m.Save(ctx, Tokens{}) }
 
-// tokenBody is the server's answer wherever it hands out tokens. There is no token_type, and expires_in is not always sent.
+// tokenBody is the server's response wherever it hands out tokens. There is no token_type, and expires_in is not always sent.
 type tokenBody struct {
 	AccessToken  string  `json:"access_token"`
 	RefreshToken string  `json:"refresh_token"`
@@ -119,7 +119,7 @@ func (b *tokenBody) missing() string {
 	return ""
 }
 
-// keep continues with the refresh token that was presented where the answer has none: a server that does not rotate need not send it
+// keep continues with the refresh token that was presented where the response has none: a server that does not rotate need not send it
 // again (RFC 6749, section 6).
 func (b *tokenBody) keep(refreshToken string) {
 	if b.RefreshToken == "" {
@@ -127,7 +127,7 @@ func (b *tokenBody) keep(refreshToken string) {
 	}
 }
 
-// tokens dates the expiry from now, when the answer arrived: a wrong clock on either side does no harm.
+// tokens dates the expiry from now, when the response arrived: a wrong clock on either side does no harm.
 func (b *tokenBody) tokens() Tokens {
 	t := Tokens{AccessToken: b.AccessToken, RefreshToken: b.RefreshToken}
 	const longest = 100 * 365 * 24 * 3600 // seconds: far beyond any session, far from overflow
@@ -145,7 +145,7 @@ func (b *tokenBody) session() (Tokens, error) {
 	return Tokens{}, &MFARequiredError{PreAuthToken: NewSecret(b.AccessToken), ExpiresAt: b.tokens().ExpiresAt}
 }
 
-// preAuth recognises a sign-in that still needs its second factor. The server answers 200 with an access token that only opens
+// preAuth recognises a sign-in that still needs its second factor. The server returns 200 with an access token that only opens
 // mfa/verify, and an empty refresh token; the token's own header says what it is.
 func (b *tokenBody) preAuth() bool {
 	if typ, ok := jwt.Type(b.AccessToken); ok && typ != "JWT" {

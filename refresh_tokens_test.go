@@ -123,12 +123,12 @@ func TestTokensAreChecked(t *testing.T) {
 		if _, err := authos.New("https://authos.test", authos.WithTokens(authos.Tokens{})); err == nil {
 			t.Error("WithTokens of none is accepted")
 		}
-		// A refresh answer may not smuggle a header in either.
-		srv := &stScript{answer: func(r stSeen) stAnswer {
+		// A refresh response may not smuggle a header in either.
+		srv := &stScript{response: func(r stSeen) stResponse {
 			if r.path == stRefresh {
-				return stAnswer{status: 200, body: stPair("a\r\nX-Evil: 1", "r2")}
+				return stResponse{status: 200, body: stPair("a\r\nX-Evil: 1", "r2")}
 			}
-			return stAnswer{status: 401, body: stDead}
+			return stResponse{status: 401, body: stDead}
 		}}
 		c := stClient(t, srv, authos.WithTokens(stOld))
 		stUncertain(t, stGet(t, c))

@@ -40,7 +40,7 @@ func (s Secret) Reveal() string {
 	return s.text.Value()
 }
 
-// IsZero says whether there is no text.
+// IsZero reports whether there is no text.
 func (s Secret) IsZero() bool { return s == Secret{} }
 
 // String implements [fmt.Stringer]; it never is the text.

@@ -27,7 +27,7 @@ const (
 	rtDeep     = "deep-value-secret"
 )
 
-// rtShapes are answers whose every text for humans repeats what it is given, as %s; it needs no escapes.
+// rtShapes are responses whose every text for humans repeats what it is given, as %s; it needs no escapes.
 func rtShapes() map[string]func(text string) rtStep {
 	shape := func(status int, format string) func(string) rtStep {
 		return func(text string) rtStep { return rtStep{status: status, body: strings.ReplaceAll(format, "%s", text)} }
@@ -121,7 +121,7 @@ func rtPrintsNothing(t *testing.T, shape func(string) rtStep, access string) {
 		authos.WithLogger(logger), authos.WithObserver(&authos.Observer{
 			CallDone: func(_ context.Context, e authos.CallDone) { observed = append(observed, e) },
 			Attempt:  func(_ context.Context, e authos.AttemptEvent) { observed = append(observed, e) },
-			Renewal:  func(e authos.RenewalEvent) { observed = append(observed, e) },
+			Refresh:  func(e authos.RefreshEvent) { observed = append(observed, e) },
 		}))
 	login := map[string]any{"email": rtEmail, "password": rtPassword, "nested": []any{map[string]string{"deep": rtDeep}}}
 	var out struct{ OK bool }

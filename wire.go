@@ -20,19 +20,20 @@ import (
 
 // The bounds of what is read from the network.
 const (
-	maxAnswer      = 16 << 20 // bytes of a good answer; more is a *DecodeError
+	maxResponse    = 16 << 20 // bytes of a good response; more is a *DecodeError
 	maxHeaderBytes = 256 << 10
 	maxRedirects   = 10 // as net/http
 )
 
-// wire is the innermost layer: it sends one request, bounds its time and its answer, and parses an error body.
-type wire struct {
+// wireLayer is the innermost layer: it sends one request, bounds its time and its response, and parses an
+// error body.
+type wireLayer struct {
 	next    http.RoundTripper
 	timeout time.Duration // of one attempt, body included; 0: none
 }
 
-func (c *Client) wiring(next http.RoundTripper) http.RoundTripper {
-	w := &wire{next: next, timeout: max(c.cfg.retry.AttemptTimeout, 0)}
+func newWireLayer(c *Client, next http.RoundTripper) http.RoundTripper {
+	w := &wireLayer{next: next, timeout: max(c.cfg.retry.AttemptTimeout, 0)}
 	if hc := c.cfg.httpClient; hc != nil && hc.Timeout > 0 && (w.timeout == 0 || hc.Timeout < w.timeout) {
 		w.timeout = hc.Timeout
 	}
@@ -40,7 +41,7 @@ func (c *Client) wiring(next http.RoundTripper) http.RoundTripper {
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
+func (w *wireLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl := callOf(req)
 	if cl.Err() != nil {
 		return nil, cl.ended("send")
@@ -63,7 +64,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, cl.networkError("send", err, p)
 	}
-	limit := int64(maxAnswer)
+	limit := int64(maxResponse)
 	if resp.StatusCode >= 400 {
 		limit = maxErrorBody
 	}
@@ -71,8 +72,8 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	_ = resp.Body.Close()
 	switch {
 	case resp.StatusCode >= 400:
-		// A status has arrived: whatever became of its body, that is the answer.
-		resp.Body = newAnswer(data, cl.scrub(parseError(resp.StatusCode, resp.Header, data, time.Now())))
+		// A status has arrived: whatever became of its body, that is the response.
+		resp.Body = newBody(data, cl.scrub(parseError(resp.StatusCode, resp.Header, data, time.Now())))
 	case errors.Is(err, errTooLarge):
 		return nil, &DecodeError{
 			StatusCode: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), RequestID: serverRequestID(resp.Header),
@@ -81,9 +82,9 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	case err != nil:
 		return nil, cl.networkError("read body", err, nil)
 	case errorInSuccess(data):
-		resp.Body = newAnswer(data, cl.scrub(parseError(resp.StatusCode, resp.Header, data, time.Now())))
+		resp.Body = newBody(data, cl.scrub(parseError(resp.StatusCode, resp.Header, data, time.Now())))
 	default:
-		resp.Body = newAnswer(data, nil)
+		resp.Body = newBody(data, nil)
 	}
 	resp.ContentLength = int64(len(data))
 	return resp, nil
@@ -122,11 +123,11 @@ func (cl *call) dress(out *http.Request) {
 	}
 	out.Header = h
 	if cl.body != nil {
-		// The resend after a renewal belongs to the same attempt, and needs the body from its start too. net/http itself sends again
+		// The resend after a refresh belongs to the same attempt, and needs the body from its start too. net/http itself sends again
 		// what certainly did not arrive: over a connection that was dead before the first byte, on a refused HTTP/2 stream.
-		out.GetBody = func() (io.ReadCloser, error) { return newAnswer(cl.body, nil), nil }
+		out.GetBody = func() (io.ReadCloser, error) { return newBody(cl.body, nil), nil }
 		if cl.group == groupRefresh {
-			out.GetBody = func() (io.ReadCloser, error) { return &timelyBody{ReadCloser: newAnswer(cl.body, nil), cl: cl}, nil }
+			out.GetBody = func() (io.ReadCloser, error) { return &timelyBody{ReadCloser: newBody(cl.body, nil), cl: cl}, nil }
 		}
 		out.Body, _ = out.GetBody()
 	}
@@ -141,7 +142,7 @@ func (cl *call) dress(out *http.Request) {
 
 // bound gives an attempt its time. A probe of a half-open circuit always has a limit: one that hung would keep the circuit
 // half-open for ever.
-func (w *wire) bound(cl *call) (context.Context, context.CancelFunc) {
+func (w *wireLayer) bound(cl *call) (context.Context, context.CancelFunc) {
 	timeout := w.timeout
 	if timeout == 0 && cl.probe {
 		timeout = defaultAttemptTimeout
@@ -166,13 +167,13 @@ func (*onceEmpty) Close() error             { return nil }
 // attemptTimeout is the end of an attempt's own time, which is not the caller's deadline.
 type attemptTimeout struct{}
 
-func (attemptTimeout) Error() string        { return "no answer within the attempt's timeout" }
+func (attemptTimeout) Error() string        { return "no response within the attempt's timeout" }
 func (attemptTimeout) Timeout() bool        { return true }
 func (attemptTimeout) Is(target error) bool { return target == context.DeadlineExceeded }
 
 var errAttemptTimeout = attemptTimeout{}
 
-// networkError says why there is no answer.
+// networkError says why there is no response.
 func (cl *call) networkError(op string, err error, p *passage) *NetworkError {
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err // its text holds the URL, query included
@@ -184,7 +185,7 @@ func (cl *call) networkError(op string, err error, p *passage) *NetworkError {
 		e.Op, e.unsent = "dial", true
 	}
 	if errors.Is(err, errStaleLock) {
-		e.Op, e.unsent = "renew", true // the body has not left
+		e.Op, e.unsent = "refresh", true // the body has not left
 	}
 	switch {
 	case cl.Err() != nil:
@@ -195,7 +196,7 @@ func (cl *call) networkError(op string, err error, p *passage) *NetworkError {
 	return e
 }
 
-var errTooLarge = fmt.Errorf("larger than %d MiB", maxAnswer>>20)
+var errTooLarge = fmt.Errorf("larger than %d MiB", maxResponse>>20)
 
 // readBounded reads a body of at most limit bytes. More than that is errTooLarge, with the first limit bytes.
 func readBounded(resp *http.Response, limit int64) ([]byte, error) {
@@ -220,7 +221,7 @@ func readBounded(resp *http.Response, limit int64) ([]byte, error) {
 	}
 }
 
-// scrub takes the call's own credentials out of the texts of an answer that repeats them, and what the request held out of what is
+// scrub takes the call's own credentials out of the texts of a response that repeats them, and what the request held out of what is
 // printed of them.
 func (cl *call) scrub(e *APIError) *APIError {
 	for _, secret := range []string{cl.token, cl.client.cfg.apiKey} {
@@ -253,31 +254,31 @@ func (cl *call) texts() any {
 	return texts
 }
 
-// answer is the body of every response inside the layers: the whole bounded body, read within its attempt, and the parsed error.
-type answer struct {
+// bufferedBody is the body of every response inside the layers: the whole bounded body, read within its attempt, and the parsed error.
+type bufferedBody struct {
 	bytes.Reader
 	data []byte
 	err  *APIError
 }
 
 // Close implements [io.Closer]; nothing is held.
-func (*answer) Close() error { return nil }
+func (*bufferedBody) Close() error { return nil }
 
-func newAnswer(data []byte, err *APIError) *answer {
-	a := &answer{data: data, err: err}
+func newBody(data []byte, err *APIError) *bufferedBody {
+	a := &bufferedBody{data: data, err: err}
 	a.Reset(data)
 	return a
 }
 
 func errorOf(resp *http.Response) *APIError {
-	if a, ok := resp.Body.(*answer); ok {
+	if a, ok := resp.Body.(*bufferedBody); ok {
 		return a.err
 	}
 	return nil
 }
 
 func bodyOf(resp *http.Response) []byte {
-	if a, ok := resp.Body.(*answer); ok {
+	if a, ok := resp.Body.(*bufferedBody); ok {
 		return a.data
 	}
 	return nil

@@ -47,7 +47,7 @@ func rtReal(t *testing.T, base string, opts ...authos.Option) *authos.Client {
 	return c
 }
 
-// rtAbort answers with a reset.
+// rtAbort responds with a reset.
 func rtAbort(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

@@ -35,14 +35,14 @@ func explain(err error) {
 	case errors.As(err, &open):
 		fmt.Printf("open:     group %s has been failing (last status %d), nothing was sent\n", open.Group, open.LastStatus)
 	case errors.As(err, &network):
-		fmt.Printf("network:  no answer while in %q, timeout: %t\n", network.Op, network.Timeout())
+		fmt.Printf("network:  no response while in %q, timeout: %t\n", network.Op, network.Timeout())
 	case errors.As(err, &session):
 		fmt.Printf("session:  over: %t\n", errors.Is(err, authos.ErrSessionExpired))
 	case errors.As(err, &mfa):
 		fmt.Printf("mfa:      ask for the code, then present %v\n", mfa.PreAuthToken) // prints redacted
 	case errors.As(err, &decode):
 		fmt.Printf("decode:   %d with %s: %v\n", decode.StatusCode, decode.ContentType, decode.Err)
-	case errors.As(err, &api): // every type above unwraps to it where there was an answer
+	case errors.As(err, &api): // every type above unwraps to it where there was a response
 		fmt.Printf("api:      %d %s, request %s\n", api.StatusCode, api.Code, api.RequestID)
 	}
 	fmt.Printf("          not found %t, forbidden %t, unavailable %t, outcome unknown %t, retryable %t\n          user reads: %s\n\n",

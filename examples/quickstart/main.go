@@ -37,7 +37,7 @@ func offline(ctx context.Context) error {
 
 	base, err := authos.New(srv.URL,
 		authos.WithAPIKey(srv.AddAPIKey()),
-		authos.WithCache(authos.CachePolicy{}),                             // serve a kept answer in an outage
+		authos.WithCache(authos.CachePolicy{}),                             // serve a cached response in an outage
 		authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: time.Second}), // a minute by default: too long for a demonstration
 		authos.WithObserver(&authos.Observer{Breaker: func(e authos.BreakerEvent) {
 			fmt.Printf("     breaker    %s: %s → %s\n", e.Group, e.From, e.To)
@@ -69,25 +69,25 @@ func offline(ctx context.Context) error {
 		return nil
 	}
 
-	title("a typed call", "answered 200")
+	title("a typed call", "responded 200")
 	if err := profile(); err != nil {
 		return err
 	}
 
-	title("an expired token", "refused the access token with 401; the client renewed it once and sent the call again")
+	title("an expired token", "refused the access token with 401; the client refreshed it once and sent the call again")
 	srv.ExpireAccessTokens()
 	if err := profile(); err != nil {
 		return err
 	}
 
-	title("a rate limit", "answered 429, come back within a second; the client waited")
+	title("a rate limit", "responded 429, come back within a second; the client waited")
 	srv.Fault(authostest.Fault{Path: "/api/user", Times: 1, Status: http.StatusTooManyRequests,
 		Header: http.Header{"X-Ratelimit-After": {"0"}}, Body: "Too Many Requests! Wait for 0s"})
 	if err := profile(); err != nil {
 		return err
 	}
 
-	title("a burst of failures", "answered 503 twice; the client backed off and tried again")
+	title("a burst of failures", "responded 503 twice; the client backed off and tried again")
 	srv.Fault(authostest.Fault{Path: "/api/user", Times: 2, Status: http.StatusServiceUnavailable})
 	if err := profile(); err != nil {
 		return err
@@ -99,13 +99,13 @@ func offline(ctx context.Context) error {
 		fmt.Printf("     caller got %T: %v\n", bad, bad.Fields)
 	}
 
-	title("something that is not there", "answered 404")
+	title("something that is not there", "responded 404")
 	_, err = client.Service.Users.Get(ctx, "nobody")
 	if api, ok := errors.AsType[*authos.APIError](err); ok && errors.Is(err, authos.ErrNotFound) {
 		fmt.Printf("     caller got %T: code %s, request %s\n     user reads %q\n", api, api.Code, api.RequestID, authos.UserMessage(err))
 	}
 
-	title("an outage", "answered nothing but a proxy's 503 page; the client tried, then opened the circuit, and served what it had kept")
+	title("an outage", "nothing but a proxy's 503 page; the client tried, then opened the circuit, and served what it had kept")
 	end := srv.Outage(http.StatusServiceUnavailable)
 	for range 3 {
 		if err := profile(); err != nil {
@@ -119,7 +119,7 @@ func offline(ctx context.Context) error {
 	if err := profile(); err != nil {
 		return err
 	}
-	fmt.Printf("\n%d requests reached the server, %d of them renewed tokens; no call failed that could succeed.\n",
+	fmt.Printf("\n%d requests reached the server, %d of them refreshed tokens; no call failed that could succeed.\n",
 		len(srv.Requests()), srv.Count(http.MethodPost, "/api/auth/refresh"))
 	return nil
 }
@@ -157,7 +157,7 @@ func report(r authos.Response, result string) {
 	}
 	fmt.Printf("     caller got %q: attempts %d, waited %s", result, r.Attempts, waited.Round(time.Millisecond))
 	if r.Refreshed {
-		fmt.Print(", tokens renewed")
+		fmt.Print(", tokens refreshed")
 	}
 	if r.Stale {
 		fmt.Printf(", STALE by %s", r.Age.Round(time.Millisecond))

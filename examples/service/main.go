@@ -72,7 +72,7 @@ func listUsers(ctx context.Context, client *authos.Client) error {
 	return nil
 }
 
-// report says what a backend does about a failure. Each of these types unwraps to the server's answer, an *APIError, where there was one.
+// report says what a backend does about a failure. Each of these types unwraps to the server's response, an *APIError, where there was one.
 func report(what string, err error) {
 	for _, rule := range []struct {
 		applies bool
@@ -81,10 +81,10 @@ func report(what string, err error) {
 		{err == nil, "nothing: all is well"},
 		{errors.As(err, new(*authos.ValidationError)), "fix the input"},
 		{errors.As(err, new(*authos.RateLimitError)), "come back at the time it says"},
-		{errors.As(err, new(*authos.CircuitOpenError)), "answer 503 to your own caller: the server has been failing"},
+		{errors.As(err, new(*authos.CircuitOpenError)), "return 503 to your own caller: the server has been failing"},
 		{errors.Is(err, authos.ErrOutcomeUnknown), "read it back before you repeat it: it may have happened"},
-		{errors.As(err, new(*authos.NetworkError)), "try again later: no answer"},
-		{errors.As(err, new(*authos.DecodeError)), "check the base URL: something else answers there"},
+		{errors.As(err, new(*authos.NetworkError)), "try again later: no response"},
+		{errors.As(err, new(*authos.DecodeError)), "check the base URL: something else responds there"},
 		{errors.Is(err, authos.ErrUnauthenticated), "replace the key: it is wrong, over, or its organization suspended"},
 		{errors.Is(err, authos.ErrForbidden), "make a key that may do this"},
 		{errors.Is(err, authos.ErrNotFound), "believe it: not there, or not yours"},

@@ -78,15 +78,15 @@ type line struct {
 }
 
 // RoundTrip implements [http.RoundTripper]: it delivers, and once more when that fails.
-func (l *line) RoundTrip(r *http.Request) (answer *http.Response, err error) {
+func (l *line) RoundTrip(r *http.Request) (response *http.Response, err error) {
 	if l.body, err = io.ReadAll(r.Body); err != nil {
 		return nil, err
 	}
-	if answer = l.send(r.Header, l.body); answer.StatusCode != http.StatusOK {
-		answer = l.send(r.Header, l.body)
+	if response = l.send(r.Header, l.body); response.StatusCode != http.StatusOK {
+		response = l.send(r.Header, l.body)
 	}
 	l.done <- r.Header.Clone()
-	return answer, nil
+	return response, nil
 }
 
 func (l *line) send(header http.Header, body []byte) *http.Response {
@@ -94,6 +94,6 @@ func (l *line) send(header http.Header, body []byte) *http.Response {
 	r.Header = header
 	w := httptest.NewRecorder()
 	l.receiver.ServeHTTP(w, r)
-	fmt.Printf("     receiver   answered %d: %s", w.Code, w.Body)
+	fmt.Printf("     receiver   responded %d: %s", w.Code, w.Body)
 	return w.Result()
 }

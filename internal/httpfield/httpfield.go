@@ -14,7 +14,7 @@ import (
 const TooLong = time.Duration(math.MaxInt64)
 
 // RetryAfter reads the values of Retry-After (RFC 9110, section 10.2.3): seconds, decimals included because servers send
-// them, or an HTTP date in any of its three forms (section 5.6.7). A date is measured against the answer's own Date, when there
+// them, or an HTTP date in any of its three forms (section 5.6.7). A date is measured against the response's own Date, when there
 // is one, so that a wrong local clock does no harm. Of several values the longest counts; values that are neither are ignored.
 // The wait is never negative: 0 and the past are 0.
 func RetryAfter(values []string, date, now time.Time) (d time.Duration, ok bool) {
@@ -68,8 +68,8 @@ func IsDigits(s string) bool {
 // until is the time from one point to a later one; 0 when it is not later. Sub saturates, so nothing overflows.
 func until(t, from time.Time) time.Duration { return max(t.Sub(from), 0) }
 
-// answerTime is the server's clock when it answered: its Date, else now, else the local clock.
-func answerTime(h http.Header, now time.Time) time.Time {
+// responseTime is the server's clock when it responded: its Date, else now, else the local clock.
+func responseTime(h http.Header, now time.Time) time.Time {
 	if t, err := http.ParseTime(first(h["Date"])); err == nil {
 		return t
 	}
@@ -96,7 +96,7 @@ type BodyWaits struct {
 // AskedWait is how long the server asks to wait. A usable Retry-After decides; without one it is the longest of what the other
 // headers and the body say. The flag tells a server that asked for no wait at all from one that did not ask.
 func AskedWait(h http.Header, status int, body BodyWaits, now time.Time) (time.Duration, bool) {
-	at := answerTime(h, now)
+	at := responseTime(h, now)
 	if d, ok := RetryAfter(h["Retry-After"], at, now); ok {
 		return d, true
 	}
@@ -123,7 +123,7 @@ func AskedWait(h http.Header, status int, body BodyWaits, now time.Time) (time.D
 	return wait, asked
 }
 
-// spent says whether nothing remains: it says so, or it says nothing and the answer is a 429.
+// spent reports whether nothing remains: it says so, or it says nothing and the response is a 429.
 func spent(remaining, status int) bool {
 	return remaining == 0 || remaining < 0 && status == http.StatusTooManyRequests
 }
@@ -134,8 +134,8 @@ type RateLimit struct {
 	Reset            time.Time
 }
 
-// ParseRateLimit reads what an answer says about its limits: the IETF RateLimit field, the older separate fields, or the
-// X-RateLimit fields. It is nil when nothing was sent, and then costs some map look-ups: it runs on every answer.
+// ParseRateLimit reads what a response says about its limits: the IETF RateLimit field, the older separate fields, or the
+// X-RateLimit fields. It is nil when nothing was sent, and then costs some map look-ups: it runs on every response.
 func ParseRateLimit(h http.Header) *RateLimit { return RateLimitAt(h, time.Time{}) }
 
 // RateLimitAt is ParseRateLimit with the local clock given; a zero time stands for now.
@@ -149,7 +149,7 @@ func RateLimitAt(h http.Header, now time.Time) *RateLimit {
 		}
 		r := &RateLimit{Limit: tightest.limit, Remaining: tightest.remaining}
 		if tightest.hasReset {
-			r.Reset = answerTime(h, now).Add(tightest.reset)
+			r.Reset = responseTime(h, now).Add(tightest.reset)
 		}
 		return r
 	}
@@ -157,7 +157,7 @@ func RateLimitAt(h http.Header, now time.Time) *RateLimit {
 	var reset time.Time
 	hasReset := false
 	if h["X-Ratelimit-Reset"] != nil {
-		reset, hasReset = unixReset(h, answerTime(h, now))
+		reset, hasReset = unixReset(h, responseTime(h, now))
 	}
 	if limit < 0 && remaining < 0 && !hasReset {
 		return nil
@@ -202,7 +202,7 @@ type ietfLimit struct {
 	hasReset         bool
 }
 
-// maxLimits bounds what one answer can make us read.
+// maxLimits bounds what one response can make us read.
 const maxLimits = 16
 
 // ietfLimits reads draft-ietf-httpapi-ratelimit-headers in all its ages: the structured field ("default";r=0;t=30, with the

@@ -29,7 +29,7 @@ func Type(token string) (string, bool) {
 	return header.Typ, ok
 }
 
-// Principal names the user and the tenant that a token speaks for, in a form that a renewal does not change. An impersonation
+// Principal names the user and the tenant that a token speaks for, in a form that a refresh does not change. An impersonation
 // is another principal than the user it impersonates.
 func Principal(token string) (string, bool) {
 	var claims struct {

@@ -34,7 +34,7 @@ type Limiter uint8
 // The limiters, as the server groups its routes.
 const (
 	LimiterOther     Limiter = iota // not limited by the server itself; a proxy in front of it may
-	LimiterAuth                     // sign-in, renewal, sign-out, OAuth redirects
+	LimiterAuth                     // sign-in, refresh, sign-out, OAuth redirects
 	LimiterDevice                   // device flow
 	LimiterMFAVerify                // second factor at sign-in
 	LimiterMFASetup                 // the signed-in user's own second factor
@@ -68,7 +68,7 @@ const (
 	Repeatable Flags = 1 << iota
 	// SingleUse: the request consumes a token, so it is never sent twice, whatever anyone says. Some are GETs.
 	SingleUse
-	// Cacheable: a good answer to GET may be kept for the stale fallback. See genroutes for the decision per route.
+	// Cacheable: a good response to GET may be cached for the stale fallback. See genroutes for the decision per route.
 	Cacheable
 	// MayBeEmpty: a success may have an empty body, or null.
 	MayBeEmpty
@@ -99,8 +99,8 @@ func ByTemplate(method, template string) *Route {
 }
 
 // Match returns the route that the server's router would choose for an escaped path without a query, or nil where it would
-// answer 404 or 405. As there: segments are compared as they are spelled, a literal segment wins over a parameter, a parameter is
-// never empty, a trailing slash makes another path, and the path is chosen before the method. HEAD is answered by GET's handler,
+// return 404 or 405. As there: segments are compared as they are spelled, a literal segment wins over a parameter, a parameter is
+// never empty, a trailing slash makes another path, and the path is chosen before the method. HEAD is served by GET's handler,
 // side effects included, so HEAD finds GET's route.
 func Match(method, path string) *Route {
 	rest, ok := strings.CutPrefix(path, "/")

@@ -68,7 +68,7 @@ func TestRouteTable(t *testing.T) {
 			t.Errorf("%s: listed as repeatable and as single use", name)
 		}
 		empty := l.SuccessStatus == http.StatusNoContent || l.Response["_"] == "null" || l.Response["_"] == "empty" ||
-			len(l.Response) == 0 && l.Method != http.MethodGet && !slices.Contains([]string{ // the list does not say what they answer
+			len(l.Response) == 0 && l.Method != http.MethodGet && !slices.Contains([]string{ // the list does not say what they response
 				"DELETE /api/organizations/:org_slug/smtp", "POST /api/organizations/:org_slug/smtp", "POST /api/organizations/:org_slug/domain",
 				"POST /api/organizations/:org_slug/domain/verify", "POST /api/platform/mfa/metrics/generate",
 			}, name)
@@ -255,7 +255,7 @@ func TestMatchRoute(t *testing.T) {
 		{"DELETE", "/api/organizations/acme/webhooks/event-types", none},
 		{"GET", "/api/invitations/accept", none},
 		{"PUT", "/api/user", none},
-		// HEAD is answered by GET's handler.
+		// HEAD is served by GET's handler.
 		{"HEAD", "/api/auth/magic-link/verify", "/api/auth/magic-link/verify"},
 		{"HEAD", "/api/auth/login", none},
 		// Compared as spelled.

@@ -1,6 +1,6 @@
 // Command genroutes writes internal/routes/routes_gen.go, the client's route table, from testdata/routes.json.
 //
-// It takes no decision silently: a GET that is neither listed as kept nor as not kept, an unknown kind of authentication and a rule
+// It takes no decision silently: a GET that is neither listed as cacheable nor as uncached, an unknown kind of authentication and a rule
 // that names no route are errors. Run it by "go generate" in the root of the module.
 package main
 
@@ -65,7 +65,7 @@ var auths = map[string]string{
 	"provider_signature": "AuthNone", // the billing provider's
 }
 
-// mailRoutes answer 503 SERVICE_UNAVAILABLE when the server cannot send e-mail at all.
+// mailRoutes return 503 SERVICE_UNAVAILABLE when the server cannot send e-mail at all.
 var mailRoutes = []string{
 	"POST /api/auth/forgot-password",
 	"POST /api/auth/magic-link/request",
@@ -73,7 +73,7 @@ var mailRoutes = []string{
 	"POST /api/auth/resend-verification",
 }
 
-// own401Routes answer 401 also for the caller's own input.
+// own401Routes return 401 also for the caller's own input.
 var own401Routes = []string{
 	"GET /api/auth/magic-link/verify",             // the link's token
 	"POST /api/auth/login",                        // e-mail and password
@@ -84,7 +84,7 @@ var own401Routes = []string{
 	"POST /api/auth/reset-password",               // the reset token
 	"POST /api/public/bootstrap-login",            // the bootstrap token
 	"POST /api/user/change-password",              // the current password
-	"POST /api/user/mfa/verify",                   // the code; the newest server answers 400
+	"POST /api/user/mfa/verify",                   // the code; the newest server returns 400
 	"POST /auth/token",                            // the client id of the device code
 	"POST /oauth/token",                           // client id and secret
 	"POST /oauth2/token",                          // the same
@@ -118,9 +118,9 @@ var (
 	}
 )
 
-// keptGroups are the groups whose GET answers may be kept for the stale fallback, unless notKept says otherwise. They hold no token,
-// no secret and no private export, and an answer that is a few minutes old is still worth having.
-var keptGroups = []string{
+// cachedGroups are the groups whose GET responses may be cached for the stale fallback, unless uncachedRoutes says otherwise. They hold no token,
+// no secret and no private export, and a response that is a few minutes old is still worth having.
+var cachedGroups = []string{
 	"analytics",
 	"api_keys", // name, prefix and permissions; the key itself is shown once, by POST
 	"audit",    // the server redacts secrets in the metadata
@@ -143,10 +143,10 @@ var keptGroups = []string{
 	"webhooks", // the secret is shown once, by POST
 }
 
-// notKeptGroups are the groups of which no answer is kept, with the reason.
-var notKeptGroups = map[string]string{
+// uncachedGroups are the groups of which no response is cached, with the reason.
+var uncachedGroups = map[string]string{
 	"device":             "codes and tokens",
-	"health":             "an old answer about health is a wrong one",
+	"health":             "an old response about health is a wrong one",
 	"magic_link":         "tokens",
 	"mfa":                "whether a second factor is on must be true now",
 	"oauth":              "browser redirects",
@@ -160,8 +160,8 @@ var notKeptGroups = map[string]string{
 	"upstream_providers": "client secrets of identity providers",
 }
 
-// answered are writes of which the list knows no body, but that always answer with one.
-var answered = []string{
+// responded are writes of which the list knows no body, but that always respond with one.
+var responded = []string{
 	"DELETE /api/organizations/:org_slug/smtp",        // {message}
 	"POST /api/organizations/:org_slug/domain",        // what to publish
 	"POST /api/organizations/:org_slug/domain/verify", // the outcome
@@ -169,27 +169,27 @@ var answered = []string{
 	"POST /api/platform/mfa/metrics/generate",         // the day's row
 }
 
-// keptRoutes are kept although their group is not decided as a whole.
-var keptRoutes = []string{
+// cachedRoutes are cached although their group is not decided as a whole.
+var cachedRoutes = []string{
 	"GET /.well-known/authos-configuration",
 	"GET /.well-known/jwks.json", // public keys
 	"GET /api/auth/context",      // what a sign-in page shows
 }
 
-// notKept are GETs of kept or undecided groups whose answers are not kept, with the reason.
-var notKept = map[string]string{
+// uncachedRoutes are GETs of cached or undecided groups whose responses are not cached, with the reason.
+var uncachedRoutes = map[string]string{
 	"GET /.well-known/oauth-authorization-server":                      "always 404",
 	"GET /.well-known/openid-configuration":                            "always 404",
 	"GET /api/organizations/:org_slug/billing-credentials/:provider":   "payment provider's secrets",
 	"GET /api/organizations/:org_slug/domain-routes":                   "may carry verification tokens",
-	"GET /api/organizations/:org_slug/webhooks/:webhook_id/deliveries": "payloads, and bodies that other servers answered",
+	"GET /api/organizations/:org_slug/webhooks/:webhook_id/deliveries": "payloads, and bodies that other servers sent",
 	"GET /api/platform/bootstrap/config":                               "setup secrets",
 	"GET /api/platform/mfa/metrics":                                    "MFA",
 	"GET /api/platform/mfa/metrics/generate":                           "a GET that writes",
 	"GET /api/platform/mfa/suspicious-activity":                        "MFA; an old alert list misleads",
 	"GET /api/platform/organizations":                                  "domain_verification_token",
 	"GET /api/platform/users/:user_id/mfa/status":                      "MFA",
-	"GET /auth/verify-email":                                           "consumes a token, answers HTML",
+	"GET /auth/verify-email":                                           "consumes a token, returns HTML",
 	"GET /invitations/accept/:token":                                   "browser redirect with a token in its path",
 }
 
@@ -238,14 +238,14 @@ func checkRules(routes []route) error {
 		}
 		seen[r.String()] = true
 	}
-	for _, rules := range [][]string{mailRoutes, own401Routes, keptRoutes, answered} {
+	for _, rules := range [][]string{mailRoutes, own401Routes, cachedRoutes, responded} {
 		for _, rule := range rules {
 			if !seen[rule] {
 				return fmt.Errorf("rule for %s, which is not in the list", rule)
 			}
 		}
 	}
-	for rule := range notKept {
+	for rule := range uncachedRoutes {
 		if !seen[rule] {
 			return fmt.Errorf("rule for %s, which is not in the list", rule)
 		}
@@ -304,24 +304,24 @@ func (r *route) mayBeEmpty() bool {
 		return true
 	}
 	if len(r.Response) == 0 {
-		return r.Method != http.MethodGet && !slices.Contains(answered, r.String())
+		return r.Method != http.MethodGet && !slices.Contains(responded, r.String())
 	}
 	return r.Response["_"] == "null" || r.Response["_"] == "empty"
 }
 
-// keep decides whether a good answer may be kept for the stale fallback.
+// keep decides whether a good response may be cached for the stale fallback.
 func (r *route) keep() (bool, error) {
 	if r.Method != http.MethodGet || r.SingleUse {
 		return false, nil
 	}
-	if _, ok := notKept[r.String()]; ok {
+	if _, ok := uncachedRoutes[r.String()]; ok {
 		return false, nil
 	}
-	if slices.Contains(keptRoutes, r.String()) || slices.Contains(keptGroups, r.Group) {
+	if slices.Contains(cachedRoutes, r.String()) || slices.Contains(cachedGroups, r.Group) {
 		return true, nil
 	}
-	if _, ok := notKeptGroups[r.Group]; ok {
+	if _, ok := uncachedGroups[r.Group]; ok {
 		return false, nil
 	}
-	return false, fmt.Errorf("%v: no rule says whether its answer may be kept", r)
+	return false, fmt.Errorf("%v: no rule reports whether its response may be cached", r)
 }

@@ -11,15 +11,15 @@ import (
 // TestLayers walks the assembled stack by its real types. DESIGN.md says why this is the order; a change here is a change of what the
 // package promises.
 func TestLayers(t *testing.T) {
-	const all = "fallback retry attempt authorizer breaker wire transport"
+	const all = "cacheLayer retryLayer gateLayer sessionLayer breakerLayer wireLayer transport"
 	tests := []struct {
 		name string
 		opts []Option
 		want string
 	}{
 		{"everything", []Option{WithCache(CachePolicy{})}, all},
-		{"defaults", nil, strings.TrimPrefix(all, "fallback ")},
-		{"no breaker", []Option{WithCache(CachePolicy{}), WithBreaker(BreakerPolicy{Disabled: true})}, strings.Replace(all, "breaker ", "", 1)},
+		{"defaults", nil, strings.TrimPrefix(all, "cacheLayer ")},
+		{"no breaker", []Option{WithCache(CachePolicy{}), WithBreaker(BreakerPolicy{Disabled: true})}, strings.Replace(all, "breakerLayer ", "", 1)},
 		{"no retries", []Option{WithCache(CachePolicy{}), WithRetry(RetryPolicy{MaxAttempts: 1})}, all}, // the loop still carries the gate
 	}
 	for _, tt := range tests {
@@ -54,17 +54,17 @@ func layersOf(rt http.RoundTripper) (names []string, last http.RoundTripper) {
 		last = rt
 		names = append(names, strings.TrimPrefix(fmt.Sprintf("%T", rt), "*authos."))
 		switch l := rt.(type) {
-		case *fallback:
+		case *cacheLayer:
 			rt = l.next
-		case *retry:
+		case *retryLayer:
 			rt = l.inner.Transport
-		case *attempt:
+		case *gateLayer:
 			rt = l.next
-		case *authorizer:
+		case *sessionLayer:
 			rt = l.next
-		case *breaker:
+		case *breakerLayer:
 			rt = l.next
-		case *wire:
+		case *wireLayer:
 			rt = l.next
 		default:
 			rt = nil
