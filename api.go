@@ -17,8 +17,8 @@ type request struct {
 	checks           checks     // what is wrong with the caller's input: then nothing is sent
 }
 
-// invoke sends one call of a known route and decodes its response into a T. A typed method is its checks
-// and one call of this.
+// invoke sends one call of a known route and decodes its response into a T. A typed method is its
+// checks and one call of this.
 func invoke[T any](ctx context.Context, c *Client, r request, opts []RequestOption) (*T, error) {
 	out := new(T)
 	if err := c.call(ctx, r, out, opts); err != nil {
@@ -51,7 +51,8 @@ type needy[T any] interface {
 	missing() string
 }
 
-// bare is a list that is the whole response. One that is null, or that has an item without its id, is no response.
+// bare is a list that is the whole response. One that is null, or that has an item without its id,
+// is no response.
 type bare[T any, P needy[T]] []T
 
 func (l *bare[T, P]) missing() string {
@@ -85,8 +86,8 @@ func link(c *Client, template string, args []string, query url.Values) string {
 	return c.fam.url(expand(template, args), query.Encode()).String()
 }
 
-// err returns nil, or a [*ValidationError] with all findings. Nothing has been sent, which is also what the
-// call's [Response] then says.
+// err returns nil, or a [*ValidationError] with all findings. Nothing has been sent, which is also
+// what the call's [Response] then says.
 func (c checks) err(opts []RequestOption) error {
 	if len(c) == 0 {
 		return nil

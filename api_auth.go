@@ -14,13 +14,14 @@ import (
 
 const logoutPath = "/api/auth/logout"
 
-// AuthService signs in and out. Its methods return tokens and install none unless their params say Install: give them to
-// [Client.With] for a client of that user, or to [Client.SetTokens].
+// AuthService signs in and out. Its methods return tokens and install none unless their params say
+// Install: give them to [Client.With] for a client of that user, or to [Client.SetTokens].
 //
-// Four routes send e-mail: [AuthService.Register], [AuthService.ResendVerification], [AuthService.RequestPasswordReset] and
-// [AuthService.RequestMagicLink]. Together they send one address 5 mails an hour; beyond that they return 429
-// [CodeTooManyRequests] and name no wait, which may be an hour. A server that has no e-mail set up returns 503
-// [CodeServiceUnavailable], and goes on doing so. The client repeats neither.
+// Four routes send e-mail: [AuthService.Register], [AuthService.ResendVerification],
+// [AuthService.RequestPasswordReset] and [AuthService.RequestMagicLink]. Together they send one
+// address 5 mails an hour; beyond that they return 429 [CodeTooManyRequests] and name no wait,
+// which may be an hour. A server that has no e-mail set up returns 503 [CodeServiceUnavailable],
+// and goes on doing so. The client repeats neither.
 type AuthService struct{ c *Client }
 
 // LoginParams are a password sign-in.
@@ -32,7 +33,8 @@ type LoginParams struct {
 	ServiceSlug string `json:"service_slug,omitempty"`
 	// RedirectURI must be registered with the service; it needs both slugs.
 	RedirectURI string `json:"redirect_uri,omitempty"`
-	// SAMLState continues a sign-in that a SAML service provider has begun: it is what the server gave the sign-in page.
+	// SAMLState continues a sign-in that a SAML service provider has begun: it is what the server
+	// gave the sign-in page.
 	SAMLState string `json:"saml_state,omitempty"`
 	// Install puts the returned tokens in use, as [Client.SetTokens] does.
 	Install bool `json:"-"`
@@ -51,8 +53,8 @@ type loginRequest struct {
 	Password string `json:"password"`
 }
 
-// tenant checks an organization, one of its services and a redirect URI registered there. Each needs the one before: the server would
-// refuse it, or ignore it in silence.
+// tenant checks an organization, one of its services and a redirect URI registered there. Each
+// needs the one before: the server would refuse it, or ignore it in silence.
 func (c *checks) tenant(org, service, redirectURI string) {
 	if org != "" {
 		c.slug("org_slug", org)
@@ -65,13 +67,15 @@ func (c *checks) tenant(org, service, redirectURI string) {
 	}
 }
 
-// Login signs in with a password. It installs nothing unless asked to. POST /api/auth/login; public; not repeated when its outcome is
-// unknown, since each sign-in makes a session.
+// Login signs in with a password. It installs nothing unless asked to. POST /api/auth/login;
+// public; not repeated when its outcome is unknown, since each sign-in makes a session.
 //
-// A second factor is asked for with [*MFARequiredError], which [AuthService.CompleteMFA] completes. A wrong password and an address that
-// has not been verified are 401 UNAUTHORIZED ([ErrUnauthenticated]); no access to the organization, or an organization that is not
-// active, 403; one that does not exist 404 NOT_FOUND; the organization's limit of monthly users 400 [CodeServiceLimitExceeded]. When
-// installing the tokens fails, they are returned together with the error.
+// A second factor is asked for with [*MFARequiredError], which [AuthService.CompleteMFA] completes.
+// A wrong password and an address that has not been verified are 401 UNAUTHORIZED
+// ([ErrUnauthenticated]); no access to the organization, or an organization that is not active,
+// 403; one that does not exist 404 NOT_FOUND; the organization's limit of monthly users 400
+// [CodeServiceLimitExceeded]. When installing the tokens fails, they are returned together with the
+// error.
 func (s *AuthService) Login(ctx context.Context, p LoginParams, opts ...RequestOption) (Tokens, error) {
 	var in checks
 	in.email(p.Email)
@@ -97,10 +101,12 @@ func (b *tokenBody) signIn(ctx context.Context, c *Client, install bool) (Tokens
 	return t, err
 }
 
-// Refresh exchanges a refresh token for new tokens. POST /api/auth/refresh; public; never repeated once it may have arrived.
+// Refresh exchanges a refresh token for new tokens. POST /api/auth/refresh; public; never repeated
+// once it may have arrived.
 //
-// The client refreshes its own session by itself; this is for tokens held elsewhere. A refresh token is single-use: presenting one twice,
-// here and by a client that holds it, destroys the session. 401 UNAUTHORIZED means that the session is over.
+// The client refreshes its own session by itself; this is for tokens held elsewhere. A refresh
+// token is single-use: presenting one twice, here and by a client that holds it, destroys the
+// session. 401 UNAUTHORIZED means that the session is over.
 func (s *AuthService) Refresh(ctx context.Context, refreshToken string, opts ...RequestOption) (Tokens, error) {
 	var in checks
 	in.required("refresh_token", refreshToken)
@@ -114,11 +120,12 @@ func (s *AuthService) Refresh(ctx context.Context, refreshToken string, opts ...
 	return body.session()
 }
 
-// Logout ends the session at the server, then forgets its tokens here and in the store, and everything cached for the principal.
-// POST /api/auth/logout; bearer; may be repeated: the server returns 200 also for a session that is already over.
+// Logout ends the session at the server, then forgets its tokens here and in the store, and
+// everything cached for the principal. POST /api/auth/logout; bearer; may be repeated: the server
+// returns 200 also for a session that is already over.
 //
-// When the server was not reached nothing is forgotten, so that Logout can be called again; SetTokens with zero Tokens forgets
-// without it.
+// When the server was not reached nothing is forgotten, so that Logout can be called again;
+// SetTokens with zero Tokens forgets without it.
 func (s *AuthService) Logout(ctx context.Context, opts ...RequestOption) error {
 	if err := acknowledged(ctx, s.c, request{method: http.MethodPost, template: logoutPath}, opts); err != nil {
 		return err
@@ -138,8 +145,9 @@ const (
 // RevokeParams are a token that is to be revoked.
 type RevokeParams struct {
 	Token string `json:"-"` // sent, but not marshaled: params end up in logs
-	// Hint must be right: the server looks for the token among those of the kind only, and takes a token without a hint for an access
-	// token. Empty: [HintAccessToken] for a JWT, else [HintRefreshToken], which is what AuthOS's tokens are.
+	// Hint must be right: the server looks for the token among those of the kind only, and takes a
+	// token without a hint for an access token. Empty: [HintAccessToken] for a JWT, else
+	// [HintRefreshToken], which is what AuthOS's tokens are.
 	Hint TokenTypeHint
 }
 
@@ -158,10 +166,12 @@ func (p RevokeParams) hint() TokenTypeHint {
 	return cmp.Or(p.Hint, HintRefreshToken)
 }
 
-// Revoke ends the session that a token belongs to: its access token and its refresh token alike. POST /auth/revoke; public; may be
-// repeated. The server says 200 whatever it is given (RFC 7009, section 2.2), so success does not mean that there was a session.
+// Revoke ends the session that a token belongs to: its access token and its refresh token alike.
+// POST /auth/revoke; public; may be repeated. The server says 200 whatever it is given (RFC 7009,
+// section 2.2), so success does not mean that there was a session.
 //
-// It is for tokens held elsewhere: a client that holds the session is not told. [AuthService.Logout] ends the client's own.
+// It is for tokens held elsewhere: a client that holds the session is not told.
+// [AuthService.Logout] ends the client's own.
 func (s *AuthService) Revoke(ctx context.Context, p RevokeParams, opts ...RequestOption) error {
 	var in checks
 	in.required("token", p.Token)
@@ -198,12 +208,14 @@ type registerRequest struct {
 	Password string `json:"password"`
 }
 
-// Register makes an account with a password, and has the server mail a link that verifies its address; until then signing in is 401
-// UNAUTHORIZED. POST /api/auth/register; public; not repeated when its outcome is unknown.
+// Register makes an account with a password, and has the server mail a link that verifies its
+// address; until then signing in is 401 UNAUTHORIZED. POST /api/auth/register; public; not repeated
+// when its outcome is unknown.
 //
-// Success does not say that the address was free: the server responds the same when it has an account. 404 NOT_FOUND is an organization
-// or service that does not exist, 403 FORBIDDEN an address whose domain signs in through a provider of its own. 429
-// [CodeTooManyRequests] and 503 [CodeServiceUnavailable] are those of [AuthService]'s e-mail routes.
+// Success does not say that the address was free: the server responds the same when it has an
+// account. 404 NOT_FOUND is an organization or service that does not exist, 403 FORBIDDEN an
+// address whose domain signs in through a provider of its own. 429 [CodeTooManyRequests] and 503
+// [CodeServiceUnavailable] are those of [AuthService]'s e-mail routes.
 func (s *AuthService) Register(ctx context.Context, p RegisterParams, opts ...RequestOption) error {
 	var in checks
 	in.email(p.Email)
@@ -224,11 +236,12 @@ type ResendVerificationParams struct {
 	State       string `json:"state,omitempty"`
 }
 
-// ResendVerification mails another link that verifies an address. It is good for 24 hours and for one use. POST
-// /api/auth/resend-verification; public; not repeated when its outcome is unknown.
+// ResendVerification mails another link that verifies an address. It is good for 24 hours and for
+// one use. POST /api/auth/resend-verification; public; not repeated when its outcome is unknown.
 //
-// Success does not say that the address waits for one: the server responds the same to any. 404 NOT_FOUND is an organization or service
-// that does not exist. 429 [CodeTooManyRequests] and 503 [CodeServiceUnavailable] are those of [AuthService]'s e-mail routes.
+// Success does not say that the address waits for one: the server responds the same to any. 404
+// NOT_FOUND is an organization or service that does not exist. 429 [CodeTooManyRequests] and 503
+// [CodeServiceUnavailable] are those of [AuthService]'s e-mail routes.
 func (s *AuthService) ResendVerification(ctx context.Context, p ResendVerificationParams, opts ...RequestOption) error {
 	var in checks
 	in.email(p.Email)
@@ -250,11 +263,13 @@ type RequestPasswordResetParams struct {
 	State string `json:"state,omitempty"`
 }
 
-// RequestPasswordReset mails a link whose token [AuthService.ResetPassword] takes. It is good for an hour and for one use. POST
-// /api/auth/forgot-password; public; not repeated when its outcome is unknown.
+// RequestPasswordReset mails a link whose token [AuthService.ResetPassword] takes. It is good for
+// an hour and for one use. POST /api/auth/forgot-password; public; not repeated when its outcome is
+// unknown.
 //
-// Success does not say that the address has an account: the server responds the same to any. 404 NOT_FOUND is an organization or service
-// that does not exist, 403 FORBIDDEN an address whose domain signs in through a provider of its own. 429 [CodeTooManyRequests] and 503
+// Success does not say that the address has an account: the server responds the same to any. 404
+// NOT_FOUND is an organization or service that does not exist, 403 FORBIDDEN an address whose
+// domain signs in through a provider of its own. 429 [CodeTooManyRequests] and 503
 // [CodeServiceUnavailable] are those of [AuthService]'s e-mail routes.
 func (s *AuthService) RequestPasswordReset(ctx context.Context, p RequestPasswordResetParams, opts ...RequestOption) error {
 	var in checks
@@ -279,8 +294,9 @@ func (p ResetPasswordParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves token and password out.
 func (p ResetPasswordParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
-// ResetPassword sets a new password and ends all sessions of the user. POST /api/auth/reset-password; public; never repeated once it may
-// have arrived. A token that is wrong, used or older than an hour is 400 BAD_REQUEST.
+// ResetPassword sets a new password and ends all sessions of the user. POST
+// /api/auth/reset-password; public; never repeated once it may have arrived. A token that is wrong,
+// used or older than an hour is 400 BAD_REQUEST.
 func (s *AuthService) ResetPassword(ctx context.Context, p ResetPasswordParams, opts ...RequestOption) error {
 	var in checks
 	in.required("token", p.Token)
@@ -291,7 +307,8 @@ func (s *AuthService) ResetPassword(ctx context.Context, p ResetPasswordParams, 
 	}, opts)
 }
 
-// AuthMethod is a way to sign in. Other values than those named here are kept as the server sent them.
+// AuthMethod is a way to sign in. Other values than those named here are kept as the server sent
+// them.
 type AuthMethod string
 
 // The ways to sign in.
@@ -299,15 +316,16 @@ const (
 	AuthMethodPassword  AuthMethod = "password"
 	AuthMethodMagicLink AuthMethod = "magic_link"
 	AuthMethodPasskey   AuthMethod = "passkey"
-	AuthMethodOAuth     AuthMethod = "oauth"    // through a social provider, such as github
-	AuthMethodUpstream  AuthMethod = "upstream" // through the identity provider of the address's domain
+	AuthMethodOAuth     AuthMethod = "oauth" // through a social provider, such as github
+	// through the identity provider of the address's domain
+	AuthMethodUpstream AuthMethod = "upstream"
 )
 
 // EmailLookup says how an address signs in.
 type EmailLookup struct {
 	AuthMethod AuthMethod `json:"auth_method"`
-	// ConnectionID and ProviderName are the identity provider that the address's domain is routed to, for [LoginURLParams]; empty when
-	// there is none.
+	// ConnectionID and ProviderName are the identity provider that the address's domain is routed
+	// to, for [LoginURLParams]; empty when there is none.
 	ConnectionID string `json:"connection_id"`
 	ProviderName string `json:"provider_name"`
 	// DomainVerified: the domain's owner has proved to be it.
@@ -321,8 +339,9 @@ func (l *EmailLookup) missing() string {
 	return ""
 }
 
-// LookupEmail says how an address should sign in: with a password, or through which identity provider. It does not report whether the
-// address has an account. POST /api/auth/lookup-email; public; may be repeated.
+// LookupEmail says how an address should sign in: with a password, or through which identity
+// provider. It does not report whether the address has an account. POST /api/auth/lookup-email;
+// public; may be repeated.
 func (s *AuthService) LookupEmail(ctx context.Context, email string, opts ...RequestOption) (*EmailLookup, error) {
 	var in checks
 	in.email(email)
@@ -337,8 +356,9 @@ type AuthContext struct {
 	// Organization and Service are those asked for; nil when none was.
 	Organization *AuthContextOrganization `json:"organization"`
 	Service      *AuthContextService      `json:"service"`
-	// AvailableProviders are names such as github, google and microsoft, for [AuthService.LoginURL]. It and AuthMethods are empty when
-	// nobody can sign in: the organization is not active.
+	// AvailableProviders are names such as github, google and microsoft, for
+	// [AuthService.LoginURL]. It and AuthMethods are empty when nobody can sign in: the
+	// organization is not active.
 	AvailableProviders []string     `json:"available_providers"`
 	AuthMethods        []AuthMethod `json:"auth_methods"`
 	SupportAvailable   bool         `json:"support_available"`
@@ -359,7 +379,8 @@ type AuthContextService struct {
 	Slug        string      `json:"slug"`
 	Name        string      `json:"name"`
 	ServiceType ServiceType `json:"service_type"`
-	// RedirectURIValid reports whether the redirect URI asked about is registered with the service; nil when none was asked about.
+	// RedirectURIValid reports whether the redirect URI asked about is registered with the service;
+	// nil when none was asked about.
 	RedirectURIValid *bool `json:"redirect_uri_valid"`
 }
 
@@ -385,9 +406,9 @@ type AuthContextParams struct {
 	RedirectURI string
 }
 
-// Context returns what a sign-in page shows: the organization and the service by name, and the ways to sign in. GET /api/auth/context;
-// public; may be repeated; cached for the stale fallback. 404 NOT_FOUND is an organization or service that does not exist; one that is
-// not active is no error.
+// Context returns what a sign-in page shows: the organization and the service by name, and the ways
+// to sign in. GET /api/auth/context; public; may be repeated; cached for the stale fallback. 404
+// NOT_FOUND is an organization or service that does not exist; one that is not active is no error.
 func (s *AuthService) Context(ctx context.Context, p AuthContextParams, opts ...RequestOption) (*AuthContext, error) {
 	var in checks
 	if p.Org != "" {

@@ -12,8 +12,8 @@ import (
 	"unicode"
 )
 
-// The platform's own command-line tool: whoever signs in as it gets a session that is bound to no organization, and must be a platform
-// owner.
+// The platform's own command-line tool: whoever signs in as it gets a session that is bound to no
+// organization, and must be a platform owner.
 const (
 	AdminCLIOrg      = "platform"
 	AdminCLIService  = "admin-cli"
@@ -32,16 +32,19 @@ type DeviceCodeParams struct {
 	Service  string `json:"service"`   // slug, at most 100 bytes
 }
 
-// DeviceCode is the beginning of a sign-in on a device (RFC 8628): show the user code and the URI, and poll with the device code.
+// DeviceCode is the beginning of a sign-in on a device (RFC 8628): show the user code and the URI,
+// and poll with the device code.
 type DeviceCode struct {
 	// DeviceCode is the device's own secret. It prints redacted; Reveal gives the text.
 	DeviceCode Secret
 	// UserCode is what the user types at VerificationURI, such as "WDJB-MJHT".
 	UserCode        string
 	VerificationURI string
-	// ExpiresAt is when both codes end: 15 minutes after the response arrived, unless the server says otherwise.
+	// ExpiresAt is when both codes end: 15 minutes after the response arrived, unless the server
+	// says otherwise.
 	ExpiresAt time.Time
-	// Interval is how long to wait before each poll. Where the server names none it is 5 s (RFC 8628, section 3.2).
+	// Interval is how long to wait before each poll. Where the server names none it is 5 s (RFC
+	// 8628, section 3.2).
 	Interval time.Duration
 }
 
@@ -73,9 +76,10 @@ func (b *deviceCodeBody) missing() string {
 }
 
 const (
-	pollInterval   = 5 * time.Second // where the server names none: RFC 8628, section 3.2
-	pollSlowDown   = 5 * time.Second // what being told to slow down adds: RFC 8628, section 3.5
-	maxPollBackoff = time.Minute     // the longest wait of the client's own after failures, unless twice the interval is longer
+	pollInterval = 5 * time.Second // where the server names none: RFC 8628, section 3.2
+	pollSlowDown = 5 * time.Second // what being told to slow down adds: RFC 8628, section 3.5
+	// the longest wait of the client's own after failures, unless twice the interval is longer
+	maxPollBackoff = time.Minute
 	longestWait    = 100 * 365 * 24 * time.Hour
 )
 
@@ -102,10 +106,11 @@ func (c *checks) deviceName(field, value string, longest int) {
 	}
 }
 
-// RequestDeviceCode begins a sign-in on a device that has no browser. [AuthService.DeviceLogin] does the whole of it. POST
-// /auth/device/code; public; may be repeated: each makes another code.
+// RequestDeviceCode begins a sign-in on a device that has no browser. [AuthService.DeviceLogin]
+// does the whole of it. POST /auth/device/code; public; may be repeated: each makes another code.
 //
-// A client, organization or service that does not exist, and a service without a device activation URI, are 400 BAD_REQUEST.
+// A client, organization or service that does not exist, and a service without a device activation
+// URI, are 400 BAD_REQUEST.
 func (s *AuthService) RequestDeviceCode(ctx context.Context, p DeviceCodeParams, opts ...RequestOption) (*DeviceCode, error) {
 	var in checks
 	in.deviceClient(p.ClientID, p.Org, p.Service)
@@ -125,14 +130,16 @@ func (s *AuthService) RequestDeviceCode(ctx context.Context, p DeviceCodeParams,
 	return code, nil
 }
 
-// userCodeAlphabet are the letters and digits of user codes; those that are easily misread are left out.
+// userCodeAlphabet are the letters and digits of user codes; those that are easily misread are left
+// out.
 const userCodeAlphabet = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 
-// userCode brings what a user has typed into the form that the server takes, eight characters in capitals with a dash in the middle,
-// and refuses what can be none.
+// userCode brings what a user has typed into the form that the server takes, eight characters in
+// capitals with a dash in the middle, and refuses what can be none.
 func (c *checks) userCode(typed string) string {
 	code := strings.Map(func(r rune) rune {
-		if unicode.IsPunct(r) || unicode.IsSpace(r) { // RFC 8628, section 6.1: they are no part of a code
+		// RFC 8628, section 6.1: they are no part of a code
+		if unicode.IsPunct(r) || unicode.IsSpace(r) {
 			return -1
 		}
 		return unicode.ToUpper(r)
@@ -159,7 +166,8 @@ func (c *checks) optionalUserCode(typed string) string {
 type DeviceActivation struct {
 	OrgSlug     string `json:"org_slug"`
 	ServiceSlug string `json:"service_slug"`
-	// AvailableProviders are where the user may sign in, such as github: see [AuthService.LoginURL].
+	// AvailableProviders are where the user may sign in, such as github: see
+	// [AuthService.LoginURL].
 	AvailableProviders []string `json:"available_providers"`
 }
 
@@ -175,11 +183,13 @@ func (a *DeviceActivation) missing() string {
 	return ""
 }
 
-// VerifyUserCode tells an activation page what a user code is for. The page then sends the browser to [AuthService.LoginURL] with the
-// code, for the platform's own tool to [AuthService.AdminLoginURL]; the device has its token when the user has signed in. POST
+// VerifyUserCode tells an activation page what a user code is for. The page then sends the browser
+// to [AuthService.LoginURL] with the code, for the platform's own tool to
+// [AuthService.AdminLoginURL]; the device has its token when the user has signed in. POST
 // /auth/device/verify; public; may be repeated.
 //
-// Capitals, spaces and dashes do not matter. A code that is wrong, used or expired is 400 BAD_REQUEST, always the same one.
+// Capitals, spaces and dashes do not matter. A code that is wrong, used or expired is 400
+// BAD_REQUEST, always the same one.
 func (s *AuthService) VerifyUserCode(ctx context.Context, userCode string, opts ...RequestOption) (*DeviceActivation, error) {
 	var in checks
 	code := in.userCode(userCode)
@@ -194,20 +204,24 @@ type ExchangeDeviceCodeParams struct {
 	// DeviceCode and ClientID are those of [AuthService.RequestDeviceCode].
 	DeviceCode Secret
 	ClientID   string
-	// Resource is an absolute URI that is registered with the service, of another server that the token is for (RFC 8707).
+	// Resource is an absolute URI that is registered with the service, of another server that the
+	// token is for (RFC 8707).
 	Resource string
-	// Install puts the returned token in use, as [Client.SetTokens] does. Not with Resource: AuthOS itself refuses such a token.
+	// Install puts the returned token in use, as [Client.SetTokens] does. Not with Resource: AuthOS
+	// itself refuses such a token.
 	Install bool
 }
 
-// ExchangeDeviceCode asks once whether the user has approved a device, and returns its token if so; [AuthService.DeviceLogin] asks at
-// the right times. POST /auth/token; public; never repeated once it may have arrived.
+// ExchangeDeviceCode asks once whether the user has approved a device, and returns its token if so;
+// [AuthService.DeviceLogin] asks at the right times. POST /auth/token; public; never repeated once
+// it may have arrived.
 //
-// There is no refresh token: the session ends with its access token. 400 [CodeDeviceCodePending] is a code that has not been approved,
-// or was denied, or has been used already: the server does not tell these apart. 400 [CodeDeviceCodeExpired] is one whose time is over;
-// one that does not exist 400 BAD_REQUEST; another client's 401 UNAUTHORIZED; 403 FORBIDDEN a user without access, and 404 NOT_FOUND a
-// service that is gone. Never ask again after a good status: the server gives a token out once. When installing the token fails, it is
-// returned together with the error.
+// There is no refresh token: the session ends with its access token. 400 [CodeDeviceCodePending] is
+// a code that has not been approved, or was denied, or has been used already: the server does not
+// tell these apart. 400 [CodeDeviceCodeExpired] is one whose time is over; one that does not exist
+// 400 BAD_REQUEST; another client's 401 UNAUTHORIZED; 403 FORBIDDEN a user without access, and 404
+// NOT_FOUND a service that is gone. Never ask again after a good status: the server gives a token
+// out once. When installing the token fails, it is returned together with the error.
 func (s *AuthService) ExchangeDeviceCode(ctx context.Context, p ExchangeDeviceCodeParams, opts ...RequestOption) (Tokens, error) {
 	var in checks
 	in.required("device_code", p.DeviceCode.Reveal())
@@ -244,7 +258,8 @@ func (s *AuthService) pollDevice(ctx context.Context, p ExchangeDeviceCodeParams
 	}, opts)
 	switch {
 	case err == nil:
-		return body.tokens(), nil // never a pre-auth token: the code is pending until the second factor is given, too
+		// never a pre-auth token: the code is pending until the second factor is given, too
+		return body.tokens(), nil
 	case responseLost(err):
 		return Tokens{}, &deviceError{
 			text: "authos: device sign-in: the server accepted the device code, but its response cannot be read; if the token was in it, " +
@@ -255,7 +270,8 @@ func (s *AuthService) pollDevice(ctx context.Context, p ExchangeDeviceCodeParams
 	return Tokens{}, err
 }
 
-// responseLost reports whether a good status came with a body that cannot be read. The code has been used then.
+// responseLost reports whether a good status came with a body that cannot be read. The code has
+// been used then.
 func responseLost(err error) bool {
 	if ne, ok := errors.AsType[*NetworkError](err); ok {
 		return ne.Op == "read body" // of an error its status is response enough
@@ -300,29 +316,35 @@ func (e *deviceError) Is(target error) bool { return target == ErrOutcomeUnknown
 
 // DeviceLoginParams are a sign-in on a device.
 type DeviceLoginParams struct {
-	// ClientID, Org and Service are those of [DeviceCodeParams]; for the platform's own tool [AdminCLIClientID], [AdminCLIOrg] and
-	// [AdminCLIService].
+	// ClientID, Org and Service are those of [DeviceCodeParams]; for the platform's own tool
+	// [AdminCLIClientID], [AdminCLIOrg] and [AdminCLIService].
 	ClientID, Org, Service string
-	// Resource is an absolute URI that is registered with the service, of another server that the token is for (RFC 8707).
+	// Resource is an absolute URI that is registered with the service, of another server that the
+	// token is for (RFC 8707).
 	Resource string
-	// Install puts the returned token in use, as [Client.SetTokens] does. Not with Resource: AuthOS itself refuses such a token.
+	// Install puts the returned token in use, as [Client.SetTokens] does. Not with Resource: AuthOS
+	// itself refuses such a token.
 	Install bool
 }
 
-// DeviceLogin signs in on a device that has no browser, such as a command-line tool (RFC 8628). It gets a code, calls show with it once,
-// then polls until the user has approved the code in a browser, and returns the token. There is no refresh token: the session ends with
-// its access token, and the user signs in again.
+// DeviceLogin signs in on a device that has no browser, such as a command-line tool (RFC 8628). It
+// gets a code, calls show with it once, then polls until the user has approved the code in a
+// browser, and returns the token. There is no refresh token: the session ends with its access
+// token, and the user signs in again.
 //
-// show tells the user where to type which code, and returns soon: polling begins after it. An error of it ends the sign-in and is
-// returned as it is. opts apply to every request; a [Response] is that of the last one.
+// show tells the user where to type which code, and returns soon: polling begins after it. An error
+// of it ends the sign-in and is returned as it is. opts apply to every request; a [Response] is
+// that of the last one.
 //
-// It waits the server's interval before each poll. A 429 makes that longer, by what the server asks for and 5 s more (section 3.5); 5xx,
-// no response and an open circuit are waited out with growing pauses. That ends when the code does, with an error that matches
-// [CodeDeviceCodeExpired]: a user who denies looks like one who does not come back, since the server does not tell. If a response got
-// lost before, which may have been the one with the token, the error matches [ErrOutcomeUnknown] too: all there is to do is begin again.
-// Every other response ends it at once with that error, as [AuthService.ExchangeDeviceCode] has them; so does ctx, or closing the client.
-// It never polls after a good status, even one whose body cannot be read: then the token is lost. When installing the token fails, it is
-// returned together with the error.
+// It waits the server's interval before each poll. A 429 makes that longer, by what the server asks
+// for and 5 s more (section 3.5); 5xx, no response and an open circuit are waited out with growing
+// pauses. That ends when the code does, with an error that matches [CodeDeviceCodeExpired]: a user
+// who denies looks like one who does not come back, since the server does not tell. If a response
+// got lost before, which may have been the one with the token, the error matches
+// [ErrOutcomeUnknown] too: all there is to do is begin again. Every other response ends it at once
+// with that error, as [AuthService.ExchangeDeviceCode] has them; so does ctx, or closing the
+// client. It never polls after a good status, even one whose body cannot be read: then the token is
+// lost. When installing the token fails, it is returned together with the error.
 func (s *AuthService) DeviceLogin(
 	ctx context.Context, p DeviceLoginParams, show func(DeviceCode) error, opts ...RequestOption,
 ) (Tokens, error) {
@@ -343,9 +365,11 @@ func (s *AuthService) DeviceLogin(
 		return Tokens{}, err
 	}
 	poll := ExchangeDeviceCodeParams{DeviceCode: code.DeviceCode, ClientID: p.ClientID, Resource: p.Resource}
-	opts = append(slices.Clip(opts), WithoutRetry()) // the waits between polls are decided here, and not those of the gate either
+	// the waits between polls are decided here, and not those of the gate either
+	opts = append(slices.Clip(opts), WithoutRetry())
 	wait, pace := code.Interval, devicePace{c: s.c, interval: code.Interval, expires: code.ExpiresAt}
-	// Where the policy bounds no attempt, a poll that hangs ends here: soon after the code, but it may be bringing the token.
+	// Where the policy bounds no attempt, a poll that hangs ends here: soon after the code, but it
+	// may be bringing the token.
 	bounded, cancel := context.WithDeadlineCause(ctx, code.ExpiresAt.Add(defaultAttemptTimeout), errAttemptTimeout)
 	defer cancel()
 	for {
@@ -377,7 +401,8 @@ type devicePace struct {
 	last     *APIError // the server's last response to a poll
 }
 
-// after says how long to wait after a poll that ended with err, or gives the error that ends the sign-in.
+// after says how long to wait after a poll that ended with err, or gives the error that ends the
+// sign-in.
 func (d *devicePace) after(ctx context.Context, err error) (time.Duration, error) {
 	d.polls++
 	d.unknown = d.unknown || errors.Is(err, ErrOutcomeUnknown)
@@ -391,14 +416,15 @@ func (d *devicePace) after(ctx context.Context, err error) (time.Duration, error
 		return d.interval, nil
 	case isLimited:
 		asked := min(limited.RetryAfter, longestWait)
-		if limited.API != nil { // else another call was told to wait, and this one was held back here
+		// else another call was told to wait, and this one was held back here
+		if limited.API != nil {
 			d.interval = max(d.interval, asked) + pollSlowDown
 		}
 		d.backoff, d.failed = 0, err
 		return max(d.interval, asked), nil
 	case ctx.Err() == nil && passes(err):
-		// RFC 8628, section 3.5, has the interval doubled when there is no response. The jitter keeps devices apart that an outage has
-		// brought into step.
+		// RFC 8628, section 3.5, has the interval doubled when there is no response. The jitter
+		// keeps devices apart that an outage has brought into step.
 		d.backoff = min(2*max(d.backoff, d.interval), max(2*d.interval, maxPollBackoff))
 		d.failed = err
 		wait := max(d.backoff, min(askedOfRefresh(err), longestWait))
@@ -410,7 +436,8 @@ func (d *devicePace) after(ctx context.Context, err error) (time.Duration, error
 	return 0, err
 }
 
-// passes reports whether a failure says nothing about the code and may pass: no response, a 5xx, an open circuit.
+// passes reports whether a failure says nothing about the code and may pass: no response, a 5xx, an
+// open circuit.
 func passes(err error) bool {
 	if ne, ok := errors.AsType[*NetworkError](err); ok {
 		return ne.Op != "redirect" && !responseLost(err)
@@ -418,7 +445,8 @@ func passes(err error) bool {
 	return errors.Is(err, ErrServer) || errors.Is(err, ErrUnavailable)
 }
 
-// pause waits for the next poll. It fails at once when the code, or the caller, has less time than that.
+// pause waits for the next poll. It fails at once when the code, or the caller, has less time than
+// that.
 func (d *devicePace) pause(ctx context.Context, wait time.Duration) error {
 	next := time.Now().Add(wait)
 	deadline, limited := ctx.Deadline()
@@ -448,8 +476,8 @@ func (d *devicePace) ended(why error) error {
 	}
 }
 
-// expired is the error of a sign-in for which nobody has approved the code in time. The last poll's error is in it when it was none about
-// the code, such as no response.
+// expired is the error of a sign-in for which nobody has approved the code in time. The last poll's
+// error is in it when it was none about the code, such as no response.
 func (d *devicePace) expired() error {
 	text := "authos: device sign-in: the code has expired, nobody has approved it, or it was denied"
 	if d.failed != nil {

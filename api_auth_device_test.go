@@ -17,7 +17,8 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// The device flow by the bubble's clock: what a scripted server responds to each poll, and when the polls come.
+// The device flow by the bubble's clock: what a scripted server responds to each poll, and when the
+// polls come.
 
 const (
 	auDevice = "device-code-1"
@@ -64,7 +65,8 @@ type auEnd struct {
 	polls  []float64 // when each came, in seconds from the response with the code
 }
 
-// auRun runs a flow against a script whose first response is the code, and waits to see that nothing is sent afterwards.
+// auRun runs a flow against a script whose first response is the code, and waits to see that
+// nothing is sent afterwards.
 func auRun(t *testing.T, rt *rtScript, opts ...authos.Option) auEnd {
 	t.Helper()
 	c, start := rtClient(t, rt, opts...), time.Now()
@@ -83,7 +85,8 @@ func auRun(t *testing.T, rt *rtScript, opts ...authos.Option) auEnd {
 	return end
 }
 
-// auAt compares times. Where an outage may have brought devices into step the client adds at most a tenth, two seconds at most.
+// auAt compares times. Where an outage may have brought devices into step the client adds at most a
+// tenth, two seconds at most.
 func auAt(t *testing.T, got, want []float64, jitter float64) {
 	t.Helper()
 	same := len(got) == len(want)
@@ -175,7 +178,8 @@ func TestDeviceLoginGoesOn(t *testing.T) {
 		{"408", []rtStep{rtEmpty(408), auPending()}, []float64{5, 15, 20}, 1},
 		{"reset", []rtStep{{err: rtReset()}, auPending()}, []float64{5, 15, 20}, 1},
 		{"refused", []rtStep{{err: rtRefused(), noConn: true}, auPending()}, []float64{5, 15, 20}, 1},
-		{"no response", []rtStep{{hang: true}, auPending()}, []float64{5, 50, 55}, 1}, // 35 s, the attempt's own time, and 10
+		// 35 s, the attempt's own time, and 10
+		{"no response", []rtStep{{hang: true}, auPending()}, []float64{5, 50, 55}, 1},
 		{"a second outage", []rtStep{rtPage(502), rtPage(502), auPending(), rtPage(502)}, []float64{5, 15, 35, 40, 50}, 5},
 		{"a second outage, after a 429", []rtStep{rtPage(502), rtPage(502), auLimited("0"), rtPage(502)}, []float64{5, 15, 35, 45, 65}, 7},
 		{"between 429s", []rtStep{auLimited("0"), rtPage(502), auPending()}, []float64{5, 15, 35, 45}, 2},
@@ -356,7 +360,8 @@ func TestDeviceCodeResponses(t *testing.T) {
 	}
 }
 
-// An interval of the server's own is kept to from the first poll on, and one longer than the code lives means none.
+// An interval of the server's own is kept to from the first poll on, and one longer than the code
+// lives means none.
 func TestDeviceLoginInterval(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		end := auRun(t, rtSteps(auCodeStep(60, 20), auPending(), rtPage(502), auGranted()))
@@ -369,7 +374,8 @@ func TestDeviceLoginInterval(t *testing.T) {
 	})
 }
 
-// The whole flow with the fake's own state, in both contracts and with the limiters of today's servers: no poll is refused.
+// The whole flow with the fake's own state, in both contracts and with the limiters of today's
+// servers: no poll is refused.
 func TestDeviceLogin(t *testing.T) {
 	auContracts(t, func(t *testing.T, srv *authostest.Server) {
 		c, shown := auNobody(t, srv), 0
@@ -445,7 +451,8 @@ func TestDeviceLoginAdminCLI(t *testing.T) {
 	})
 }
 
-// A user who says no, and a token whose response was lost: the server calls both pending to the end.
+// A user who says no, and a token whose response was lost: the server calls both pending to the
+// end.
 func TestDeviceLoginNotTold(t *testing.T) {
 	for name, tc := range map[string]struct {
 		meet func(srv *authostest.Server, userCode string)
@@ -475,7 +482,8 @@ func TestDeviceLoginNotTold(t *testing.T) {
 	}
 }
 
-// auOldLimiter is the limiter of servers of 2025 on the device routes: ten at once, then one a minute.
+// auOldLimiter is the limiter of servers of 2025 on the device routes: ten at once, then one a
+// minute.
 type auOldLimiter struct {
 	next http.RoundTripper
 
@@ -505,8 +513,8 @@ func (l *auOldLimiter) RoundTrip(req *http.Request) (*http.Response, error) {
 	return l.next.RoundTrip(req)
 }
 
-// Polling at the advertised interval is refused there after the tenth request. The flow slows down instead of collecting refusals, and
-// gets its token.
+// Polling at the advertised interval is refused there after the tenth request. The flow slows down
+// instead of collecting refusals, and gets its token.
 func TestDeviceLoginOldLimiter(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
@@ -528,7 +536,8 @@ func TestDeviceLoginOldLimiter(t *testing.T) {
 	})
 }
 
-// Several devices behind one address, in one process: they share a limiter, and each gets its token.
+// Several devices behind one address, in one process: they share a limiter, and each gets its
+// token.
 func TestDeviceLoginTogether(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t, authostest.WithLimiters())
@@ -559,7 +568,8 @@ func TestDeviceLoginTogether(t *testing.T) {
 	})
 }
 
-// A poll is not sent while another call of the same limiter has been told to wait, and is none of its waits.
+// A poll is not sent while another call of the same limiter has been told to wait, and is none of
+// its waits.
 func TestDeviceLoginAtTheGate(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
@@ -573,7 +583,8 @@ func TestDeviceLoginAtTheGate(t *testing.T) {
 		})
 		stMust(t, "DeviceLogin", err)
 		stWant(t, "polls", srv.Count("POST", "/auth/token"), 1)
-		// At 5 s the gate holds for 25 s more. The interval stays: it was not this flow that was told.
+		// At 5 s the gate holds for 25 s more. The interval stays: it was not this flow that was
+		// told.
 		stWant(t, "took", time.Since(start), 30*time.Second)
 	})
 }
@@ -604,7 +615,8 @@ func TestDeviceLoginCancel(t *testing.T) {
 		op    string
 		acted bool
 	}{
-		{"in the request for a code", time.Second, 0, []rtStep{{hang: true}}, "send", true}, // the request was on its way, and may have made a code
+		// the request was on its way, and may have made a code
+		{"in the request for a code", time.Second, 0, []rtStep{{hang: true}}, "send", true},
 		{"in the first wait", 3 * time.Second, 0, []rtStep{auCodeStep(900, 5)}, "wait", false},
 		{"between polls", 12 * time.Second, 2, []rtStep{auCodeStep(900, 5), auPending()}, "wait", false},
 		{"in a poll", 7 * time.Second, 1, []rtStep{auCodeStep(900, 5), {hang: true}}, "send", true},
@@ -662,7 +674,8 @@ func TestDeviceLoginCancel(t *testing.T) {
 	})
 }
 
-// A closed client does not go on polling, neither from the wait nor by taking its refusal for a network that may come back.
+// A closed client does not go on polling, neither from the wait nor by taking its refusal for a
+// network that may come back.
 func TestDeviceLoginClose(t *testing.T) {
 	for name, after := range map[string]time.Duration{"in a wait": 7 * time.Second, "in a poll": 11 * time.Second} {
 		t.Run(name, func(t *testing.T) {
@@ -748,7 +761,8 @@ func TestDeviceLoginOptions(t *testing.T) {
 	})
 }
 
-// ExchangeDeviceCode by itself is one poll: it says what the server says, and is not repeated once it may have arrived.
+// ExchangeDeviceCode by itself is one poll: it says what the server says, and is not repeated once
+// it may have arrived.
 func TestExchangeDeviceCode(t *testing.T) {
 	auContracts(t, func(t *testing.T, srv *authostest.Server) {
 		c, ctx := auNobody(t, srv), t.Context()
@@ -779,7 +793,8 @@ func TestExchangeDeviceCode(t *testing.T) {
 	})
 }
 
-// A token that lives five minutes and has no refresh token is one all the same: on this route there is no second factor to ask for.
+// A token that lives five minutes and has no refresh token is one all the same: on this route there
+// is no second factor to ask for.
 func TestExchangeDeviceCodeShortLife(t *testing.T) {
 	c := rtClient(t, rtSteps(rtStep{status: 200, body: `{"access_token":"opaque","token_type":"Bearer","expires_in":300}`}))
 	tokens, err := c.Auth.ExchangeDeviceCode(t.Context(), authos.ExchangeDeviceCodeParams{DeviceCode: authos.NewSecret(auDevice), ClientID: auApp})
@@ -809,7 +824,8 @@ func TestVerifyUserCode(t *testing.T) {
 	}
 }
 
-// The whole way: the device, the activation page, the provider and back, with the URLs that LoginURL makes.
+// The whole way: the device, the activation page, the provider and back, with the URLs that
+// LoginURL makes.
 func TestDeviceActivation(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)

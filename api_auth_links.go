@@ -16,25 +16,29 @@ const (
 type LoginURLParams struct {
 	// Org and Service are the slugs of what the user signs in to; both are needed.
 	Org, Service string
-	// RedirectURI is where the browser comes back to. It must be registered with the service; empty: the first that is.
+	// RedirectURI is where the browser comes back to. It must be registered with the service;
+	// empty: the first that is.
 	RedirectURI string
-	// State comes back with the browser. Make it unguessable and compare it then: it is what tells the program's own sign-in from one
-	// that somebody else has begun (RFC 6749, section 10.12).
+	// State comes back with the browser. Make it unguessable and compare it then: it is what tells
+	// the program's own sign-in from one that somebody else has begun (RFC 6749, section 10.12).
 	State string
 	// UserCode is that of a device that the user signs in for: see [AuthService.VerifyUserCode].
 	UserCode string
 	// ConnectionID chooses an enterprise's own identity provider: see [AuthService.LookupEmail].
 	ConnectionID string
-	// Resource is an absolute URI that is registered with the service, of another server that the token is for (RFC 8707).
+	// Resource is an absolute URI that is registered with the service, of another server that the
+	// token is for (RFC 8707).
 	Resource string
 }
 
-// LoginURL makes the URL that a browser opens to sign in through an identity provider, such as github, google or microsoft. Nothing is
-// sent here; errors are bad input. GET /auth/:provider; public.
+// LoginURL makes the URL that a browser opens to sign in through an identity provider, such as
+// github, google or microsoft. Nothing is sent here; errors are bad input. GET /auth/:provider;
+// public.
 //
-// The browser comes back to the redirect URI with access_token and refresh_token, or with preauth_token and mfa_required=true, in the
-// fragment, which only a page in the browser can read; [AuthService.CompleteMFA] takes the pre-auth token. A refusal comes back as
-// error and error_description in the query.
+// The browser comes back to the redirect URI with access_token and refresh_token, or with
+// preauth_token and mfa_required=true, in the fragment, which only a page in the browser can read;
+// [AuthService.CompleteMFA] takes the pre-auth token. A refusal comes back as error and
+// error_description in the query.
 func (s *AuthService) LoginURL(provider string, p LoginURLParams) (string, error) {
 	var in checks
 	in.provider(loginPath, provider)
@@ -60,12 +64,14 @@ func (s *AuthService) LoginURL(provider string, p LoginURLParams) (string, error
 type AdminLoginURLParams struct {
 	// OrgSlug binds the session to an organization; empty: to none.
 	OrgSlug string
-	// UserCode is that of the platform's own command-line tool waiting for the user: see [AdminCLIClientID].
+	// UserCode is that of the platform's own command-line tool waiting for the user: see
+	// [AdminCLIClientID].
 	UserCode string
 }
 
-// AdminLoginURL makes the URL that a browser opens to sign in to AuthOS's own dashboard through github, google or microsoft. Nothing is
-// sent here; errors are bad input. GET /auth/admin/:provider; public.
+// AdminLoginURL makes the URL that a browser opens to sign in to AuthOS's own dashboard through
+// github, google or microsoft. Nothing is sent here; errors are bad input. GET
+// /auth/admin/:provider; public.
 func (s *AuthService) AdminLoginURL(provider string, p AdminLoginURLParams) (string, error) {
 	var in checks
 	in.provider(adminLoginPath, provider)
@@ -82,7 +88,8 @@ func (s *AuthService) AdminLoginURL(provider string, p AdminLoginURLParams) (str
 	return link(s.c, adminLoginPath, []string{provider}, q), nil
 }
 
-// provider refuses what is no path segment, and names that would lead to another route: /auth/verify-email uses up a token.
+// provider refuses what is no path segment, and names that would lead to another route:
+// /auth/verify-email uses up a token.
 func (c *checks) provider(template, name string) {
 	n := len(*c)
 	c.id("provider", name)

@@ -17,18 +17,21 @@ type RequestMagicLinkParams struct {
 	// OrgSlug binds the session to an organization, ServiceSlug to one of its services.
 	OrgSlug     string `json:"org_slug,omitempty"`
 	ServiceSlug string `json:"service_slug,omitempty"`
-	// RedirectURI must be registered with the service; it needs both slugs. The link is bound to it and to State, which is the program's
-	// own: to recognize the sign-in by, and to tell it from one that somebody else has begun.
+	// RedirectURI must be registered with the service; it needs both slugs. The link is bound to it
+	// and to State, which is the program's own: to recognize the sign-in by, and to tell it from
+	// one that somebody else has begun.
 	RedirectURI string `json:"redirect_uri,omitempty"`
 	State       string `json:"state,omitempty"`
 }
 
-// RequestMagicLink mails a link that signs in without a password. Its token, which [AuthService.VerifyMagicLink] takes, is good for 15
-// minutes and for one use. POST /api/auth/magic-link/request; public; not repeated when its outcome is unknown.
+// RequestMagicLink mails a link that signs in without a password. Its token, which
+// [AuthService.VerifyMagicLink] takes, is good for 15 minutes and for one use. POST
+// /api/auth/magic-link/request; public; not repeated when its outcome is unknown.
 //
-// Success does not say that the address has an account: the server mails a link to any. 404 NOT_FOUND is an organization or service that
-// does not exist, 403 FORBIDDEN an organization that is not active. 429 [CodeTooManyRequests] and 503 [CodeServiceUnavailable] are those
-// of [AuthService]'s e-mail routes.
+// Success does not say that the address has an account: the server mails a link to any. 404
+// NOT_FOUND is an organization or service that does not exist, 403 FORBIDDEN an organization that
+// is not active. 429 [CodeTooManyRequests] and 503 [CodeServiceUnavailable] are those of
+// [AuthService]'s e-mail routes.
 func (s *AuthService) RequestMagicLink(ctx context.Context, p RequestMagicLinkParams, opts ...RequestOption) error {
 	var in checks
 	in.email(p.Email)
@@ -55,7 +58,8 @@ func (p VerifyMagicLinkParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves the token out.
 func (p VerifyMagicLinkParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
-// magicLinkBody is a session, or the question for a second factor, which has a shape of its own on this route.
+// magicLinkBody is a session, or the question for a second factor, which has a shape of its own on
+// this route.
 type magicLinkBody struct {
 	tokenBody
 	RequiresMFA  bool   `json:"requires_mfa"`
@@ -93,12 +97,14 @@ func jwtLife(token string) float64 {
 	return claims.Exp - claims.Iat
 }
 
-// VerifyMagicLink signs in with the token of a mailed link. GET /api/auth/magic-link/verify; public; never repeated once it may have
-// arrived: it is a GET that uses the link up, so nothing may fetch it ahead of the user either.
+// VerifyMagicLink signs in with the token of a mailed link. GET /api/auth/magic-link/verify;
+// public; never repeated once it may have arrived: it is a GET that uses the link up, so nothing
+// may fetch it ahead of the user either.
 //
-// A second factor is asked for with [*MFARequiredError], as by [AuthService.Login]. A link that is wrong, used or older than 15
-// minutes, another RedirectURI or State than it was requested with, and an address without an account are 400 BAD_REQUEST; no access
-// to the organization, or one that is not active, 403. When installing the tokens fails, they are returned together with the error.
+// A second factor is asked for with [*MFARequiredError], as by [AuthService.Login]. A link that is
+// wrong, used or older than 15 minutes, another RedirectURI or State than it was requested with,
+// and an address without an account are 400 BAD_REQUEST; no access to the organization, or one that
+// is not active, 403. When installing the tokens fails, they are returned together with the error.
 func (s *AuthService) VerifyMagicLink(ctx context.Context, p VerifyMagicLinkParams, opts ...RequestOption) (Tokens, error) {
 	var in checks
 	in.required("token", p.Token)

@@ -10,12 +10,14 @@ import (
 
 // CompleteMFAParams are the second step of a sign-in.
 type CompleteMFAParams struct {
-	// PreAuthToken is the one of [MFARequiredError], or, of a sign-in in the browser, the preauth_token it came back with.
+	// PreAuthToken is the one of [MFARequiredError], or, of a sign-in in the browser, the
+	// preauth_token it came back with.
 	PreAuthToken Secret `json:"-"`
 	// Code is the authenticator app's, of six digits, or one of the user's backup codes.
 	Code string `json:"-"` // sent, but not marshaled: params end up in logs
-	// DeviceCodeID is for an activation page, whose user signs in for a device: it is the token's device_code_id claim, and the device
-	// gets its token when it has been given here. Empty: no device is waiting.
+	// DeviceCodeID is for an activation page, whose user signs in for a device: it is the token's
+	// device_code_id claim, and the device gets its token when it has been given here. Empty: no
+	// device is waiting.
 	DeviceCodeID string
 	// Install puts the returned tokens in use, as [Client.SetTokens] does.
 	Install bool
@@ -29,13 +31,14 @@ func (p CompleteMFAParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves token and code out.
 func (p CompleteMFAParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
-// CompleteMFA ends a sign-in that needed a second factor, and returns the session's tokens. POST /api/auth/mfa/verify; public; never
-// repeated once it may have arrived.
+// CompleteMFA ends a sign-in that needed a second factor, and returns the session's tokens. POST
+// /api/auth/mfa/verify; public; never repeated once it may have arrived.
 //
-// A wrong code is 401 UNAUTHORIZED ([CodeUnauthorized]), and may be tried again with the same token: the token is good for 5 minutes
-// and for one session. After that it is 401 [CodeJWTError], and once it has been used 400 BAD_REQUEST: sign in again. The server lets
-// one address try once a second, after three tries in a row; the client waits for that. When installing the tokens fails, they are
-// returned together with the error.
+// A wrong code is 401 UNAUTHORIZED ([CodeUnauthorized]), and may be tried again with the same
+// token: the token is good for 5 minutes and for one session. After that it is 401 [CodeJWTError],
+// and once it has been used 400 BAD_REQUEST: sign in again. The server lets one address try once a
+// second, after three tries in a row; the client waits for that. When installing the tokens fails,
+// they are returned together with the error.
 func (s *AuthService) CompleteMFA(ctx context.Context, p CompleteMFAParams, opts ...RequestOption) (Tokens, error) {
 	var in checks
 	in.required("preauth_token", p.PreAuthToken.Reveal())

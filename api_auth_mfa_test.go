@@ -46,7 +46,8 @@ func TestCompleteMFA(t *testing.T) {
 	})
 }
 
-// Three at once, then one a second. The limiter refuses unread, so that waiting for it is safe even here.
+// Three at once, then one a second. The limiter refuses unread, so that waiting for it is safe even
+// here.
 func TestCompleteMFAWaitsForTheLimiter(t *testing.T) {
 	auContracts(t, func(t *testing.T, srv *authostest.Server) {
 		srv.AddUser(stEmail, auPassword)

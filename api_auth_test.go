@@ -286,7 +286,8 @@ func auBearer(t *testing.T, srv *authostest.Server, tokens authos.Tokens) error 
 	return stGet(t, stClient(t, srv.Transport(), authos.WithTokens(authos.Tokens{AccessToken: tokens.AccessToken})))
 }
 
-// A new account, from the registration over the mailed link to the session, and then a forgotten password.
+// A new account, from the registration over the mailed link to the session, and then a forgotten
+// password.
 func TestAuthAccount(t *testing.T) {
 	auContracts(t, func(t *testing.T, srv *authostest.Server) {
 		c, ctx := auNobody(t, srv), t.Context()
@@ -301,7 +302,8 @@ func TestAuthAccount(t *testing.T) {
 		stMust(t, "verify-email", c.Do(ctx, "GET", "/auth/verify-email?token="+auMail(t, srv, stEmail, authostest.VerificationMail), nil, nil))
 		stMust(t, "Login", login(auPassword))
 
-		// Whether there is an account is not told: not to who registers, and not to who asks for mail.
+		// Whether there is an account is not told: not to who registers, and not to who asks for
+		// mail.
 		stMust(t, "Register again", c.Auth.Register(ctx, authos.RegisterParams{Email: stEmail, Password: "another one"}))
 		stMust(t, "Login", login(auPassword))
 		stMust(t, "RequestPasswordReset", c.Auth.RequestPasswordReset(ctx, authos.RequestPasswordResetParams{Email: "nobody@example.com"}))
@@ -339,8 +341,8 @@ func auMailers(c *authos.Client, email string) map[string]func(context.Context, 
 	}
 }
 
-// The sixth mail within an hour: refused without a wait by real servers, and with one of up to an hour by documented ones. Neither is
-// repeated, and no time passes.
+// The sixth mail within an hour: refused without a wait by real servers, and with one of up to an
+// hour by documented ones. Neither is repeated, and no time passes.
 func TestAuthMailLimit(t *testing.T) {
 	auContracts(t, func(t *testing.T, srv *authostest.Server) {
 		c, ctx := auNobody(t, srv), t.Context()
@@ -352,7 +354,8 @@ func TestAuthMailLimit(t *testing.T) {
 			before := srv.Count("POST", path)
 			err := send(ctx, authos.WithIdempotent())
 			auErrors(t, path, err, []error{authos.ErrRateLimited, authos.CodeTooManyRequests}, []error{authos.ErrOutcomeUnknown})
-			if e, ok := errors.AsType[*authos.RateLimitError](err); ok && e.API != nil { // else held back: another mail route has been told to wait
+			// else held back: another mail route has been told to wait
+			if e, ok := errors.AsType[*authos.RateLimitError](err); ok && e.API != nil {
 				stWant(t, path+" sent", srv.Count("POST", path)-before, 1)
 			}
 		}
@@ -364,7 +367,8 @@ func TestAuthMailLimit(t *testing.T) {
 	}, authostest.WithLimiters())
 }
 
-// A server without e-mail says 503, which is neither repeated nor a failure of the server: the circuit stays closed.
+// A server without e-mail says 503, which is neither repeated nor a failure of the server: the
+// circuit stays closed.
 func TestAuthMailOff(t *testing.T) {
 	for name, contract := range map[string]authostest.Contract{"real": authostest.Real, "documented": authostest.Documented} {
 		t.Run(name, func(t *testing.T) {
@@ -628,7 +632,8 @@ func (s *auObedientStore) Save(ctx context.Context, t authos.Tokens) error {
 	return s.stStore.Save(ctx, t)
 }
 
-// A caller who leaves as the response arrives has a session at the server: its tokens are saved all the same.
+// A caller who leaves as the response arrives has a session at the server: its tokens are saved all
+// the same.
 func TestAuthInstallOutlivesTheCaller(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -22,9 +22,11 @@ import (
 	"github.com/authos-go/authos/internal/apitable"
 )
 
-// Every typed method is called here once against authostest, and what the server saw is compared with the route list: method, path,
-// credential, query and body. The same calls are then made with good responses that have been spoiled, none of which may pass for an
-// response. A method without a case fails TestTyped, and so does a route that is neither typed nor listed in testdata/untyped.json.
+// Every typed method is called here once against authostest, and what the server saw is compared
+// with the route list: method, path, credential, query and body. The same calls are then made with
+// good responses that have been spoiled, none of which may pass for an response. A method without a
+// case fails TestTyped, and so does a route that is neither typed nor listed in
+// testdata/untyped.json.
 
 // typedCase is one typed method and one good call of it.
 type typedCase struct {
@@ -36,12 +38,15 @@ type typedCase struct {
 	setup func(w *typedWorld)
 	// call makes the call on c, and returns what the method returned; nil when it has no result.
 	call func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error)
-	// query and body are what the server must have seen: an encoded query, and JSON or a form. "$1" and "$2" stand for w.ID and w.ID2.
+	// query and body are what the server must have seen: an encoded query, and JSON or a form. "$1"
+	// and "$2" stand for w.ID and w.ID2.
 	query, body string
-	// options for the world's server, and the principal who calls; empty: by the route's credential.
+	// options for the world's server, and the principal who calls; empty: by the route's
+	// credential.
 	options []authostest.Option
 	as      string
-	// optional says that the response has no member without which it would be no response: any JSON object will do.
+	// optional says that the response has no member without which it would be no response: any JSON
+	// object will do.
 	optional bool
 }
 
@@ -51,9 +56,10 @@ var typedCases = slices.Concat(
 	platformCases, serverCases,
 )
 
-// typedWorld is a server with one of everything: the active organization "acme" of owner@example.com, its services "app" and "web", its
-// member member@example.com, user@example.com, who is a user of its service "app", and a platform owner, root@example.com. The owner's
-// password is "password1".
+// typedWorld is a server with one of everything: the active organization "acme" of
+// owner@example.com, its services "app" and "web", its member member@example.com, user@example.com,
+// who is a user of its service "app", and a platform owner, root@example.com. The owner's password
+// is "password1".
 type typedWorld struct {
 	T       testing.TB
 	Server  *authostest.Server
@@ -359,7 +365,8 @@ func (p *typedTape) spoil(body []byte) {
 	p.play, p.fake = body, true
 }
 
-// typedRecord makes a case's good call and returns its world, its client and the tape with the response.
+// typedRecord makes a case's good call and returns its world, its client and the tape with the
+// response.
 func typedRecord(t testing.TB, tc *typedCase, auth string) (*typedWorld, *authos.Client, *typedTape) {
 	t.Helper()
 	tape := &typedTape{}
@@ -419,7 +426,8 @@ func typedSpoil(good []byte, optional bool) map[string]string {
 	return spoiled
 }
 
-// FuzzTyped gives every typed method mutated responses: it must not panic, and must return a result or an error, never neither.
+// FuzzTyped gives every typed method mutated responses: it must not panic, and must return a result
+// or an error, never neither.
 func FuzzTyped(f *testing.F) {
 	routes, methods := typedRoutes(f), typedMethods(f)
 	type recorded struct {

@@ -6,7 +6,8 @@ import (
 	"net/http"
 )
 
-// UserInvitationsService are the invitations to the signed-in user. Those that an organization has sent are [InvitationsService].
+// UserInvitationsService are the invitations to the signed-in user. Those that an organization has
+// sent are [InvitationsService].
 type UserInvitationsService struct{ c *Client }
 
 // ReceivedInvitation is an invitation as the invited user sees it. The token is only in the e-mail.
@@ -22,8 +23,8 @@ type ReceivedInvitation struct {
 
 func (i *ReceivedInvitation) missing() string { return missingID(i.ID) }
 
-// List returns the pending invitations to the signed-in user's address. GET /api/invitations; bearer; may be repeated; cached for the stale
-// fallback.
+// List returns the pending invitations to the signed-in user's address. GET /api/invitations;
+// bearer; may be repeated; cached for the stale fallback.
 func (s *UserInvitationsService) List(ctx context.Context, opts ...RequestOption) ([]ReceivedInvitation, error) {
 	list, err := invoke[bare[ReceivedInvitation, *ReceivedInvitation]](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/invitations",
@@ -39,11 +40,12 @@ func (s *UserInvitationsService) All(ctx context.Context, opts ...RequestOption)
 	return unpaged(func() ([]ReceivedInvitation, error) { return s.List(ctx, opts...) })
 }
 
-// Accept makes the signed-in user a member, by the id of an invitation. POST /api/invitations/:invitation_id/accept; bearer; may be
-// repeated: a second one is 404 NOT_FOUND.
+// Accept makes the signed-in user a member, by the id of an invitation. POST
+// /api/invitations/:invitation_id/accept; bearer; may be repeated: a second one is 404 NOT_FOUND.
 //
-// An invitation to another address is 403, one that is over 400 [CodeInvitationExpired], and so is an organization that has as many
-// members as it may, [CodeTeamLimitExceeded]. An organization that is not active is 403 [CodeOrganizationNotActive].
+// An invitation to another address is 403, one that is over 400 [CodeInvitationExpired], and so is
+// an organization that has as many members as it may, [CodeTeamLimitExceeded]. An organization that
+// is not active is 403 [CodeOrganizationNotActive].
 func (s *UserInvitationsService) Accept(ctx context.Context, invitationID string, opts ...RequestOption) error {
 	var in checks
 	in.id("invitation_id", invitationID)
@@ -52,8 +54,8 @@ func (s *UserInvitationsService) Accept(ctx context.Context, invitationID string
 	}, nil, opts)
 }
 
-// AcceptToken is [UserInvitationsService.Accept] by the token that the invitation's e-mail holds. POST /api/invitations/accept; bearer;
-// may be repeated: a second one is 404 NOT_FOUND.
+// AcceptToken is [UserInvitationsService.Accept] by the token that the invitation's e-mail holds.
+// POST /api/invitations/accept; bearer; may be repeated: a second one is 404 NOT_FOUND.
 func (s *UserInvitationsService) AcceptToken(ctx context.Context, token string, opts ...RequestOption) error {
 	var in checks
 	in.required("token", token)
@@ -63,8 +65,9 @@ func (s *UserInvitationsService) AcceptToken(ctx context.Context, token string, 
 	}, nil, opts)
 }
 
-// Decline turns an invitation down, by its id. POST /api/invitations/:invitation_id/decline; bearer; may be repeated: a second one is 404
-// NOT_FOUND. One that is over is 400 [CodeInvitationExpired].
+// Decline turns an invitation down, by its id. POST /api/invitations/:invitation_id/decline;
+// bearer; may be repeated: a second one is 404 NOT_FOUND. One that is over is 400
+// [CodeInvitationExpired].
 func (s *UserInvitationsService) Decline(ctx context.Context, invitationID string, opts ...RequestOption) error {
 	var in checks
 	in.id("invitation_id", invitationID)
@@ -73,8 +76,9 @@ func (s *UserInvitationsService) Decline(ctx context.Context, invitationID strin
 	}, nil, opts)
 }
 
-// DeclineToken turns an invitation down by the token that its e-mail holds. POST /api/invitations/decline; public: nobody needs to be
-// signed in; may be repeated: a second one is 404 NOT_FOUND. One that is over is 400 [CodeInvitationExpired].
+// DeclineToken turns an invitation down by the token that its e-mail holds. POST
+// /api/invitations/decline; public: nobody needs to be signed in; may be repeated: a second one is
+// 404 NOT_FOUND. One that is over is 400 [CodeInvitationExpired].
 func (s *UserInvitationsService) DeclineToken(ctx context.Context, token string, opts ...RequestOption) error {
 	var in checks
 	in.required("token", token)

@@ -10,24 +10,27 @@ import (
 	"net/http"
 )
 
-// OrganizationsService are the organizations (tenants) that the signed-in user belongs to, and everything in them. Methods take the
-// organization's slug. A user who does not belong to it gets 403 FORBIDDEN; a new organization is pending until the platform's owner
-// approves it, and until then most of what is in it returns 403 too, with [CodeOrganizationNotActive].
+// OrganizationsService are the organizations (tenants) that the signed-in user belongs to, and
+// everything in them. Methods take the organization's slug. A user who does not belong to it gets
+// 403 FORBIDDEN; a new organization is pending until the platform's owner approves it, and until
+// then most of what is in it returns 403 too, with [CodeOrganizationNotActive].
 type OrganizationsService struct {
-	// Members are the users who run the organization, Roles their roles beside owner, admin and member, Invitations those sent to
-	// become one.
+	// Members are the users who run the organization, Roles their roles beside owner, admin and
+	// member, Invitations those sent to become one.
 	Members     *MembersService
 	Roles       *RolesService
 	Invitations *InvitationsService
-	// Services are the applications that use the organization's sign-on, Plans what their users subscribe to, APIKeys their
-	// backends' credentials, OAuthCredentials the organization's own at sign-in providers.
+	// Services are the applications that use the organization's sign-on, Plans what their users
+	// subscribe to, APIKeys their backends' credentials, OAuthCredentials the organization's own at
+	// sign-in providers.
 	Services         *ServicesService
 	Plans            *PlansService
 	APIKeys          *APIKeysService
 	OAuthCredentials *OAuthCredentialsService
 	// EndUsers are the users of those services.
 	EndUsers *EndUsersService
-	// Webhooks are told about events as they happen, AuditLog keeps them, Analytics counts sign-ins.
+	// Webhooks are told about events as they happen, AuditLog keeps them, Analytics counts
+	// sign-ins.
 	Webhooks  *WebhooksService
 	AuditLog  *AuditLogService
 	Analytics *AnalyticsService
@@ -50,7 +53,8 @@ func newOrganizations(c *Client) *OrganizationsService {
 	}
 }
 
-// OrganizationStatus reports whether an organization may be used. Other values than those named here are kept as the server sent them.
+// OrganizationStatus reports whether an organization may be used. Other values than those named
+// here are kept as the server sent them.
 type OrganizationStatus string
 
 // The states of an organization.
@@ -61,8 +65,8 @@ const (
 	OrganizationRejected  OrganizationStatus = "rejected"
 )
 
-// Organization is a tenant. The server has two forms of it, one for its members and one for the platform's owner, which are both read
-// into this.
+// Organization is a tenant. The server has two forms of it, one for its members and one for the
+// platform's owner, which are both read into this.
 type Organization struct {
 	ID          string             `json:"id"`
 	Slug        string             `json:"slug"`
@@ -82,7 +86,8 @@ type Organization struct {
 	// CustomDomain is empty when there is none.
 	CustomDomain   string `json:"custom_domain"`
 	DomainVerified bool   `json:"domain_verified"`
-	// DomainVerificationToken is what the domain's owner publishes; only the platform's owner is told.
+	// DomainVerificationToken is what the domain's owner publishes; only the platform's owner is
+	// told.
 	DomainVerificationToken string `json:"domain_verification_token"`
 	BrandLogoURL            string `json:"brand_logo_url"`
 	BrandPrimaryColor       string `json:"brand_primary_color"`
@@ -111,10 +116,11 @@ func (t *Tier) missing() string { return missingID(t.ID) }
 
 // Membership says which role a user has in an organization.
 type Membership struct {
-	ID        string `json:"id"`
-	OrgID     string `json:"org_id"`
-	UserID    string `json:"user_id"`
-	Role      string `json:"role"` // owner, admin, member or the slug of a role of the organization's own
+	ID     string `json:"id"`
+	OrgID  string `json:"org_id"`
+	UserID string `json:"user_id"`
+	// owner, admin, member or the slug of a role of the organization's own
+	Role      string `json:"role"`
 	CreatedAt Time   `json:"created_at"`
 }
 
@@ -139,14 +145,15 @@ func (o *OrganizationDetails) missing() string {
 type OrganizationListParams struct {
 	// Status lists organizations in one state only; empty: in all.
 	Status OrganizationStatus
-	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 20; for All, 100.
+	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 20; for
+	// All, 100.
 	Page, Limit int
 }
 
 // OrganizationCreateParams are a new organization.
 type OrganizationCreateParams struct {
-	// Slug is 3 to 50 characters of a-z, 0-9, - and _, and not one of the words that the server keeps for itself, such as "api" or
-	// "admin". It cannot be changed.
+	// Slug is 3 to 50 characters of a-z, 0-9, - and _, and not one of the words that the server
+	// keeps for itself, such as "api" or "admin". It cannot be changed.
 	Slug string `json:"slug"`
 	// Name is 2 to 100 bytes.
 	Name string `json:"name"`
@@ -154,7 +161,8 @@ type OrganizationCreateParams struct {
 	Install bool `json:"-"`
 }
 
-// OrganizationUpdateParams are the changes of [OrganizationsService.Update]; nil fields stay as they are.
+// OrganizationUpdateParams are the changes of [OrganizationsService.Update]; nil fields stay as
+// they are.
 type OrganizationUpdateParams struct {
 	Name *string `json:"name,omitzero"` // 2 to 100 bytes
 }
@@ -174,7 +182,8 @@ type OrganizationSession struct {
 	Owner *User
 }
 
-// Format implements [fmt.Formatter] for every verb: the tokens do not print, not even where fmt looks through a pointer.
+// Format implements [fmt.Formatter] for every verb: the tokens do not print, not even where fmt
+// looks through a pointer.
 func (s OrganizationSession) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "OrganizationSession(%s, %s, %v)", s.Slug, s.Membership.Role, s.Tokens)
 }
@@ -206,8 +215,8 @@ func (b *organizationCreated) missing() string {
 	return b.organizationSessionBody.missing()
 }
 
-// List returns one page of the signed-in user's organizations. The server does not count them: Total is -1. GET /api/organizations;
-// bearer; may be repeated; cached for the stale fallback.
+// List returns one page of the signed-in user's organizations. The server does not count them:
+// Total is -1. GET /api/organizations; bearer; may be repeated; cached for the stale fallback.
 func (s *OrganizationsService) List(
 	ctx context.Context, p OrganizationListParams, opts ...RequestOption,
 ) (*Page[OrganizationDetails], error) {
@@ -224,8 +233,8 @@ func (s *OrganizationsService) List(
 	return newPage(*list, nil), nil
 }
 
-// All iterates over the signed-in user's organizations from p.Page on, p.Limit at a time. It stops at the first error, which it yields
-// last.
+// All iterates over the signed-in user's organizations from p.Page on, p.Limit at a time. It stops
+// at the first error, which it yields last.
 func (s *OrganizationsService) All(
 	ctx context.Context, p OrganizationListParams, opts ...RequestOption,
 ) iter.Seq2[OrganizationDetails, error] {
@@ -235,12 +244,13 @@ func (s *OrganizationsService) All(
 	})
 }
 
-// Create makes an organization, of which the signed-in user is the owner, and a session bound to it. POST /api/organizations; bearer;
-// not repeated when its outcome is unknown. The session the call was made with stays good.
+// Create makes an organization, of which the signed-in user is the owner, and a session bound to
+// it. POST /api/organizations; bearer; not repeated when its outcome is unknown. The session the
+// call was made with stays good.
 //
-// A slug that is taken, and more organizations than one user may own (5, unless the server is set up otherwise), are 400 BAD_REQUEST.
-// The organization is pending: only the platform's owner makes it active. When installing the tokens fails, the session is returned
-// together with the error.
+// A slug that is taken, and more organizations than one user may own (5, unless the server is set
+// up otherwise), are 400 BAD_REQUEST. The organization is pending: only the platform's owner makes
+// it active. When installing the tokens fails, the session is returned together with the error.
 func (s *OrganizationsService) Create(
 	ctx context.Context, p OrganizationCreateParams, opts ...RequestOption,
 ) (*OrganizationSession, error) {
@@ -256,7 +266,8 @@ func (s *OrganizationsService) Create(
 	return body.session(ctx, s.c, p.Install)
 }
 
-// Get returns an organization. GET /api/organizations/:org_slug; bearer, members; may be repeated; cached for the stale fallback.
+// Get returns an organization. GET /api/organizations/:org_slug; bearer, members; may be repeated;
+// cached for the stale fallback.
 func (s *OrganizationsService) Get(ctx context.Context, org string, opts ...RequestOption) (*OrganizationDetails, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -265,7 +276,8 @@ func (s *OrganizationsService) Get(ctx context.Context, org string, opts ...Requ
 	}, opts)
 }
 
-// Update changes an organization. PATCH /api/organizations/:org_slug; bearer, capability org.settings.manage; may be repeated.
+// Update changes an organization. PATCH /api/organizations/:org_slug; bearer, capability
+// org.settings.manage; may be repeated.
 func (s *OrganizationsService) Update(
 	ctx context.Context, org string, p OrganizationUpdateParams, opts ...RequestOption,
 ) (*OrganizationDetails, error) {
@@ -279,8 +291,9 @@ func (s *OrganizationsService) Update(
 	}, opts)
 }
 
-// Delete removes an organization and everything in it. DELETE /api/organizations/:org_slug; bearer, owner; may be repeated: when an
-// attempt's outcome is unknown and its repeat finds 404, Delete has succeeded.
+// Delete removes an organization and everything in it. DELETE /api/organizations/:org_slug; bearer,
+// owner; may be repeated: when an attempt's outcome is unknown and its repeat finds 404, Delete has
+// succeeded.
 func (s *OrganizationsService) Delete(ctx context.Context, org string, opts ...RequestOption) error {
 	var in checks
 	in.id("org_slug", org)
@@ -289,11 +302,12 @@ func (s *OrganizationsService) Delete(ctx context.Context, org string, opts ...R
 	}, nil, opts)
 }
 
-// Select makes a session that is bound to an organization. POST /api/organizations/:org_slug/select; bearer, members; not repeated when
-// its outcome is unknown. The session the call was made with stays good.
+// Select makes a session that is bound to an organization. POST
+// /api/organizations/:org_slug/select; bearer, members; not repeated when its outcome is unknown.
+// The session the call was made with stays good.
 //
-// 400 [CodeServiceLimitExceeded] means that the organization has as many users this month as it may. When installing the tokens
-// fails, the session is returned together with the error.
+// 400 [CodeServiceLimitExceeded] means that the organization has as many users this month as it
+// may. When installing the tokens fails, the session is returned together with the error.
 func (s *OrganizationsService) Select(
 	ctx context.Context, org string, p OrganizationSelectParams, opts ...RequestOption,
 ) (*OrganizationSession, error) {
@@ -316,8 +330,8 @@ func (b *organizationSessionBody) session(ctx context.Context, c *Client, instal
 	return s, nil
 }
 
-// install puts tokens in use that the server has just given. Whatever becomes of the caller's context, they are not lost for want of
-// saving them.
+// install puts tokens in use that the server has just given. Whatever becomes of the caller's
+// context, they are not lost for want of saving them.
 func (c *Client) install(ctx context.Context, t Tokens) error {
 	if err := c.SetTokens(context.WithoutCancel(ctx), t); err != nil {
 		return errors.Join(errNotInstalled, err)

@@ -7,14 +7,16 @@ import (
 	"time"
 )
 
-// AnalyticsService are an organization's sign-ins, counted. All of it is for bearers with the capability audit_logs.view, and asks for an
-// active organization; others get 403 FORBIDDEN.
+// AnalyticsService are an organization's sign-ins, counted. All of it is for bearers with the
+// capability audit_logs.view, and asks for an active organization; others get 403 FORBIDDEN.
 type AnalyticsService struct{ c *Client }
 
-// DateRange is a range of days in UTC, the first and the last one included; the time of day does not matter. A zero Start is the
-// server's default, 30 days before today, and a zero End today: an End alone that is older than that leaves nothing in between.
+// DateRange is a range of days in UTC, the first and the last one included; the time of day does
+// not matter. A zero Start is the server's default, 30 days before today, and a zero End today: an
+// End alone that is older than that leaves nothing in between.
 //
-// The server replaces a date that it cannot read by the default and says nothing, so no such date is ever sent.
+// The server replaces a date that it cannot read by the default and says nothing, so no such date
+// is ever sent.
 type DateRange struct{ Start, End time.Time }
 
 // query is the range as the server reads it.
@@ -90,7 +92,8 @@ type RecentLoginsParams struct {
 	Limit int
 }
 
-// loginTrendBody tells a count that is not there from none. The date says nothing here: the server may send null.
+// loginTrendBody tells a count that is not there from none. The date says nothing here: the server
+// may send null.
 type loginTrendBody struct {
 	Date  Time `json:"date"`
 	Count *int `json:"count"`
@@ -104,7 +107,8 @@ func (b *loginTrendBody) missing() string {
 }
 
 // LoginTrends counts sign-ins by day, oldest first; days without any are left out. GET
-// /api/organizations/:org_slug/analytics/login-trends; bearer, capability audit_logs.view; may be repeated; cached for the stale fallback.
+// /api/organizations/:org_slug/analytics/login-trends; bearer, capability audit_logs.view; may be
+// repeated; cached for the stale fallback.
 func (s *AnalyticsService) LoginTrends(ctx context.Context, org string, p DateRange, opts ...RequestOption) ([]LoginTrend, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -123,8 +127,8 @@ func (s *AnalyticsService) LoginTrends(ctx context.Context, org string, p DateRa
 }
 
 // LoginsByService counts sign-ins by service, most first; services without any are left out. GET
-// /api/organizations/:org_slug/analytics/logins-by-service; bearer, capability audit_logs.view; may be repeated; cached for the stale
-// fallback.
+// /api/organizations/:org_slug/analytics/logins-by-service; bearer, capability audit_logs.view; may
+// be repeated; cached for the stale fallback.
 func (s *AnalyticsService) LoginsByService(ctx context.Context, org string, p DateRange, opts ...RequestOption) ([]ServiceLogins, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -139,8 +143,8 @@ func (s *AnalyticsService) LoginsByService(ctx context.Context, org string, p Da
 }
 
 // LoginsByProvider counts sign-ins by the way of signing in, most first. GET
-// /api/organizations/:org_slug/analytics/logins-by-provider; bearer, capability audit_logs.view; may be repeated; cached for the stale
-// fallback.
+// /api/organizations/:org_slug/analytics/logins-by-provider; bearer, capability audit_logs.view;
+// may be repeated; cached for the stale fallback.
 func (s *AnalyticsService) LoginsByProvider(ctx context.Context, org string, p DateRange, opts ...RequestOption) ([]ProviderLogins, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -154,8 +158,9 @@ func (s *AnalyticsService) LoginsByProvider(ctx context.Context, org string, p D
 	return *list, nil
 }
 
-// RecentLogins returns the latest sign-ins, newest first. GET /api/organizations/:org_slug/analytics/recent-logins; bearer, capability
-// audit_logs.view; may be repeated; cached for the stale fallback.
+// RecentLogins returns the latest sign-ins, newest first. GET
+// /api/organizations/:org_slug/analytics/recent-logins; bearer, capability audit_logs.view; may be
+// repeated; cached for the stale fallback.
 func (s *AnalyticsService) RecentLogins(
 	ctx context.Context, org string, p RecentLoginsParams, opts ...RequestOption,
 ) ([]RecentLogin, error) {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// APIKeysService are the API keys of a service, which open [Client.Service]. Every method needs an active organization, else it is 403
-// [CodeOrganizationNotActive].
+// APIKeysService are the API keys of a service, which open [Client.Service]. Every method needs an
+// active organization, else it is 403 [CodeOrganizationNotActive].
 type APIKeysService struct{ c *Client }
 
 // APIKeyPermission is something that an API key allows.
@@ -31,8 +31,8 @@ const (
 	PermissionReadProviderTokens  APIKeyPermission = "read:provider_tokens" // of all providers
 )
 
-// ProviderTokensOf is the permission to read tokens of one sign-in provider: github, google, microsoft or the id of an upstream
-// connection.
+// ProviderTokensOf is the permission to read tokens of one sign-in provider: github, google,
+// microsoft or the id of an upstream connection.
 func ProviderTokensOf(provider string) APIKeyPermission {
 	return PermissionReadProviderTokens + ":" + APIKeyPermission(provider)
 }
@@ -97,7 +97,8 @@ type APIKeyCreateParams struct {
 	Name string `json:"name"`
 	// Permissions are one at least.
 	Permissions []APIKeyPermission `json:"permissions"`
-	// ExpiresIn is how long the key works. The server counts days, so it must be a multiple of 24 hours; zero: it does not expire.
+	// ExpiresIn is how long the key works. The server counts days, so it must be a multiple of 24
+	// hours; zero: it does not expire.
 	ExpiresIn time.Duration `json:"-"`
 }
 
@@ -120,8 +121,9 @@ const (
 	apiKeyDay = 24 * time.Hour // what the life of a key is counted in
 )
 
-// List returns one page of a service's API keys. GET /api/organizations/:org_slug/services/:service_slug/api-keys; bearer, capability
-// services.view or a grant; may be repeated; cached for the stale fallback.
+// List returns one page of a service's API keys. GET
+// /api/organizations/:org_slug/services/:service_slug/api-keys; bearer, capability services.view or
+// a grant; may be repeated; cached for the stale fallback.
 func (s *APIKeysService) List(
 	ctx context.Context, org, service string, p APIKeyListParams, opts ...RequestOption,
 ) (*Page[APIKey], error) {
@@ -138,7 +140,8 @@ func (s *APIKeysService) List(
 	return newPage(*list.APIKeys, list.Total), nil
 }
 
-// All iterates over a service's API keys from p.Offset on, p.Limit at a time. It stops at the first error, which it yields last.
+// All iterates over a service's API keys from p.Offset on, p.Limit at a time. It stops at the first
+// error, which it yields last.
 func (s *APIKeysService) All(
 	ctx context.Context, org, service string, p APIKeyListParams, opts ...RequestOption,
 ) iter.Seq2[APIKey, error] {
@@ -147,9 +150,9 @@ func (s *APIKeysService) All(
 	})
 }
 
-// Create makes an API key. POST /api/organizations/:org_slug/services/:service_slug/api-keys; bearer, capability services.manage or a
-// manager's grant; not repeated when its outcome is unknown: a key that nobody has seen may then be in the list, delete it. The key is
-// shown once.
+// Create makes an API key. POST /api/organizations/:org_slug/services/:service_slug/api-keys;
+// bearer, capability services.manage or a manager's grant; not repeated when its outcome is
+// unknown: a key that nobody has seen may then be in the list, delete it. The key is shown once.
 func (s *APIKeysService) Create(
 	ctx context.Context, org, service string, p APIKeyCreateParams, opts ...RequestOption,
 ) (*APIKeyCreated, error) {
@@ -179,7 +182,8 @@ func (c *checks) apiKeyPermissions(permissions []APIKeyPermission) {
 	}
 }
 
-// Get returns an API key. GET /api/organizations/:org_slug/services/:service_slug/api-keys/:api_key_id; bearer, capability
+// Get returns an API key. GET
+// /api/organizations/:org_slug/services/:service_slug/api-keys/:api_key_id; bearer, capability
 // services.view or a grant; may be repeated; cached for the stale fallback.
 func (s *APIKeysService) Get(ctx context.Context, org, service, keyID string, opts ...RequestOption) (*APIKey, error) {
 	var in checks
@@ -192,8 +196,9 @@ func (s *APIKeysService) Get(ctx context.Context, org, service, keyID string, op
 }
 
 // Delete removes an API key, which works no longer. DELETE
-// /api/organizations/:org_slug/services/:service_slug/api-keys/:api_key_id; bearer, capability services.manage or a manager's grant; may
-// be repeated: when an attempt's outcome is unknown and its repeat finds 404, Delete has succeeded.
+// /api/organizations/:org_slug/services/:service_slug/api-keys/:api_key_id; bearer, capability
+// services.manage or a manager's grant; may be repeated: when an attempt's outcome is unknown and
+// its repeat finds 404, Delete has succeeded.
 func (s *APIKeysService) Delete(ctx context.Context, org, service, keyID string, opts ...RequestOption) error {
 	var in checks
 	in.id("org_slug", org)

@@ -6,8 +6,9 @@ import (
 	"net/http"
 )
 
-// AuditLogService is the record of what was done in an organization. It is for bearers with the capability audit_logs.view, and asks for
-// an active organization; others get 403 FORBIDDEN. What was done is on the record about a second later.
+// AuditLogService is the record of what was done in an organization. It is for bearers with the
+// capability audit_logs.view, and asks for an active organization; others get 403 FORBIDDEN. What
+// was done is on the record about a second later.
 type AuditLogService struct{ c *Client }
 
 // AuditActor is who did something, as far as is still known.
@@ -20,10 +21,12 @@ type AuditActor struct {
 type AuditLogEntry struct {
 	ID             string `json:"id"`
 	OrganizationID string `json:"organization_id"`
-	// ActorID is a user's id, or says what acted where no user did. Actor is nil when the server knows of no such user.
+	// ActorID is a user's id, or says what acted where no user did. Actor is nil when the server
+	// knows of no such user.
 	ActorID string      `json:"actor_id"`
 	Actor   *AuditActor `json:"actor"`
-	// Action is what was done, such as "member.role_changed", to the thing of type TargetType and id TargetID.
+	// Action is what was done, such as "member.role_changed", to the thing of type TargetType and
+	// id TargetID.
 	Action     string `json:"action"`
 	TargetType string `json:"target_type"`
 	TargetID   string `json:"target_id"`
@@ -31,7 +34,8 @@ type AuditLogEntry struct {
 	IPAddress string `json:"ip_address"`
 	UserAgent string `json:"user_agent"`
 	Success   bool   `json:"success"`
-	// Metadata says more, in a form that depends on Action; nil when there is none. The server leaves secrets out.
+	// Metadata says more, in a form that depends on Action; nil when there is none. The server
+	// leaves secrets out.
 	Metadata  Metadata `json:"metadata"`
 	CreatedAt Time     `json:"created_at"` // whole seconds
 }
@@ -48,16 +52,18 @@ func (e *AuditLogEntry) missing() string {
 
 // AuditLogListParams choose entries: those of one action, or those of one target, or all.
 type AuditLogListParams struct {
-	// Action is what was done, exactly as [AuditLogEntry] has it. It cannot be combined with a target.
+	// Action is what was done, exactly as [AuditLogEntry] has it. It cannot be combined with a
+	// target.
 	Action string
 	// TargetType and TargetID name one target; either both or none.
 	TargetType, TargetID string
-	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for All, 100.
+	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for
+	// All, 100.
 	Page, Limit int
 }
 
-// check refuses filters that the server would apply to the total and not to the rows: an action makes it ignore the target, and half a
-// target is none.
+// check refuses filters that the server would apply to the total and not to the rows: an action
+// makes it ignore the target, and half a target is none.
 func (p *AuditLogListParams) check(in *checks) {
 	if p.Action != "" && (p.TargetType != "" || p.TargetID != "") {
 		*in = append(*in, FieldError{
@@ -73,7 +79,8 @@ func (p *AuditLogListParams) check(in *checks) {
 	}
 }
 
-// pageCount is what the lists with the most to say about their pages say, as far as it is of use: how many items there are in all.
+// pageCount is what the lists with the most to say about their pages say, as far as it is of use:
+// how many items there are in all.
 type pageCount struct {
 	Total *int `json:"total"`
 }
@@ -85,8 +92,9 @@ type auditLogList struct {
 
 func (l *auditLogList) missing() string { return missingItem("logs", l.Logs) }
 
-// List returns one page of an organization's record, newest first. GET /api/organizations/:org_slug/audit-log; bearer, capability
-// audit_logs.view; may be repeated; cached for the stale fallback.
+// List returns one page of an organization's record, newest first. GET
+// /api/organizations/:org_slug/audit-log; bearer, capability audit_logs.view; may be repeated;
+// cached for the stale fallback.
 func (s *AuditLogService) List(ctx context.Context, org string, p AuditLogListParams, opts ...RequestOption) (*Page[AuditLogEntry], error) {
 	var in checks
 	in.id("org_slug", org)
@@ -105,8 +113,9 @@ func (s *AuditLogService) List(ctx context.Context, org string, p AuditLogListPa
 	return newPage(*list.Logs, list.Pagination.Total), nil
 }
 
-// All iterates over an organization's record from p.Page on, p.Limit at a time. It stops at the first error, which it yields last. What
-// is done meanwhile moves the pages: an entry may then be seen twice.
+// All iterates over an organization's record from p.Page on, p.Limit at a time. It stops at the
+// first error, which it yields last. What is done meanwhile moves the pages: an entry may then be
+// seen twice.
 func (s *AuditLogService) All(
 	ctx context.Context, org string, p AuditLogListParams, opts ...RequestOption,
 ) iter.Seq2[AuditLogEntry, error] {
@@ -116,8 +125,9 @@ func (s *AuditLogService) All(
 	})
 }
 
-// EventTypes returns the server's own list of names for display. It is a fixed list that does not match what is recorded, so it is of no
-// use as [AuditLogListParams].Action. GET /api/organizations/:org_slug/audit-log/event-types; bearer, capability audit_logs.view; may be
+// EventTypes returns the server's own list of names for display. It is a fixed list that does not
+// match what is recorded, so it is of no use as [AuditLogListParams].Action. GET
+// /api/organizations/:org_slug/audit-log/event-types; bearer, capability audit_logs.view; may be
 // repeated; cached for the stale fallback.
 func (s *AuditLogService) EventTypes(ctx context.Context, org string, opts ...RequestOption) ([]EventType, error) {
 	var in checks

@@ -16,14 +16,16 @@ type Branding struct {
 	PrimaryColor string `json:"primary_color"`
 }
 
-// BrandingUpdateParams are an organization's logo and color. Both are set: an empty field takes away what was there.
+// BrandingUpdateParams are an organization's logo and color. Both are set: an empty field takes
+// away what was there.
 type BrandingUpdateParams struct {
 	LogoURL string
 	// PrimaryColor is "#" and three or six hexadecimal digits.
 	PrimaryColor string
 }
 
-// orNull is a text that both sides write as null when it is empty. In a response it has to be there, be it as null.
+// orNull is a text that both sides write as null when it is empty. In a response it has to be
+// there, be it as null.
 type orNull struct {
 	text  string
 	given bool
@@ -65,8 +67,8 @@ func (b *brandingBody) branding() *Branding {
 // hexColor is the server's rule for colors.
 var hexColor = regexp.MustCompile(`^#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})$`)
 
-// Get returns an organization's branding. GET /api/organizations/:org_slug/branding; bearer, members and platform owners; may be
-// repeated; cached for the stale fallback.
+// Get returns an organization's branding. GET /api/organizations/:org_slug/branding; bearer,
+// members and platform owners; may be repeated; cached for the stale fallback.
 func (s *BrandingService) Get(ctx context.Context, org string, opts ...RequestOption) (*Branding, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -79,8 +81,9 @@ func (s *BrandingService) Get(ctx context.Context, org string, opts ...RequestOp
 	return body.branding(), nil
 }
 
-// Public returns an organization's branding to anybody, for pages that are shown before the sign-in. GET
-// /api/organizations/:org_slug/branding/public; public; may be repeated; cached for the stale fallback.
+// Public returns an organization's branding to anybody, for pages that are shown before the
+// sign-in. GET /api/organizations/:org_slug/branding/public; public; may be repeated; cached for
+// the stale fallback.
 func (s *BrandingService) Public(ctx context.Context, org string, opts ...RequestOption) (*Branding, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -93,9 +96,10 @@ func (s *BrandingService) Public(ctx context.Context, org string, opts ...Reques
 	return body.branding(), nil
 }
 
-// Update sets an organization's logo and color, both at once, and returns them: although the route is a PATCH, the server clears what it
-// is not given. PATCH /api/organizations/:org_slug/branding; bearer, capability org.settings.manage or platform owner; may be repeated.
-// 403 [CodeFeatureNotAvailableInTier] means that the organization's tier has no branding.
+// Update sets an organization's logo and color, both at once, and returns them: although the route
+// is a PATCH, the server clears what it is not given. PATCH /api/organizations/:org_slug/branding;
+// bearer, capability org.settings.manage or platform owner; may be repeated. 403
+// [CodeFeatureNotAvailableInTier] means that the organization's tier has no branding.
 func (s *BrandingService) Update(
 	ctx context.Context, org string, p BrandingUpdateParams, opts ...RequestOption,
 ) (*Branding, error) {

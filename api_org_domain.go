@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// DomainService is the domain of an organization's own under which its hosted pages are served. The organization need not be active.
+// DomainService is the domain of an organization's own under which its hosted pages are served. The
+// organization need not be active.
 type DomainService struct{ c *Client }
 
 // CustomDomain is an organization's own domain. Its Domain is empty when it has none.
@@ -15,7 +16,8 @@ type CustomDomain struct {
 	Verified bool   `json:"domain_verified"`
 }
 
-// DomainVerification says how an organization proves that a domain is its own: one of the methods, then [DomainService.Verify].
+// DomainVerification says how an organization proves that a domain is its own: one of the methods,
+// then [DomainService.Verify].
 type DomainVerification struct {
 	// Token is what is published. It is no secret.
 	Token   string                     `json:"verification_token"`
@@ -37,7 +39,8 @@ type DomainVerificationMethod struct {
 	// Method is its name, and Instructions say what to do, both for people.
 	Method       string `json:"method"`
 	Instructions string `json:"instructions"`
-	// RecordType, RecordName and RecordValue are the DNS record to publish; the first two are empty for other methods.
+	// RecordType, RecordName and RecordValue are the DNS record to publish; the first two are empty
+	// for other methods.
 	RecordType  string `json:"record_type"`
 	RecordName  string `json:"record_name"`
 	RecordValue string `json:"record_value"`
@@ -77,12 +80,13 @@ func (b *domainCheckBody) missing() string {
 
 const domainPath = "/api/organizations/:org_slug/domain"
 
-// Set gives an organization a domain of its own, in place of the one before, and returns how to prove it. POST
-// /api/organizations/:org_slug/domain; bearer, capability org.settings.manage or platform owner; not repeated when its outcome is
-// unknown: calling again is safe, but gives another token.
+// Set gives an organization a domain of its own, in place of the one before, and returns how to
+// prove it. POST /api/organizations/:org_slug/domain; bearer, capability org.settings.manage or
+// platform owner; not repeated when its outcome is unknown: calling again is safe, but gives
+// another token.
 //
-// A domain that another organization has, and what the server takes for none, are 400 BAD_REQUEST. 403 [CodeFeatureNotAvailableInTier]
-// means that the organization's tier has no custom domain.
+// A domain that another organization has, and what the server takes for none, are 400 BAD_REQUEST.
+// 403 [CodeFeatureNotAvailableInTier] means that the organization's tier has no custom domain.
 func (s *DomainService) Set(ctx context.Context, org, domain string, opts ...RequestOption) (*DomainVerification, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -96,8 +100,9 @@ func (s *DomainService) Set(ctx context.Context, org, domain string, opts ...Req
 	}, opts)
 }
 
-// Get returns an organization's domain, or that it has none. GET /api/organizations/:org_slug/domain; bearer, members and platform
-// owners; may be repeated; cached for the stale fallback.
+// Get returns an organization's domain, or that it has none. GET
+// /api/organizations/:org_slug/domain; bearer, members and platform owners; may be repeated; cached
+// for the stale fallback.
 func (s *DomainService) Get(ctx context.Context, org string, opts ...RequestOption) (*CustomDomain, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -111,8 +116,9 @@ func (s *DomainService) Get(ctx context.Context, org string, opts ...RequestOpti
 	return &body.CustomDomain, nil
 }
 
-// Delete takes an organization's domain away; that there was none is no error. DELETE /api/organizations/:org_slug/domain; bearer,
-// capability org.settings.manage or platform owner; may be repeated.
+// Delete takes an organization's domain away; that there was none is no error. DELETE
+// /api/organizations/:org_slug/domain; bearer, capability org.settings.manage or platform owner;
+// may be repeated.
 func (s *DomainService) Delete(ctx context.Context, org string, opts ...RequestOption) error {
 	var in checks
 	in.id("org_slug", org)
@@ -121,9 +127,10 @@ func (s *DomainService) Delete(ctx context.Context, org string, opts ...RequestO
 	}, nil, opts)
 }
 
-// Verify makes the server look for the proof now, and returns what it found: a domain that is not proven yet is a response, not an error.
-// POST /api/organizations/:org_slug/domain/verify; bearer, capability org.settings.manage or platform owner; not repeated when its
-// outcome is unknown, although calling again is safe. Without a domain it is 400 BAD_REQUEST.
+// Verify makes the server look for the proof now, and returns what it found: a domain that is not
+// proven yet is a response, not an error. POST /api/organizations/:org_slug/domain/verify; bearer,
+// capability org.settings.manage or platform owner; not repeated when its outcome is unknown,
+// although calling again is safe. Without a domain it is 400 BAD_REQUEST.
 func (s *DomainService) Verify(ctx context.Context, org string, opts ...RequestOption) (*DomainCheck, error) {
 	var in checks
 	in.id("org_slug", org)

@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// EndUsersService are the users of an organization's services, as against its members, who run it. Every method needs an active
-// organization, else it is 403 [CodeOrganizationNotActive].
+// EndUsersService are the users of an organization's services, as against its members, who run it.
+// Every method needs an active organization, else it is 403 [CodeOrganizationNotActive].
 type EndUsersService struct{ c *Client }
 
 // EndUserSubscription is an end user's plan in one service.
@@ -58,7 +58,8 @@ func (u *EndUser) missing() string {
 	return cmp.Or(u.User.missing(), missingIn("subscriptions", u.Subscriptions), missingIn("identities", u.Identities))
 }
 
-// missingIn is missingItem for a list that is in the result as it is: JSON's null and a member that is absent leave it nil.
+// missingIn is missingItem for a list that is in the result as it is: JSON's null and a member that
+// is absent leave it nil.
 func missingIn[T any, P needy[T]](name string, items []T) string {
 	if items == nil {
 		return name
@@ -114,9 +115,11 @@ func (d *EndUserDetails) missing() string {
 
 // EndUserListParams choose a page.
 type EndUserListParams struct {
-	// ServiceSlug lists the users of one service only; empty: of all. A service that does not exist is 404 NOT_FOUND.
+	// ServiceSlug lists the users of one service only; empty: of all. A service that does not exist
+	// is 404 NOT_FOUND.
 	ServiceSlug string
-	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for All, 100.
+	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for
+	// All, 100.
 	Page, Limit int
 }
 
@@ -138,8 +141,9 @@ func (r *revokedSessions) missing() string {
 	return ""
 }
 
-// List returns one page of an organization's end users. Beyond the last page the server does not count them: Total is -1 there. GET
-// /api/organizations/:org_slug/users; bearer, capability end_users.view; may be repeated; cached for the stale fallback.
+// List returns one page of an organization's end users. Beyond the last page the server does not
+// count them: Total is -1 there. GET /api/organizations/:org_slug/users; bearer, capability
+// end_users.view; may be repeated; cached for the stale fallback.
 func (s *EndUsersService) List(ctx context.Context, org string, p EndUserListParams, opts ...RequestOption) (*Page[EndUser], error) {
 	var in checks
 	in.id("org_slug", org)
@@ -158,7 +162,8 @@ func (s *EndUsersService) List(ctx context.Context, org string, p EndUserListPar
 	return newPage(*list.Users, list.Total), nil
 }
 
-// All iterates over an organization's end users from p.Page on, p.Limit at a time. It stops at the first error, which it yields last.
+// All iterates over an organization's end users from p.Page on, p.Limit at a time. It stops at the
+// first error, which it yields last.
 func (s *EndUsersService) All(ctx context.Context, org string, p EndUserListParams, opts ...RequestOption) iter.Seq2[EndUser, error] {
 	return byNumber(p.Limit, p.Page, func(limit, number int) (*Page[EndUser], error) {
 		p.Limit, p.Page = limit, number
@@ -166,8 +171,9 @@ func (s *EndUsersService) All(ctx context.Context, org string, p EndUserListPara
 	})
 }
 
-// Get returns an end user with sessions and the latest sign-ins. GET /api/organizations/:org_slug/users/:user_id; bearer, capability
-// end_users.view; may be repeated; cached for the stale fallback. A user of none of the organization's services is 404 NOT_FOUND.
+// Get returns an end user with sessions and the latest sign-ins. GET
+// /api/organizations/:org_slug/users/:user_id; bearer, capability end_users.view; may be repeated;
+// cached for the stale fallback. A user of none of the organization's services is 404 NOT_FOUND.
 func (s *EndUsersService) Get(ctx context.Context, org, userID string, opts ...RequestOption) (*EndUserDetails, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -177,9 +183,10 @@ func (s *EndUsersService) Get(ctx context.Context, org, userID string, opts ...R
 	}, opts)
 }
 
-// RevokeSessions ends an end user's sessions in the organization and its services, and returns how many there were. DELETE
-// /api/organizations/:org_slug/users/:user_id/sessions; bearer, capability end_users.manage; may be repeated: the number is then what
-// the last attempt found. Older servers end the user's sessions everywhere.
+// RevokeSessions ends an end user's sessions in the organization and its services, and returns how
+// many there were. DELETE /api/organizations/:org_slug/users/:user_id/sessions; bearer, capability
+// end_users.manage; may be repeated: the number is then what the last attempt found. Older servers
+// end the user's sessions everywhere.
 func (s *EndUsersService) RevokeSessions(ctx context.Context, org, userID string, opts ...RequestOption) (int, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -191,7 +198,8 @@ func (s *EndUsersService) RevokeSessions(ctx context.Context, org, userID string
 		return 0, err
 	}
 	if revoked.Count == nil {
-		return 0, nil // a repeat found that the user is gone, which is how a DELETE succeeds without a body
+		// a repeat found that the user is gone, which is how a DELETE succeeds without a body
+		return 0, nil
 	}
 	return *revoked.Count, nil
 }

@@ -156,7 +156,8 @@ func (eventTaker) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: io.NopCloser(strings.NewReader("thanks")), Request: req}, nil
 }
 
-// eventAudits puts n entries of action branding.updated, and one of domain.deleted, on acme's record.
+// eventAudits puts n entries of action branding.updated, and one of domain.deleted, on acme's
+// record.
 func eventAudits(w *typedWorld, n int) {
 	w.T.Helper()
 	w.Server.SetFeature("acme", "allow_branding", true)
@@ -177,7 +178,8 @@ var eventMay = authos.DateRange{
 	Start: time.Date(2024, 5, 1, 23, 0, 0, 0, time.UTC), End: time.Date(2024, 5, 31, 1, 0, 0, 0, time.UTC),
 }
 
-// eventLogins puts four sign-ins on record: three in May 2024, on its first and its last day, and one after it.
+// eventLogins puts four sign-ins on record: three in May 2024, on its first and its last day, and
+// one after it.
 func eventLogins(w *typedWorld) {
 	day := func(month time.Month, day, hour int) time.Time {
 		return time.Date(2024, month, day, hour, 30, 0, 0, time.UTC)
@@ -203,7 +205,8 @@ func eventContracts(t *testing.T, test func(t *testing.T, w *typedWorld, isReal 
 	}
 }
 
-// eventWant wants the server's response, of the status that it has under the contract, the code and the kind, with the route's template.
+// eventWant wants the server's response, of the status that it has under the contract, the code and
+// the kind, with the route's template.
 func eventWant(t *testing.T, what string, err error, status int, is ...error) {
 	t.Helper()
 	api, ok := errors.AsType[*authos.APIError](err)
@@ -224,8 +227,8 @@ func eventWant(t *testing.T, what string, err error, status int, is ...error) {
 	}
 }
 
-// eventRefused wants a local finding about each of the fields, in this order, and no other; a field of a rule that spans several is
-// written as all of them with "+".
+// eventRefused wants a local finding about each of the fields, in this order, and no other; a field
+// of a rule that spans several is written as all of them with "+".
 func eventRefused(t *testing.T, what string, err error, fields ...string) {
 	t.Helper()
 	e, ok := errors.AsType[*authos.ValidationError](err)
@@ -558,7 +561,8 @@ func TestWebhookDeliveries(t *testing.T) {
 		}{
 			{authos.DeliveryListParams{}, 0, 205, 3},
 			{authos.DeliveryListParams{Limit: 50}, 0, 205, 5},
-			{authos.DeliveryListParams{Limit: 50, Page: 4}, 0, 55, 3}, // from the middle only an empty page can be the end
+			// from the middle only an empty page can be the end
+			{authos.DeliveryListParams{Limit: 50, Page: 4}, 0, 55, 3},
 			{authos.DeliveryListParams{Limit: 50}, 50, 50, 1},
 			{authos.DeliveryListParams{Limit: 50}, 51, 51, 2},
 			{authos.DeliveryListParams{EventType: authos.EventPlanCreated}, 0, 204, 3},
@@ -707,7 +711,8 @@ func eventMembers(t *testing.T, tests []eventMember) {
 	}
 }
 
-// eventTimes are one point in time in the four formats of the server, and the time that is not there in its three.
+// eventTimes are one point in time in the four formats of the server, and the time that is not
+// there in its three.
 var eventTimes = map[string]time.Time{
 	`"2026-05-20T12:00:00.123456789+00:00"`: time.Date(2026, 5, 20, 12, 0, 0, 123456789, time.UTC),
 	`"2026-05-20T12:00:00.123456Z"`:         time.Date(2026, 5, 20, 12, 0, 0, 123456000, time.UTC),

@@ -6,11 +6,13 @@ import (
 	"net/http"
 )
 
-// InvitationsService are the invitations that an organization has sent, to become a member. Those to the signed-in user are
-// [UserInvitationsService]. Every method needs an active organization, else it is 403 [CodeOrganizationNotActive].
+// InvitationsService are the invitations that an organization has sent, to become a member. Those
+// to the signed-in user are [UserInvitationsService]. Every method needs an active organization,
+// else it is 403 [CodeOrganizationNotActive].
 type InvitationsService struct{ c *Client }
 
-// InvitationStatus says what became of an invitation. Other values than those named here are kept as the server sent them.
+// InvitationStatus says what became of an invitation. Other values than those named here are kept
+// as the server sent them.
 type InvitationStatus string
 
 // The states of an invitation. One that is over stays pending.
@@ -65,15 +67,16 @@ func (i *InvitationCreated) missing() string {
 
 // InvitationListParams choose a page.
 type InvitationListParams struct {
-	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for All, 100.
+	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for
+	// All, 100.
 	Page, Limit int
 }
 
 // InvitationCreateParams are a new invitation.
 type InvitationCreateParams struct {
 	Email string `json:"email"`
-	// Role is admin, member or the slug of a role of the organization's own. Nobody is invited as an owner: see
-	// [MembersService.TransferOwnership].
+	// Role is admin, member or the slug of a role of the organization's own. Nobody is invited as
+	// an owner: see [MembersService.TransferOwnership].
 	Role string `json:"role"`
 }
 
@@ -82,9 +85,10 @@ const (
 	invitationPath  = "/api/organizations/:org_slug/invitations/:invitation_id"
 )
 
-// List returns one page of an organization's invitations, those that were accepted or declined or canceled too. The server neither counts nor
-// filters them: Total is -1. GET /api/organizations/:org_slug/invitations; bearer, capability org.members.manage; may be repeated; cached
-// for the stale fallback.
+// List returns one page of an organization's invitations, those that were accepted or declined or
+// canceled too. The server neither counts nor filters them: Total is -1. GET
+// /api/organizations/:org_slug/invitations; bearer, capability org.members.manage; may be repeated;
+// cached for the stale fallback.
 func (s *InvitationsService) List(
 	ctx context.Context, org string, p InvitationListParams, opts ...RequestOption,
 ) (*Page[SentInvitation], error) {
@@ -100,7 +104,8 @@ func (s *InvitationsService) List(
 	return newPage(*list, nil), nil
 }
 
-// All iterates over an organization's invitations from p.Page on, p.Limit at a time. It stops at the first error, which it yields last.
+// All iterates over an organization's invitations from p.Page on, p.Limit at a time. It stops at
+// the first error, which it yields last.
 func (s *InvitationsService) All(
 	ctx context.Context, org string, p InvitationListParams, opts ...RequestOption,
 ) iter.Seq2[SentInvitation, error] {
@@ -109,10 +114,12 @@ func (s *InvitationsService) All(
 	})
 }
 
-// Create invites an e-mail address. POST /api/organizations/:org_slug/invitations; bearer, capability org.members.manage, and
-// org.roles.manage for another role than member; not repeated when its outcome is unknown. The token is shown once.
+// Create invites an e-mail address. POST /api/organizations/:org_slug/invitations; bearer,
+// capability org.members.manage, and org.roles.manage for another role than member; not repeated
+// when its outcome is unknown. The token is shown once.
 //
-// An address that is a member's, or that has a pending invitation, and a role that does not exist are 400 BAD_REQUEST.
+// An address that is a member's, or that has a pending invitation, and a role that does not exist
+// are 400 BAD_REQUEST.
 func (s *InvitationsService) Create(
 	ctx context.Context, org string, p InvitationCreateParams, opts ...RequestOption,
 ) (*InvitationCreated, error) {
@@ -127,8 +134,9 @@ func (s *InvitationsService) Create(
 	}, opts)
 }
 
-// Cancel takes a pending invitation back. POST /api/organizations/:org_slug/invitations/:invitation_id, as the server has no DELETE
-// there; bearer, capability org.members.manage; may be repeated: a second one is 404 NOT_FOUND.
+// Cancel takes a pending invitation back. POST
+// /api/organizations/:org_slug/invitations/:invitation_id, as the server has no DELETE there;
+// bearer, capability org.members.manage; may be repeated: a second one is 404 NOT_FOUND.
 func (s *InvitationsService) Cancel(ctx context.Context, org, invitationID string, opts ...RequestOption) error {
 	var in checks
 	in.id("org_slug", org)
@@ -138,12 +146,13 @@ func (s *InvitationsService) Cancel(ctx context.Context, org, invitationID strin
 	}, nil, opts)
 }
 
-// Accept accepts a pending invitation in the place of whom it is for, who becomes a member, and a user where nobody has the address.
-// POST /api/organizations/:org_slug/invitations/:invitation_id/accept; bearer, capability org.members.manage; may be repeated: a second
-// one is 404 NOT_FOUND.
+// Accept accepts a pending invitation in the place of whom it is for, who becomes a member, and a
+// user where nobody has the address. POST
+// /api/organizations/:org_slug/invitations/:invitation_id/accept; bearer, capability
+// org.members.manage; may be repeated: a second one is 404 NOT_FOUND.
 //
-// An invitation that is over is 400 [CodeInvitationExpired], an organization that has as many members as it may 400
-// [CodeTeamLimitExceeded].
+// An invitation that is over is 400 [CodeInvitationExpired], an organization that has as many
+// members as it may 400 [CodeTeamLimitExceeded].
 func (s *InvitationsService) Accept(ctx context.Context, org, invitationID string, opts ...RequestOption) error {
 	var in checks
 	in.id("org_slug", org)

@@ -42,7 +42,8 @@ func (s *Seats) missing() string {
 	return ""
 }
 
-// MemberPage is one page of an organization's members. Total counts all members, also when one role is asked for.
+// MemberPage is one page of an organization's members. Total counts all members, also when one role
+// is asked for.
 type MemberPage struct {
 	Page[Member]
 	Seats Seats
@@ -52,7 +53,8 @@ type MemberPage struct {
 type MemberListParams struct {
 	// Role lists members with one role only; empty: all.
 	Role string
-	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for All, 100.
+	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for
+	// All, 100.
 	Page, Limit int
 }
 
@@ -62,7 +64,8 @@ type MemberUpdateParams struct {
 	Role string `json:"role"`
 }
 
-// ServiceAccess is what a member may do with one service. Other values than those named here are kept as the server sent them.
+// ServiceAccess is what a member may do with one service. Other values than those named here are
+// kept as the server sent them.
 type ServiceAccess string
 
 // The levels of access to a service.
@@ -116,8 +119,8 @@ const (
 	serviceAccessPath = "/api/organizations/:org_slug/members/:user_id/service-access"
 )
 
-// List returns one page of an organization's members. GET /api/organizations/:org_slug/members; bearer, members; may be repeated; cached
-// for the stale fallback.
+// List returns one page of an organization's members. GET /api/organizations/:org_slug/members;
+// bearer, members; may be repeated; cached for the stale fallback.
 func (s *MembersService) List(ctx context.Context, org string, p MemberListParams, opts ...RequestOption) (*MemberPage, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -133,7 +136,8 @@ func (s *MembersService) List(ctx context.Context, org string, p MemberListParam
 	return &MemberPage{Page: *newPage(*list.Members, list.Total), Seats: *list.Limit}, nil
 }
 
-// All iterates over an organization's members from p.Page on, p.Limit at a time. It stops at the first error, which it yields last.
+// All iterates over an organization's members from p.Page on, p.Limit at a time. It stops at the
+// first error, which it yields last.
 func (s *MembersService) All(ctx context.Context, org string, p MemberListParams, opts ...RequestOption) iter.Seq2[Member, error] {
 	return byNumber(p.Limit, p.Page, func(limit, number int) (*Page[Member], error) {
 		p.Limit, p.Page = limit, number
@@ -145,12 +149,12 @@ func (s *MembersService) All(ctx context.Context, org string, p MemberListParams
 	})
 }
 
-// UpdateRole gives a member another role. PATCH /api/organizations/:org_slug/members/:user_id; bearer, capability org.roles.manage; not
-// repeated when its outcome is unknown.
+// UpdateRole gives a member another role. PATCH /api/organizations/:org_slug/members/:user_id;
+// bearer, capability org.roles.manage; not repeated when its outcome is unknown.
 //
-// Granting owner hands the organization over: the caller becomes admin. All grants that the member has for single services are taken
-// away. The caller's own role and a role that does not exist are 400 BAD_REQUEST; only an owner may touch owners and admins, or make
-// an owner, others get 403.
+// Granting owner hands the organization over: the caller becomes admin. All grants that the member
+// has for single services are taken away. The caller's own role and a role that does not exist are
+// 400 BAD_REQUEST; only an owner may touch owners and admins, or make an owner, others get 403.
 func (s *MembersService) UpdateRole(
 	ctx context.Context, org, userID string, p MemberUpdateParams, opts ...RequestOption,
 ) (*Member, error) {
@@ -163,8 +167,9 @@ func (s *MembersService) UpdateRole(
 	}, opts)
 }
 
-// Remove takes a member out of an organization; the user itself stays. POST /api/organizations/:org_slug/members/:user_id, as the
-// server has no DELETE there; bearer, capability org.members.manage; may be repeated: a second one is 404 NOT_FOUND. Oneself is 400
+// Remove takes a member out of an organization; the user itself stays. POST
+// /api/organizations/:org_slug/members/:user_id, as the server has no DELETE there; bearer,
+// capability org.members.manage; may be repeated: a second one is 404 NOT_FOUND. Oneself is 400
 // BAD_REQUEST; owners and admins are removed by an owner only, others get 403.
 func (s *MembersService) Remove(ctx context.Context, org, userID string, opts ...RequestOption) error {
 	var in checks
@@ -176,8 +181,8 @@ func (s *MembersService) Remove(ctx context.Context, org, userID string, opts ..
 }
 
 // ServiceAccess returns a member's access to every service of the organization. GET
-// /api/organizations/:org_slug/members/:user_id/service-access; bearer, capability org.members.manage; may be repeated; cached for the
-// stale fallback.
+// /api/organizations/:org_slug/members/:user_id/service-access; bearer, capability
+// org.members.manage; may be repeated; cached for the stale fallback.
 func (s *MembersService) ServiceAccess(
 	ctx context.Context, org, userID string, opts ...RequestOption,
 ) ([]MemberServiceAccess, error) {
@@ -193,9 +198,10 @@ func (s *MembersService) ServiceAccess(
 	return *list, nil
 }
 
-// UpdateServiceAccess sets a member's access to the services listed, leaves that to others as it is, and returns it for all. PUT
-// /api/organizations/:org_slug/members/:user_id/service-access; bearer, capability org.members.manage; may be repeated. A service that
-// does not exist is 404 NOT_FOUND.
+// UpdateServiceAccess sets a member's access to the services listed, leaves that to others as it
+// is, and returns it for all. PUT /api/organizations/:org_slug/members/:user_id/service-access;
+// bearer, capability org.members.manage; may be repeated. A service that does not exist is 404
+// NOT_FOUND.
 func (s *MembersService) UpdateServiceAccess(
 	ctx context.Context, org, userID string, grants []ServiceAccessGrant, opts ...RequestOption,
 ) ([]MemberServiceAccess, error) {
@@ -219,9 +225,9 @@ func (s *MembersService) UpdateServiceAccess(
 	return *list, nil
 }
 
-// TransferOwnership makes another member the owner and the caller an admin, and returns the new owner. POST
-// /api/organizations/:org_slug/transfer-ownership; bearer, owner; not repeated when its outcome is unknown. Somebody who is no member
-// is 404 NOT_FOUND, oneself 400 BAD_REQUEST.
+// TransferOwnership makes another member the owner and the caller an admin, and returns the new
+// owner. POST /api/organizations/:org_slug/transfer-ownership; bearer, owner; not repeated when its
+// outcome is unknown. Somebody who is no member is 404 NOT_FOUND, oneself 400 BAD_REQUEST.
 func (s *MembersService) TransferOwnership(ctx context.Context, org, newOwnerEmail string, opts ...RequestOption) (*Member, error) {
 	var in checks
 	in.id("org_slug", org)

@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// OAuthCredentialsService are an organization's own OAuth clients at the sign-in providers github, google and microsoft, which its users
-// then see in place of the platform's.
+// OAuthCredentialsService are an organization's own OAuth clients at the sign-in providers github,
+// google and microsoft, which its users then see in place of the platform's.
 type OAuthCredentialsService struct{ c *Client }
 
 // OAuthCredentials are an OAuth client at a sign-in provider. The secret is never shown.
@@ -48,8 +48,8 @@ func (c *checks) oauthProvider(value string) {
 }
 
 // Set stores an organization's credentials at a provider, in place of those it had. POST
-// /api/organizations/:org_slug/oauth-credentials/:provider; bearer, capability org.settings.manage; may be repeated. An organization
-// that is not active is 403 [CodeOrganizationNotActive].
+// /api/organizations/:org_slug/oauth-credentials/:provider; bearer, capability org.settings.manage;
+// may be repeated. An organization that is not active is 403 [CodeOrganizationNotActive].
 func (s *OAuthCredentialsService) Set(
 	ctx context.Context, org, provider string, p OAuthCredentialsParams, opts ...RequestOption,
 ) (*OAuthCredentials, error) {
@@ -65,8 +65,9 @@ func (s *OAuthCredentialsService) Set(
 }
 
 // Get returns an organization's credentials at a provider, without the secret. GET
-// /api/organizations/:org_slug/oauth-credentials/:provider; bearer, capability org.settings.manage; may be repeated; cached for the stale
-// fallback. Without any it is 404 NOT_FOUND; an organization that is not active is 403 [CodeOrganizationNotActive].
+// /api/organizations/:org_slug/oauth-credentials/:provider; bearer, capability org.settings.manage;
+// may be repeated; cached for the stale fallback. Without any it is 404 NOT_FOUND; an organization
+// that is not active is 403 [CodeOrganizationNotActive].
 func (s *OAuthCredentialsService) Get(ctx context.Context, org, provider string, opts ...RequestOption) (*OAuthCredentials, error) {
 	var in checks
 	in.id("org_slug", org)

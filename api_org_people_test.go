@@ -336,7 +336,8 @@ func TestTenantPages(t *testing.T) {
 	})
 }
 
-// A list that begins behind the first page cannot conclude from a total that it is complete: the empty page ends it.
+// A list that begins behind the first page cannot conclude from a total that it is complete: the
+// empty page ends it.
 func TestEndUsersFromTheSecondPage(t *testing.T) {
 	w := newTypedWorld(t)
 	for i := range 4 {

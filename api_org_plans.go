@@ -6,22 +6,23 @@ import (
 	"net/http"
 )
 
-// PlansService are the plans of a service, which its users subscribe to. Every method needs an active organization, else it is 403
-// [CodeOrganizationNotActive].
+// PlansService are the plans of a service, which its users subscribe to. Every method needs an
+// active organization, else it is 403 [CodeOrganizationNotActive].
 type PlansService struct{ c *Client }
 
 // Plan is what a service's user can subscribe to.
 type Plan struct {
-	ID            string   `json:"id"`
-	ServiceID     string   `json:"service_id"`
-	Name          string   `json:"name"`
-	Description   string   `json:"description"` // empty when there is none
-	PriceCents    int      `json:"price_cents"` // in hundredths of the currency
-	Currency      string   `json:"currency"`    // such as usd
-	Features      Features `json:"features"`
-	StripePriceID string   `json:"stripe_price_id"` // empty: it cannot be bought by [ServicesService.Checkout]
-	IsDefault     bool     `json:"is_default"`
-	CreatedAt     Time     `json:"created_at"`
+	ID          string   `json:"id"`
+	ServiceID   string   `json:"service_id"`
+	Name        string   `json:"name"`
+	Description string   `json:"description"` // empty when there is none
+	PriceCents  int      `json:"price_cents"` // in hundredths of the currency
+	Currency    string   `json:"currency"`    // such as usd
+	Features    Features `json:"features"`
+	// empty: it cannot be bought by [ServicesService.Checkout]
+	StripePriceID string `json:"stripe_price_id"`
+	IsDefault     bool   `json:"is_default"`
+	CreatedAt     Time   `json:"created_at"`
 }
 
 func (p *Plan) missing() string { return missingID(p.ID) }
@@ -45,8 +46,8 @@ type PlanCreateParams struct {
 	IsDefault     bool     `json:"is_default,omitempty"`
 }
 
-// PlanUpdateParams are the changes of [PlansService.Update]; nil fields stay as they are. One of Name, PriceCents, Currency and Features
-// must be given: the server refuses the others alone.
+// PlanUpdateParams are the changes of [PlansService.Update]; nil fields stay as they are. One of
+// Name, PriceCents, Currency and Features must be given: the server refuses the others alone.
 type PlanUpdateParams struct {
 	Name          *string  `json:"name,omitzero"`
 	PriceCents    *int     `json:"price_cents,omitzero"`
@@ -62,8 +63,9 @@ const (
 	planPath  = "/api/organizations/:org_slug/services/:service_slug/plans/:plan_id"
 )
 
-// List returns all plans of a service. GET /api/organizations/:org_slug/services/:service_slug/plans; bearer, capability services.view
-// or a grant; may be repeated; cached for the stale fallback.
+// List returns all plans of a service. GET
+// /api/organizations/:org_slug/services/:service_slug/plans; bearer, capability services.view or a
+// grant; may be repeated; cached for the stale fallback.
 func (s *PlansService) List(ctx context.Context, org, service string, opts ...RequestOption) ([]PlanDetails, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -82,8 +84,9 @@ func (s *PlansService) All(ctx context.Context, org, service string, opts ...Req
 	return unpaged(func() ([]PlanDetails, error) { return s.List(ctx, org, service, opts...) })
 }
 
-// Create makes a plan. POST /api/organizations/:org_slug/services/:service_slug/plans; bearer, capability services.manage or a manager's
-// grant; not repeated when its outcome is unknown. A name that another plan of the service has is 400.
+// Create makes a plan. POST /api/organizations/:org_slug/services/:service_slug/plans; bearer,
+// capability services.manage or a manager's grant; not repeated when its outcome is unknown. A name
+// that another plan of the service has is 400.
 func (s *PlansService) Create(
 	ctx context.Context, org, service string, p PlanCreateParams, opts ...RequestOption,
 ) (*PlanDetails, error) {
@@ -97,9 +100,10 @@ func (s *PlansService) Create(
 	}, opts)
 }
 
-// Update changes a plan. PATCH /api/organizations/:org_slug/services/:service_slug/plans/:plan_id; bearer, capability services.manage or
-// a manager's grant; may be repeated. A name that another plan of the service has is 400. Params with none of Name, PriceCents,
-// Currency and Features are a [*ValidationError], as the server refuses them.
+// Update changes a plan. PATCH /api/organizations/:org_slug/services/:service_slug/plans/:plan_id;
+// bearer, capability services.manage or a manager's grant; may be repeated. A name that another
+// plan of the service has is 400. Params with none of Name, PriceCents, Currency and Features are a
+// [*ValidationError], as the server refuses them.
 func (s *PlansService) Update(
 	ctx context.Context, org, service, planID string, p PlanUpdateParams, opts ...RequestOption,
 ) (*PlanDetails, error) {
@@ -115,9 +119,10 @@ func (s *PlansService) Update(
 	}, opts)
 }
 
-// Delete removes a plan. DELETE /api/organizations/:org_slug/services/:service_slug/plans/:plan_id; bearer, capability services.manage
-// or a manager's grant; may be repeated: when an attempt's outcome is unknown and its repeat finds 404, Delete has succeeded. A plan
-// with active subscriptions is 400 BAD_REQUEST.
+// Delete removes a plan. DELETE /api/organizations/:org_slug/services/:service_slug/plans/:plan_id;
+// bearer, capability services.manage or a manager's grant; may be repeated: when an attempt's
+// outcome is unknown and its repeat finds 404, Delete has succeeded. A plan with active
+// subscriptions is 400 BAD_REQUEST.
 func (s *PlansService) Delete(ctx context.Context, org, service, planID string, opts ...RequestOption) error {
 	var in checks
 	in.id("org_slug", org)

@@ -5,29 +5,33 @@ import (
 	"net/http"
 )
 
-// RiskService are an organization's rules for sign-ins that look risky. It asks for an active organization; a platform owner may do all of
-// it, others need capabilities and get 403 FORBIDDEN without.
+// RiskService are an organization's rules for sign-ins that look risky. It asks for an active
+// organization; a platform owner may do all of it, others need capabilities and get 403 FORBIDDEN
+// without.
 type RiskService struct{ c *Client }
 
-// RiskEnforcement is what the server does about a risky sign-in. Other values than those named here are kept as the server sent them.
+// RiskEnforcement is what the server does about a risky sign-in. Other values than those named here
+// are kept as the server sent them.
 type RiskEnforcement string
 
 // The modes of enforcement.
 const (
-	RiskLogOnly   RiskEnforcement = "log_only"
-	RiskMonitor   RiskEnforcement = "monitor"
-	RiskChallenge RiskEnforcement = "challenge" // asks for a second factor, also where the user has none and so cannot go on
+	RiskLogOnly RiskEnforcement = "log_only"
+	RiskMonitor RiskEnforcement = "monitor"
+	// asks for a second factor, also where the user has none and so cannot go on
+	RiskChallenge RiskEnforcement = "challenge"
 	RiskBlock     RiskEnforcement = "block"
 )
 
-// RiskSettings say how the server rates sign-ins, and what it does then. Scores and the two thresholds for them are 0 to 100.
+// RiskSettings say how the server rates sign-ins, and what it does then. Scores and the two
+// thresholds for them are 0 to 100.
 type RiskSettings struct {
 	EnforcementMode RiskEnforcement `json:"enforcement_mode"`
 	// LowThreshold and MediumThreshold divide scores into low, medium and high risk.
 	LowThreshold    int `json:"low_threshold"`
 	MediumThreshold int `json:"medium_threshold"`
-	// What each finding adds to a sign-in's score: a device that was not seen before, two places too far apart for the time between
-	// them, and more sign-ins than VelocityThreshold.
+	// What each finding adds to a sign-in's score: a device that was not seen before, two places
+	// too far apart for the time between them, and more sign-ins than VelocityThreshold.
 	NewDeviceScore        int `json:"new_device_score"`
 	ImpossibleTravelScore int `json:"impossible_travel_score"`
 	VelocityThreshold     int `json:"velocity_threshold"`
@@ -41,10 +45,12 @@ func (s *RiskSettings) missing() string {
 	return ""
 }
 
-// RiskUpdateParams are the changes of [RiskService.Update]; an empty mode and nil fields stay as they are.
+// RiskUpdateParams are the changes of [RiskService.Update]; an empty mode and nil fields stay as
+// they are.
 type RiskUpdateParams struct {
 	EnforcementMode RiskEnforcement `json:"enforcement_mode,omitempty"`
-	// LowThreshold is less than MediumThreshold. Only when both are given is that checked, here and by the server.
+	// LowThreshold is less than MediumThreshold. Only when both are given is that checked, here and
+	// by the server.
 	LowThreshold          *int `json:"low_threshold,omitzero"`
 	MediumThreshold       *int `json:"medium_threshold,omitzero"`
 	NewDeviceScore        *int `json:"new_device_score,omitzero"`
@@ -85,8 +91,9 @@ func (b *riskBody) missing() string { return b.Settings.missing() }
 
 const riskPath = "/api/organizations/:org_slug/risk-settings"
 
-// Get returns an organization's rules. GET /api/organizations/:org_slug/risk-settings; bearer, capability risk_events.view or
-// risk_policies.manage, or platform owner; may be repeated; cached for the stale fallback.
+// Get returns an organization's rules. GET /api/organizations/:org_slug/risk-settings; bearer,
+// capability risk_events.view or risk_policies.manage, or platform owner; may be repeated; cached
+// for the stale fallback.
 func (s *RiskService) Get(ctx context.Context, org string, opts ...RequestOption) (*RiskSettings, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -95,8 +102,9 @@ func (s *RiskService) Get(ctx context.Context, org string, opts ...RequestOption
 	}, opts)
 }
 
-// Update changes an organization's rules and returns them all. PUT /api/organizations/:org_slug/risk-settings; bearer, capability
-// risk_policies.manage or platform owner; may be repeated.
+// Update changes an organization's rules and returns them all. PUT
+// /api/organizations/:org_slug/risk-settings; bearer, capability risk_policies.manage or platform
+// owner; may be repeated.
 func (s *RiskService) Update(ctx context.Context, org string, p RiskUpdateParams, opts ...RequestOption) (*RiskSettings, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -110,8 +118,9 @@ func (s *RiskService) Update(ctx context.Context, org string, p RiskUpdateParams
 	return &body.Settings, nil
 }
 
-// Reset gives an organization the server's own rules again, and returns them. POST /api/organizations/:org_slug/risk-settings/reset;
-// bearer, capability risk_policies.manage or platform owner; may be repeated.
+// Reset gives an organization the server's own rules again, and returns them. POST
+// /api/organizations/:org_slug/risk-settings/reset; bearer, capability risk_policies.manage or
+// platform owner; may be repeated.
 func (s *RiskService) Reset(ctx context.Context, org string, opts ...RequestOption) (*RiskSettings, error) {
 	var in checks
 	in.id("org_slug", org)

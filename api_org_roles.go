@@ -8,12 +8,14 @@ import (
 	"strings"
 )
 
-// RolesService are an organization's roles: three that every organization has, and those it has made for itself. Whatever is done here,
-// reading included, needs the capability org.roles.manage. Roles are given to members with [MembersService.UpdateRole].
+// RolesService are an organization's roles: three that every organization has, and those it has
+// made for itself. Whatever is done here, reading included, needs the capability org.roles.manage.
+// Roles are given to members with [MembersService.UpdateRole].
 type RolesService struct{ c *Client }
 
-// Capabilities are what a role of an organization's own can allow. Owners and admins have all of them, plain members none. The server
-// keeps names that it does not know, and allows nothing for them.
+// Capabilities are what a role of an organization's own can allow. Owners and admins have all of
+// them, plain members none. The server keeps names that it does not know, and allows nothing for
+// them.
 const (
 	CapabilitySettingsManage     = "org.settings.manage"
 	CapabilityMembersView        = "org.members.view"
@@ -32,7 +34,8 @@ const (
 	CapabilityRiskPoliciesManage = "risk_policies.manage"
 )
 
-// builtInRoles are the slugs of the roles that every organization has. The server refuses them for other roles, in capitals too.
+// builtInRoles are the slugs of the roles that every organization has. The server refuses them for
+// other roles, in capitals too.
 var builtInRoles = []string{RoleOwner, RoleAdmin, RoleMember}
 
 // Role is what its members may do in an organization.
@@ -42,7 +45,8 @@ type Role struct { //nolint:recvcheck // BuiltIn only reads; missing is called o
 	Slug        string `json:"slug"`
 	Name        string `json:"name"`
 	Description string `json:"description"` // empty when there is none
-	// Permissions are capabilities such as [CapabilityServicesView]; those of built-in roles are "*", "org:manage" and "org:view".
+	// Permissions are capabilities such as [CapabilityServicesView]; those of built-in roles are
+	// "*", "org:manage" and "org:view".
 	Permissions []string `json:"permissions"`
 	// CreatedAt and UpdatedAt of a built-in role are the time of the response.
 	CreatedAt Time `json:"created_at"`
@@ -59,17 +63,20 @@ func (r *Role) missing() string {
 	return ""
 }
 
-// BuiltIn reports whether a role is owner, admin or member. Lists begin with these three, but the server keeps no record of them:
-// [RolesService.Get], Update and Delete return 404 NOT_FOUND for them.
+// BuiltIn reports whether a role is owner, admin or member. Lists begin with these three, but the
+// server keeps no record of them: [RolesService.Get], Update and Delete return 404 NOT_FOUND for
+// them.
 func (r Role) BuiltIn() bool { return slices.Contains(builtInRoles, r.Slug) }
 
 // RoleCreateParams are a new role.
 type RoleCreateParams struct {
-	// Slug is the role's name in memberships; it cannot be changed. It must not be owner, admin or member, nor those in capitals.
+	// Slug is the role's name in memberships; it cannot be changed. It must not be owner, admin or
+	// member, nor those in capitals.
 	Slug        string `json:"slug"`
 	Name        string `json:"name"`
 	Description string `json:"description,omitempty"`
-	// Permissions are capabilities such as [CapabilityServicesView]; none: a role that allows what every member may.
+	// Permissions are capabilities such as [CapabilityServicesView]; none: a role that allows what
+	// every member may.
 	Permissions []string `json:"permissions"`
 }
 
@@ -86,8 +93,9 @@ const (
 	rolePath  = "/api/organizations/:org_slug/roles/:role_id"
 )
 
-// List returns all roles of an organization, the three built-in ones first. GET /api/organizations/:org_slug/roles; bearer, capability
-// org.roles.manage; may be repeated; cached for the stale fallback.
+// List returns all roles of an organization, the three built-in ones first. GET
+// /api/organizations/:org_slug/roles; bearer, capability org.roles.manage; may be repeated; cached
+// for the stale fallback.
 func (s *RolesService) List(ctx context.Context, org string, opts ...RequestOption) ([]Role, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -105,8 +113,9 @@ func (s *RolesService) All(ctx context.Context, org string, opts ...RequestOptio
 	return unpaged(func() ([]Role, error) { return s.List(ctx, org, opts...) })
 }
 
-// Create makes a role. POST /api/organizations/:org_slug/roles; bearer, capability org.roles.manage; not repeated when its outcome is
-// unknown. A slug that is taken is 400 BAD_REQUEST.
+// Create makes a role. POST /api/organizations/:org_slug/roles; bearer, capability
+// org.roles.manage; not repeated when its outcome is unknown. A slug that is taken is 400
+// BAD_REQUEST.
 func (s *RolesService) Create(ctx context.Context, org string, p RoleCreateParams, opts ...RequestOption) (*Role, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -122,8 +131,9 @@ func (s *RolesService) Create(ctx context.Context, org string, p RoleCreateParam
 	}, opts)
 }
 
-// Get returns one of the organization's own roles. GET /api/organizations/:org_slug/roles/:role_id; bearer, capability
-// org.roles.manage; may be repeated; cached for the stale fallback. Built-in roles are 404 NOT_FOUND.
+// Get returns one of the organization's own roles. GET /api/organizations/:org_slug/roles/:role_id;
+// bearer, capability org.roles.manage; may be repeated; cached for the stale fallback. Built-in
+// roles are 404 NOT_FOUND.
 func (s *RolesService) Get(ctx context.Context, org, roleID string, opts ...RequestOption) (*Role, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -133,8 +143,9 @@ func (s *RolesService) Get(ctx context.Context, org, roleID string, opts ...Requ
 	}, opts)
 }
 
-// Update changes a role, for all members who have it. PUT /api/organizations/:org_slug/roles/:role_id; bearer, capability
-// org.roles.manage; may be repeated. Other servers of the same AuthOS may take a minute to see new permissions.
+// Update changes a role, for all members who have it. PUT
+// /api/organizations/:org_slug/roles/:role_id; bearer, capability org.roles.manage; may be
+// repeated. Other servers of the same AuthOS may take a minute to see new permissions.
 func (s *RolesService) Update(
 	ctx context.Context, org, roleID string, p RoleUpdateParams, opts ...RequestOption,
 ) (*Role, error) {
@@ -146,8 +157,9 @@ func (s *RolesService) Update(
 	}, opts)
 }
 
-// Delete removes a role. DELETE /api/organizations/:org_slug/roles/:role_id; bearer, capability org.roles.manage; may be repeated: when
-// an attempt's outcome is unknown and its repeat finds 404, Delete has succeeded. Give the members who have it another role first.
+// Delete removes a role. DELETE /api/organizations/:org_slug/roles/:role_id; bearer, capability
+// org.roles.manage; may be repeated: when an attempt's outcome is unknown and its repeat finds 404,
+// Delete has succeeded. Give the members who have it another role first.
 func (s *RolesService) Delete(ctx context.Context, org, roleID string, opts ...RequestOption) error {
 	var in checks
 	in.id("org_slug", org)

@@ -8,12 +8,14 @@ import (
 	"net/http"
 )
 
-// ServicesService are an organization's services: the applications that use its sign-on. Every method needs an active organization,
-// else it is 403 [CodeOrganizationNotActive]. What a member may do with a service comes from the role's capabilities or from a grant
-// for that service ([MembersService.UpdateServiceAccess]): a viewer may look, a manager may also change it.
+// ServicesService are an organization's services: the applications that use its sign-on. Every
+// method needs an active organization, else it is 403 [CodeOrganizationNotActive]. What a member
+// may do with a service comes from the role's capabilities or from a grant for that service
+// ([MembersService.UpdateServiceAccess]): a viewer may look, a manager may also change it.
 type ServicesService struct{ c *Client }
 
-// ServiceType says what kind of application a service is. Other values than those named here are kept as the server sent them.
+// ServiceType says what kind of application a service is. Other values than those named here are
+// kept as the server sent them.
 type ServiceType string
 
 // The types of a service.
@@ -39,12 +41,14 @@ type Service struct {
 	ClientID    string      `json:"client_id"`
 	// ClientSecret is set in the response to [ServicesService.Create] only.
 	ClientSecret Secret `json:"client_secret,omitzero"`
-	// GitHubScopes, MicrosoftScopes and GoogleScopes are what users are asked for at sign-in providers; nil: nothing is set.
+	// GitHubScopes, MicrosoftScopes and GoogleScopes are what users are asked for at sign-in
+	// providers; nil: nothing is set.
 	GitHubScopes    []string `json:"github_scopes"`
 	MicrosoftScopes []string `json:"microsoft_scopes"`
 	GoogleScopes    []string `json:"google_scopes"`
 	RedirectURIs    []string `json:"redirect_uris"`
-	// DeviceActivationURI is where users enter the code of the device flow; empty: the service has no device flow.
+	// DeviceActivationURI is where users enter the code of the device flow; empty: the service has
+	// no device flow.
 	DeviceActivationURI string   `json:"device_activation_uri"`
 	ResourceURIs        []string `json:"resource_uris"` // RFC 8707
 	// What follows is about AuthOS as a SAML identity provider of the service.
@@ -83,7 +87,8 @@ func (u *ServiceUsage) missing() string {
 	return ""
 }
 
-// ServicePage is one page of an organization's services. Total is -1: the server does not count them.
+// ServicePage is one page of an organization's services. Total is -1: the server does not count
+// them.
 type ServicePage struct {
 	Page[ServiceSummary]
 	Usage ServiceUsage
@@ -122,7 +127,8 @@ func (s *ServiceSecret) missing() string {
 type ServiceListParams struct {
 	// ServiceType lists services of one type only; empty: of all.
 	ServiceType ServiceType
-	// Limit is 1 or more; the server knows no bound. Zero: all services in one response; for All, 100 at a time.
+	// Limit is 1 or more; the server knows no bound. Zero: all services in one response; for All,
+	// 100 at a time.
 	Limit int
 	// Offset is how many services to skip.
 	Offset int
@@ -134,20 +140,24 @@ type ServiceCreateParams struct {
 	Slug        string      `json:"slug"`
 	Name        string      `json:"name"`
 	ServiceType ServiceType `json:"service_type"`
-	// GitHubScopes, MicrosoftScopes and GoogleScopes are what users are asked for at sign-in providers.
+	// GitHubScopes, MicrosoftScopes and GoogleScopes are what users are asked for at sign-in
+	// providers.
 	GitHubScopes    []string `json:"github_scopes,omitzero"`
 	MicrosoftScopes []string `json:"microsoft_scopes,omitzero"`
 	GoogleScopes    []string `json:"google_scopes,omitzero"`
 	// RedirectURIs are where sign-ins may end; nil or one at least.
 	RedirectURIs []string `json:"redirect_uris,omitzero"`
-	// DeviceActivationURI is where users enter the code of the device flow; empty: the service has no device flow.
+	// DeviceActivationURI is where users enter the code of the device flow; empty: the service has
+	// no device flow.
 	DeviceActivationURI string `json:"device_activation_uri,omitempty"`
-	// ResourceURIs are absolute URIs that access tokens may be asked for (RFC 8707); nil or one at least.
+	// ResourceURIs are absolute URIs that access tokens may be asked for (RFC 8707); nil or one at
+	// least.
 	ResourceURIs []string `json:"resource_uris,omitzero"`
 }
 
-// ServiceUpdateParams are the changes of [ServicesService.Update]; nil fields stay as they are, which is also all that null can say to
-// the server: no field can be cleared. Lists replace those that the service has.
+// ServiceUpdateParams are the changes of [ServicesService.Update]; nil fields stay as they are,
+// which is also all that null can say to the server: no field can be cleared. Lists replace those
+// that the service has.
 type ServiceUpdateParams struct {
 	Name            *string      `json:"name,omitzero"`
 	ServiceType     *ServiceType `json:"service_type,omitzero"`
@@ -224,8 +234,9 @@ const (
 	servicePath  = "/api/organizations/:org_slug/services/:service_slug"
 )
 
-// List returns the organization's services that the caller may see: all of them with the capability services.view or services.manage,
-// else those granted. GET /api/organizations/:org_slug/services; bearer, members; may be repeated; cached for the stale fallback.
+// List returns the organization's services that the caller may see: all of them with the capability
+// services.view or services.manage, else those granted. GET /api/organizations/:org_slug/services;
+// bearer, members; may be repeated; cached for the stale fallback.
 func (s *ServicesService) List(ctx context.Context, org string, p ServiceListParams, opts ...RequestOption) (*ServicePage, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -244,7 +255,8 @@ func (s *ServicesService) List(ctx context.Context, org string, p ServiceListPar
 	return &ServicePage{Page: *newPage(*list.Services, nil), Usage: *list.Usage}, nil
 }
 
-// All iterates over the same services from p.Offset on, p.Limit at a time. It stops at the first error, which it yields last.
+// All iterates over the same services from p.Offset on, p.Limit at a time. It stops at the first
+// error, which it yields last.
 func (s *ServicesService) All(
 	ctx context.Context, org string, p ServiceListParams, opts ...RequestOption,
 ) iter.Seq2[ServiceSummary, error] {
@@ -258,11 +270,12 @@ func (s *ServicesService) All(
 	})
 }
 
-// Create makes a service with a free plan. POST /api/organizations/:org_slug/services; bearer, capability services.create; not repeated
-// when its outcome is unknown. The client secret is shown once.
+// Create makes a service with a free plan. POST /api/organizations/:org_slug/services; bearer,
+// capability services.create; not repeated when its outcome is unknown. The client secret is shown
+// once.
 //
-// As many services as the organization may have are 400 [CodeServiceLimitExceeded]; a slug that is taken is 400
-// [CodeDuplicateConstraint], which matches [ErrConflict].
+// As many services as the organization may have are 400 [CodeServiceLimitExceeded]; a slug that is
+// taken is 400 [CodeDuplicateConstraint], which matches [ErrConflict].
 func (s *ServicesService) Create(
 	ctx context.Context, org string, p ServiceCreateParams, opts ...RequestOption,
 ) (*ServiceCreated, error) {
@@ -277,8 +290,8 @@ func (s *ServicesService) Create(
 	}, opts)
 }
 
-// Get returns a service. GET /api/organizations/:org_slug/services/:service_slug; bearer, capability services.view or a grant; may be
-// repeated; cached for the stale fallback.
+// Get returns a service. GET /api/organizations/:org_slug/services/:service_slug; bearer,
+// capability services.view or a grant; may be repeated; cached for the stale fallback.
 func (s *ServicesService) Get(ctx context.Context, org, service string, opts ...RequestOption) (*Service, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -288,8 +301,9 @@ func (s *ServicesService) Get(ctx context.Context, org, service string, opts ...
 	}, opts)
 }
 
-// Update changes a service. PATCH /api/organizations/:org_slug/services/:service_slug; bearer, capability services.manage or a
-// manager's grant; may be repeated. Params that change nothing are a [*ValidationError], as the server refuses them.
+// Update changes a service. PATCH /api/organizations/:org_slug/services/:service_slug; bearer,
+// capability services.manage or a manager's grant; may be repeated. Params that change nothing are
+// a [*ValidationError], as the server refuses them.
 func (s *ServicesService) Update(
 	ctx context.Context, org, service string, p ServiceUpdateParams, opts ...RequestOption,
 ) (*Service, error) {
@@ -309,9 +323,10 @@ func (s *ServicesService) Update(
 	}, opts)
 }
 
-// Delete removes a service and everything in it. DELETE /api/organizations/:org_slug/services/:service_slug; bearer, owner; may be
-// repeated: when an attempt's outcome is unknown and its repeat finds 404, Delete has succeeded. A service with active subscriptions is
-// 400 BAD_REQUEST.
+// Delete removes a service and everything in it. DELETE
+// /api/organizations/:org_slug/services/:service_slug; bearer, owner; may be repeated: when an
+// attempt's outcome is unknown and its repeat finds 404, Delete has succeeded. A service with
+// active subscriptions is 400 BAD_REQUEST.
 func (s *ServicesService) Delete(ctx context.Context, org, service string, opts ...RequestOption) error {
 	var in checks
 	in.id("org_slug", org)
@@ -322,8 +337,9 @@ func (s *ServicesService) Delete(ctx context.Context, org, service string, opts 
 }
 
 // RotateSecret gives a service a new client secret; the old one is refused from then on. POST
-// /api/organizations/:org_slug/services/:service_slug/secret/rotate; bearer, capability services.manage or a manager's grant; not
-// repeated when its outcome is unknown: rotate again then. The secret is shown once.
+// /api/organizations/:org_slug/services/:service_slug/secret/rotate; bearer, capability
+// services.manage or a manager's grant; not repeated when its outcome is unknown: rotate again
+// then. The secret is shown once.
 func (s *ServicesService) RotateSecret(ctx context.Context, org, service string, opts ...RequestOption) (*ServiceSecret, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -333,8 +349,9 @@ func (s *ServicesService) RotateSecret(ctx context.Context, org, service string,
 	}, opts)
 }
 
-// Checkout begins a payment of the signed-in user for a plan. POST /api/organizations/:org_slug/services/:service_slug/checkout;
-// bearer, members; not repeated when its outcome is unknown. A plan without a price at the billing provider is 400 BAD_REQUEST, one
+// Checkout begins a payment of the signed-in user for a plan. POST
+// /api/organizations/:org_slug/services/:service_slug/checkout; bearer, members; not repeated when
+// its outcome is unknown. A plan without a price at the billing provider is 400 BAD_REQUEST, one
 // that does not exist 404 NOT_FOUND.
 func (s *ServicesService) Checkout(
 	ctx context.Context, org, service string, p CheckoutParams, opts ...RequestOption,

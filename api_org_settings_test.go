@@ -142,7 +142,8 @@ func settingDomain(w *typedWorld) {
 	settingMust(w, err)
 }
 
-// settingCalls are all calls, each with input that is good, on an organization that has every feature and a domain.
+// settingCalls are all calls, each with input that is good, on an organization that has every
+// feature and a domain.
 var settingCalls = map[string]func(ctx context.Context, o *authos.OrganizationsService, org string) error{
 	"SMTP.Set": func(ctx context.Context, o *authos.OrganizationsService, org string) error {
 		return o.SMTP.Set(ctx, org, settingMail)

@@ -21,9 +21,11 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// What the tests of organizations and everything in them share: the "tn" helpers, and tests that take every typed case of these groups.
+// What the tests of organizations and everything in them share: the "tn" helpers, and tests that
+// take every typed case of these groups.
 
-// tnCases are the cases of organizations, members, roles, invitations, end users, services, plans, API keys and OAuth credentials.
+// tnCases are the cases of organizations, members, roles, invitations, end users, services, plans,
+// API keys and OAuth credentials.
 var tnCases = slices.Concat(organizationCases, memberCases, tenantCases, serviceCases)
 
 // tnErr drops a result.
@@ -71,8 +73,8 @@ type tnError struct {
 	setup func(w *typedWorld)
 	as    string // empty: the owner
 	call  func(ctx context.Context, c *authos.Client, w *typedWorld) error
-	// status and is are what real servers response and what the error must match; docStatus and docIs the same for the documented
-	// contract where it differs.
+	// status and is are what real servers response and what the error must match; docStatus and
+	// docIs the same for the documented contract where it differs.
 	status, docStatus int
 	is, docIs         []error
 }
@@ -163,7 +165,8 @@ func tnInputs(t *testing.T, tests []tnInput) {
 type tnPaging struct {
 	name  string
 	setup func(w *typedWorld)
-	page  func(ctx context.Context, c *authos.Client, n int) (ids []string, total int, err error) // the nth page of two items, from 0
+	// the nth page of two items, from 0
+	page  func(ctx context.Context, c *authos.Client, n int) (ids []string, total int, err error)
 	all   func(ctx context.Context, c *authos.Client, limit int) iter.Seq2[string, error]
 	route string
 	// total is what the first three pages say, beyond what the fourth, empty one does.
@@ -268,7 +271,8 @@ func tnPages(t *testing.T, tests []tnPaging) {
 	}
 }
 
-// tnUnpaged holds a list that is not paged: All asks once, when it is ranged over, and hands an error on.
+// tnUnpaged holds a list that is not paged: All asks once, when it is ranged over, and hands an
+// error on.
 func tnUnpaged(t *testing.T, route string, all func(ctx context.Context, c *authos.Client) iter.Seq2[string, error], want []string) {
 	t.Helper()
 	w := newTypedWorld(t)
@@ -404,8 +408,8 @@ func tnResponses(t *testing.T, test func(t *testing.T, name string, good []byte,
 	}
 }
 
-// tnVisit calls visit for every member of a response, with a function that sets it and one that takes it away. Of a list it visits the
-// first item.
+// tnVisit calls visit for every member of a response, with a function that sets it and one that
+// takes it away. Of a list it visits the first item.
 func tnVisit(v any, path string, visit func(path string, value any, set func(any), remove func())) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -461,7 +465,8 @@ func TestTenantMembers(t *testing.T) {
 	})
 }
 
-// Members that nobody knows are ignored, and none of their text comes out: older servers put a password's hash into users.
+// Members that nobody knows are ignored, and none of their text comes out: older servers put a
+// password's hash into users.
 func TestTenantUnknownMembers(t *testing.T) {
 	tnResponses(t, func(t *testing.T, _ string, good []byte, replay func([]byte) (any, error)) {
 		want, err := replay(good)
@@ -559,7 +564,8 @@ var tnSecondFails = []string{
 	"Organizations.Members.Remove", "Organizations.Invitations.Cancel", "Organizations.Invitations.Accept",
 }
 
-// When the response to a write is lost, the client repeats the write exactly where the route list says that it may.
+// When the response to a write is lost, the client repeats the write exactly where the route list
+// says that it may.
 func TestTenantLostResponses(t *testing.T) {
 	var list []struct {
 		Method, Path string

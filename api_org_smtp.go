@@ -8,14 +8,15 @@ import (
 	"net/http"
 )
 
-// SMTPService is an organization's mail server, in place of the platform's. It is for bearers with the capability org.settings.manage and
-// for platform owners; others get 403 FORBIDDEN. The organization need not be active.
+// SMTPService is an organization's mail server, in place of the platform's. It is for bearers with
+// the capability org.settings.manage and for platform owners; others get 403 FORBIDDEN. The
+// organization need not be active.
 type SMTPService struct{ c *Client }
 
 // SMTPConfig is an organization's mail server. The server never shows its password.
 type SMTPConfig struct {
-	// Configured is false when the organization has none and uses the platform's. All else is then empty, but for Port, which is the
-	// server's proposal.
+	// Configured is false when the organization has none and uses the platform's. All else is then
+	// empty, but for Port, which is the server's proposal.
 	Configured bool   `json:"configured"`
 	Host       string `json:"host"`
 	Port       int    `json:"port"`
@@ -31,7 +32,8 @@ type SMTPParams struct {
 	// Username and Password may be empty, for a server that asks for none.
 	Username string `json:"username"`
 	Password string `json:"-"` // sent, but not marshaled with the rest: params end up in logs
-	// FromEmail is the sender's address, FromName the name beside it; without one there is only the address.
+	// FromEmail is the sender's address, FromName the name beside it; without one there is only the
+	// address.
 	FromEmail string `json:"from_email"`
 	FromName  string `json:"from_name,omitempty"`
 }
@@ -67,8 +69,9 @@ func (b *smtpBody) missing() string {
 
 const smtpPath = "/api/organizations/:org_slug/smtp"
 
-// Set makes an organization's mail go through a mail server of its own, in place of the one before. The server does not try it out. POST
-// /api/organizations/:org_slug/smtp; bearer, capability org.settings.manage or platform owner; not repeated when its outcome is unknown.
+// Set makes an organization's mail go through a mail server of its own, in place of the one before.
+// The server does not try it out. POST /api/organizations/:org_slug/smtp; bearer, capability
+// org.settings.manage or platform owner; not repeated when its outcome is unknown.
 func (s *SMTPService) Set(ctx context.Context, org string, p SMTPParams, opts ...RequestOption) error {
 	var in checks
 	in.id("org_slug", org)
@@ -82,8 +85,9 @@ func (s *SMTPService) Set(ctx context.Context, org string, p SMTPParams, opts ..
 	}, opts)
 }
 
-// Get returns an organization's mail server, or that it has none. GET /api/organizations/:org_slug/smtp; bearer, capability
-// org.settings.manage or platform owner; may be repeated.
+// Get returns an organization's mail server, or that it has none. GET
+// /api/organizations/:org_slug/smtp; bearer, capability org.settings.manage or platform owner; may
+// be repeated.
 func (s *SMTPService) Get(ctx context.Context, org string, opts ...RequestOption) (*SMTPConfig, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -97,8 +101,9 @@ func (s *SMTPService) Get(ctx context.Context, org string, opts ...RequestOption
 	return &body.SMTPConfig, nil
 }
 
-// Delete makes an organization's mail go through the platform's mail server again; that there was no other is no error. DELETE
-// /api/organizations/:org_slug/smtp; bearer, capability org.settings.manage or platform owner; may be repeated.
+// Delete makes an organization's mail go through the platform's mail server again; that there was
+// no other is no error. DELETE /api/organizations/:org_slug/smtp; bearer, capability
+// org.settings.manage or platform owner; may be repeated.
 func (s *SMTPService) Delete(ctx context.Context, org string, opts ...RequestOption) error {
 	var in checks
 	in.id("org_slug", org)

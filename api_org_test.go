@@ -146,7 +146,8 @@ func (tnFullStore) Load(context.Context) (authos.Tokens, error) { return authos.
 func (tnFullStore) Save(context.Context, authos.Tokens) error   { return errors.New("disk full") }
 func (tnFullStore) Delete(context.Context) error                { return nil }
 
-// The tokens of a session that was made are not lost when they cannot be saved: they are returned, and in use.
+// The tokens of a session that was made are not lost when they cannot be saved: they are returned,
+// and in use.
 func TestOrganizationInstallFails(t *testing.T) {
 	w := newTypedWorld(t)
 	ctx, tokens := t.Context(), w.Server.SignIn(asOwner)
@@ -174,7 +175,8 @@ func TestOrganizationInstallFails(t *testing.T) {
 	}
 }
 
-// The tenant's form of an organization and the platform's differ in their times and in where JSON is text.
+// The tenant's form of an organization and the platform's differ in their times and in where JSON
+// is text.
 func TestOrganizationForms(t *testing.T) {
 	for name, form := range map[string]string{
 		"tenant": `{"organization":{"id":"o","status":"frozen","tier_id":null,"max_users":null,"approved_at":"2026-05-20T12:00:00.5",` +

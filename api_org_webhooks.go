@@ -11,19 +11,21 @@ import (
 	"strings"
 )
 
-// WebhooksService are an organization's webhooks: URLs that are told about events as they happen. Except for EventTypes they are for
-// bearers with the capability webhooks.manage, and ask for an active organization; others get 403 FORBIDDEN. Who receives deliveries
-// verifies them with the package webhook.
+// WebhooksService are an organization's webhooks: URLs that are told about events as they happen.
+// Except for EventTypes they are for bearers with the capability webhooks.manage, and ask for an
+// active organization; others get 403 FORBIDDEN. Who receives deliveries verifies them with the
+// package webhook.
 type WebhooksService struct{ c *Client }
 
-// WebhookEvent is the name of something that webhooks are told about. Responses keep other names than those below as the server sent them.
+// WebhookEvent is the name of something that webhooks are told about. Responses keep other names
+// than those below as the server sent them.
 //
-// Only the events below can be subscribed to; others are refused before anything is sent, as the server would refuse them. A newer
-// server's events are subscribed to with [Client.Do].
+// Only the events below can be subscribed to; others are refused before anything is sent, as the
+// server would refuse them. A newer server's events are subscribed to with [Client.Do].
 type WebhookEvent string
 
-// The events that can be subscribed to, in the server's order. The server publishes sign-ins, sign-ups and the second factor's events;
-// many of the others it accepts and never sends.
+// The events that can be subscribed to, in the server's order. The server publishes sign-ins,
+// sign-ups and the second factor's events; many of the others it accepts and never sends.
 const (
 	EventUserSignupSuccess              WebhookEvent = "user.signup.success"
 	EventUserLoginSuccess               WebhookEvent = "user.login.success"
@@ -101,7 +103,8 @@ func (w *Webhook) missing() string {
 // WebhookCreated is a new webhook.
 type WebhookCreated struct {
 	Webhook
-	// Secret is the key that deliveries are signed with. It is shown only once. The text itself is the key, although it looks like base64.
+	// Secret is the key that deliveries are signed with. It is shown only once. The text itself is
+	// the key, although it looks like base64.
 	Secret Secret `json:"secret"`
 }
 
@@ -152,8 +155,8 @@ func (b *webhookTestBody) missing() string {
 	return b.acknowledgment.missing()
 }
 
-// Delivery is one event on its way to one webhook. The server sends it up to MaxAttempts times until the webhook responds with a 2xx,
-// after about 1, 2, 4 and 8 minutes.
+// Delivery is one event on its way to one webhook. The server sends it up to MaxAttempts times
+// until the webhook responds with a 2xx, after about 1, 2, 4 and 8 minutes.
 type Delivery struct {
 	ID          string       `json:"id"`
 	WebhookID   string       `json:"webhook_id"`
@@ -161,7 +164,8 @@ type Delivery struct {
 	EventType   WebhookEvent `json:"event_type"`
 	// Payload is the JSON that is delivered.
 	Payload json.RawMessage `json:"payload"`
-	// ResponseStatusCode and ResponseBody are the latest response; 0 and empty when there was none. The server keeps 10,000 characters.
+	// ResponseStatusCode and ResponseBody are the latest response; 0 and empty when there was none.
+	// The server keeps 10,000 characters.
 	ResponseStatusCode int    `json:"response_status_code"`
 	ResponseBody       string `json:"response_body"`
 	AttemptCount       int    `json:"attempt_count"`
@@ -183,7 +187,8 @@ type DeliveryListParams struct {
 	EventType WebhookEvent
 	// Delivered lists those that arrived, or those that did not, or have not yet; nil: both.
 	Delivered *bool
-	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for AllDeliveries, 100.
+	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for
+	// AllDeliveries, 100.
 	Page, Limit int
 }
 
@@ -220,7 +225,8 @@ const (
 	webhookPath  = "/api/organizations/:org_slug/webhooks/:webhook_id"
 )
 
-// webhookURL is the server's rule: the beginning is all that it looks at, and it is particular about its case.
+// webhookURL is the server's rule: the beginning is all that it looks at, and it is particular
+// about its case.
 func (c *checks) webhookURL(value string) {
 	switch {
 	case strings.TrimSpace(value) == "":
@@ -242,11 +248,12 @@ func (c *checks) events(list []WebhookEvent) {
 	}
 }
 
-// Create registers a webhook, whose secret only this response has. POST /api/organizations/:org_slug/webhooks; bearer, capability
-// webhooks.manage; not repeated when its outcome is unknown.
+// Create registers a webhook, whose secret only this response has. POST
+// /api/organizations/:org_slug/webhooks; bearer, capability webhooks.manage; not repeated when its
+// outcome is unknown.
 //
-// A name that another webhook has is 400 BAD_REQUEST or [CodeDuplicateConstraint]; where the secret of a webhook whose outcome was
-// unknown is lost, delete the webhook and make another.
+// A name that another webhook has is 400 BAD_REQUEST or [CodeDuplicateConstraint]; where the secret
+// of a webhook whose outcome was unknown is lost, delete the webhook and make another.
 func (s *WebhooksService) Create(ctx context.Context, org string, p WebhookCreateParams, opts ...RequestOption) (*WebhookCreated, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -258,8 +265,9 @@ func (s *WebhooksService) Create(ctx context.Context, org string, p WebhookCreat
 	}, opts)
 }
 
-// List returns all webhooks of an organization, newest first; the server does not page them. GET /api/organizations/:org_slug/webhooks;
-// bearer, capability webhooks.manage; may be repeated; cached for the stale fallback.
+// List returns all webhooks of an organization, newest first; the server does not page them. GET
+// /api/organizations/:org_slug/webhooks; bearer, capability webhooks.manage; may be repeated;
+// cached for the stale fallback.
 func (s *WebhooksService) List(ctx context.Context, org string, opts ...RequestOption) (*Page[Webhook], error) {
 	var in checks
 	in.id("org_slug", org)
@@ -283,8 +291,8 @@ func (s *WebhooksService) All(ctx context.Context, org string, opts ...RequestOp
 	})
 }
 
-// Get returns one webhook. GET /api/organizations/:org_slug/webhooks/:webhook_id; bearer, capability webhooks.manage; may be repeated;
-// cached for the stale fallback.
+// Get returns one webhook. GET /api/organizations/:org_slug/webhooks/:webhook_id; bearer,
+// capability webhooks.manage; may be repeated; cached for the stale fallback.
 func (s *WebhooksService) Get(ctx context.Context, org, webhookID string, opts ...RequestOption) (*Webhook, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -295,10 +303,12 @@ func (s *WebhooksService) Get(ctx context.Context, org, webhookID string, opts .
 }
 
 // Update changes a webhook and returns it; without any change it only returns it. PATCH
-// /api/organizations/:org_slug/webhooks/:webhook_id; bearer, capability webhooks.manage; may be repeated.
+// /api/organizations/:org_slug/webhooks/:webhook_id; bearer, capability webhooks.manage; may be
+// repeated.
 //
-// The server writes the fields one by one: after an error some may be changed and others not. Calling again with the same changes
-// completes them. A name that another webhook has is 400 BAD_REQUEST or [CodeDuplicateConstraint].
+// The server writes the fields one by one: after an error some may be changed and others not.
+// Calling again with the same changes completes them. A name that another webhook has is 400
+// BAD_REQUEST or [CodeDuplicateConstraint].
 func (s *WebhooksService) Update(
 	ctx context.Context, org, webhookID string, p WebhookUpdateParams, opts ...RequestOption,
 ) (*Webhook, error) {
@@ -319,8 +329,9 @@ func (s *WebhooksService) Update(
 	}, opts)
 }
 
-// Delete removes a webhook and ends its deliveries. DELETE /api/organizations/:org_slug/webhooks/:webhook_id; bearer, capability
-// webhooks.manage; may be repeated: when an attempt's outcome is unknown and its repeat finds 404, Delete has succeeded.
+// Delete removes a webhook and ends its deliveries. DELETE
+// /api/organizations/:org_slug/webhooks/:webhook_id; bearer, capability webhooks.manage; may be
+// repeated: when an attempt's outcome is unknown and its repeat finds 404, Delete has succeeded.
 func (s *WebhooksService) Delete(ctx context.Context, org, webhookID string, opts ...RequestOption) error {
 	var in checks
 	in.id("org_slug", org)
@@ -331,7 +342,8 @@ func (s *WebhooksService) Delete(ctx context.Context, org, webhookID string, opt
 }
 
 // Deliveries returns one page of what a webhook was sent, or is to be, newest first. GET
-// /api/organizations/:org_slug/webhooks/:webhook_id/deliveries; bearer, capability webhooks.manage; may be repeated.
+// /api/organizations/:org_slug/webhooks/:webhook_id/deliveries; bearer, capability webhooks.manage;
+// may be repeated.
 func (s *WebhooksService) Deliveries(
 	ctx context.Context, org, webhookID string, p DeliveryListParams, opts ...RequestOption,
 ) (*Page[Delivery], error) {
@@ -353,8 +365,9 @@ func (s *WebhooksService) Deliveries(
 	return newPage(*list.Deliveries, list.Pagination.Total), nil
 }
 
-// AllDeliveries iterates over what a webhook was sent, or is to be, from p.Page on, p.Limit at a time. It stops at the first error, which
-// it yields last. Events that happen meanwhile move the pages: a delivery may then be seen twice.
+// AllDeliveries iterates over what a webhook was sent, or is to be, from p.Page on, p.Limit at a
+// time. It stops at the first error, which it yields last. Events that happen meanwhile move the
+// pages: a delivery may then be seen twice.
 func (s *WebhooksService) AllDeliveries(
 	ctx context.Context, org, webhookID string, p DeliveryListParams, opts ...RequestOption,
 ) iter.Seq2[Delivery, error] {
@@ -364,8 +377,9 @@ func (s *WebhooksService) AllDeliveries(
 	})
 }
 
-// Test queues an [EventWebhookTestPing] for a webhook, whatever it has subscribed to; how that went is in its Deliveries. POST
-// /api/organizations/:org_slug/webhooks/:webhook_id/test; bearer, capability webhooks.manage; not repeated when its outcome is unknown.
+// Test queues an [EventWebhookTestPing] for a webhook, whatever it has subscribed to; how that went
+// is in its Deliveries. POST /api/organizations/:org_slug/webhooks/:webhook_id/test; bearer,
+// capability webhooks.manage; not repeated when its outcome is unknown.
 func (s *WebhooksService) Test(ctx context.Context, org, webhookID string, opts ...RequestOption) (*WebhookTest, error) {
 	var in checks
 	in.id("org_slug", org)
@@ -379,8 +393,9 @@ func (s *WebhooksService) Test(ctx context.Context, org, webhookID string, opts 
 	return &body.WebhookTest, nil
 }
 
-// EventTypes returns the events that this server lets webhooks subscribe to. GET /api/organizations/:org_slug/webhooks/event-types;
-// bearer; may be repeated; cached for the stale fallback.
+// EventTypes returns the events that this server lets webhooks subscribe to. GET
+// /api/organizations/:org_slug/webhooks/event-types; bearer; may be repeated; cached for the stale
+// fallback.
 func (s *WebhooksService) EventTypes(ctx context.Context, org string, opts ...RequestOption) ([]EventType, error) {
 	var in checks
 	in.id("org_slug", org)

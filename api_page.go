@@ -9,17 +9,20 @@ import (
 	"time"
 )
 
-// maxPageSize is the server's own bound of a page. It clamps larger limits in silence; the client refuses them.
+// maxPageSize is the server's own bound of a page. It clamps larger limits in silence; the client
+// refuses them.
 const maxPageSize = 100
 
 // Page is one page of a list.
 type Page[T any] struct {
 	Items []T
-	// Total is how many items there are in all, as the server counts them; -1 where it does not say.
+	// Total is how many items there are in all, as the server counts them; -1 where it does not
+	// say.
 	Total int
 }
 
-// newPage makes a page of what a response held. Nothing is concluded from a total that was not sent.
+// newPage makes a page of what a response held. Nothing is concluded from a total that was not
+// sent.
 func newPage[T any](items []T, total *int) *Page[T] {
 	p := &Page[T]{Items: items, Total: -1}
 	if total != nil {
@@ -36,8 +39,9 @@ func byOffset[T any](limit, offset int, fetch func(limit, offset int) (*Page[T],
 	return walk(offset, offset, func(at, got int) int { return at + got }, func(at int) (*Page[T], error) { return fetch(limit, at) })
 }
 
-// byNumber iterates over a list that is paged by number, from 1. Only when it begins with the first page can it tell from the total
-// that it has seen everything: the server may have pages smaller than the ones asked for.
+// byNumber iterates over a list that is paged by number, from 1. Only when it begins with the first
+// page can it tell from the total that it has seen everything: the server may have pages smaller
+// than the ones asked for.
 func byNumber[T any](limit, number int, fetch func(limit, number int) (*Page[T], error)) iter.Seq2[T, error] {
 	if limit == 0 {
 		limit = maxPageSize
@@ -73,10 +77,11 @@ const unknownCount = -1
 
 var errRepeatedPage = errors.New("the server gave the same page twice in a row: it does not page")
 
-// walk iterates over pages, fetching one when its first item is asked for. It ends on an empty page or when it has seen as many items
-// as there are, before counting those that lie before the first page. Totals err on both sides, so an empty page has the last word
-// where one is not trusted; a server that gives the same page again and again is an error and no loop. An error is yielded once, as
-// the last pair. fetch fails when its context is done.
+// walk iterates over pages, fetching one when its first item is asked for. It ends on an empty page
+// or when it has seen as many items as there are, before counting those that lie before the first
+// page. Totals err on both sides, so an empty page has the last word where one is not trusted; a
+// server that gives the same page again and again is an error and no loop. An error is yielded
+// once, as the last pair. fetch fails when its context is done.
 func walk[T any](at, before int, next func(at, got int) int, fetch func(at int) (*Page[T], error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T

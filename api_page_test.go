@@ -193,7 +193,8 @@ func TestAllEnds(t *testing.T) {
 	})
 }
 
-// btNumbered responds with a list of n devices by page number; no page has more than size items, whatever is asked for.
+// btNumbered responds with a list of n devices by page number; no page has more than size items,
+// whatever is asked for.
 func btNumbered(n, size int, total string) btResponse {
 	return func(req *http.Request) (*http.Response, error) {
 		limit, number := 20, 1

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// PlatformService is for the owners of the platform. To everybody else its routes return 403, as plain text, which is [ErrForbidden]
-// like any other.
+// PlatformService is for the owners of the platform. To everybody else its routes return 403, as
+// plain text, which is [ErrForbidden] like any other.
 type PlatformService struct {
 	// Organizations are all organizations, Owners the platform's owners, Users all users.
 	Organizations *PlatformOrganizationsService
@@ -37,7 +37,8 @@ func newPlatform(c *Client) *PlatformService {
 // ImpersonateParams say whom to act as, and why.
 type ImpersonateParams struct {
 	UserID string `json:"user_id"`
-	// Reason is 1 to 500 characters, blanks around them not counted. It goes on record in the platform's audit log.
+	// Reason is 1 to 500 characters, blanks around them not counted. It goes on record in the
+	// platform's audit log.
 	Reason string `json:"reason"`
 }
 
@@ -46,8 +47,8 @@ type ImpersonationUser struct {
 	ID              string `json:"id"`
 	Email           string `json:"email"`
 	IsPlatformOwner bool   `json:"is_platform_owner"`
-	// OrgID and OrgName are the organization that the session is bound to, the first the target belongs to. Empty: the target belongs
-	// to none; always so of the actor.
+	// OrgID and OrgName are the organization that the session is bound to, the first the target
+	// belongs to. Empty: the target belongs to none; always so of the actor.
 	OrgID   string `json:"org_id,omitempty"`
 	OrgName string `json:"org_name,omitempty"`
 }
@@ -62,7 +63,8 @@ type Impersonation struct {
 	TargetUser, ActorUser ImpersonationUser
 }
 
-// Format implements [fmt.Formatter]: behind a pointer within another value some verbs would print the token.
+// Format implements [fmt.Formatter]: behind a pointer within another value some verbs would print
+// the token.
 func (i Impersonation) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "Impersonation(%s by %s, %v)", i.TargetUser.Email, i.ActorUser.Email, i.Tokens)
 }
@@ -94,12 +96,14 @@ type OperationsStatus struct {
 	JobsRunning             int `json:"jobs_running"`
 	JobsFailed              int `json:"jobs_failed"`
 	WebhookDeliveriesFailed int `json:"webhook_deliveries_failed"`
-	// SIEMConfigsEnabled are the log streams that are on, SIEMConfigsWithFailures those of them that fail.
+	// SIEMConfigsEnabled are the log streams that are on, SIEMConfigsWithFailures those of them
+	// that fail.
 	SIEMConfigsEnabled      int `json:"siem_configs_enabled"`
 	SIEMConfigsWithFailures int `json:"siem_configs_with_failures"`
 }
 
-// operationsBody takes one count through a pointer: in a response of counts alone, absent and 0 are not told apart otherwise.
+// operationsBody takes one count through a pointer: in a response of counts alone, absent and 0 are
+// not told apart otherwise.
 type operationsBody struct {
 	OperationsStatus
 	Pending *int `json:"jobs_pending"` // goes before the embedded one
@@ -117,8 +121,8 @@ func (b *operationsBody) status() *OperationsStatus {
 	return &b.OperationsStatus
 }
 
-// Tiers returns what organizations may be put on, cheapest first. GET /api/platform/tiers; bearer, platform owner; may be repeated; cached
-// for the stale fallback.
+// Tiers returns what organizations may be put on, cheapest first. GET /api/platform/tiers; bearer,
+// platform owner; may be repeated; cached for the stale fallback.
 func (s *PlatformService) Tiers(ctx context.Context, opts ...RequestOption) ([]Tier, error) {
 	list, err := invoke[bare[Tier, *Tier]](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/platform/tiers",
@@ -129,11 +133,13 @@ func (s *PlatformService) Tiers(ctx context.Context, opts ...RequestOption) ([]T
 	return *list, nil
 }
 
-// Impersonate opens a session in the name of another user, for support; [Client.With] makes a client of it. POST
-// /api/platform/impersonate; bearer, platform owner; not repeated when its outcome is unknown.
+// Impersonate opens a session in the name of another user, for support; [Client.With] makes a
+// client of it. POST /api/platform/impersonate; bearer, platform owner; not repeated when its
+// outcome is unknown.
 //
-// The session cannot be refreshed. It is on record with its reason, and ends early when the actor is no longer an owner of the platform.
-// A user that does not exist is 404 NOT_FOUND; impersonating from within an impersonation is 403 FORBIDDEN.
+// The session cannot be refreshed. It is on record with its reason, and ends early when the actor
+// is no longer an owner of the platform. A user that does not exist is 404 NOT_FOUND; impersonating
+// from within an impersonation is 403 FORBIDDEN.
 func (s *PlatformService) Impersonate(ctx context.Context, p ImpersonateParams, opts ...RequestOption) (*Impersonation, error) {
 	var in checks
 	in.required("user_id", p.UserID)
@@ -155,8 +161,9 @@ func (s *PlatformService) Impersonate(ctx context.Context, p ImpersonateParams, 
 	}, nil
 }
 
-// OperationsStatus returns how the server's background work stands. GET /api/platform/operations/status; bearer, platform owner; may be
-// repeated; cached for the stale fallback.
+// OperationsStatus returns how the server's background work stands. GET
+// /api/platform/operations/status; bearer, platform owner; may be repeated; cached for the stale
+// fallback.
 func (s *PlatformService) OperationsStatus(ctx context.Context, opts ...RequestOption) (*OperationsStatus, error) {
 	body, err := invoke[operationsBody](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/platform/operations/status",

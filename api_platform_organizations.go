@@ -9,8 +9,8 @@ import (
 	"reflect"
 )
 
-// PlatformOrganizationsService are all organizations of the platform. Its methods take an organization's id, not its slug; one that does
-// not exist is 404 NOT_FOUND.
+// PlatformOrganizationsService are all organizations of the platform. Its methods take an
+// organization's id, not its slug; one that does not exist is 404 NOT_FOUND.
 type PlatformOrganizationsService struct{ c *Client }
 
 // PlatformOrganization is an organization as the platform's owners see it.
@@ -31,7 +31,8 @@ func (o *PlatformOrganization) missing() string {
 	return lack
 }
 
-// deletedOwner is the id under which the server shows an owner who was deleted, with an e-mail address of nobody.
+// deletedOwner is the id under which the server shows an owner who was deleted, with an e-mail
+// address of nobody.
 const deletedOwner = "unknown"
 
 type platformOrganizationList struct {
@@ -48,7 +49,8 @@ type PlatformOrganizationListParams struct {
 	// Status and TierID list organizations in one state or on one tier only; empty: all.
 	Status OrganizationStatus
 	TierID string
-	// Limit is 1 to 100; zero: the server's default, 50; for All, 100. Offset is how many organizations to skip.
+	// Limit is 1 to 100; zero: the server's default, 50; for All, 100. Offset is how many
+	// organizations to skip.
 	Limit, Offset int
 }
 
@@ -58,8 +60,9 @@ type OrganizationApproveParams struct {
 	TierID string `json:"tier_id,omitempty"`
 }
 
-// OrganizationTierParams are an organization's tier and its limits where they differ from the tier's. All of it is set at once: a
-// limit that is nil is the tier's own from then on, whatever it was before.
+// OrganizationTierParams are an organization's tier and its limits where they differ from the
+// tier's. All of it is set at once: a limit that is nil is the tier's own from then on, whatever it
+// was before.
 type OrganizationTierParams struct {
 	TierID string `json:"tier_id"`
 	// MaxServices and MaxUsers are 0 to 2^31-1; nil: the tier's own limit.
@@ -73,8 +76,8 @@ func checkLimit(in *checks, field string, limit *int) {
 	}
 }
 
-// List returns one page of the platform's organizations. GET /api/platform/organizations; bearer, platform owner; may be repeated; never
-// stale, since it holds the tokens that prove domains.
+// List returns one page of the platform's organizations. GET /api/platform/organizations; bearer,
+// platform owner; may be repeated; never stale, since it holds the tokens that prove domains.
 func (s *PlatformOrganizationsService) List(
 	ctx context.Context, p PlatformOrganizationListParams, opts ...RequestOption,
 ) (*Page[PlatformOrganization], error) {
@@ -98,10 +101,11 @@ func (s *PlatformOrganizationsService) List(
 	return newPage(items, list.Total), nil
 }
 
-// All iterates over the platform's organizations from p.Offset on, p.Limit at a time. It stops at the first error, which it yields last.
+// All iterates over the platform's organizations from p.Offset on, p.Limit at a time. It stops at
+// the first error, which it yields last.
 //
-// An organization whose state is changed on the way leaves a list by Status, and the next page then begins too late: collect first, then
-// decide.
+// An organization whose state is changed on the way leaves a list by Status, and the next page then
+// begins too late: collect first, then decide.
 func (s *PlatformOrganizationsService) All(
 	ctx context.Context, p PlatformOrganizationListParams, opts ...RequestOption,
 ) iter.Seq2[PlatformOrganization, error] {
@@ -111,8 +115,9 @@ func (s *PlatformOrganizationsService) All(
 	})
 }
 
-// Approve makes a pending organization active, and returns it. POST /api/platform/organizations/:id/approve; bearer, platform owner; not
-// repeated when its outcome is unknown. One that is not pending is 400 BAD_REQUEST, a tier that does not exist 404 NOT_FOUND.
+// Approve makes a pending organization active, and returns it. POST
+// /api/platform/organizations/:id/approve; bearer, platform owner; not repeated when its outcome is
+// unknown. One that is not pending is 400 BAD_REQUEST, a tier that does not exist 404 NOT_FOUND.
 func (s *PlatformOrganizationsService) Approve(
 	ctx context.Context, id string, p OrganizationApproveParams, opts ...RequestOption,
 ) (*Organization, error) {
@@ -125,8 +130,8 @@ func (s *PlatformOrganizationsService) Approve(
 }
 
 // Reject turns a pending organization down, for a reason that goes on record, and returns it. POST
-// /api/platform/organizations/:id/reject; bearer, platform owner; not repeated when its outcome is unknown. One that is not pending is
-// 400 BAD_REQUEST.
+// /api/platform/organizations/:id/reject; bearer, platform owner; not repeated when its outcome is
+// unknown. One that is not pending is 400 BAD_REQUEST.
 func (s *PlatformOrganizationsService) Reject(
 	ctx context.Context, id, reason string, opts ...RequestOption,
 ) (*Organization, error) {
@@ -139,8 +144,9 @@ func (s *PlatformOrganizationsService) Reject(
 	}, opts)
 }
 
-// Suspend closes an organization until [PlatformOrganizationsService.Activate], and returns it: its API keys stop working, and sessions
-// bound to it are not refreshed. POST /api/platform/organizations/:id/suspend; bearer, platform owner; not repeated when its outcome is
+// Suspend closes an organization until [PlatformOrganizationsService.Activate], and returns it: its
+// API keys stop working, and sessions bound to it are not refreshed. POST
+// /api/platform/organizations/:id/suspend; bearer, platform owner; not repeated when its outcome is
 // unknown. One that is suspended already is 400 BAD_REQUEST.
 func (s *PlatformOrganizationsService) Suspend(ctx context.Context, id string, opts ...RequestOption) (*Organization, error) {
 	var in checks
@@ -150,8 +156,9 @@ func (s *PlatformOrganizationsService) Suspend(ctx context.Context, id string, o
 	}, opts)
 }
 
-// Activate opens a suspended organization again, and returns it. POST /api/platform/organizations/:id/activate; bearer, platform owner;
-// not repeated when its outcome is unknown. One that is not suspended is 400 BAD_REQUEST.
+// Activate opens a suspended organization again, and returns it. POST
+// /api/platform/organizations/:id/activate; bearer, platform owner; not repeated when its outcome
+// is unknown. One that is not suspended is 400 BAD_REQUEST.
 func (s *PlatformOrganizationsService) Activate(ctx context.Context, id string, opts ...RequestOption) (*Organization, error) {
 	var in checks
 	in.id("id", id)
@@ -160,8 +167,9 @@ func (s *PlatformOrganizationsService) Activate(ctx context.Context, id string, 
 	}, opts)
 }
 
-// UpdateTier puts an organization on a tier and sets its own limits, and returns it. PATCH /api/platform/organizations/:id/tier; bearer,
-// platform owner; may be repeated. A limit that p leaves nil is reset to the tier's own. A tier that does not exist is 404 NOT_FOUND.
+// UpdateTier puts an organization on a tier and sets its own limits, and returns it. PATCH
+// /api/platform/organizations/:id/tier; bearer, platform owner; may be repeated. A limit that p
+// leaves nil is reset to the tier's own. A tier that does not exist is 404 NOT_FOUND.
 func (s *PlatformOrganizationsService) UpdateTier(
 	ctx context.Context, id string, p OrganizationTierParams, opts ...RequestOption,
 ) (*Organization, error) {
@@ -178,7 +186,8 @@ func (s *PlatformOrganizationsService) UpdateTier(
 // UpdateFeatures overrides features of an organization's tier, and returns the organization. PATCH
 // /api/platform/organizations/:id/features; bearer, platform owner; may be repeated.
 //
-// What is nil in f stays as it is, overridden or not: an override can be changed, but the server has no way to take it back.
+// What is nil in f stays as it is, overridden or not: an override can be changed, but the server
+// has no way to take it back.
 func (s *PlatformOrganizationsService) UpdateFeatures(
 	ctx context.Context, id string, f FeatureOverrides, opts ...RequestOption,
 ) (*Organization, error) {
@@ -192,8 +201,9 @@ func (s *PlatformOrganizationsService) UpdateFeatures(
 	}, opts)
 }
 
-// Delete removes an organization and everything in it. DELETE /api/platform/organizations/:id; bearer, platform owner; may be repeated:
-// when an attempt's outcome is unknown and its repeat finds 404, Delete has succeeded.
+// Delete removes an organization and everything in it. DELETE /api/platform/organizations/:id;
+// bearer, platform owner; may be repeated: when an attempt's outcome is unknown and its repeat
+// finds 404, Delete has succeeded.
 func (s *PlatformOrganizationsService) Delete(ctx context.Context, id string, opts ...RequestOption) error {
 	var in checks
 	in.id("id", id)

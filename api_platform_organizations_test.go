@@ -14,7 +14,8 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// TestPlatformOrganizations takes an organization through its states, and meets every refusal on the way.
+// TestPlatformOrganizations takes an organization through its states, and meets every refusal on
+// the way.
 func TestPlatformOrganizations(t *testing.T) {
 	for contract, opts := range platformContracts {
 		t.Run(contract, func(t *testing.T) {
@@ -84,7 +85,8 @@ func TestPlatformOrganizations(t *testing.T) {
 	}
 }
 
-// TestPlatformApproveBody: the server refuses a request without a body, although it wants nothing of it.
+// TestPlatformApproveBody: the server refuses a request without a body, although it wants nothing
+// of it.
 func TestPlatformApproveBody(t *testing.T) {
 	w := newTypedWorld(t)
 	platformPending(w)
@@ -209,7 +211,8 @@ func platformDecisions(t *testing.T, w *typedWorld, c *authos.Client) map[string
 	}
 }
 
-// TestPlatformOutcomeUnknown: a decision whose response was lost took effect, is not sent again, and says that it may have taken effect.
+// TestPlatformOutcomeUnknown: a decision whose response was lost took effect, is not sent again,
+// and says that it may have taken effect.
 func TestPlatformOutcomeUnknown(t *testing.T) {
 	for _, fault := range []authostest.Fault{
 		{Kind: authostest.ResetAfter}, {Kind: authostest.TruncateBody}, {Kind: authostest.HangAfter},

@@ -15,11 +15,13 @@ type PlatformAuditLogService struct{ c *Client }
 // PlatformAnalyticsService counts what the whole platform does.
 type PlatformAnalyticsService struct{ c *Client }
 
-// PlatformMFAService is about second factors on the whole platform. Its rows are the server's JSON as it came: AuthOS does not document
-// their members, and fields here would be a guess. They are never served stale.
+// PlatformMFAService is about second factors on the whole platform. Its rows are the server's JSON
+// as it came: AuthOS does not document their members, and fields here would be a guess. They are
+// never served stale.
 type PlatformMFAService struct{ c *Client }
 
-// PlatformAction is what was done. Other values than those named here are kept as the server sent them.
+// PlatformAction is what was done. Other values than those named here are kept as the server sent
+// them.
 type PlatformAction string
 
 // The actions on record.
@@ -30,12 +32,14 @@ const (
 	PlatformActionActivateOrganization       PlatformAction = "activate_organization"
 	PlatformActionUpdateOrganizationTier     PlatformAction = "update_organization_tier"
 	PlatformActionUpdateOrganizationFeatures PlatformAction = "update_organization_features"
-	PlatformActionDeleteOrganization         PlatformAction = "delete_organization" // by an owner of the platform
-	PlatformActionOrganizationDeleted        PlatformAction = "org.deleted"         // by its own owner
-	PlatformActionPromoteOwner               PlatformAction = "promote_platform_owner"
-	PlatformActionDemoteOwner                PlatformAction = "demote_platform_owner"
-	PlatformActionDisableMFA                 PlatformAction = "force_disable_mfa"
-	PlatformActionImpersonate                PlatformAction = "user.impersonate"
+	// by an owner of the platform
+	PlatformActionDeleteOrganization PlatformAction = "delete_organization"
+	// by its own owner
+	PlatformActionOrganizationDeleted PlatformAction = "org.deleted"
+	PlatformActionPromoteOwner        PlatformAction = "promote_platform_owner"
+	PlatformActionDemoteOwner         PlatformAction = "demote_platform_owner"
+	PlatformActionDisableMFA          PlatformAction = "force_disable_mfa"
+	PlatformActionImpersonate         PlatformAction = "user.impersonate"
 )
 
 // PlatformAuditEntry is one action of an owner of the platform.
@@ -46,7 +50,8 @@ type PlatformAuditEntry struct {
 	// TargetType says what TargetID names, such as "organization" or "user".
 	TargetType string `json:"target_type"`
 	TargetID   string `json:"target_id"`
-	// Metadata is what the server noted of the action, nil when nothing. Its shape differs from action to action.
+	// Metadata is what the server noted of the action, nil when nothing. Its shape differs from
+	// action to action.
 	Metadata  Metadata `json:"metadata"`
 	CreatedAt Time     `json:"created_at"`
 }
@@ -58,7 +63,8 @@ type PlatformAuditLogParams struct {
 	// Action, TargetType and TargetID list entries that match all that are given; empty: any.
 	Action               PlatformAction
 	TargetType, TargetID string
-	// Limit is 1 to 100; zero: the server's default, 50; for All, 100. Offset is how many entries to skip.
+	// Limit is 1 to 100; zero: the server's default, 50; for All, 100. Offset is how many entries
+	// to skip.
 	Limit, Offset int
 }
 
@@ -72,7 +78,8 @@ func (l *platformAuditList) missing() string { return missingItem("logs", l.Logs
 // PlatformOverview counts what there is on the platform.
 type PlatformOverview struct {
 	TotalOrganizations int `json:"total_organizations"`
-	// TotalUsers are those who run the platform and its organizations, TotalEndUsers those who sign in to services.
+	// TotalUsers are those who run the platform and its organizations, TotalEndUsers those who sign
+	// in to services.
 	TotalUsers    int `json:"total_users"`
 	TotalEndUsers int `json:"total_end_users"`
 	TotalServices int `json:"total_services"`
@@ -83,7 +90,8 @@ type PlatformOverview struct {
 
 type platformOverviewBody struct {
 	PlatformOverview
-	Organizations *int `json:"total_organizations"` // goes before the embedded one; see operationsBody
+	// goes before the embedded one; see operationsBody
+	Organizations *int `json:"total_organizations"`
 }
 
 func (b *platformOverviewBody) missing() string {
@@ -171,8 +179,8 @@ func (o *RecentOrganization) missing() string { return missingID(o.ID) }
 type MFAMetricsParams struct {
 	// OrgID is the id of one organization; empty: the whole platform.
 	OrgID string
-	// Start and End are the first and the last day, in UTC, and go together. Without them it is the last Days days, 1 to 366; zero: the
-	// server's default, 30.
+	// Start and End are the first and the last day, in UTC, and go together. Without them it is the
+	// last Days days, 1 to 366; zero: the server's default, 30.
 	Start, End time.Time
 	Days       int
 }
@@ -231,8 +239,8 @@ func rawRows(list []rawRow) []json.RawMessage {
 	return out
 }
 
-// List returns one page of the platform's audit log. GET /api/platform/audit-log; bearer, platform owner; may be repeated; cached for the
-// stale fallback.
+// List returns one page of the platform's audit log. GET /api/platform/audit-log; bearer, platform
+// owner; may be repeated; cached for the stale fallback.
 func (s *PlatformAuditLogService) List(
 	ctx context.Context, p PlatformAuditLogParams, opts ...RequestOption,
 ) (*Page[PlatformAuditEntry], error) {
@@ -251,7 +259,8 @@ func (s *PlatformAuditLogService) List(
 	return newPage(*list.Logs, list.Total), nil
 }
 
-// All iterates over the platform's audit log from p.Offset on, p.Limit at a time. It stops at the first error, which it yields last.
+// All iterates over the platform's audit log from p.Offset on, p.Limit at a time. It stops at the
+// first error, which it yields last.
 func (s *PlatformAuditLogService) All(
 	ctx context.Context, p PlatformAuditLogParams, opts ...RequestOption,
 ) iter.Seq2[PlatformAuditEntry, error] {
@@ -261,8 +270,8 @@ func (s *PlatformAuditLogService) All(
 	})
 }
 
-// Overview counts what there is on the platform. GET /api/platform/analytics/overview; bearer, platform owner; may be repeated; cached for
-// the stale fallback.
+// Overview counts what there is on the platform. GET /api/platform/analytics/overview; bearer,
+// platform owner; may be repeated; cached for the stale fallback.
 func (s *PlatformAnalyticsService) Overview(ctx context.Context, opts ...RequestOption) (*PlatformOverview, error) {
 	body, err := invoke[platformOverviewBody](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/platform/analytics/overview",
@@ -273,8 +282,9 @@ func (s *PlatformAnalyticsService) Overview(ctx context.Context, opts ...Request
 	return body.overview(), nil
 }
 
-// OrganizationStatus counts organizations by their state. GET /api/platform/analytics/organization-status; bearer, platform owner; may
-// be repeated; cached for the stale fallback.
+// OrganizationStatus counts organizations by their state. GET
+// /api/platform/analytics/organization-status; bearer, platform owner; may be repeated; cached for
+// the stale fallback.
 func (s *PlatformAnalyticsService) OrganizationStatus(ctx context.Context, opts ...RequestOption) (*OrganizationStatusCounts, error) {
 	body, err := invoke[organizationStatusBody](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/platform/analytics/organization-status",
@@ -285,8 +295,9 @@ func (s *PlatformAnalyticsService) OrganizationStatus(ctx context.Context, opts 
 	return body.counts(), nil
 }
 
-// GrowthTrends counts new organizations and users by day, oldest first; days without any are left out. GET
-// /api/platform/analytics/growth-trends; bearer, platform owner; may be repeated; cached for the stale fallback.
+// GrowthTrends counts new organizations and users by day, oldest first; days without any are left
+// out. GET /api/platform/analytics/growth-trends; bearer, platform owner; may be repeated; cached
+// for the stale fallback.
 func (s *PlatformAnalyticsService) GrowthTrends(ctx context.Context, r DateRange, opts ...RequestOption) ([]PlatformGrowth, error) {
 	var in checks
 	r.check(&in)
@@ -299,8 +310,9 @@ func (s *PlatformAnalyticsService) GrowthTrends(ctx context.Context, r DateRange
 	return *list, nil
 }
 
-// LoginActivity counts the platform's sign-ins by day; days without any are left out. GET /api/platform/analytics/login-activity; bearer,
-// platform owner; may be repeated; cached for the stale fallback.
+// LoginActivity counts the platform's sign-ins by day; days without any are left out. GET
+// /api/platform/analytics/login-activity; bearer, platform owner; may be repeated; cached for the
+// stale fallback.
 func (s *PlatformAnalyticsService) LoginActivity(ctx context.Context, r DateRange, opts ...RequestOption) ([]LoginTrend, error) {
 	var in checks
 	r.check(&in)
@@ -317,8 +329,9 @@ func (s *PlatformAnalyticsService) LoginActivity(ctx context.Context, r DateRang
 	return days, nil
 }
 
-// TopOrganizations returns the ten most active organizations. GET /api/platform/analytics/top-organizations; bearer, platform owner; may
-// be repeated; cached for the stale fallback.
+// TopOrganizations returns the ten most active organizations. GET
+// /api/platform/analytics/top-organizations; bearer, platform owner; may be repeated; cached for
+// the stale fallback.
 func (s *PlatformAnalyticsService) TopOrganizations(ctx context.Context, opts ...RequestOption) ([]TopOrganization, error) {
 	list, err := invoke[bare[TopOrganization, *TopOrganization]](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/platform/analytics/top-organizations",
@@ -329,8 +342,9 @@ func (s *PlatformAnalyticsService) TopOrganizations(ctx context.Context, opts ..
 	return *list, nil
 }
 
-// RecentOrganizations returns the organizations that were made last, newest first. limit is 1 to 50; zero: the server's default, 10. GET
-// /api/platform/analytics/recent-organizations; bearer, platform owner; may be repeated; cached for the stale fallback.
+// RecentOrganizations returns the organizations that were made last, newest first. limit is 1 to
+// 50; zero: the server's default, 10. GET /api/platform/analytics/recent-organizations; bearer,
+// platform owner; may be repeated; cached for the stale fallback.
 func (s *PlatformAnalyticsService) RecentOrganizations(
 	ctx context.Context, limit int, opts ...RequestOption,
 ) ([]RecentOrganization, error) {
@@ -345,8 +359,8 @@ func (s *PlatformAnalyticsService) RecentOrganizations(
 	return *list, nil
 }
 
-// Metrics returns a row for each day that was counted; [PlatformMFAService.GenerateMetrics] counts one. GET /api/platform/mfa/metrics;
-// bearer, platform owner; may be repeated; never stale.
+// Metrics returns a row for each day that was counted; [PlatformMFAService.GenerateMetrics] counts
+// one. GET /api/platform/mfa/metrics; bearer, platform owner; may be repeated; never stale.
 func (s *PlatformMFAService) Metrics(ctx context.Context, p MFAMetricsParams, opts ...RequestOption) ([]json.RawMessage, error) {
 	var in checks
 	p.check(&in)
@@ -359,8 +373,9 @@ func (s *PlatformMFAService) Metrics(ctx context.Context, p MFAMetricsParams, op
 	return rawRows(*list), nil
 }
 
-// SuspiciousActivity returns the alerts about second factors of one organization, or with an empty orgID of the whole platform, 100 at
-// most. GET /api/platform/mfa/suspicious-activity; bearer, platform owner; may be repeated; never stale.
+// SuspiciousActivity returns the alerts about second factors of one organization, or with an empty
+// orgID of the whole platform, 100 at most. GET /api/platform/mfa/suspicious-activity; bearer,
+// platform owner; may be repeated; never stale.
 func (s *PlatformMFAService) SuspiciousActivity(ctx context.Context, orgID string, opts ...RequestOption) ([]json.RawMessage, error) {
 	q := url.Values{}
 	put(q, "org_id", orgID)
@@ -373,8 +388,9 @@ func (s *PlatformMFAService) SuspiciousActivity(ctx context.Context, orgID strin
 	return rawRows(*list), nil
 }
 
-// GenerateMetrics counts a day, in place of what was counted of it before, and returns its row. POST
-// /api/platform/mfa/metrics/generate; bearer, platform owner; may be repeated. The server responds the same to a GET, which writes too.
+// GenerateMetrics counts a day, in place of what was counted of it before, and returns its row.
+// POST /api/platform/mfa/metrics/generate; bearer, platform owner; may be repeated. The server
+// responds the same to a GET, which writes too.
 func (s *PlatformMFAService) GenerateMetrics(
 	ctx context.Context, p MFAMetricsGenerateParams, opts ...RequestOption,
 ) (json.RawMessage, error) {

@@ -104,7 +104,8 @@ func TestPlatformAnalytics(t *testing.T) {
 	})
 }
 
-// TestPlatformAuditLog: what was decided is on record, newest first, and the filters are the server's.
+// TestPlatformAuditLog: what was decided is on record, newest first, and the filters are the
+// server's.
 func TestPlatformAuditLog(t *testing.T) {
 	w := newTypedWorld(t)
 	platformPending(w)
@@ -220,7 +221,8 @@ func TestPlatformMFARows(t *testing.T) {
 // TestPlatformQueries: what is zero is left to the server, and days are counted in UTC.
 func TestPlatformQueries(t *testing.T) {
 	ctx := t.Context()
-	late := time.Date(2026, time.May, 31, 23, 30, 0, 0, time.FixedZone("", -5*3600)) // already June in UTC
+	// already June in UTC
+	late := time.Date(2026, time.May, 31, 23, 30, 0, 0, time.FixedZone("", -5*3600))
 	c, script := platformScript(t, rtStep{status: http.StatusForbidden, body: "Platform owner access required"})
 	p := c.Platform
 	for i, tt := range []struct {

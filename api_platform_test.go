@@ -292,7 +292,8 @@ func platformRefused(t *testing.T, what string, err error, status int, code auth
 	}
 }
 
-// platformScript makes a client of a server that gives these responses, the last one again and again.
+// platformScript makes a client of a server that gives these responses, the last one again and
+// again.
 func platformScript(t *testing.T, steps ...rtStep) (*authos.Client, *rtScript) {
 	t.Helper()
 	script := rtSteps(steps...)
@@ -301,7 +302,8 @@ func platformScript(t *testing.T, steps ...rtStep) (*authos.Client, *rtScript) {
 
 func platformResponse(body string) rtStep { return rtStep{status: http.StatusOK, body: body} }
 
-// TestPlatformStrangers: whoever does not own the platform is refused on every route, in plain text by real servers.
+// TestPlatformStrangers: whoever does not own the platform is refused on every route, in plain text
+// by real servers.
 func TestPlatformStrangers(t *testing.T) {
 	routes, methods := typedRoutes(t), typedMethods(t)
 	for contract, opts := range platformContracts {
@@ -332,7 +334,8 @@ func TestPlatformStrangers(t *testing.T) {
 	}
 }
 
-// platformInput are calls with input that the server would refuse, or would take for something else.
+// platformInput are calls with input that the server would refuse, or would take for something
+// else.
 func platformInput(ctx context.Context, c *authos.Client) map[string]struct {
 	err  error
 	want string // the bad fields
@@ -518,7 +521,8 @@ func TestPlatformImpersonationSecret(t *testing.T) {
 	}
 }
 
-// TestPlatformStale: in an outage, tiers are served as they were, and what holds secrets or must not mislead is not.
+// TestPlatformStale: in an outage, tiers are served as they were, and what holds secrets or must
+// not mislead is not.
 func TestPlatformStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTypedWorld(t)

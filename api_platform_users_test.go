@@ -74,7 +74,8 @@ func TestPlatformUsers(t *testing.T) {
 	}
 }
 
-// TestPlatformOwnerRemoveLost: the repeat of a removal that took effect is refused, and says that it may have taken effect.
+// TestPlatformOwnerRemoveLost: the repeat of a removal that took effect is refused, and says that
+// it may have taken effect.
 func TestPlatformOwnerRemoveLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTypedWorld(t)

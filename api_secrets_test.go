@@ -10,8 +10,8 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// Params that hold a password, a token or a code end up in logs sooner or later, also as a part of something else, where fmt and slog
-// find neither Format nor LogValue.
+// Params that hold a password, a token or a code end up in logs sooner or later, also as a part of
+// something else, where fmt and slog find neither Format nor LogValue.
 func TestParamsKeepSecrets(t *testing.T) {
 	const secret = "s3cretValue"
 	all := []any{

@@ -8,9 +8,10 @@ import (
 
 // ServerService is what the server says about itself, to anybody.
 //
-// Health, Live and Ready are never served from the stale fallback. Like every call they are repeated when they fail, and share a circuit
-// breaker with other calls: a probe that wants one quick response gives [WithoutRetry] to each of them, and [BreakerPolicy].Disabled to a
-// client of its own.
+// Health, Live and Ready are never served from the stale fallback. Like every call they are
+// repeated when they fail, and share a circuit breaker with other calls: a probe that wants one
+// quick response gives [WithoutRetry] to each of them, and [BreakerPolicy].Disabled to a client of
+// its own.
 type ServerService struct{ c *Client }
 
 // Health says that the server runs.
@@ -21,7 +22,8 @@ type Health struct {
 
 func (h *Health) missing() string { return missingStatus(h.Status) }
 
-// Readiness reports whether the server can do its work. The body of the 503 that says that it cannot reads into it too.
+// Readiness reports whether the server can do its work. The body of the 503 that says that it
+// cannot reads into it too.
 type Readiness struct {
 	Status   string `json:"status"` // "ready"; in a 503 "unhealthy"
 	Version  string `json:"version"`
@@ -37,11 +39,13 @@ func missingStatus(status string) string {
 	return ""
 }
 
-// ServerConfiguration is what the server can do and where. Each Status reports whether it does, such as "supported" and "unsupported".
+// ServerConfiguration is what the server can do and where. Each Status reports whether it does,
+// such as "supported" and "unsupported".
 type ServerConfiguration struct {
 	Service         string `json:"service"` // "AuthOS"
 	MetadataVersion int    `json:"metadata_version"`
-	// Issuer is the "iss" of the server's tokens, JWKSURI where the keys are that they are verified with.
+	// Issuer is the "iss" of the server's tokens, JWKSURI where the keys are that they are verified
+	// with.
 	Issuer                  string                  `json:"issuer"`
 	JWKSURI                 string                  `json:"jwks_uri"`
 	OpenIDConnect           OpenIDConnectSupport    `json:"openid_connect"`
@@ -87,7 +91,8 @@ type EnterpriseAuthorization struct {
 	ClientAuthentication json.RawMessage `json:"client_authentication"`
 }
 
-// JSONWebKeySet are the server's public keys (RFC 7517, section 5): the one that signs today first, then former ones.
+// JSONWebKeySet are the server's public keys (RFC 7517, section 5): the one that signs today first,
+// then former ones.
 type JSONWebKeySet struct {
 	Keys []JSONWebKey `json:"keys"`
 }
@@ -105,7 +110,8 @@ type JSONWebKey struct {
 	Algorithm string `json:"alg"` // "RS256"
 	Use       string `json:"use"` // "sig"
 	KeyID     string `json:"kid"` // what the header of a token names
-	// N and E are an RSA key's modulus and exponent, in base64url without padding (RFC 7518, section 6.3.1).
+	// N and E are an RSA key's modulus and exponent, in base64url without padding (RFC 7518,
+	// section 6.3.1).
 	N string `json:"n"`
 	E string `json:"e"`
 }
@@ -129,29 +135,32 @@ func (s *ServerService) Health(ctx context.Context, opts ...RequestOption) (*Hea
 	return invoke[Health](ctx, s.c, request{method: http.MethodGet, template: "/health"}, opts)
 }
 
-// Live asks whether the server's process responds at all. GET /health/live; public; may be repeated.
+// Live asks whether the server's process responds at all. GET /health/live; public; may be
+// repeated.
 func (s *ServerService) Live(ctx context.Context, opts ...RequestOption) error {
 	return acknowledged(ctx, s.c, request{method: http.MethodGet, template: "/health/live"}, opts)
 }
 
-// Ready asks whether the server can do its work, which means that it reaches its database. GET /health/ready; public; may be repeated.
+// Ready asks whether the server can do its work, which means that it reaches its database. GET
+// /health/ready; public; may be repeated.
 //
-// When it cannot, that is 503 [CodeServiceUnavailable] ([ErrUnavailable]); the response has no error text, but the Body of the [*APIError]
-// reads into a [Readiness].
+// When it cannot, that is 503 [CodeServiceUnavailable] ([ErrUnavailable]); the response has no
+// error text, but the Body of the [*APIError] reads into a [Readiness].
 func (s *ServerService) Ready(ctx context.Context, opts ...RequestOption) (*Readiness, error) {
 	return invoke[Readiness](ctx, s.c, request{method: http.MethodGet, template: "/health/ready"}, opts)
 }
 
-// Configuration returns what the server can do and where. GET /.well-known/authos-configuration; public; may be repeated; cached for the
-// stale fallback. Older servers have no such route: 404 ([ErrNotFound]).
+// Configuration returns what the server can do and where. GET /.well-known/authos-configuration;
+// public; may be repeated; cached for the stale fallback. Older servers have no such route: 404
+// ([ErrNotFound]).
 func (s *ServerService) Configuration(ctx context.Context, opts ...RequestOption) (*ServerConfiguration, error) {
 	return invoke[ServerConfiguration](ctx, s.c, request{
 		method: http.MethodGet, template: "/.well-known/authos-configuration",
 	}, opts)
 }
 
-// JWKS returns the public keys that the server's tokens are verified with. GET /.well-known/jwks.json; public; may be repeated; cached for
-// the stale fallback.
+// JWKS returns the public keys that the server's tokens are verified with. GET
+// /.well-known/jwks.json; public; may be repeated; cached for the stale fallback.
 func (s *ServerService) JWKS(ctx context.Context, opts ...RequestOption) (*JSONWebKeySet, error) {
 	return invoke[JSONWebKeySet](ctx, s.c, request{
 		method: http.MethodGet, template: "/.well-known/jwks.json",

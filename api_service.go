@@ -5,8 +5,9 @@ import (
 	"net/http"
 )
 
-// ServiceAPI is the server-to-server side of one service, which an API key opens ([WithAPIKey]). Every method can fail with 401
-// UNAUTHORIZED for the key itself, and with 403 FORBIDDEN when the key lacks the permission named.
+// ServiceAPI is the server-to-server side of one service, which an API key opens ([WithAPIKey]).
+// Every method can fail with 401 UNAUTHORIZED for the key itself, and with 403 FORBIDDEN when the
+// key lacks the permission named.
 type ServiceAPI struct {
 	// Users are the users linked to the service.
 	Users *ServiceUsersService
@@ -27,8 +28,8 @@ type ServiceInfo struct {
 
 func (i *ServiceInfo) missing() string { return missingID(i.ID) }
 
-// Info returns the service the API key belongs to. GET /api/service/info; permission read:service; may be repeated; cached for the
-// stale fallback.
+// Info returns the service the API key belongs to. GET /api/service/info; permission read:service;
+// may be repeated; cached for the stale fallback.
 func (s *ServiceAPI) Info(ctx context.Context, opts ...RequestOption) (*ServiceInfo, error) {
 	return invoke[ServiceInfo](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/service/info",
@@ -40,7 +41,8 @@ type ServiceInfoUpdateParams struct {
 	Name *string `json:"name,omitzero"`
 }
 
-// UpdateInfo changes the service the API key belongs to. PATCH /api/service/info; permission write:service; may be repeated.
+// UpdateInfo changes the service the API key belongs to. PATCH /api/service/info; permission
+// write:service; may be repeated.
 func (s *ServiceAPI) UpdateInfo(ctx context.Context, p ServiceInfoUpdateParams, opts ...RequestOption) (*ServiceInfo, error) {
 	return invoke[ServiceInfo](ctx, s.c, request{
 		method: http.MethodPatch, template: "/api/service/info", body: p,
@@ -69,8 +71,8 @@ func (b *serviceAnalyticsBody) missing() string {
 	return ""
 }
 
-// Analytics counts the service's users, subscriptions and sign-ins. GET /api/service/analytics; permission read:analytics; may be
-// repeated; cached for the stale fallback.
+// Analytics counts the service's users, subscriptions and sign-ins. GET /api/service/analytics;
+// permission read:analytics; may be repeated; cached for the stale fallback.
 func (s *ServiceAPI) Analytics(ctx context.Context, opts ...RequestOption) (*ServiceAnalytics, error) {
 	body, err := invoke[serviceAnalyticsBody](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/service/analytics",

@@ -12,8 +12,8 @@ type ProviderTokenParams struct {
 	Provider string `json:"provider"`
 	// Scopes are what the token must allow; nil: all that the service may ask for.
 	Scopes []string `json:"scopes,omitempty"`
-	// RedirectURI is where the user comes back to when something must be done first. It must be registered with the service; empty: the
-	// first one that is.
+	// RedirectURI is where the user comes back to when something must be done first. It must be
+	// registered with the service; empty: the first one that is.
 	RedirectURI string `json:"redirect_uri,omitempty"`
 	// State comes back with the user.
 	State string `json:"state,omitempty"`
@@ -45,11 +45,11 @@ type ProviderAccount struct {
 	DisplayName    string `json:"display_name"` // likewise
 }
 
-// ProviderTokenAction is what a user must do before there is a token: open ReauthURL in a browser. AuthOS has made a pending request for
-// it, which is why asking again and again is not free.
+// ProviderTokenAction is what a user must do before there is a token: open ReauthURL in a browser.
+// AuthOS has made a pending request for it, which is why asking again and again is not free.
 type ProviderTokenAction struct {
-	// Code is why: [CodeProviderLinkRequired], [CodeProviderGrantRequired], [CodeProviderScopeConsentRequired] or
-	// [CodeProviderReauthRequired].
+	// Code is why: [CodeProviderLinkRequired], [CodeProviderGrantRequired],
+	// [CodeProviderScopeConsentRequired] or [CodeProviderReauthRequired].
 	Code      Code
 	ReauthURL string
 	// MissingScopes are those that the user has not consented to.
@@ -57,7 +57,8 @@ type ProviderTokenAction struct {
 	Provider      string
 }
 
-// providerTokenBody is either outcome, told apart by status: "ok" or "action_required", both with HTTP status 200.
+// providerTokenBody is either outcome, told apart by status: "ok" or "action_required", both with
+// HTTP status 200.
 type providerTokenBody struct {
 	Status        string          `json:"status"`
 	AccessToken   Secret          `json:"access_token"`
@@ -86,12 +87,13 @@ func (b *providerTokenBody) missing() string {
 	return ""
 }
 
-// ProviderToken asks for a user's token at a sign-in provider, to call the provider's API with. POST /api/service/provider-tokens;
-// permission read:provider_tokens or read:provider_tokens:<provider>; not repeated when its outcome is unknown, since the outcome may be
-// a pending request.
+// ProviderToken asks for a user's token at a sign-in provider, to call the provider's API with.
+// POST /api/service/provider-tokens; permission read:provider_tokens or
+// read:provider_tokens:<provider>; not repeated when its outcome is unknown, since the outcome may
+// be a pending request.
 //
-// Scopes that the service may not ask for are 403 FORBIDDEN, a user that is not the service's 404 NOT_FOUND, a redirect URI that is not
-// registered 400 BAD_REQUEST.
+// Scopes that the service may not ask for are 403 FORBIDDEN, a user that is not the service's 404
+// NOT_FOUND, a redirect URI that is not registered 400 BAD_REQUEST.
 func (s *ServiceAPI) ProviderToken(
 	ctx context.Context, p ProviderTokenParams, opts ...RequestOption,
 ) (*ProviderTokenResult, error) {

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// ServiceSubscriptionsService are the subscriptions of the users of the API key's service, one for each user at most.
+// ServiceSubscriptionsService are the subscriptions of the users of the API key's service, one for
+// each user at most.
 type ServiceSubscriptionsService struct{ c *Client }
 
 // SubscriptionStatus says how a subscription is. The server takes and keeps any text.
@@ -51,8 +52,8 @@ type ServiceSubscriptionCreateParams struct {
 	CurrentPeriodEnd time.Time          `json:"current_period_end,omitzero"`
 }
 
-// ServiceSubscriptionUpdateParams are the changes of [ServiceSubscriptionsService.Update]; zero fields stay as they are. The plan cannot
-// be changed: delete the subscription and make another.
+// ServiceSubscriptionUpdateParams are the changes of [ServiceSubscriptionsService.Update]; zero
+// fields stay as they are. The plan cannot be changed: delete the subscription and make another.
 type ServiceSubscriptionUpdateParams struct {
 	Status           SubscriptionStatus `json:"status,omitempty"`
 	CurrentPeriodEnd time.Time          `json:"current_period_end,omitzero"`
@@ -69,8 +70,8 @@ func (l *serviceSubscriptionList) missing() string {
 
 const subscriptionPath = "/api/service/subscriptions/:user_id"
 
-// List returns one page of the service's subscriptions. GET /api/service/subscriptions; permission read:subscriptions; may be repeated;
-// cached for the stale fallback.
+// List returns one page of the service's subscriptions. GET /api/service/subscriptions; permission
+// read:subscriptions; may be repeated; cached for the stale fallback.
 func (s *ServiceSubscriptionsService) List(
 	ctx context.Context, p ServiceSubscriptionListParams, opts ...RequestOption,
 ) (*Page[ServiceSubscription], error) {
@@ -87,7 +88,8 @@ func (s *ServiceSubscriptionsService) List(
 	return newPage(*list.Subscriptions, list.Total), nil
 }
 
-// All iterates over the service's subscriptions from p.Offset on, p.Limit at a time. It stops at the first error, which it yields last.
+// All iterates over the service's subscriptions from p.Offset on, p.Limit at a time. It stops at
+// the first error, which it yields last.
 func (s *ServiceSubscriptionsService) All(
 	ctx context.Context, p ServiceSubscriptionListParams, opts ...RequestOption,
 ) iter.Seq2[ServiceSubscription, error] {
@@ -97,8 +99,9 @@ func (s *ServiceSubscriptionsService) All(
 	})
 }
 
-// Create subscribes a user to a plan. POST /api/service/subscriptions; permission write:subscriptions; not repeated when its outcome is
-// unknown. A user or plan that does not exist is 404 NOT_FOUND, another service's plan 403 FORBIDDEN.
+// Create subscribes a user to a plan. POST /api/service/subscriptions; permission
+// write:subscriptions; not repeated when its outcome is unknown. A user or plan that does not exist
+// is 404 NOT_FOUND, another service's plan 403 FORBIDDEN.
 func (s *ServiceSubscriptionsService) Create(
 	ctx context.Context, p ServiceSubscriptionCreateParams, opts ...RequestOption,
 ) (*ServiceSubscription, error) {
@@ -110,8 +113,9 @@ func (s *ServiceSubscriptionsService) Create(
 	}, opts)
 }
 
-// Get returns a user's subscription. GET /api/service/subscriptions/:user_id; permission read:subscriptions; may be repeated; cached for
-// the stale fallback. Without one it is 404 NOT_FOUND.
+// Get returns a user's subscription. GET /api/service/subscriptions/:user_id; permission
+// read:subscriptions; may be repeated; cached for the stale fallback. Without one it is 404
+// NOT_FOUND.
 func (s *ServiceSubscriptionsService) Get(ctx context.Context, userID string, opts ...RequestOption) (*ServiceSubscription, error) {
 	var in checks
 	in.id("user_id", userID)
@@ -120,7 +124,8 @@ func (s *ServiceSubscriptionsService) Get(ctx context.Context, userID string, op
 	}, opts)
 }
 
-// Update changes a user's subscription. PATCH /api/service/subscriptions/:user_id; permission write:subscriptions; may be repeated.
+// Update changes a user's subscription. PATCH /api/service/subscriptions/:user_id; permission
+// write:subscriptions; may be repeated.
 func (s *ServiceSubscriptionsService) Update(
 	ctx context.Context, userID string, p ServiceSubscriptionUpdateParams, opts ...RequestOption,
 ) (*ServiceSubscription, error) {
@@ -131,8 +136,9 @@ func (s *ServiceSubscriptionsService) Update(
 	}, opts)
 }
 
-// Delete ends a user's subscription. DELETE /api/service/subscriptions/:user_id; permission delete:subscriptions; may be repeated: when
-// an attempt's outcome is unknown and its repeat finds 404, Delete has succeeded.
+// Delete ends a user's subscription. DELETE /api/service/subscriptions/:user_id; permission
+// delete:subscriptions; may be repeated: when an attempt's outcome is unknown and its repeat finds
+// 404, Delete has succeeded.
 func (s *ServiceSubscriptionsService) Delete(ctx context.Context, userID string, opts ...RequestOption) error {
 	var in checks
 	in.id("user_id", userID)

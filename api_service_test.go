@@ -400,7 +400,8 @@ func TestServiceRequests(t *testing.T) {
 	})
 }
 
-// A Response that is used again does not keep what an earlier call has learned when nothing is sent.
+// A Response that is used again does not keep what an earlier call has learned when nothing is
+// sent.
 func TestResponseOfRefusedInput(t *testing.T) {
 	c, web := btClient(t)
 	web.set(btSay(200, `{"id":"1","email":"a@b.example","created_at":"2026-01-01T00:00:00Z"}`))

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Time is a point in time as AuthOS sends it. One API uses four formats: RFC 3339 with "Z", RFC 3339 with "+00:00", without a
-// zone (it is UTC), and the database's own text. Null, "" and "N/A" are the zero Time.
+// Time is a point in time as AuthOS sends it. One API uses four formats: RFC 3339 with "Z", RFC
+// 3339 with "+00:00", without a zone (it is UTC), and the database's own text. Null, "" and "N/A"
+// are the zero Time.
 type Time struct{ time.Time }
 
 // UnmarshalJSON reads each of the four formats. A text in another one is an error.
@@ -37,8 +38,8 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return t.Time.MarshalJSON()
 }
 
-// timeLayouts are AuthOS's formats, most frequent first. Each takes any number of fractional digits: time.Parse accepts them
-// after the seconds without being asked.
+// timeLayouts are AuthOS's formats, most frequent first. Each takes any number of fractional
+// digits: time.Parse accepts them after the seconds without being asked.
 var timeLayouts = []string{
 	time.RFC3339,
 	"2006-01-02T15:04:05",        // zone-less values of its entities
@@ -50,7 +51,8 @@ var timeLayouts = []string{
 	time.DateOnly,                // analytics
 }
 
-// parseTime reads a time in any of AuthOS's formats. A time without a zone is UTC, and so is the result.
+// parseTime reads a time in any of AuthOS's formats. A time without a zone is UTC, and so is the
+// result.
 func parseTime(s string) (time.Time, bool) {
 	const longest = 64
 	s = strings.TrimSpace(s)

@@ -21,8 +21,9 @@ func newUser(c *Client) *UserService {
 	return &UserService{Devices: &DevicesService{c}, MFA: &UserMFAService{c}, c: c}
 }
 
-// User is a user of AuthOS. The signed-in user's own profile ([UserService.Get]) has every field but OrgID, UpdatedAt and DeletedAt;
-// where a user is part of another response, those three may be set and Org to Features are not.
+// User is a user of AuthOS. The signed-in user's own profile ([UserService.Get]) has every field
+// but OrgID, UpdatedAt and DeletedAt; where a user is part of another response, those three may be
+// set and Org to Features are not.
 type User struct {
 	ID              string `json:"id"`
 	Email           string `json:"email"`
@@ -51,13 +52,14 @@ type UserUpdateParams struct {
 	Email *string `json:"email,omitzero"`
 }
 
-// Get returns the signed-in user's profile. GET /api/user; bearer; may be repeated; cached for the stale fallback.
+// Get returns the signed-in user's profile. GET /api/user; bearer; may be repeated; cached for the
+// stale fallback.
 func (s *UserService) Get(ctx context.Context, opts ...RequestOption) (*User, error) {
 	return invoke[User](ctx, s.c, request{method: http.MethodGet, template: "/api/user"}, opts)
 }
 
-// Update changes the signed-in user's profile and returns it. PATCH /api/user; bearer; may be repeated. The server responds
-// 400 BAD_REQUEST when the address is taken.
+// Update changes the signed-in user's profile and returns it. PATCH /api/user; bearer; may be
+// repeated. The server responds 400 BAD_REQUEST when the address is taken.
 func (s *UserService) Update(ctx context.Context, p UserUpdateParams, opts ...RequestOption) (*User, error) {
 	var in checks
 	if p.Email != nil {
@@ -82,11 +84,12 @@ func (p ChangePasswordParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves the passwords out.
 func (p ChangePasswordParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
-// ChangePassword sets a new password and ends all other sessions of the user. POST /api/user/change-password; bearer; not repeated when
-// its outcome is unknown.
+// ChangePassword sets a new password and ends all other sessions of the user. POST
+// /api/user/change-password; bearer; not repeated when its outcome is unknown.
 //
-// A wrong current password is 401 UNAUTHORIZED, as the server has it: it says nothing about the session, which goes on. A user without
-// a password, who signs in through a provider, gets 400 BAD_REQUEST.
+// A wrong current password is 401 UNAUTHORIZED, as the server has it: it says nothing about the
+// session, which goes on. A user without a password, who signs in through a provider, gets 400
+// BAD_REQUEST.
 func (s *UserService) ChangePassword(ctx context.Context, p ChangePasswordParams, opts ...RequestOption) error {
 	var in checks
 	if p.CurrentPassword == "" {
@@ -99,8 +102,9 @@ func (s *UserService) ChangePassword(ctx context.Context, p ChangePasswordParams
 	}, opts)
 }
 
-// SetPassword gives a user a password who has none, because of signing in through a provider. POST /api/user/set-password; bearer; not
-// repeated when its outcome is unknown. The password has 8 bytes or more; a user who has one gets 400 BAD_REQUEST.
+// SetPassword gives a user a password who has none, because of signing in through a provider. POST
+// /api/user/set-password; bearer; not repeated when its outcome is unknown. The password has 8
+// bytes or more; a user who has one gets 400 BAD_REQUEST.
 func (s *UserService) SetPassword(ctx context.Context, newPassword string, opts ...RequestOption) error {
 	var in checks
 	in.newPassword("new_password", newPassword)
@@ -127,9 +131,11 @@ func (s *Subscription) missing() string {
 	return ""
 }
 
-// Subscription returns the signed-in user's subscription. GET /api/subscription; bearer; may be repeated; cached for the stale fallback.
+// Subscription returns the signed-in user's subscription. GET /api/subscription; bearer; may be
+// repeated; cached for the stale fallback.
 //
-// The session must be bound to a service: signing in without one, or with an organization only, makes it 400 BAD_REQUEST.
+// The session must be bound to a service: signing in without one, or with an organization only,
+// makes it 400 BAD_REQUEST.
 func (s *UserService) Subscription(ctx context.Context, opts ...RequestOption) (*Subscription, error) {
 	return invoke[Subscription](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/subscription",

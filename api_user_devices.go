@@ -36,9 +36,11 @@ const (
 
 // DeviceListParams choose a page and its order.
 type DeviceListParams struct {
-	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 20; for All, 100.
+	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 20; for
+	// All, 100.
 	Page, Limit int
-	// SortBy is created_at, last_seen_at or name, SortOrder asc or desc; empty: as the server likes.
+	// SortBy is created_at, last_seen_at or name, SortOrder asc or desc; empty: as the server
+	// likes.
 	SortBy, SortOrder string
 }
 
@@ -61,7 +63,8 @@ func (l *deviceList) missing() string { return missingItem("devices", l.Devices)
 
 const devicePath = "/api/user/devices/:device_id"
 
-// List returns one page of the user's devices. GET /api/user/devices; bearer; may be repeated; cached for the stale fallback.
+// List returns one page of the user's devices. GET /api/user/devices; bearer; may be repeated;
+// cached for the stale fallback.
 func (s *DevicesService) List(ctx context.Context, p DeviceListParams, opts ...RequestOption) (*Page[Device], error) {
 	var in checks
 	in.numbered(p.Limit, p.Page)
@@ -79,7 +82,8 @@ func (s *DevicesService) List(ctx context.Context, p DeviceListParams, opts ...R
 	return newPage(*list.Devices, list.Total), nil
 }
 
-// All iterates over the user's devices from p.Page on, p.Limit at a time. It stops at the first error, which it yields last.
+// All iterates over the user's devices from p.Page on, p.Limit at a time. It stops at the first
+// error, which it yields last.
 func (s *DevicesService) All(ctx context.Context, p DeviceListParams, opts ...RequestOption) iter.Seq2[Device, error] {
 	return byNumber(p.Limit, p.Page, func(limit, number int) (*Page[Device], error) {
 		p.Limit, p.Page = limit, number
@@ -87,7 +91,8 @@ func (s *DevicesService) All(ctx context.Context, p DeviceListParams, opts ...Re
 	})
 }
 
-// Get returns a device. GET /api/user/devices/:device_id; bearer; may be repeated; cached for the stale fallback.
+// Get returns a device. GET /api/user/devices/:device_id; bearer; may be repeated; cached for the
+// stale fallback.
 func (s *DevicesService) Get(ctx context.Context, deviceID string, opts ...RequestOption) (*Device, error) {
 	var in checks
 	in.id("device_id", deviceID)
@@ -108,7 +113,8 @@ func (s *DevicesService) Update(
 	}, opts)
 }
 
-// Revoke makes a device unknown again. POST /api/user/devices/:device_id/revoke; bearer; may be repeated: a second one is 404 NOT_FOUND.
+// Revoke makes a device unknown again. POST /api/user/devices/:device_id/revoke; bearer; may be
+// repeated: a second one is 404 NOT_FOUND.
 func (s *DevicesService) Revoke(ctx context.Context, deviceID string, p DeviceRevokeParams, opts ...RequestOption) error {
 	var in checks
 	in.id("device_id", deviceID)
@@ -117,7 +123,8 @@ func (s *DevicesService) Revoke(ctx context.Context, deviceID string, p DeviceRe
 	}, opts)
 }
 
-// Trust makes a device trusted, for 90 days from now. POST /api/user/devices/:device_id/trust; bearer; may be repeated.
+// Trust makes a device trusted, for 90 days from now. POST /api/user/devices/:device_id/trust;
+// bearer; may be repeated.
 func (s *DevicesService) Trust(ctx context.Context, deviceID string, opts ...RequestOption) (*Device, error) {
 	var in checks
 	in.id("device_id", deviceID)
@@ -126,7 +133,8 @@ func (s *DevicesService) Trust(ctx context.Context, deviceID string, opts ...Req
 	}, opts)
 }
 
-// RevokeAll makes all of the user's devices unknown again. POST /api/user/devices/revoke-all; bearer; may be repeated.
+// RevokeAll makes all of the user's devices unknown again. POST /api/user/devices/revoke-all;
+// bearer; may be repeated.
 func (s *DevicesService) RevokeAll(ctx context.Context, opts ...RequestOption) error {
 	return acknowledged(ctx, s.c, request{
 		method: http.MethodPost, template: "/api/user/devices/revoke-all",

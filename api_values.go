@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// Optional is a field of a request for which the server tells three things apart: left as it is (the zero Optional), cleared
-// ([Null]) and set ([Some]).
+// Optional is a field of a request for which the server tells three things apart: left as it is
+// (the zero Optional), cleared ([Null]) and set ([Some]).
 type Optional[T any] struct {
 	value T
 	given bool
@@ -35,8 +35,8 @@ func (o Optional[T]) MarshalJSON() ([]byte, error) {
 	return json.Marshal(o.value)
 }
 
-// jsonText undoes the server's habit of sending JSON as text inside a string. Null and the empty text are nil; JSON that is not in a
-// string is as it came.
+// jsonText undoes the server's habit of sending JSON as text inside a string. Null and the empty
+// text are nil; JSON that is not in a string is as it came.
 func jsonText(b []byte) ([]byte, error) {
 	b = bytes.TrimSpace(b)
 	if len(b) > 0 && b[0] == '"' {
@@ -52,8 +52,8 @@ func jsonText(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// Features are the names of what a plan or a tier includes. The server sends them as a JSON array, in some responses as text inside a
-// string; both are read.
+// Features are the names of what a plan or a tier includes. The server sends them as a JSON array,
+// in some responses as text inside a string; both are read.
 type Features []string
 
 // UnmarshalJSON reads a JSON array, also one inside a string. Null and "" are nil.
@@ -71,8 +71,9 @@ func (f *Features) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Metadata is JSON of any shape that an audit record carries. The server sends it as it is or as text inside a string; here it is
-// always the JSON itself, nil when there is none. A text that is not JSON stays a JSON string.
+// Metadata is JSON of any shape that an audit record carries. The server sends it as it is or as
+// text inside a string; here it is always the JSON itself, nil when there is none. A text that is
+// not JSON stays a JSON string.
 type Metadata json.RawMessage
 
 // UnmarshalJSON keeps the JSON, also when it comes inside a string.
@@ -102,7 +103,8 @@ func (m Metadata) Decode(v any) error {
 	return nil
 }
 
-// FeatureOverrides are an organization's features where they differ from its tier's. Nil fields do not.
+// FeatureOverrides are an organization's features where they differ from its tier's. Nil fields do
+// not.
 type FeatureOverrides struct {
 	AllowCustomDomain *bool `json:"allow_custom_domain,omitzero"`
 	AllowSAMLIdP      *bool `json:"allow_saml_idp,omitzero"`
@@ -110,7 +112,8 @@ type FeatureOverrides struct {
 	AllowSIEM         *bool `json:"allow_siem,omitzero"`
 	AllowBranding     *bool `json:"allow_branding,omitzero"`
 	AllowPasskeys     *bool `json:"allow_passkeys,omitzero"`
-	// AllowedSocialProviders are names such as github, google and microsoft. Empty but not nil: none.
+	// AllowedSocialProviders are names such as github, google and microsoft. Empty but not nil:
+	// none.
 	AllowedSocialProviders []string `json:"allowed_social_providers,omitzero"`
 	// MaxMAU is how many users may sign in during a month.
 	MaxMAU *int `json:"max_mau,omitzero"`
@@ -118,7 +121,8 @@ type FeatureOverrides struct {
 	AllowOverage *bool `json:"allow_overage,omitzero"`
 }
 
-// UnmarshalJSON reads an object, also one inside a string, as the server sends it. Null and "" are no overrides.
+// UnmarshalJSON reads an object, also one inside a string, as the server sends it. Null and "" are
+// no overrides.
 func (o *FeatureOverrides) UnmarshalJSON(b []byte) error {
 	b, err := jsonText(b)
 	if err != nil || b == nil {

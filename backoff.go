@@ -17,31 +17,34 @@ import (
 	"github.com/authos-go/authos/internal/routes"
 )
 
-// RetryPolicy says how often and how long a call is tried. The zero value of a field is its default.
+// RetryPolicy says how often and how long a call is tried. The zero value of a field is its
+// default.
 //
-// Whether an attempt is repeated at all is not a matter of policy but of what may have happened at the server: what certainly did
-// not arrive or was refused unread is repeated; what may have been applied is repeated only where a second time does no harm.
+// Whether an attempt is repeated at all is not a matter of policy but of what may have happened at
+// the server: what certainly did not arrive or was refused unread is repeated; what may have been
+// applied is repeated only where a second time does no harm.
 type RetryPolicy struct {
 	// MaxAttempts counts the first try. Default 4; 1 turns retries off.
 	MaxAttempts int
-	// BaseDelay is the bound of the first wait; it doubles with each retry up to MaxDelay. The wait is drawn evenly from zero to
-	// the bound (full jitter). Defaults 200 ms and 20 s.
+	// BaseDelay is the bound of the first wait; it doubles with each retry up to MaxDelay. The wait
+	// is drawn evenly from zero to the bound (full jitter). Defaults 200 ms and 20 s.
 	BaseDelay, MaxDelay time.Duration
-	// MaxRetryAfter is the longest wait asked for by the server that is obeyed. Beyond it the error comes back at once, with
-	// RetryAfter set. Default 60 s.
+	// MaxRetryAfter is the longest wait asked for by the server that is obeyed. Beyond it the error
+	// comes back at once, with RetryAfter set. Default 60 s.
 	MaxRetryAfter time.Duration
 	// MaxElapsed bounds the whole call, waits included. Default 2 min; negative: no bound.
 	MaxElapsed time.Duration
-	// AttemptTimeout bounds one attempt, body included. Default 35 s, since the server itself gives up after 30 s and says so with
-	// 408; negative: no bound.
+	// AttemptTimeout bounds one attempt, body included. Default 35 s, since the server itself gives
+	// up after 30 s and says so with 408; negative: no bound.
 	AttemptTimeout time.Duration
 	// Budget bounds the share of retries in the traffic of all clients of a family.
 	Budget RetryBudget
 }
 
-// RetryBudget keeps a sick server from getting every call several times over. Each call earns Ratio of a retry, and Reserve more
-// are at hand from the start and come back within a minute, so that a lone call can always be retried. Waits that the server asked
-// for with 429 cost nothing the first time: it refused the call unread and said when to come back.
+// RetryBudget keeps a sick server from getting every call several times over. Each call earns Ratio
+// of a retry, and Reserve more are at hand from the start and come back within a minute, so that a
+// lone call can always be retried. Waits that the server asked for with 429 cost nothing the first
+// time: it refused the call unread and said when to come back.
 type RetryBudget struct {
 	// Ratio is retries per call. Default 0.2; negative: no budget, every retry is allowed.
 	Ratio float64
@@ -91,22 +94,25 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 func newRetryLayer(c *Client, next http.RoundTripper) http.RoundTripper {
 	r := &retryLayer{policy: c.cfg.retry, fam: c.fam, client: c}
 	inner := c.fam.inner
-	// go-retryablehttp closes the idle connections of the client it is given after every failed call. The
-	// gate layer has no such method, so that a failure does not cost the warm connections of all.
+	// go-retryablehttp closes the idle connections of the client it is given after every failed
+	// call. The gate layer has no such method, so that a failure does not cost the warm connections
+	// of all.
 	inner.Transport = next
 	r.inner = &inner
 	r.engines.New = func() any { return r.newEngine() }
 	return r
 }
 
-// retryLayer drives a call's attempts: go-retryablehttp runs the loop and rewinds bodies, backoff/v4 draws
-// the waits, and what is worth repeating is decided here.
+// retryLayer drives a call's attempts: go-retryablehttp runs the loop and rewinds bodies,
+// backoff/v4 draws the waits, and what is worth repeating is decided here.
 type retryLayer struct {
-	policy  RetryPolicy
-	fam     *family
-	client  *Client
-	inner   *http.Client
-	engines sync.Pool // of *engine: a retryablehttp.Client cannot be copied, and a new one a call would cost three allocations
+	policy RetryPolicy
+	fam    *family
+	client *Client
+	inner  *http.Client
+	// of *engine: a retryablehttp.Client cannot be copied, and a new one a call would cost three
+	// allocations
+	engines sync.Pool
 }
 
 // engine is one call's go-retryablehttp: its callbacks get no request, so they find the call here.
@@ -121,7 +127,8 @@ type engine struct {
 func (r *retryLayer) newEngine() *engine {
 	e := &engine{}
 	e.HTTPClient = r.inner
-	e.RetryMax = math.MaxInt // judge counts: on the last attempt the loop must end with the response kept
+	// judge counts: on the last attempt the loop must end with the response kept
+	e.RetryMax = math.MaxInt
 	e.CheckRetry = func(_ context.Context, resp *http.Response, err error) (bool, error) {
 		return r.judge(e, resp, err), nil
 	}
@@ -147,7 +154,8 @@ func (r *retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	r.engines.Put(e)
 	switch {
 	case err == nil && cl.method == http.MethodDelete && cl.unknown && gone(resp):
-		// An earlier attempt may have deleted it, and now it is not there: that is what was asked for.
+		// An earlier attempt may have deleted it, and now it is not there: that is what was asked
+		// for.
 		cl.unknown = false
 		return emptySuccess(resp), nil
 	case err == nil:
@@ -163,7 +171,8 @@ func (r *retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	case ours(err):
 		return nil, err
 	case cl.Err() != nil:
-		return nil, cl.ended("wait") // go-retryablehttp gives the bare context error when it ends a wait
+		// go-retryablehttp gives the bare context error when it ends a wait
+		return nil, cl.ended("wait")
 	default:
 		return nil, &NetworkError{Op: "redirect", Err: err} // what http.Client itself refused
 	}
@@ -186,7 +195,8 @@ func emptySuccess(resp *http.Response) *http.Response {
 	return &ok
 }
 
-// judge looks at how an attempt ended and reports whether there is another, having decided on the wait before it.
+// judge looks at how an attempt ended and reports whether there is another, having decided on the
+// wait before it.
 func (r *retryLayer) judge(e *engine, resp *http.Response, err error) bool {
 	cl := e.cl
 	var api *APIError
@@ -230,9 +240,10 @@ func (r *retryLayer) judge(e *engine, resp *http.Response, err error) bool {
 	return true
 }
 
-// nextWait is max(what the server asked for, exponential backoff with full jitter). Where the server asked, up to a tenth, two
-// seconds at most, is added, so that a thousand clients do not come back in the same instant. ok is false when the wait is too
-// long: for the policy, for the caller's deadline or for MaxElapsed. Then the response is worth more to the caller than a sleep.
+// nextWait is max(what the server asked for, exponential backoff with full jitter). Where the
+// server asked, up to a tenth, two seconds at most, is added, so that a thousand clients do not
+// come back in the same instant. ok is false when the wait is too long: for the policy, for the
+// caller's deadline or for MaxElapsed. Then the response is worth more to the caller than a sleep.
 func (r *retryLayer) nextWait(e *engine, api *APIError) (wait time.Duration, ok bool) {
 	wait = r.draw(e, api)
 	if api == nil || !api.waitAsked {
@@ -243,7 +254,8 @@ func (r *retryLayer) nextWait(e *engine, api *APIError) (wait time.Duration, ok 
 		return 0, false
 	}
 	if asked <= 0 {
-		asked = r.policy.BaseDelay // "now", or a time that has passed: RFC 9110 has no floor, a hot loop needs one
+		// "now", or a time that has passed: RFC 9110 has no floor, a hot loop needs one
+		asked = r.policy.BaseDelay
 	}
 	wait = max(asked, wait)
 	if !e.cl.fits(wait) {
@@ -260,7 +272,8 @@ func spread(asked time.Duration) time.Duration {
 	return time.Duration(rand.Int64N(int64(min(asked/10, 2*time.Second)) + 1)) //nolint:gosec // jitter
 }
 
-// draw takes the next wait of the exponential series: evenly from zero to the bound, which is BaseDelay and doubles up to MaxDelay.
+// draw takes the next wait of the exponential series: evenly from zero to the bound, which is
+// BaseDelay and doubles up to MaxDelay.
 func (r *retryLayer) draw(e *engine, api *APIError) time.Duration {
 	if e.backoff == nil {
 		multiplier := 2.0
@@ -277,8 +290,9 @@ func (r *retryLayer) draw(e *engine, api *APIError) time.Duration {
 	return max(wait, 0)
 }
 
-// newBackoff makes backoff/v4 draw with full jitter: it draws from interval·(1±factor), so half the bound and a factor of 1 give
-// zero to the bound. It would stop by itself after 15 minutes with a negative wait; the call has its own bounds, so it never does.
+// newBackoff makes backoff/v4 draw with full jitter: it draws from interval·(1±factor), so half the
+// bound and a factor of 1 give zero to the bound. It would stop by itself after 15 minutes with a
+// negative wait; the call has its own bounds, so it never does.
 func newBackoff(p RetryPolicy, multiplier float64) *backoff.ExponentialBackOff {
 	return backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(max(p.BaseDelay/2, 1)), backoff.WithMaxInterval(max(p.MaxDelay/2, 1)),
@@ -301,13 +315,14 @@ type weight struct {
 	acted bool // the server may have applied the request
 }
 
-// mailLimit reports whether a 429 is about one e-mail address, which says nothing about other calls: the address limiter responds in JSON, the
-// limiter of the bucket in plain text.
+// mailLimit reports whether a 429 is about one e-mail address, which says nothing about other
+// calls: the address limiter responds in JSON, the limiter of the bucket in plain text.
 func mailLimit(cl *call, api *APIError) bool {
 	return api.shaped && cl.route != nil && cl.route.Has(routes.Mail)
 }
 
-// weigh is the retry table of DESIGN.md: decided by what may have happened at the server, not by the status alone.
+// weigh is the retry table of DESIGN.md: decided by what may have happened at the server, not by
+// the status alone.
 func weigh(cl *call, api *APIError, err error) weight {
 	if api != nil {
 		w := weighResponse(cl, api)
@@ -329,7 +344,8 @@ func weigh(cl *call, api *APIError, err error) weight {
 			return weight{again: cl.idempotent, acted: true}
 		}
 	case *CircuitOpenError, *RateLimitError, *SessionError, *DecodeError:
-		return weight{} // a session layer's or breaker's word is final; a DecodeError is a success we cannot read
+		// a session layer's or breaker's word is final; a DecodeError is a success we cannot read
+		return weight{}
 	default:
 		// http.Client's own refusal: a redirect. One that follows a write may come after the write.
 		return weight{acted: cl.sent}
@@ -340,10 +356,12 @@ func weighResponse(cl *call, api *APIError) weight {
 	ambiguous := weight{again: cl.idempotent, acted: true}
 	switch status := api.effectiveStatus(); {
 	case api.Code.means(CodeAuditError):
-		// "Audit logging failed": older servers write the log after the change, newer ones together with it.
+		// "Audit logging failed": older servers write the log after the change, newer ones together
+		// with it.
 		return weight{again: !cl.mutation || cl.byWord(), acted: true}
 	case status == http.StatusTooManyRequests:
-		// The limiters run before the handler. The e-mail limiter's own code comes without a wait, which may be an hour.
+		// The limiters run before the handler. The e-mail limiter's own code comes without a wait,
+		// which may be an hour.
 		return weight{again: api.Code != CodeTooManyRequests || api.waitAsked}
 	case status == http.StatusTooEarly:
 		return weight{again: true} // RFC 8470, section 5.2: not processed
@@ -352,7 +370,8 @@ func weighResponse(cl *call, api *APIError) weight {
 	case status == http.StatusServiceUnavailable && api.shaped && api.waitAsked:
 		return weight{again: true} // refused by the server itself, which says when to come back
 	case status == http.StatusRequestTimeout:
-		return ambiguous // the server stopped waiting for its own work, which may still be committed
+		// the server stopped waiting for its own work, which may still be committed
+		return ambiguous
 	case status == http.StatusNotImplemented, status == http.StatusHTTPVersionNotSupported:
 		return weight{}
 	case status >= 500:

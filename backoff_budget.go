@@ -14,7 +14,9 @@ type budget struct {
 }
 
 const (
-	budgetHistory  = 500 // calls whose share may be saved up: a burst of failures after a long healthy time can all be retried
+	// calls whose share may be saved up: a burst of failures after a long healthy time can all be
+	// retried
+	budgetHistory  = 500
 	reserveRefills = time.Minute
 )
 

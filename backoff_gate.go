@@ -8,8 +8,8 @@ import (
 	"github.com/authos-go/authos/internal/routes"
 )
 
-// gateLayer is the way from the loop into one attempt: it waits at the rate-limit gate and starts the
-// attempt's clock.
+// gateLayer is the way from the loop into one attempt: it waits at the rate-limit gate and starts
+// the attempt's clock.
 type gateLayer struct {
 	gates *[routes.Limiters]gate
 	next  http.RoundTripper
@@ -37,14 +37,16 @@ func (cl *call) limiter() routes.Limiter {
 	return cl.route.Limiter
 }
 
-// gate holds calls of one limiter bucket back while the server has asked for a wait, so that they do not each collect a 429.
+// gate holds calls of one limiter bucket back while the server has asked for a wait, so that they
+// do not each collect a 429.
 type gate struct {
 	mu    sync.Mutex
 	until time.Time // it holds no longer than MaxRetryAfter
 	named time.Time // what the server asked for, which may be later
 }
 
-// raise closes the gate for the wait that the server asked for, at most for the longest that is obeyed.
+// raise closes the gate for the wait that the server asked for, at most for the longest that is
+// obeyed.
 func (g *gate) raise(asked, longest time.Duration) {
 	now := time.Now()
 	g.mu.Lock()
@@ -57,7 +59,8 @@ func (g *gate) raise(asked, longest time.Duration) {
 	}
 }
 
-// remaining is how long the gate still holds, and how long the server asked to stay away from now on.
+// remaining is how long the gate still holds, and how long the server asked to stay away from now
+// on.
 func (g *gate) remaining() (hold, asked time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -71,8 +74,9 @@ func (g *gate) remaining() (hold, asked time.Duration) {
 	return hold, time.Until(g.named)
 }
 
-// pass waits until the gate is open. Where the wait does not fit, or the call is a single attempt, it fails at once; so it does where
-// the server asked for more than is obeyed, as a request after the hold would only be refused again.
+// pass waits until the gate is open. Where the wait does not fit, or the call is a single attempt,
+// it fails at once; so it does where the server asked for more than is obeyed, as a request after
+// the hold would only be refused again.
 func (g *gate) pass(cl *call) error {
 	longest := cl.client.cfg.retry.MaxRetryAfter
 	var waited time.Duration
@@ -81,7 +85,8 @@ func (g *gate) pass(cl *call) error {
 		if wait <= 0 {
 			return nil
 		}
-		// The gate may be raised again while we wait, but it holds no call longer than the longest wait that is obeyed.
+		// The gate may be raised again while we wait, but it holds no call longer than the longest
+		// wait that is obeyed.
 		if cl.maxAttempts <= 1 || asked > longest || waited+wait > longest || !cl.fits(wait) {
 			return &RateLimitError{RetryAfter: asked}
 		}

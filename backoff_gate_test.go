@@ -15,7 +15,8 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// rtHeld gives a client whose auth bucket has just been told to wait, its call having failed without a retry.
+// rtHeld gives a client whose auth bucket has just been told to wait, its call having failed
+// without a retry.
 func rtHeld(t *testing.T, retryAfter string, opts ...authos.Option) (*authos.Client, *rtScript) {
 	t.Helper()
 	rt := rtSteps(rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", retryAfter), rtOK())
@@ -119,8 +120,8 @@ func TestGateOpensAgain(t *testing.T) {
 	})
 }
 
-// Whatever one response asks for, a gate holds nobody longer than MaxRetryAfter. Until then calls fail at once, as the one that was told
-// did: the wait is longer than they would obey.
+// Whatever one response asks for, a gate holds nobody longer than MaxRetryAfter. Until then calls
+// fail at once, as the one that was told did: the wait is longer than they would obey.
 func TestGateIsBounded(t *testing.T) {
 	for _, tt := range []struct {
 		opts []authos.Option
@@ -157,7 +158,8 @@ func TestGateRaisedAgain(t *testing.T) {
 			wg.Go(func() {
 				start := time.Now()
 				err := rtDo(t.Context(), c, "GET", "/x/thing")
-				// Up to a minute at the gate, a wait after its own 429, and up to a minute at the gate again.
+				// Up to a minute at the gate, a wait after its own 429, and up to a minute at the
+				// gate again.
 				if took := time.Since(start); !errors.Is(err, authos.ErrRateLimited) || took > 160*time.Second {
 					t.Errorf("Do = %v after %s", err, took)
 				}
@@ -290,7 +292,8 @@ func TestPendingIsNoWarning(t *testing.T) {
 	}
 }
 
-// A server without e-mail goes on refusing, so nobody is told to come back; a proxy's page leaves open what the server did.
+// A server without e-mail goes on refusing, so nobody is told to come back; a proxy's page leaves
+// open what the server did.
 func TestNoMailIsNotRetryable(t *testing.T) {
 	tests := []struct {
 		name, body string

@@ -45,7 +45,8 @@ func rtColumns() []rtColumn {
 	}
 }
 
-// rtEnd is how a call that never succeeds ends: after one request or after all three, outcome known or not.
+// rtEnd is how a call that never succeeds ends: after one request or after all three, outcome known
+// or not.
 type rtEnd struct {
 	sent    int
 	unknown bool
@@ -284,7 +285,8 @@ func TestRetryBreakerOpen(t *testing.T) {
 	}
 }
 
-// The caller's context ends the call in every phase, and only a mutation in flight has an unknown outcome.
+// The caller's context ends the call in every phase, and only a mutation in flight has an unknown
+// outcome.
 func TestRetryContext(t *testing.T) {
 	gone := errors.New("the user went away")
 	reset := rtStep{err: rtReset()}
@@ -325,7 +327,8 @@ func TestRetryContext(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						rt := rtSteps(rtOK())
 						c := rtClient(t, rt)
-						if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil { // the session is loaded from here on
+						// the session is loaded from here on
+						if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil {
 							t.Fatal(err)
 						}
 						rt.forget()
@@ -483,7 +486,8 @@ func TestReadOutcomeIsKnown(t *testing.T) {
 	})
 }
 
-// A DELETE whose repeat finds nothing has done what was asked, if an attempt before it may have been applied.
+// A DELETE whose repeat finds nothing has done what was asked, if an attempt before it may have
+// been applied.
 func TestDeleteFoundGone(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -588,8 +592,8 @@ func TestHistoryOfSuccess(t *testing.T) {
 	})
 }
 
-// On the e-mail routes a 503 with the server's own code means "not configured here" and is final; a gateway's problem details without a
-// code are an outage like any other.
+// On the e-mail routes a 503 with the server's own code means "not configured here" and is final; a
+// gateway's problem details without a code are an outage like any other.
 func TestMailRouteUnavailable(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string

@@ -11,7 +11,8 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// asked checks that a wait is never less than what the server asked for, and at most a tenth more, two seconds at most.
+// asked checks that a wait is never less than what the server asked for, and at most a tenth more,
+// two seconds at most.
 func rtAsked(t *testing.T, got, asked time.Duration) {
 	t.Helper()
 	if most := asked + min(asked/10, 2*time.Second); got < asked || got > most {
@@ -372,7 +373,8 @@ func TestFullJitter(t *testing.T) {
 					for _, w := range waits[i] {
 						sum, least, most = sum+w, min(least, w), max(most, w)
 					}
-					// 300 even draws: the extremes miss a tenth with a chance of 2e-14, the mean misses by a tenth with one of 2e-9.
+					// 300 even draws: the extremes miss a tenth with a chance of 2e-14, the mean
+					// misses by a tenth with one of 2e-9.
 					if most > bound || most < bound*9/10 || least > bound/10 {
 						t.Errorf("wait %d = %s to %s, want 0 to %s", i+1, least, most, bound)
 					}

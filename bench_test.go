@@ -12,8 +12,8 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// The benchmarks compare the client with plain net/http and encoding/json in the same run. Their times differ from machine to
-// machine; ratios and allocations are what the README quotes.
+// The benchmarks compare the client with plain net/http and encoding/json in the same run. Their
+// times differ from machine to machine; ratios and allocations are what the README quotes.
 
 const benchBody = `{"id":"7b6c2f0e-58a1-4c39-9c1e-3a4f3b0c9d11","email":"ada@example.com","created_at":"2026-05-20T12:00:00.123456Z","padding":"` +
 	`aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}`
@@ -34,7 +34,8 @@ func (t *benchTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 const benchToken = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1In0.c2ln"
 
-// plainGet is what a careful program without a client would do: the same headers, the whole body, errors looked at.
+// plainGet is what a careful program without a client would do: the same headers, the whole body,
+// errors looked at.
 func plainGet(b *testing.B, hc *http.Client, base string) {
 	b.Helper()
 	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, base+"/api/service/users/42", nil)
@@ -161,7 +162,8 @@ func BenchmarkOpenBreaker(b *testing.B) {
 	}
 }
 
-// BenchmarkStaleResponse is a cached response served while the breaker is open; raw leaves the decoding out.
+// BenchmarkStaleResponse is a cached response served while the breaker is open; raw leaves the
+// decoding out.
 func BenchmarkStaleResponse(b *testing.B) {
 	for _, raw := range []bool{true, false} {
 		name := map[bool]string{true: "raw", false: "decoded"}[raw]

@@ -21,36 +21,44 @@ import (
 // BreakerState is a circuit's state.
 type BreakerState string
 
-// The states of a circuit: closed lets requests through, open refuses them, half-open lets a probe through to see.
+// The states of a circuit: closed lets requests through, open refuses them, half-open lets a probe
+// through to see.
 const (
 	BreakerClosed   BreakerState = "closed"
 	BreakerOpen     BreakerState = "open"
 	BreakerHalfOpen BreakerState = "half-open"
 )
 
-// BreakerPolicy says when requests to a failing part of the server are refused here, without touching the network. The zero value of
-// a field is its default.
+// BreakerPolicy says when requests to a failing part of the server are refused here, without
+// touching the network. The zero value of a field is its default.
 //
-// A failure is no response, or a 5xx that speaks of the server itself. Every 4xx is a response of a server that is alive.
+// A failure is no response, or a 5xx that speaks of the server itself. Every 4xx is a response of a
+// server that is alive.
 type BreakerPolicy struct {
 	// FailureThreshold is how many failures in a row open the circuit. Default 5.
 	FailureThreshold int
-	// FailureRatio is the share of failures that opens the circuit where the window holds MinRequests outcomes or more; failures in a
-	// row then do not open it by themselves, since they happen by chance at high rates. Default 0.5; negative: off.
+	// FailureRatio is the share of failures that opens the circuit where the window holds
+	// MinRequests outcomes or more; failures in a row then do not open it by themselves, since they
+	// happen by chance at high rates. Default 0.5; negative: off.
 	FailureRatio float64
-	// MinRequests is how many outcomes make a share meaningful. Default 20, at most 100, which is what the window holds.
+	// MinRequests is how many outcomes make a share meaningful. Default 20, at most 100, which is
+	// what the window holds.
 	MinRequests int
 	// Window is how old an outcome may be to count for the share. Default 2 min.
 	Window time.Duration
-	// OpenTimeout is how long the circuit stays open before a probe. Default 60 s, spread by ±20 % so that clients do not probe
-	// together. A 503 with a longer Retry-After keeps it open that long, at most ten times OpenTimeout.
+	// OpenTimeout is how long the circuit stays open before a probe. Default 60 s, spread by ±20 %
+	// so that clients do not probe together. A 503 with a longer Retry-After keeps it open that
+	// long, at most ten times OpenTimeout.
 	OpenTimeout time.Duration
-	// HalfOpenProbes is how many probes may be under way at once, and how many must succeed to close the circuit. Default 1.
+	// HalfOpenProbes is how many probes may be under way at once, and how many must succeed to
+	// close the circuit. Default 1.
 	HalfOpenProbes int
-	// Group names the circuit of a request; path is the escaped path below the base URL. Beyond 64 names the rest share one.
-	// Default: auth, user, organizations, service, platform, other. The refresh of tokens has a circuit of its own, "refresh".
+	// Group names the circuit of a request; path is the escaped path below the base URL. Beyond 64
+	// names the rest share one. Default: auth, user, organizations, service, platform, other. The
+	// refresh of tokens has a circuit of its own, "refresh".
 	Group func(method, path string) string
-	// OnStateChange is called after each change, in order, outside any lock; it may call the client.
+	// OnStateChange is called after each change, in order, outside any lock; it may call the
+	// client.
 	OnStateChange func(group string, from, to BreakerState)
 	// Disabled turns the breaker off.
 	Disabled bool
@@ -98,7 +106,8 @@ func (p BreakerPolicy) withDefaults() BreakerPolicy {
 	return p
 }
 
-// endpointGroup is a coarse part of the path, so that a sick part of the server does not cut off a healthy one.
+// endpointGroup is a coarse part of the path, so that a sick part of the server does not cut off a
+// healthy one.
 func endpointGroup(_, path string) string {
 	if strings.HasPrefix(path, "/auth/") {
 		return "auth"
@@ -152,8 +161,9 @@ func (b *breakers) of(group string) *circuit {
 	return b.groups[group]
 }
 
-// circuit is one group's breaker: gobreaker holds the state, we count. gobreaker's own windows forget failures slower than the window.
-// All fields below state are guarded by gobreaker's own lock: it calls count, trips and changed while it holds it.
+// circuit is one group's breaker: gobreaker holds the state, we count. gobreaker's own windows
+// forget failures slower than the window. All fields below state are guarded by gobreaker's own
+// lock: it calls count, trips and changed while it holds it.
 type circuit struct {
 	group string
 	all   *breakers
@@ -184,7 +194,8 @@ func newCircuit(b *breakers, group string) *circuit {
 		Name:        b.host + " " + group,
 		MaxRequests: uint32(p.HalfOpenProbes), //nolint:gosec // 1 to 100
 		Timeout:     timeout,
-		// IsSuccessful is called once for each outcome of the current generation that counts, which is where we count it.
+		// IsSuccessful is called once for each outcome of the current generation that counts, which
+		// is where we count it.
 		IsSuccessful: func(err error) bool { return c.count(!errors.Is(err, errFailure)) },
 		IsExcluded:   c.excluded,
 		ReadyToTrip:  func(gobreaker.Counts) bool { return c.trips() },
@@ -206,8 +217,9 @@ var (
 	errLimited = errors.New("rate limited")
 )
 
-// excluded: a caller's cancellation never counts. A 429 neither, but in half-open it is a success, the response of a server that is
-// alive: excluding it there would send probe after probe into a throttling server.
+// excluded: a caller's cancellation never counts. A 429 neither, but in half-open it is a success,
+// the response of a server that is alive: excluding it there would send probe after probe into a
+// throttling server.
 func (c *circuit) excluded(err error) bool {
 	return errors.Is(err, errNeutral) || errors.Is(err, errLimited) && *c.state.Load() == BreakerClosed
 }
@@ -225,8 +237,9 @@ func (c *circuit) count(good bool) bool {
 	return good
 }
 
-// trips reports whether the circuit opens after a failure: by the share of failures where there are enough outcomes to tell, else by
-// failures in a row. Five in a row happen by chance at high rates, and one success in six must not hide an outage.
+// trips reports whether the circuit opens after a failure: by the share of failures where there are
+// enough outcomes to tell, else by failures in a row. Five in a row happen by chance at high rates,
+// and one success in six must not hide an outage.
 func (c *circuit) trips() bool {
 	p := c.all.policy
 	if p.FailureRatio > 0 {
@@ -249,7 +262,8 @@ func (c *circuit) trips() bool {
 	return c.row >= p.FailureThreshold
 }
 
-// changed starts the new state with clean counts. gobreaker holds its lock, so hooks only are queued here.
+// changed starts the new state with clean counts. gobreaker holds its lock, so hooks only are
+// queued here.
 func (c *circuit) changed(from, to BreakerState) {
 	c.state.Store(&to)
 	c.row, c.next, c.n = 0, 0, 0
@@ -313,7 +327,8 @@ func judge(cl *call, resp *http.Response, err error, took time.Duration) error {
 		case errors.Is(cl.Err(), context.Canceled) && !errors.Is(context.Cause(cl), errImpatient):
 			return errNeutral
 		case cl.over() && took < time.Second:
-			return errNeutral // a deadline that short says more about the caller than about the server
+			// a deadline that short says more about the caller than about the server
+			return errNeutral
 		case !isNetworkError(err):
 			return nil // a response came, though it could not be used
 		}
@@ -337,7 +352,8 @@ func judge(cl *call, resp *http.Response, err error, took time.Duration) error {
 	}
 }
 
-// foreignFailures are codes by which a working server reports somebody else's failure, or one of a single request.
+// foreignFailures are codes by which a working server reports somebody else's failure, or one of a
+// single request.
 var foreignFailures = []Code{CodeAuditError, CodeOAuthError, CodeStripeError, CodeBillingError}
 
 // over says that the call's time is up: the caller's, or the policy's MaxElapsed.
@@ -350,7 +366,8 @@ func isNetworkError(err error) bool {
 	return ok
 }
 
-// remember keeps what the last failure was, for those that will be refused, and how long it asked to stay away.
+// remember keeps what the last failure was, for those that will be refused, and how long it asked
+// to stay away.
 func (c *circuit) remember(resp *http.Response) {
 	if resp == nil {
 		c.last.Store(nil)
@@ -369,8 +386,9 @@ func (c *circuit) remember(resp *http.Response) {
 	}
 }
 
-// held refuses while a Retry-After keeps an open circuit open longer than gobreaker would. gobreaker may call it half-open by then:
-// an attempt from before that ends late is enough for that.
+// held refuses while a Retry-After keeps an open circuit open longer than gobreaker would.
+// gobreaker may call it half-open by then: an attempt from before that ends late is enough for
+// that.
 func (c *circuit) held() *CircuitOpenError {
 	if until := c.hold.Load(); until != 0 && *c.state.Load() != BreakerClosed && time.Now().UnixNano() < until {
 		return c.refuse()
@@ -378,7 +396,8 @@ func (c *circuit) held() *CircuitOpenError {
 	return nil
 }
 
-// refuse makes the error of a call that is not sent. While a probe is under way, the next one is at hand as soon as it ends.
+// refuse makes the error of a call that is not sent. While a probe is under way, the next one is at
+// hand as soon as it ends.
 func (c *circuit) refuse() *CircuitOpenError {
 	at := time.Now().Add(min(time.Second, c.openTime())).UnixNano()
 	if *c.state.Load() == BreakerOpen {
@@ -396,7 +415,8 @@ type breakerChange struct {
 	from, to BreakerState
 }
 
-// notifier hands state changes out one by one, in order and outside any lock, by whichever goroutine comes first.
+// notifier hands state changes out one by one, in order and outside any lock, by whichever
+// goroutine comes first.
 type notifier struct {
 	waiting atomic.Int32 // changes queued: attempts that change nothing take no lock
 	mu      sync.Mutex

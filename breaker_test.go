@@ -58,7 +58,8 @@ func (w *btWeb) count() int {
 
 type btResponse = func(*http.Request) (*http.Response, error)
 
-// btSay responds with a status, a body and headers ("Name: value"). A body that begins with { is JSON.
+// btSay responds with a status, a body and headers ("Name: value"). A body that begins with { is
+// JSON.
 func btSay(status int, body string, headers ...string) btResponse {
 	return func(req *http.Request) (*http.Response, error) {
 		h := http.Header{}
@@ -519,7 +520,8 @@ func TestBreakerSlowFailures(t *testing.T) {
 func TestBreakerRandomFailures(t *testing.T) {
 	const chunk, chunks, patience = 50_000, 10, 12 * time.Second
 	var calls, failed, refused int
-	for start := time.Now(); calls < chunk*chunks && time.Since(start) < patience; { // the wall's clock: the bubble is inside
+	// the wall's clock: the bubble is inside
+	for start := time.Now(); calls < chunk*chunks && time.Since(start) < patience; {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(uint64(calls), 10))
 			c, web := btClient(t)
@@ -653,7 +655,8 @@ func TestBreakerJudgement(t *testing.T) {
 	}
 }
 
-// MaxElapsed is the caller's limit in another form, so what it cuts off early says nothing about the server either.
+// MaxElapsed is the caller's limit in another form, so what it cuts off early says nothing about
+// the server either.
 func TestBreakerJudgesMaxElapsed(t *testing.T) {
 	for _, tt := range []struct {
 		limit time.Duration
@@ -1218,8 +1221,9 @@ func TestBreakerGroups(t *testing.T) {
 	})
 }
 
-// The refresh has a circuit of its own: an auth group that is down does not stop refreshes, and a refresh that fails does not stop
-// sign-ins. That holds also when a Group function has used all names up.
+// The refresh has a circuit of its own: an auth group that is down does not stop refreshes, and a
+// refresh that fails does not stop sign-ins. That holds also when a Group function has used all
+// names up.
 func TestBreakerRefresh(t *testing.T) {
 	for _, crowded := range []bool{false, true} {
 		t.Run(fmt.Sprint("crowded=", crowded), func(t *testing.T) {

@@ -19,27 +19,32 @@ import (
 	"github.com/authos-go/authos/internal/routes"
 )
 
-// CachePolicy says how responses are cached for the stale fallback. The zero value of a field is its default.
+// CachePolicy says how responses are cached for the stale fallback. The zero value of a field is
+// its default.
 type CachePolicy struct {
 	// MaxStale is the age of the oldest response that may be served. Default 10 min.
 	MaxStale time.Duration
-	// Patience is how long a call tries when a cached response is at hand. Default 5 s; negative: as long as without one.
+	// Patience is how long a call tries when a cached response is at hand. Default 5 s; negative:
+	// as long as without one.
 	Patience time.Duration
-	// MaxEntries and MaxBytes bound the memory. Defaults 1024 and 16 MiB. They do not apply to a Store of your own.
+	// MaxEntries and MaxBytes bound the memory. Defaults 1024 and 16 MiB. They do not apply to a
+	// Store of your own.
 	MaxEntries int
 	MaxBytes   int64
 	// Store keeps the responses. Nil: in memory.
 	Store CacheStore
 }
 
-// CacheStore keeps responses outside the process. Keys are opaque; a prefix ends at a '/'. A store that fails costs the fallback,
-// never the call; after a DeletePrefix that failed, nothing stored before it is served. Each method has a second, after which its
-// context ends and which a store must obey: a slow one delays the calls. Values hold the server's responses: protect them as you
+// CacheStore keeps responses outside the process. Keys are opaque; a prefix ends at a '/'. A store
+// that fails costs the fallback, never the call; after a DeletePrefix that failed, nothing stored
+// before it is served. Each method has a second, after which its context ends and which a store
+// must obey: a slow one delays the calls. Values hold the server's responses: protect them as you
 // protect the data they are about.
 type CacheStore interface {
 	// Get gives what was set and has not expired; ok is false when there is nothing.
 	Get(ctx context.Context, key string) (value []byte, ok bool, err error)
-	// Set keeps value for ttl at most. It must not keep a reference to value's bytes being changed later: the client does not.
+	// Set keeps value for ttl at most. It must not keep a reference to value's bytes being changed
+	// later: the client does not.
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
 	// DeletePrefix forgets every key that begins with prefix.
 	DeletePrefix(ctx context.Context, prefix string) error
@@ -88,7 +93,8 @@ func newCacheLayer(c *Client, next http.RoundTripper) http.RoundTripper {
 	return f
 }
 
-// cacheLayer is the outermost layer: it caches good responses, and serves one when everything below gave up.
+// cacheLayer is the outermost layer: it caches good responses, and serves one when everything below
+// gave up.
 type cacheLayer struct {
 	c            *Client
 	cache        *responseCache
@@ -141,8 +147,9 @@ func (f *cacheLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return k.response(req), nil
 }
 
-// impatience ends a call once its patience is over and a cached response is at hand, which it leaves in early. It does not end a call
-// that the server has just refused, told to wait or asked for a new token: after a 4xx a cached response is never served.
+// impatience ends a call once its patience is over and a cached response is at hand, which it
+// leaves in early. It does not end a call that the server has just refused, told to wait or asked
+// for a new token: after a 4xx a cached response is never served.
 type impatience struct {
 	f      *cacheLayer
 	cl     *call
@@ -183,7 +190,8 @@ func (i *impatience) stop() {
 	i.cancel(nil)
 }
 
-// caching is what a good response needs to be cached, once it has proved to be what the route promises.
+// caching is what a good response needs to be cached, once it has proved to be what the route
+// promises.
 type caching struct {
 	by           *cacheLayer // nil: not to be cached
 	version, gen uint64      // from before the call was sent
@@ -196,7 +204,8 @@ func (cl *call) keep(resp *http.Response) {
 	}
 }
 
-// cacheable reports whether a call's response may be cached at all: a GET of a known route whose responses hold no secrets.
+// cacheable reports whether a call's response may be cached at all: a GET of a known route whose
+// responses hold no secrets.
 func cacheable(cl *call) bool {
 	return !cl.noCache && cl.method == http.MethodGet && cl.route != nil && cl.route.Has(routes.Cacheable)
 }
@@ -210,8 +219,8 @@ func forgets(status int) bool {
 	return false
 }
 
-// outage reports whether a call ended because the server could not be reached or is broken. The caller's own cancellation is not that,
-// and neither is a session that ended or a limit that holds.
+// outage reports whether a call ended because the server could not be reached or is broken. The
+// caller's own cancellation is not that, and neither is a session that ended or a limit that holds.
 func (f *cacheLayer) outage(cl *call, err error) bool {
 	if errors.Is(cl.caller.Err(), context.Canceled) {
 		return false
@@ -225,8 +234,9 @@ func (f *cacheLayer) outage(cl *call, err error) bool {
 	return false
 }
 
-// principal names whose responses the call may see; empty: nobody's. token is what the call was sent with, where that matters: the
-// session may have another one by now, which may be somebody else's.
+// principal names whose responses the call may see; empty: nobody's. token is what the call was
+// sent with, where that matters: the session may have another one by now, which may be somebody
+// else's.
 func (f *cacheLayer) principal(cl *call, token string) (who string, gen uint64) {
 	switch cl.auth {
 	case routes.AuthAPIKey:
@@ -269,7 +279,8 @@ func (f *cacheLayer) lookup(cl *call, gen uint64) *cachedResponse {
 	return k
 }
 
-// keep stores a good response, unless the resource was written or the principal left while it was on its way.
+// keep stores a good response, unless the resource was written or the principal left while it was
+// on its way.
 func (f *cacheLayer) keep(cl *call, resp *http.Response, version, gen uint64) {
 	body := bodyOf(resp)
 	who, now := f.principal(cl, cl.token)
@@ -285,7 +296,8 @@ func (f *cacheLayer) keep(cl *call, resp *http.Response, version, gen uint64) {
 		return
 	}
 	if _, now := f.principal(cl, ""); now != gen || f.cache.version(cl.concrete) != version {
-		f.drop(cl, who, cl.concrete+"/") // a write ended, or the principal left, between the look and the store
+		// a write ended, or the principal left, between the look and the store
+		f.drop(cl, who, cl.concrete+"/")
 	}
 }
 
@@ -306,8 +318,9 @@ func (f *cacheLayer) forget(cl *call) {
 	f.drop(cl, who, cl.concrete+"/")
 }
 
-// written drops what a write may have changed: the resource with all below it, and its collection. A POST to a verb, such as
-// /organizations/:id/suspend or /devices/revoke-all, changes what stands before the verb.
+// written drops what a write may have changed: the resource with all below it, and its collection.
+// A POST to a verb, such as /organizations/:id/suspend or /devices/revoke-all, changes what stands
+// before the verb.
 func (f *cacheLayer) written(cl *call) {
 	subtree := cl.concrete
 	if isVerb(cl) {
@@ -346,10 +359,11 @@ type responseCache struct {
 	store  CacheStore
 	base   string // key prefix of this server
 	seed   maphash.Seed
-	// writes counts writes by the start of their path (hashed: a clash costs a cached response, no more). A read that began before a write
-	// must not bring the old response back.
+	// writes counts writes by the start of their path (hashed: a clash costs a cached response, no
+	// more). A read that began before a write must not bring the old response back.
 	writes [256]atomic.Uint64
-	// distrusted is when the store last failed to forget something, in Unix nanoseconds: what it stored until then is not served.
+	// distrusted is when the store last failed to forget something, in Unix nanoseconds: what it
+	// stored until then is not served.
 	distrusted atomic.Int64
 }
 
@@ -361,11 +375,12 @@ func newResponseCache(p CachePolicy, baseURL string) *responseCache {
 	return c
 }
 
-// variants is the folder of one resource's responses, which differ by query, language and headers. No path segment is "?".
+// variants is the folder of one resource's responses, which differ by query, language and headers.
+// No path segment is "?".
 const variants = "?/"
 
-// key is base/principal/path/?/variant, so that a principal, a resource with all below it, and one resource's variants are each
-// a prefix.
+// key is base/principal/path/?/variant, so that a principal, a resource with all below it, and one
+// resource's variants are each a prefix.
 func (c *responseCache) key(cl *call, who string) string {
 	variant := "-"
 	if cl.url.RawQuery != "" || cl.client.cfg.languages != "" || len(cl.header) > 0 {
@@ -376,7 +391,8 @@ func (c *responseCache) key(cl *call, who string) string {
 	return c.base + who + cl.concrete + "/" + variants + variant
 }
 
-// notVarying are headers that name the request, not what is asked for. They differ from call to call.
+// notVarying are headers that name the request, not what is asked for. They differ from call to
+// call.
 var notVarying = map[string]bool{"X-Request-Id": true, "Traceparent": true, "Tracestate": true, "User-Agent": true}
 
 // forget drops a prefix below the server's own.
@@ -408,7 +424,8 @@ func (c *responseCache) part(path string, segments int) *atomic.Uint64 {
 	return &c.writes[maphash.String(c.seed, path)%uint64(len(c.writes))]
 }
 
-// version changes with every write to the path, to what is above it, and to most of what is beside and below it.
+// version changes with every write to the path, to what is above it, and to most of what is beside
+// and below it.
 func (c *responseCache) version(path string) uint64 {
 	return c.part(path, 2).Load() + c.part(path, 3).Load()
 }
@@ -424,7 +441,8 @@ type cachedResponse struct {
 
 const cachedVersion = 1 // the first byte of a cached response; what has another is not served
 
-// encodeCached writes: version, Unix nanoseconds (8 bytes), content type and language (each length, text), body.
+// encodeCached writes: version, Unix nanoseconds (8 bytes), content type and language (each length,
+// text), body.
 func encodeCached(at time.Time, h http.Header, body []byte) []byte {
 	contentType, language := h.Get("Content-Type"), h.Get("Content-Language")
 	b := make([]byte, 0, 1+8+4+len(contentType)+len(language)+len(body))
@@ -438,7 +456,8 @@ func encodeCached(at time.Time, h http.Header, body []byte) []byte {
 	return append(b, body...)
 }
 
-// parseCached reads what a store gave back, which may be anything, unless it is our own: that gives back what was checked when it was stored.
+// parseCached reads what a store gave back, which may be anything, unless it is our own: that gives
+// back what was checked when it was stored.
 func parseCached(b []byte, own bool) (*cachedResponse, bool) {
 	k := &cachedResponse{}
 	if len(b) < 9 || b[0] != cachedVersion {

@@ -25,7 +25,8 @@ func TestKeptRoundTrip(t *testing.T) {
 	}
 }
 
-// FuzzParseKept: whatever a store gives back, there is no panic, and what is served is JSON with headers that can be sent.
+// FuzzParseKept: whatever a store gives back, there is no panic, and what is served is JSON with
+// headers that can be sent.
 func FuzzParseKept(f *testing.F) {
 	whole := encodeCached(time.Unix(1735689600, 0), http.Header{"Content-Type": {"application/json"}, "Content-Language": {"es"}}, []byte(`{"id":"x"}`))
 	for _, seed := range [][]byte{

@@ -249,7 +249,8 @@ func TestStaleMaxAge(t *testing.T) {
 		{time.Second, time.Second, true},
 		{time.Second, time.Second + 1, false},
 	} {
-		for _, store := range []authos.CacheStore{nil, &btStore{}} { // the latter does not know of time
+		// the latter does not know of time
+		for _, store := range []authos.CacheStore{nil, &btStore{}} {
 			synctest.Test(t, func(t *testing.T) {
 				c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{MaxStale: tt.policy, Store: store}))
 				_ = btGet(c)
@@ -371,7 +372,8 @@ func TestStalePatience(t *testing.T) {
 		{name: "blocked store: the call goes on", bad: after(9*second, btOK), slow: func(s *btStore) {
 			s.get = func(ctx context.Context, _ string) ([]byte, bool, error) { return nil, false, btBlock(ctx) }
 		}, least: 9 * second, most: 9 * second},
-		// After a 4xx a cached response is never served, and a wait that the server asked for is no outage.
+		// After a 4xx a cached response is never served, and a wait that the server asked for is no
+		// outage.
 		{name: "429, then good", bad: steps(wait("12"), btOK), least: 12 * second, most: 14 * second},
 		{name: "429 and 429, then good", bad: steps(wait("8"), wait("8"), btOK), least: 16 * second, most: 18 * second},
 		{name: "429, then a hanging server", bad: steps(wait("12"), btHang), stale: true, least: 15 * second, most: 15 * second},
@@ -648,7 +650,8 @@ func TestStaleWrites(t *testing.T) {
 	})
 }
 
-// A read and a write in every order of their steps: the response from before the write must not come back after it.
+// A read and a write in every order of their steps: the response from before the write must not
+// come back after it.
 func TestStaleInterleavings(t *testing.T) {
 	pairs := []struct{ read, write string }{
 		{"/api/service/users/u1", "PATCH /api/service/users/u1"},
@@ -711,8 +714,10 @@ func btInterleave(t *testing.T, read, write, order string) {
 	method, path, _ := strings.Cut(write, " ")
 	steps := map[byte][]func(){
 		'r': {
-			func() { wg.Go(func() { _ = btRead(t.Context(), c, read) }) }, // reads the state, stays on the way back
-			func() { readGate <- struct{}{} },                             // comes back, is about to be kept
+			// reads the state, stays on the way back
+			func() { wg.Go(func() { _ = btRead(t.Context(), c, read) }) },
+			// comes back, is about to be kept
+			func() { readGate <- struct{}{} },
 			func() {
 				select {
 				case setGate <- struct{}{}: // is kept
@@ -721,9 +726,10 @@ func btInterleave(t *testing.T, read, write, order string) {
 			},
 		},
 		'w': {
-			func() { wg.Go(func() { _ = c.Do(t.Context(), method, path, nil, nil) }) }, // on its way
-			func() { writeGate <- struct{}{} },                                         // applied
-			func() { writeGate <- struct{}{} },                                         // responded
+			// on its way
+			func() { wg.Go(func() { _ = c.Do(t.Context(), method, path, nil, nil) }) },
+			func() { writeGate <- struct{}{} }, // applied
+			func() { writeGate <- struct{}{} }, // responded
 		},
 	}
 	for _, who := range []byte(order) {
@@ -803,7 +809,8 @@ func TestStaleSignOut(t *testing.T) {
 			}
 		})
 	})
-	// A read in flight across the sign-out, which ends before the response arrives or while it is being kept.
+	// A read in flight across the sign-out, which ends before the response arrives or while it is
+	// being kept.
 	for _, where := range []string{"server", "store"} {
 		for _, next := range []authos.Tokens{{}, {AccessToken: btJWT("bob", 1)}} {
 			t.Run(fmt.Sprintf("in flight, at the %s, next %v", where, next), func(t *testing.T) {
@@ -919,7 +926,8 @@ func TestStalePrincipals(t *testing.T) {
 	})
 }
 
-// A forged token names somebody else. Nothing that responds without looking at it may make it believed.
+// A forged token names somebody else. Nothing that responds without looking at it may make it
+// believed.
 func TestStaleForged(t *testing.T) {
 	blind := map[string]struct {
 		route    string
@@ -994,7 +1002,8 @@ func TestStaleRefresh(t *testing.T) {
 			})
 		})
 	}
-	// A shared token store may turn out to hold another user's tokens. A response to the old token is not kept for the new one.
+	// A shared token store may turn out to hold another user's tokens. A response to the old token
+	// is not kept for the new one.
 	t.Run("another user's tokens adopted while a read is in flight", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			gate := make(chan struct{})
@@ -1144,8 +1153,9 @@ func TestStaleRoutes(t *testing.T) {
 	}
 	private := regexp.MustCompile(`(?i)mfa|token|export|secret|passkey|device/|magic|verify|linked-accounts|saml|scim|smtp|siem|oauth2?/|health|metrics|bootstrap|upstream|/connect/|credentials/|deliveries|^/auth/`)
 	excused := []string{ // path or response looks like a secret and is none
-		"/api/organizations/:org_slug/oauth-credentials/:provider",        // has_secret
-		"/api/organizations/:org_slug/services/:service_slug",             // client_secret is null in a GET
+		"/api/organizations/:org_slug/oauth-credentials/:provider", // has_secret
+		// client_secret is null in a GET
+		"/api/organizations/:org_slug/services/:service_slug",
 		"/api/organizations/:org_slug/services/:service_slug/api-keys",    // prefixes
 		"/api/organizations/:org_slug/services/:service_slug/api-keys/:k", // prefixes
 	}
@@ -1358,7 +1368,8 @@ func TestStaleMemory(t *testing.T) {
 	})
 	t.Run("bytes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			// An entry weighs its texts and some 200 bytes: three of 1000 bytes fit in 4000, four do not.
+			// An entry weighs its texts and some 200 bytes: three of 1000 bytes fit in 4000, four
+			// do not.
 			read, kept := reader(t, authos.CachePolicy{MaxBytes: 4200}, func(id string) int {
 				return map[string]int{"huge": 5000, "big": 2500}[id] + 1000
 			})

@@ -18,8 +18,8 @@ import (
 	"github.com/authos-go/authos/internal/routes"
 )
 
-// Client talks to one AuthOS server as one principal. It is safe for concurrent use; make one and keep it.
-// [Client.With] gives further principals on the same connections.
+// Client talks to one AuthOS server as one principal. It is safe for concurrent use; make one and
+// keep it. [Client.With] gives further principals on the same connections.
 type Client struct { //nolint:recvcheck // a copy must not print credentials either
 	// User is the signed-in user.
 	User *UserService
@@ -42,9 +42,9 @@ type Client struct { //nolint:recvcheck // a copy must not print credentials eit
 	stack   http.RoundTripper
 }
 
-// New makes a client of the AuthOS server at baseURL, such as "https://sso.example.com" or, behind a proxy,
-// "https://example.com/sso". It checks everything and sends nothing. An http:// URL is refused unless its host is a loopback
-// address or [WithInsecureHTTP] is given.
+// New makes a client of the AuthOS server at baseURL, such as "https://sso.example.com" or, behind
+// a proxy, "https://example.com/sso". It checks everything and sends nothing. An http:// URL is
+// refused unless its host is a loopback address or [WithInsecureHTTP] is given.
 func New(baseURL string, opts ...Option) (*Client, error) {
 	cfg := newConfig()
 	err := cfg.applyAll(opts)
@@ -63,9 +63,10 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-// With makes a client for another principal, language, retry policy or observer on the same connections, breakers, rate-limit
-// gates, retry budget and cached responses. Options not given are as in c; new tokens or a new store start a session of their own.
-// WithHTTPClient, WithBreaker, WithCache, WithInsecureHTTP and a retry budget belong to the whole family and are refused.
+// With makes a client for another principal, language, retry policy or observer on the same
+// connections, breakers, rate-limit gates, retry budget and cached responses. Options not given are
+// as in c; new tokens or a new store start a session of their own. WithHTTPClient, WithBreaker,
+// WithCache, WithInsecureHTTP and a retry budget belong to the whole family and are refused.
 func (c *Client) With(opts ...Option) (*Client, error) {
 	cfg := *c.cfg
 	cfg.tokens, cfg.store = Tokens{}, nil
@@ -109,12 +110,15 @@ func newClient(cfg *config, fam *family, sess *session) *Client {
 func (c *Client) assemble() http.RoundTripper {
 	rt := c.fam.transport
 	for _, layer := range slices.Backward([]func(*Client, http.RoundTripper) http.RoundTripper{
-		newCacheLayer,   // outermost: it speaks only when everything below gave up
-		newRetryLayer,   // each attempt below is authorized and judged on its own
-		newGateLayer,    // inside retry: every attempt waits for the limiter
-		newSessionLayer, // inside retry: a long wait can outlive a token, and a refresh spends no retry
-		newBreakerLayer, // inside retry: it counts what the network did, and an open circuit ends the loop
-		newWireLayer,    // reads the whole bounded body inside the attempt, and parses an error once
+		newCacheLayer, // outermost: it speaks only when everything below gave up
+		newRetryLayer, // each attempt below is authorized and judged on its own
+		newGateLayer,  // inside retry: every attempt waits for the limiter
+		// inside retry: a long wait can outlive a token, and a refresh spends no retry
+		newSessionLayer,
+		// inside retry: it counts what the network did, and an open circuit ends the loop
+		newBreakerLayer,
+		// reads the whole bounded body inside the attempt, and parses an error once
+		newWireLayer,
 	}) {
 		rt = layer(c, rt)
 	}
@@ -123,13 +127,15 @@ func (c *Client) assemble() http.RoundTripper {
 
 // Do calls any route with the same protection as the typed methods.
 //
-// path begins with a slash, is already escaped, and may have a query; absolute URLs, "//host" and dot segments are refused.
-// /api/service/* carries the API key; public routes, /oauth* and /scim/* carry no credential of the client; the rest carries the
-// bearer token. in is nil, a value (sent as JSON) or [url.Values] (a form; the query for GET and HEAD). out is nil, a pointer to
-// a value (decoded from JSON), or a *[]byte (the body as it is).
+// path begins with a slash, is already escaped, and may have a query; absolute URLs, "//host" and
+// dot segments are refused. /api/service/* carries the API key; public routes, /oauth* and /scim/*
+// carry no credential of the client; the rest carries the bearer token. in is nil, a value (sent as
+// JSON) or [url.Values] (a form; the query for GET and HEAD). out is nil, a pointer to a value
+// (decoded from JSON), or a *[]byte (the body as it is).
 //
-// It returns every error type of this package. A GET may be repeated; whether another method may is the route's mark, for unknown
-// routes the method's meaning (RFC 9110, section 9.2.2), or [WithIdempotent].
+// It returns every error type of this package. A GET may be repeated; whether another method may is
+// the route's mark, for unknown routes the method's meaning (RFC 9110, section 9.2.2), or
+// [WithIdempotent].
 func (c *Client) Do(ctx context.Context, method, path string, in, out any, opts ...RequestOption) error {
 	concrete, query, err := splitPath(path)
 	if err != nil {
@@ -210,7 +216,8 @@ func (cl *call) encode(in any) error {
 	return nil
 }
 
-// exchange runs a call through the layers and decodes its response. It is the one place that returns *APIError.
+// exchange runs a call through the layers and decodes its response. It is the one place that
+// returns *APIError.
 func (c *Client) exchange(cl *call, in, out any, opts []RequestOption) error {
 	if err := cl.prepare(in, out, opts); err != nil {
 		return refused(opts, err)
@@ -253,7 +260,8 @@ func (cl *call) prepare(in, out any, opts []RequestOption) error {
 	return nil
 }
 
-// refused returns err, which ended a call before anything was sent, and lets the call's [Response] say so.
+// refused returns err, which ended a call before anything was sent, and lets the call's [Response]
+// say so.
 func refused(opts []RequestOption, err error) error {
 	for _, o := range opts {
 		if o.response != nil {
@@ -263,7 +271,8 @@ func refused(opts []RequestOption, err error) error {
 	return err
 }
 
-// settle applies what the options have said last: WithIdempotent never reaches a route that consumes a token.
+// settle applies what the options have said last: WithIdempotent never reaches a route that
+// consumes a token.
 func (cl *call) settle() {
 	if cl.singleUse {
 		cl.idempotent = false
@@ -312,8 +321,8 @@ func (cl *call) decode(resp *http.Response, out any) error {
 	}
 	switch out := out.(type) {
 	case nil:
-		// Nothing is wanted of the body, but a page is no response of the API: with a wrong base URL the server's own web pages respond
-		// 200 to anything.
+		// Nothing is wanted of the body, but a page is no response of the API: with a wrong base
+		// URL the server's own web pages respond 200 to anything.
 		if cl.route != nil && (cl.route.Auth != routes.AuthNone || strings.HasPrefix(cl.route.Template, "/api/")) && isPage(body) {
 			return wrong(errPage)
 		}
@@ -343,7 +352,8 @@ func (cl *call) decode(resp *http.Response, out any) error {
 	return nil
 }
 
-// lacking names what a result lacks of what its route promises; only typed methods' results promise anything.
+// lacking names what a result lacks of what its route promises; only typed methods' results promise
+// anything.
 func lacking(out any) string {
 	if p, ok := out.(interface{ missing() string }); ok {
 		return p.missing()
@@ -355,8 +365,8 @@ var errPage = errors.New("HTML instead of JSON: is the base URL right?")
 
 func isPage(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }
 
-// mayBeEmpty reports whether an empty or null success is the response the route promises. Nothing is known of an unknown route, so that
-// 204 and null speak for themselves there.
+// mayBeEmpty reports whether an empty or null success is the response the route promises. Nothing
+// is known of an unknown route, so that 204 and null speak for themselves there.
 func (cl *call) mayBeEmpty(status int, body []byte) bool {
 	if cl.method == http.MethodDelete && status == http.StatusNoContent {
 		return true // what a DELETE of something that is gone already ends with
@@ -367,9 +377,10 @@ func (cl *call) mayBeEmpty(status int, body []byte) bool {
 	return status == http.StatusNoContent || len(body) > 0
 }
 
-// Close ends the client and all that were made from it by [Client.With]: it waits for a refresh of tokens that is in flight, which
-// lasts no longer than an attempt, since its response would be lost otherwise; then it closes idle connections. Calls made
-// afterwards fail with [net.ErrClosed]. It always returns nil, so that it can be deferred.
+// Close ends the client and all that were made from it by [Client.With]: it waits for a refresh of
+// tokens that is in flight, which lasts no longer than an attempt, since its response would be lost
+// otherwise; then it closes idle connections. Calls made afterwards fail with [net.ErrClosed]. It
+// always returns nil, so that it can be deferred.
 func (c *Client) Close() error {
 	c.fam.closing.close()
 	if c.fam.own != nil {
@@ -378,9 +389,10 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// SetTokens replaces the session's tokens, saves them, and forgets that a refresh was refused. Zero tokens sign out: they are
-// deleted from the store and everything cached for the principal is forgotten. The tokens are in use even when saving them fails,
-// which is what a returned error means.
+// SetTokens replaces the session's tokens, saves them, and forgets that a refresh was refused. Zero
+// tokens sign out: they are deleted from the store and everything cached for the principal is
+// forgotten. The tokens are in use even when saving them fails, which is what a returned error
+// means.
 func (c *Client) SetTokens(ctx context.Context, t Tokens) error {
 	if !t.isZero() {
 		if err := t.check(); err != nil {

@@ -21,32 +21,38 @@ type Response struct {
 	Header     http.Header
 	// RequestID is the server's own when it sent one, else the X-Request-ID that was sent.
 	RequestID string
-	// Attempts is how many tries were sent; the resend after a refresh belongs to its attempt. History is how each ended.
+	// Attempts is how many tries were sent; the resend after a refresh belongs to its attempt.
+	// History is how each ended.
 	Attempts int
 	History  []Attempt
 	// Duration is the whole call, waits included.
 	Duration time.Duration
-	// Refreshed: the tokens were refreshed for this call. Stale: the response is a cached one, Age old.
+	// Refreshed: the tokens were refreshed for this call. Stale: the response is a cached one, Age
+	// old.
 	Refreshed, Stale bool
 	Age              time.Duration
 	// RateLimit is what the last response said; nil when it said nothing.
 	RateLimit *RateLimit
 }
 
-// call is one call of the API on its way down the layers and back. It is the context of the call's requests, so that each layer
-// finds it; Done is the caller's own channel, so that net/http needs no goroutine to watch a foreign one.
+// call is one call of the API on its way down the layers and back. It is the context of the call's
+// requests, so that each layer finds it; Done is the caller's own channel, so that net/http needs
+// no goroutine to watch a foreign one.
 //
-// One goroutine at a time works on a call; what outlives it in net/http (dialing) reads nothing but Context.
+// One goroutine at a time works on a call; what outlives it in net/http (dialing) reads nothing but
+// Context.
 type call struct {
-	context.Context                 // the caller's, or one derived from it by the stale fallback; fixed before anything is sent
-	caller          context.Context //nolint:containedctx // the caller's own, to tell its end from our impatience
-	client          *Client
+	// the caller's, or one derived from it by the stale fallback; fixed before anything is sent
+	context.Context
+	caller context.Context //nolint:containedctx // the caller's own, to tell its end from our impatience
+	client *Client
 
 	// What to send. Fixed before the layers see it.
-	method      string
-	route       *routes.Route // nil: not a route we know
-	path        string        // for errors, logs and rules: the route's template, or the literal path; never a query
-	concrete    string        // the escaped path below the base URL
+	method string
+	route  *routes.Route // nil: not a route we know
+	// for errors, logs and rules: the route's template, or the literal path; never a query
+	path        string
+	concrete    string // the escaped path below the base URL
 	url         *url.URL
 	header      http.Header // the caller's own headers; nil: none
 	body        []byte
@@ -63,30 +69,34 @@ type call struct {
 	start       time.Time
 	deadline    time.Time // of the whole call, from RetryPolicy.MaxElapsed; zero: none
 	response    *Response
-	halt        <-chan struct{} // a refresh's: the client is being closed, so wait no longer; nil otherwise
+	// a refresh's: the client is being closed, so wait no longer; nil otherwise
+	halt <-chan struct{}
 
 	// What happened. Written by the layer named.
-	token          string // session: the access token of the current send
-	refreshed      bool   // session
-	probe          bool   // breaker: half-open, the attempt must end
-	sent           bool   // wire: this attempt reached the transport
-	began          time.Time
-	sendBy         time.Time    // session: a refresh's body may not leave later; zero: no limit
-	leftAt         atomic.Int64 // wire: when the body was asked for last, in ns after began
-	wait           time.Duration
-	attempts       int // retry
-	history        []Attempt
-	firsts         [1]Attempt      // most calls have one attempt: its record needs no allocation of its own
-	last           *APIError       // retry: the server's last response that was an error
-	unknown        bool            // retry: a mutation may have been applied
-	cause          error           // retry: what stopped the call although a response was there
-	observed       context.Context //nolint:containedctx // the observer's, handed back to it
-	stale          bool            // cache
-	age            time.Duration   // cache
-	failure        error           // cache: what the caller would have got instead of a cached response
-	caching        caching         // cache
-	refused        atomic.Bool     // the server's last word was a 4xx, or the gate holds: set from there to the next send
-	status         int             // the last response's
+	token     string // session: the access token of the current send
+	refreshed bool   // session
+	probe     bool   // breaker: half-open, the attempt must end
+	sent      bool   // wire: this attempt reached the transport
+	began     time.Time
+	sendBy    time.Time    // session: a refresh's body may not leave later; zero: no limit
+	leftAt    atomic.Int64 // wire: when the body was asked for last, in ns after began
+	wait      time.Duration
+	attempts  int // retry
+	history   []Attempt
+	// most calls have one attempt: its record needs no allocation of its own
+	firsts   [1]Attempt
+	last     *APIError       // retry: the server's last response that was an error
+	unknown  bool            // retry: a mutation may have been applied
+	cause    error           // retry: what stopped the call although a response was there
+	observed context.Context //nolint:containedctx // the observer's, handed back to it
+	stale    bool            // cache
+	age      time.Duration   // cache
+	// cache: what the caller would have got instead of a cached response
+	failure error
+	caching caching // cache
+	// the server's last word was a 4xx, or the gate holds: set from there to the next send
+	refused        atomic.Bool
+	status         int // the last response's
 	responseHeader http.Header
 }
 
@@ -103,14 +113,15 @@ func (cl *call) Value(key any) any {
 	return cl.Context.Value(key)
 }
 
-// callOf is the call a request belongs to. Every request in the layers has one: do and the entry of HTTPClient see to it.
+// callOf is the call a request belongs to. Every request in the layers has one: do and the entry of
+// HTTPClient see to it.
 func callOf(req *http.Request) *call {
 	cl, _ := req.Context().Value(callKey{}).(*call)
 	return cl
 }
 
-// left is how much time the call has: until the caller's deadline or the policy's MaxElapsed, whichever is first. byCaller says
-// that it is the caller's. ok is false when there is no limit.
+// left is how much time the call has: until the caller's deadline or the policy's MaxElapsed,
+// whichever is first. byCaller says that it is the caller's. ok is false when there is no limit.
 func (cl *call) left() (d time.Duration, byCaller, ok bool) {
 	limit := cl.deadline
 	if dl, has := cl.Deadline(); has && (limit.IsZero() || dl.Before(limit)) {
@@ -122,8 +133,9 @@ func (cl *call) left() (d time.Duration, byCaller, ok bool) {
 	return time.Until(limit), byCaller, true
 }
 
-// fits reports whether a wait leaves time for an attempt. Where the caller's deadline forbids it, that is recorded as what ended
-// the call, so that errors.Is finds [context.DeadlineExceeded] beside the last response.
+// fits reports whether a wait leaves time for an attempt. Where the caller's deadline forbids it,
+// that is recorded as what ended the call, so that errors.Is finds [context.DeadlineExceeded]
+// beside the last response.
 func (cl *call) fits(wait time.Duration) bool {
 	left, byCaller, ok := cl.left()
 	if !ok || wait < left {
@@ -167,7 +179,8 @@ func (cl *call) record(a Attempt) {
 	cl.attempts++
 }
 
-// fail completes a layer's error with what is known of the whole call. It is called once, at the end.
+// fail completes a layer's error with what is known of the whole call. It is called once, at the
+// end.
 func (cl *call) fail(err error) error {
 	if cl.client == nil {
 		return err
@@ -187,7 +200,8 @@ func (cl *call) fail(err error) error {
 		if e.RequestID == "" {
 			e.RequestID = cl.requestID
 		}
-		// The response was a good one: what an earlier attempt met is no longer of interest, but may have doubled the effect.
+		// The response was a good one: what an earlier attempt met is no longer of interest, but
+		// may have doubled the effect.
 		end.last = nil
 		e.callEnd = end
 	case interface{ end() *callEnd }:
@@ -243,14 +257,16 @@ func (cl *call) fill(err error) {
 	}
 }
 
-// passage records whether a request got a connection, so that an attempt that never left is told from one that may have arrived.
-// Its fields are set from net/http's goroutines.
+// passage records whether a request got a connection, so that an attempt that never left is told
+// from one that may have arrived. Its fields are set from net/http's goroutines.
 type passage struct{ asked, connected atomic.Bool }
 
-// neverLeft says that a connection was asked for and none was had. A RoundTripper that does not trace says nothing.
+// neverLeft says that a connection was asked for and none was had. A RoundTripper that does not
+// trace says nothing.
 func (p *passage) neverLeft() bool { return p != nil && p.asked.Load() && !p.connected.Load() }
 
-// newRequestID makes an id of 32 hex digits. It identifies, it does not authorize: math/rand is enough.
+// newRequestID makes an id of 32 hex digits. It identifies, it does not authorize: math/rand is
+// enough.
 func newRequestID(context.Context) string {
 	var buf [32]byte
 	b := strconv.AppendUint(buf[:0], rand.Uint64()|1<<63, 16)

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// checks collects every finding about a call's input, so that the caller learns of all of them at once.
+// checks collects every finding about a call's input, so that the caller learns of all of them at
+// once.
 type checks []FieldError //nolint:recvcheck // err only reads
 
 func (c *checks) add(field string, code Code, message string) {
@@ -26,7 +27,8 @@ func (c *checks) required(field, value string) {
 	}
 }
 
-// id refuses what cannot be one path segment. AuthOS's ids are opaque, so nothing else is asked of them.
+// id refuses what cannot be one path segment. AuthOS's ids are opaque, so nothing else is asked of
+// them.
 func (c *checks) id(field, value string) {
 	switch {
 	case strings.TrimSpace(value) == "":
@@ -38,7 +40,8 @@ func (c *checks) id(field, value string) {
 	}
 }
 
-// email accepts one bare address as [mail.ParseAddress] reads it (RFC 5322), without a display name.
+// email accepts one bare address as [mail.ParseAddress] reads it (RFC 5322), without a display
+// name.
 func (c *checks) email(value string) { c.emailField("email", value) }
 
 func (c *checks) emailField(field, value string) {
@@ -96,7 +99,8 @@ func (c *checks) role(field, value string) {
 	}
 }
 
-// absoluteURI accepts any URI with a scheme (RFC 3986, section 4.3): apps have schemes of their own.
+// absoluteURI accepts any URI with a scheme (RFC 3986, section 4.3): apps have schemes of their
+// own.
 func (c *checks) absoluteURI(field, value string) {
 	if value == "" {
 		c.add(field, CodeRequired, "must not be empty")
@@ -122,7 +126,8 @@ func (c *checks) numbered(limit, number int) {
 	}
 }
 
-// slugShape and the bounds are the server's rules for organization slugs: 3 to 50 bytes of a-z, 0-9, - and _.
+// slugShape and the bounds are the server's rules for organization slugs: 3 to 50 bytes of a-z,
+// 0-9, - and _.
 var slugShape = regexp.MustCompile(`^[a-z0-9_-]{3,50}$`)
 
 func (c *checks) slug(field, value string) {
@@ -146,8 +151,8 @@ func (c *checks) newSlug(field, value string) {
 	c.slug(field, value)
 }
 
-// page checks limit and offset. The server clamps what is out of range instead of refusing it, which would silently give
-// another page than the one asked for; 0 means the server's default.
+// page checks limit and offset. The server clamps what is out of range instead of refusing it,
+// which would silently give another page than the one asked for; 0 means the server's default.
 func (c *checks) page(limit, offset int) {
 	if limit < 0 || limit > maxPageSize {
 		c.add("limit", CodeOutOfRange, fmt.Sprintf("must be 1 to %d, or 0 for the server's default", maxPageSize))
@@ -162,7 +167,8 @@ func invalid(field string, code Code, message string) error {
 	return &ValidationError{Fields: []FieldError{{Field: field, Code: code, Message: message}}}
 }
 
-// checkCredential refuses what cannot be sent in a header: net/http would fail with the value in its error text.
+// checkCredential refuses what cannot be sent in a header: net/http would fail with the value in
+// its error text.
 func checkCredential(what, value string) error {
 	switch {
 	case value == "":
@@ -201,7 +207,8 @@ func validRequestID(id string) bool {
 	return id != "" && len(id) <= 128 && isHeaderValue(id)
 }
 
-// isHeaderValue reports whether s can be sent as a field value: no control characters but the tab (RFC 9110, section 5.5).
+// isHeaderValue reports whether s can be sent as a field value: no control characters but the tab
+// (RFC 9110, section 5.5).
 func isHeaderValue(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }

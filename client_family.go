@@ -15,7 +15,8 @@ import (
 	"github.com/authos-go/authos/internal/routes"
 )
 
-// family is what all clients made from one [New] share: connections, breakers, rate-limit gates, retry budget, cached responses.
+// family is what all clients made from one [New] share: connections, breakers, rate-limit gates,
+// retry budget, cached responses.
 type family struct {
 	base      *url.URL
 	origin    string
@@ -73,7 +74,8 @@ func (f *family) connect(hc *http.Client) {
 	f.inner.CheckRedirect = f.checkRedirect(hc.CheckRedirect)
 }
 
-// idleConns is how many connections are kept for a busy service: net/http's 2 to a host would dial for nearly every request of one.
+// idleConns is how many connections are kept for a busy service: net/http's 2 to a host would dial
+// for nearly every request of one.
 const idleConns = 256
 
 // newTransport is net/http's default transport with room for a busy service, and bounds.
@@ -98,7 +100,8 @@ var (
 	errRedirects      = fmt.Errorf("more than %d redirects", maxRedirects)
 )
 
-// checkRedirect keeps credentials on the base URL's own origin. net/http drops Authorization on another host, but not X-Api-Key.
+// checkRedirect keeps credentials on the base URL's own origin. net/http drops Authorization on
+// another host, but not X-Api-Key.
 func (f *family) checkRedirect(users func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
 	return func(req *http.Request, via []*http.Request) error {
 		cl := callOf(req)

@@ -12,9 +12,10 @@ import (
 	"github.com/authos-go/authos/internal/routes"
 )
 
-// HTTPClient gives an *http.Client over the same layers, for generated or foreign code. It sends to the base URL's origin only,
-// puts the client's credential on unless the request has its own, and follows http.Client's rules: a status of 400 or more is a
-// response, not an error. The client's own limits apply: bodies of at most 16 MiB, held in memory.
+// HTTPClient gives an *http.Client over the same layers, for generated or foreign code. It sends to
+// the base URL's origin only, puts the client's credential on unless the request has its own, and
+// follows http.Client's rules: a status of 400 or more is a response, not an error. The client's
+// own limits apply: bodies of at most 16 MiB, held in memory.
 func (c *Client) HTTPClient() *http.Client {
 	return &http.Client{
 		Transport: &entry{c},
@@ -23,7 +24,8 @@ func (c *Client) HTTPClient() *http.Client {
 	}
 }
 
-// entry is where foreign code comes in: an *http.Request becomes a call and goes down the same layers as a typed method's.
+// entry is where foreign code comes in: an *http.Request becomes a call and goes down the same
+// layers as a typed method's.
 type entry struct{ c *Client }
 
 var (
@@ -72,7 +74,8 @@ func (e *entry) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// readForeign reads a foreign request's body, so that it can be sent again, and closes it, as a RoundTripper must.
+// readForeign reads a foreign request's body, so that it can be sent again, and closes it, as a
+// RoundTripper must.
 func readForeign(req *http.Request) ([]byte, error) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return nil, nil

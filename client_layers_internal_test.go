@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestLayers walks the assembled stack by its real types. DESIGN.md says why this is the order; a change here is a change of what the
-// package promises.
+// TestLayers walks the assembled stack by its real types. DESIGN.md says why this is the order; a
+// change here is a change of what the package promises.
 func TestLayers(t *testing.T) {
 	const all = "cacheLayer retryLayer gateLayer sessionLayer breakerLayer wireLayer transport"
 	tests := []struct {
@@ -20,7 +20,8 @@ func TestLayers(t *testing.T) {
 		{"everything", []Option{WithCache(CachePolicy{})}, all},
 		{"defaults", nil, strings.TrimPrefix(all, "cacheLayer ")},
 		{"no breaker", []Option{WithCache(CachePolicy{}), WithBreaker(BreakerPolicy{Disabled: true})}, strings.Replace(all, "breakerLayer ", "", 1)},
-		{"no retries", []Option{WithCache(CachePolicy{}), WithRetry(RetryPolicy{MaxAttempts: 1})}, all}, // the loop still carries the gate
+		// the loop still carries the gate
+		{"no retries", []Option{WithCache(CachePolicy{}), WithRetry(RetryPolicy{MaxAttempts: 1})}, all},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

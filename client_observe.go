@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
-// Observer has functions that are called as calls proceed, for metrics and traces; those left nil are skipped. They run in the call's
-// own goroutine, outside any lock, so a slow one slows the call. Routes are templates, never concrete paths or queries.
+// Observer has functions that are called as calls proceed, for metrics and traces; those left nil
+// are skipped. They run in the call's own goroutine, outside any lock, so a slow one slows the
+// call. Routes are templates, never concrete paths or queries.
 type Observer struct {
-	// CallStart is called before a call does anything; the context it returns reaches CallDone and the other functions of the call.
+	// CallStart is called before a call does anything; the context it returns reaches CallDone and
+	// the other functions of the call.
 	CallStart func(ctx context.Context, e CallStart) context.Context
 	CallDone  func(ctx context.Context, e CallDone)
 	// Attempt is called when an attempt has ended, a refresh's too.
@@ -19,8 +21,8 @@ type Observer struct {
 	Wait func(ctx context.Context, e WaitEvent)
 	// Refresh is called when a refresh of tokens has ended. It belongs to no call.
 	Refresh func(e RefreshEvent)
-	// Breaker is called after a circuit has changed its state, in order. The circuits belong to all clients of a family, so it is the
-	// observer given to New that hears of them.
+	// Breaker is called after a circuit has changed its state, in order. The circuits belong to all
+	// clients of a family, so it is the observer given to New that hears of them.
 	Breaker func(e BreakerEvent)
 	// Stale is called when a cached response is served.
 	Stale func(ctx context.Context, e StaleEvent)
@@ -49,14 +51,16 @@ type AttemptEvent struct {
 	Duration   time.Duration
 }
 
-// WaitEvent is a wait ahead: before a retry ("retry"), or because another call was told to wait ("gate").
+// WaitEvent is a wait ahead: before a retry ("retry"), or because another call was told to wait
+// ("gate").
 type WaitEvent struct {
 	Method, Route, RequestID, Reason string
 	Wait                             time.Duration
 }
 
-// RefreshEvent is the end of a refresh. Err is nil when there are new tokens; Adopted says that they were found in the store, put
-// there by another process; Unsaved is why they could not be saved, though they are in use.
+// RefreshEvent is the end of a refresh. Err is nil when there are new tokens; Adopted says that
+// they were found in the store, put there by another process; Unsaved is why they could not be
+// saved, though they are in use.
 type RefreshEvent struct {
 	Duration time.Duration
 	Adopted  bool

@@ -18,7 +18,8 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// btRecord is one log record: level, message, and its attributes in order, with those that vary named only.
+// btRecord is one log record: level, message, and its attributes in order, with those that vary
+// named only.
 func btRecords(t *testing.T, logged *bytes.Buffer) (lines []string) {
 	t.Helper()
 	for line := range strings.Lines(logged.String()) {
@@ -142,7 +143,8 @@ func TestLog(t *testing.T) {
 	})
 }
 
-// At info there are no attempts, at warn only failures and cached responses; without a logger there is nothing to see.
+// At info there are no attempts, at warn only failures and cached responses; without a logger there
+// is nothing to see.
 func TestLogLevels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for level, want := range map[slog.Level]int{slog.LevelInfo: 2, slog.LevelWarn: 1, slog.LevelError: 0} {
@@ -157,7 +159,8 @@ func TestLogLevels(t *testing.T) {
 	})
 }
 
-// Every event of an observer carries the same request id and route, and the context that CallStart made.
+// Every event of an observer carries the same request id and route, and the context that CallStart
+// made.
 func TestObserver(t *testing.T) {
 	type key struct{}
 	synctest.Test(t, func(t *testing.T) {

@@ -11,13 +11,15 @@ import (
 	"time"
 )
 
-// Option configures a [Client]. Options are checked by [New] and [Client.With], which report every bad one.
+// Option configures a [Client]. Options are checked by [New] and [Client.With], which report every
+// bad one.
 type Option struct {
 	name  string
 	apply func(*config) error
 }
 
-// shared reports whether the option is about what a family of clients has in common, so that [Client.With] cannot change it.
+// shared reports whether the option is about what a family of clients has in common, so that
+// [Client.With] cannot change it.
 func (o Option) shared() bool {
 	return slices.Contains([]string{"WithHTTPClient", "WithBreaker", "WithCache", "WithInsecureHTTP"}, o.name)
 }
@@ -67,7 +69,8 @@ func (c *config) applyAll(opts []Option) error {
 	return errors.Join(errs...)
 }
 
-// WithAPIKey sets the service API key, sent as X-Api-Key to /api/service/* and nowhere else. It may be combined with tokens.
+// WithAPIKey sets the service API key, sent as X-Api-Key to /api/service/* and nowhere else. It may
+// be combined with tokens.
 func WithAPIKey(key string) Option {
 	return Option{"WithAPIKey", func(c *config) error {
 		if err := checkCredential("the key", key); err != nil {
@@ -78,8 +81,9 @@ func WithAPIKey(key string) Option {
 	}}
 }
 
-// WithTokens sets the session's tokens, sent as Authorization: Bearer. With a [TokenStore] they seed a store that is empty; a
-// store that already holds tokens wins. Without a refresh token the session ends with its access token.
+// WithTokens sets the session's tokens, sent as Authorization: Bearer. With a [TokenStore] they
+// seed a store that is empty; a store that already holds tokens wins. Without a refresh token the
+// session ends with its access token.
 func WithTokens(t Tokens) Option {
 	return Option{"WithTokens", func(c *config) error {
 		if err := t.check(); err != nil {
@@ -90,8 +94,8 @@ func WithTokens(t Tokens) Option {
 	}}
 }
 
-// WithTokenStore keeps the session's tokens in s, so that they survive the process. A store that is also a
-// [LockingTokenStore] is locked around every refresh. Default: in memory.
+// WithTokenStore keeps the session's tokens in s, so that they survive the process. A store that is
+// also a [LockingTokenStore] is locked around every refresh. Default: in memory.
 func WithTokenStore(s TokenStore) Option {
 	return Option{"WithTokenStore", func(c *config) error {
 		if s == nil {
@@ -102,9 +106,10 @@ func WithTokenStore(s TokenStore) Option {
 	}}
 }
 
-// WithHTTPClient sends through hc's Transport and obeys its Jar, its CheckRedirect (after our own rules) and its Timeout (as a
-// bound of each attempt). hc itself is not changed, and its idle connections are not closed by [Client.Close].
-// Default: a transport of our own that keeps up to 256 idle connections for 90 s.
+// WithHTTPClient sends through hc's Transport and obeys its Jar, its CheckRedirect (after our own
+// rules) and its Timeout (as a bound of each attempt). hc itself is not changed, and its idle
+// connections are not closed by [Client.Close]. Default: a transport of our own that keeps up to
+// 256 idle connections for 90 s.
 func WithHTTPClient(hc *http.Client) Option {
 	return Option{"WithHTTPClient", func(c *config) error {
 		if hc == nil {
@@ -116,7 +121,8 @@ func WithHTTPClient(hc *http.Client) Option {
 	}}
 }
 
-// WithRetry sets the retry policy. Zero fields are the defaults named at [RetryPolicy]; MaxAttempts 1 turns retries off.
+// WithRetry sets the retry policy. Zero fields are the defaults named at [RetryPolicy]; MaxAttempts
+// 1 turns retries off.
 func WithRetry(p RetryPolicy) Option {
 	return Option{"WithRetry", func(c *config) error {
 		if err := p.check(); err != nil {
@@ -130,7 +136,8 @@ func WithRetry(p RetryPolicy) Option {
 	}}
 }
 
-// WithBreaker sets the circuit breaker's policy. Zero fields are the defaults named at [BreakerPolicy]; Disabled turns it off.
+// WithBreaker sets the circuit breaker's policy. Zero fields are the defaults named at
+// [BreakerPolicy]; Disabled turns it off.
 func WithBreaker(p BreakerPolicy) Option {
 	return Option{"WithBreaker", func(c *config) error {
 		if err := p.check(); err != nil {
@@ -141,8 +148,9 @@ func WithBreaker(p BreakerPolicy) Option {
 	}}
 }
 
-// WithCache turns the stale fallback on: a good GET response is cached, and served, marked as stale, when the server cannot be
-// reached. It is off by default, because an old response about who may do what can be wrong in a way that matters.
+// WithCache turns the stale fallback on: a good GET response is cached, and served, marked as
+// stale, when the server cannot be reached. It is off by default, because an old response about who
+// may do what can be wrong in a way that matters.
 func WithCache(p CachePolicy) Option {
 	return Option{"WithCache", func(c *config) error {
 		if err := p.check(); err != nil {
@@ -154,8 +162,9 @@ func WithCache(p CachePolicy) Option {
 	}}
 }
 
-// WithLogger logs to l: attempts at debug; waits, refreshes and breaker changes at info; stale responses and failures at warn.
-// No record holds a secret, a query string or a body. Default: silent.
+// WithLogger logs to l: attempts at debug; waits, refreshes and breaker changes at info; stale
+// responses and failures at warn. No record holds a secret, a query string or a body. Default:
+// silent.
 func WithLogger(l *slog.Logger) Option {
 	return Option{"WithLogger", func(c *config) error {
 		if l == nil {
@@ -166,7 +175,8 @@ func WithLogger(l *slog.Logger) Option {
 	}}
 }
 
-// WithObserver calls o's functions as calls proceed, for metrics and traces. o is copied. Default: none.
+// WithObserver calls o's functions as calls proceed, for metrics and traces. o is copied. Default:
+// none.
 func WithObserver(o *Observer) Option {
 	return Option{"WithObserver", func(c *config) error {
 		if o == nil {
@@ -177,7 +187,8 @@ func WithObserver(o *Observer) Option {
 	}}
 }
 
-// WithLanguage sends Accept-Language with the tags in order of preference, such as "es", "en". Default: not sent.
+// WithLanguage sends Accept-Language with the tags in order of preference, such as "es", "en".
+// Default: not sent.
 func WithLanguage(tags ...string) Option {
 	return Option{"WithLanguage", func(c *config) error {
 		var b strings.Builder
@@ -186,7 +197,8 @@ func WithLanguage(tags ...string) Option {
 				return fmt.Errorf("%q is not a language tag (RFC 5646)", tag)
 			}
 			if i > 0 {
-				// RFC 9110, section 12.4.2: weights have at most three digits; ten preferences are told apart.
+				// RFC 9110, section 12.4.2: weights have at most three digits; ten preferences are
+				// told apart.
 				fmt.Fprintf(&b, ", %s;q=0.%d", tag, max(10-i, 1))
 				continue
 			}
@@ -208,8 +220,9 @@ func WithUserAgent(product string) Option {
 	}}
 }
 
-// WithRequestID takes each call's X-Request-ID from next, for instance from a trace in the context. Where next returns the empty
-// string or something that is not a header value of at most 128 bytes, the client makes one itself. Default: 32 random hex digits.
+// WithRequestID takes each call's X-Request-ID from next, for instance from a trace in the context.
+// Where next returns the empty string or something that is not a header value of at most 128 bytes,
+// the client makes one itself. Default: 32 random hex digits.
 func WithRequestID(next func(context.Context) string) Option {
 	return Option{"WithRequestID", func(c *config) error {
 		if next == nil {
@@ -225,8 +238,9 @@ func WithRequestID(next func(context.Context) string) Option {
 	}}
 }
 
-// WithRefreshBefore sets how long before its expiry an access token is refreshed, or a fifth of the token's life if that is
-// shorter. Default 30 s. Negative: never ahead, only when the server refuses the token.
+// WithRefreshBefore sets how long before its expiry an access token is refreshed, or a fifth of the
+// token's life if that is shorter. Default 30 s. Negative: never ahead, only when the server
+// refuses the token.
 func WithRefreshBefore(d time.Duration) Option {
 	return Option{"WithRefreshBefore", func(c *config) error {
 		c.refreshBefore = d
@@ -237,7 +251,8 @@ func WithRefreshBefore(d time.Duration) Option {
 	}}
 }
 
-// WithInsecureHTTP allows an http:// base URL whose host is not a loopback address. Credentials then travel in the clear.
+// WithInsecureHTTP allows an http:// base URL whose host is not a loopback address. Credentials
+// then travel in the clear.
 func WithInsecureHTTP() Option {
 	return Option{"WithInsecureHTTP", func(c *config) error {
 		c.insecureHTTP = true
@@ -251,7 +266,8 @@ type RequestOption struct {
 	response *Response // to be filled, also where nothing is sent
 }
 
-// WithResponse fills dst when the call ends, whether it succeeded or failed. dst must not be shared between concurrent calls.
+// WithResponse fills dst when the call ends, whether it succeeded or failed. dst must not be shared
+// between concurrent calls.
 func WithResponse(dst *Response) RequestOption {
 	return RequestOption{response: dst, apply: func(cl *call) error {
 		if dst == nil {
@@ -262,8 +278,8 @@ func WithResponse(dst *Response) RequestOption {
 	}}
 }
 
-// WithIdempotent says that this POST or PATCH may safely be repeated: it is then retried like a PUT. It has no effect on routes
-// that consume a single-use token.
+// WithIdempotent says that this POST or PATCH may safely be repeated: it is then retried like a
+// PUT. It has no effect on routes that consume a single-use token.
 func WithIdempotent() RequestOption {
 	return RequestOption{apply: func(cl *call) error {
 		cl.idempotent, cl.declared = true, true
@@ -271,8 +287,9 @@ func WithIdempotent() RequestOption {
 	}}
 }
 
-// WithHeader sets a header of this call. A caller's own Authorization or X-Api-Key is sent instead of the client's credential and
-// is never refreshed. Headers that frame the message (Host, Content-Length, Transfer-Encoding, Connection …) are refused.
+// WithHeader sets a header of this call. A caller's own Authorization or X-Api-Key is sent instead
+// of the client's credential and is never refreshed. Headers that frame the message (Host,
+// Content-Length, Transfer-Encoding, Connection …) are refused.
 func WithHeader(key, value string) RequestOption {
 	return RequestOption{apply: func(cl *call) error {
 		if err := checkHeader(key, value); err != nil {
@@ -286,8 +303,8 @@ func WithHeader(key, value string) RequestOption {
 	}}
 }
 
-// WithoutRetry makes the call a single attempt. It is not held back by the rate-limit gate either: while the server has asked for
-// a wait, it fails at once with a [RateLimitError].
+// WithoutRetry makes the call a single attempt. It is not held back by the rate-limit gate either:
+// while the server has asked for a wait, it fails at once with a [RateLimitError].
 func WithoutRetry() RequestOption {
 	return RequestOption{apply: func(cl *call) error {
 		cl.maxAttempts = 1

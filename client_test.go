@@ -181,7 +181,8 @@ func TestWithShares(t *testing.T) {
 			}
 		}
 		rt.set(rtPage(502))
-		for i, want := range []int{3, 2, 1} { // of the budget's three retries Alice takes two, c one
+		// of the budget's three retries Alice takes two, c one
+		for i, want := range []int{3, 2, 1} {
 			rt.forget()
 			_ = rtDo(t.Context(), []*authos.Client{alice, c, alice}[i], "GET", "/x/thing")
 			if rt.count() != want {
@@ -325,7 +326,8 @@ func TestDoInput(t *testing.T) {
 	}
 }
 
-// An out that cannot take the response is refused before anything is sent: the response to a write would be lost.
+// An out that cannot take the response is refused before anything is sent: the response to a write
+// would be lost.
 func TestDoRefusesBadOutput(t *testing.T) {
 	rt := rtSteps(rtOK())
 	for _, out := range []any{struct{}{}, (*int)(nil), "text", 1} {

@@ -16,7 +16,8 @@ func parseBase(raw string, insecure bool) (*url.URL, string, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
-		return nil, "", errors.New("authos: the base URL cannot be parsed") // url.Error repeats it, and it may hold a password
+		// url.Error repeats it, and it may hold a password
+		return nil, "", errors.New("authos: the base URL cannot be parsed")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, "", fmt.Errorf("authos: the base URL needs the scheme https or http, has %q", u.Scheme)
 	case u.Hostname() == "":
@@ -38,7 +39,8 @@ func parseBase(raw string, insecure bool) (*url.URL, string, error) {
 }
 
 func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost") { // RFC 6761, section 6.3
+	// RFC 6761, section 6.3
+	if strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost") {
 		return true
 	}
 	ip := net.ParseIP(host)
@@ -64,7 +66,8 @@ func (f *family) url(escaped, query string) *url.URL {
 	return u
 }
 
-// below gives the escaped path of u below the base URL, and whether u belongs to the base URL at all.
+// below gives the escaped path of u below the base URL, and whether u belongs to the base URL at
+// all.
 func (f *family) below(u *url.URL) (string, bool) {
 	if originOf(u) != f.origin {
 		return "", false
@@ -102,7 +105,8 @@ func splitPath(raw string) (path, query string, err error) {
 	return path, query, nil
 }
 
-// checkSegments refuses dot segments, also escaped ones: a proxy may resolve them, and the request would reach another route.
+// checkSegments refuses dot segments, also escaped ones: a proxy may resolve them, and the request
+// would reach another route.
 func checkSegments(escaped string) error {
 	for segment := range strings.SplitSeq(escaped, "/") {
 		plain, err := url.PathUnescape(segment)
@@ -154,7 +158,8 @@ func authFor(r *routes.Route, path string) routes.Auth {
 	}
 }
 
-// isRead reports whether a method is safe (RFC 9110, section 9.2.1), repeatable whether it is idempotent (section 9.2.2).
+// isRead reports whether a method is safe (RFC 9110, section 9.2.1), repeatable whether it is
+// idempotent (section 9.2.2).
 func isRead(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions || method == http.MethodTrace
 }

@@ -19,10 +19,11 @@ import (
 	"github.com/authos-go/authos/internal/routes"
 )
 
-// Kinds of failure, for [errors.Is]. Each matches every code and status that means it, in AuthOS's documented contract and in
-// what the server really sends.
+// Kinds of failure, for [errors.Is]. Each matches every code and status that means it, in AuthOS's
+// documented contract and in what the server really sends.
 var (
-	// ErrInvalid: the request was wrong. 400, 413, 415, 422, and every [ValidationError] found before sending.
+	// ErrInvalid: the request was wrong. 400, 413, 415, 422, and every [ValidationError] found
+	// before sending.
 	ErrInvalid = errors.New("authos: invalid request")
 	// ErrUnauthenticated: no valid credential. 401 and [SessionError].
 	ErrUnauthenticated = errors.New("authos: not authenticated")
@@ -30,29 +31,32 @@ var (
 	ErrForbidden = errors.New("authos: forbidden")
 	// ErrNotFound: no such resource or route. 404 and 410.
 	ErrNotFound = errors.New("authos: not found")
-	// ErrConflict: the request clashes with what is there. 409, and the codes that mean the same with another status:
-	// AuthOS returns 400 DUPLICATE_CONSTRAINT where others return 409.
+	// ErrConflict: the request clashes with what is there. 409, and the codes that mean the same
+	// with another status: AuthOS returns 400 DUPLICATE_CONSTRAINT where others return 409.
 	ErrConflict = errors.New("authos: conflict")
 	// ErrRateLimited: 429, or held back by the client because the server said to wait.
 	ErrRateLimited = errors.New("authos: rate limited")
 	// ErrServer: every 5xx.
 	ErrServer = errors.New("authos: server error")
-	// ErrUnavailable: the server could not be used. 408, 502, 503, 504, [NetworkError], [CircuitOpenError].
+	// ErrUnavailable: the server could not be used. 408, 502, 503, 504, [NetworkError],
+	// [CircuitOpenError].
 	ErrUnavailable = errors.New("authos: unavailable")
 	// ErrNetwork: no response arrived. [NetworkError].
 	ErrNetwork = errors.New("authos: network error")
 	// ErrCircuitOpen: refused here, without touching the network. [CircuitOpenError].
 	ErrCircuitOpen = errors.New("authos: circuit open")
-	// ErrSessionExpired: the session is over; the user has to sign in again. A [SessionError] without a RetryAt.
+	// ErrSessionExpired: the session is over; the user has to sign in again. A [SessionError]
+	// without a RetryAt.
 	ErrSessionExpired = errors.New("authos: session expired")
-	// ErrOutcomeUnknown: the server may have acted on a request that changes something. Read back before repeating it.
-	// It is matched in addition to the other kinds, and never by a read.
+	// ErrOutcomeUnknown: the server may have acted on a request that changes something. Read back
+	// before repeating it. It is matched in addition to the other kinds, and never by a read.
 	ErrOutcomeUnknown = errors.New("authos: outcome unknown, the server may have acted")
 )
 
 // RetryHint is the "retry" object of an error body.
 type RetryHint struct {
-	// Retryable decides over the client's own retry rules, except for AUDIT_ERROR and single-use routes. Nil: not said.
+	// Retryable decides over the client's own retry rules, except for AUDIT_ERROR and single-use
+	// routes. Nil: not said.
 	Retryable *bool
 	// RetryAfter is how long the server asks to wait. Zero: not said.
 	RetryAfter time.Duration
@@ -90,19 +94,23 @@ type Attempt struct {
 	StatusCode int
 	// Err is why there was no response.
 	Err error
-	// Wait is how long the client waited before this attempt, Duration how long the attempt took, body included.
+	// Wait is how long the client waited before this attempt, Duration how long the attempt took,
+	// body included.
 	Wait, Duration time.Duration
 }
 
 // FieldError is one finding of a validation, by the server or by the client before sending.
 type FieldError struct {
-	// Field is the path of the input, such as "items[0].quantity". Fields is set instead when a rule spans several.
+	// Field is the path of the input, such as "items[0].quantity". Fields is set instead when a
+	// rule spans several.
 	Field  string
 	Fields []string
-	// Code is the rule that failed: REQUIRED, INVALID_FORMAT, OUT_OF_RANGE, INVALID_ENUM, INVALID_RANGE …
+	// Code is the rule that failed: REQUIRED, INVALID_FORMAT, OUT_OF_RANGE, INVALID_ENUM,
+	// INVALID_RANGE …
 	Code    Code
 	Message string
-	// Value is what was provided, when the server repeats it. It is never printed, logged or marshalled.
+	// Value is what was provided, when the server repeats it. It is never printed, logged or
+	// marshalled.
 	Value any `json:"-"`
 	// Constraints are the rule's bounds, such as min, max or pattern.
 	Constraints map[string]any
@@ -145,12 +153,15 @@ func (f FieldError) text() string {
 // maxErrorBody is how many bytes are kept of an error's body.
 const maxErrorBody = 64 << 10
 
-// callEnd is what an error knows about its call besides its own cause. Every error type of this package embeds it, so that the
-// server's last response to this call, the context's error and [ErrOutcomeUnknown] are found in the same way in all of them.
+// callEnd is what an error knows about its call besides its own cause. Every error type of this
+// package embeds it, so that the server's last response to this call, the context's error and
+// [ErrOutcomeUnknown] are found in the same way in all of them.
 type callEnd struct {
-	unknown bool      // a mutation may have been applied
-	last    *APIError // the server's last response to this call, when the error itself is not that response
-	cause   error     // what stopped the call although a response was there, such as the caller's deadline
+	unknown bool // a mutation may have been applied
+	// the server's last response to this call, when the error itself is not that response
+	last *APIError
+	// what stopped the call although a response was there, such as the caller's deadline
+	cause error
 }
 
 func (e *callEnd) end() *callEnd { return e }
@@ -167,19 +178,23 @@ func (e *callEnd) join(own ...error) []error {
 	return all
 }
 
-// APIError is the server's response with a status of 400 or more, or an error body that came with another status. Every error
-// body becomes one, whatever its shape. It is found with [errors.As] in every error of a call that got such a response.
+// APIError is the server's response with a status of 400 or more, or an error body that came with
+// another status. Every error body becomes one, whatever its shape. It is found with [errors.As] in
+// every error of a call that got such a response.
 //
-// [errors.Is] matches it with a [Code], its aliases and parent codes, and with the kinds ([ErrNotFound] …).
+// [errors.Is] matches it with a [Code], its aliases and parent codes, and with the kinds
+// ([ErrNotFound] …).
 type APIError struct {
 	StatusCode int
-	// Code is what the server sent; where it sent none, the code of the status (see the README's table).
+	// Code is what the server sent; where it sent none, the code of the status (see the README's
+	// table).
 	Code Code
 	// Message is the server's text, for developers. [UserMessage] has texts for end users.
 	Message string
 	// Timestamp is the server's, zero when it sent none.
 	Timestamp time.Time
-	// RequestID is the server's own when it sent one, else the client's; ClientRequestID is what was sent as X-Request-ID.
+	// RequestID is the server's own when it sent one, else the client's; ClientRequestID is what
+	// was sent as X-Request-ID.
 	RequestID, ClientRequestID string
 	DocumentationURL           string
 	// Language is the response's Content-Language.
@@ -188,14 +203,16 @@ type APIError struct {
 	Details json.RawMessage `json:"-"`
 	// Fields are the validation findings, when the body carries them.
 	Fields []FieldError
-	// Hint is the body's "retry" object, Problem the members of a problem+json body; nil when absent.
+	// Hint is the body's "retry" object, Problem the members of a problem+json body; nil when
+	// absent.
 	Hint    *RetryHint
 	Problem *Problem
 	// RetryAfter is the longest wait the server asked for, in headers or body. Zero: none.
 	RetryAfter time.Duration
 	RateLimit  *RateLimit
 	Challenges []Challenge
-	// Method and Path are the request's; Path is the route's template for known routes, and never has a query.
+	// Method and Path are the request's; Path is the route's template for known routes, and never
+	// has a query.
 	Method, Path string
 	// Attempts is how many tries the call took, History how each of them ended.
 	Attempts int
@@ -211,12 +228,12 @@ type APIError struct {
 	callEnd
 }
 
-// said is what the server's texts look like in print. It is made while the request is at hand, whose values they may quote; the
-// request itself is not kept.
+// said is what the server's texts look like in print. It is made while the request is at hand,
+// whose values they may quote; the request itself is not kept.
 type said struct{ message, fields string }
 
-// Error is one line: method, route, status, code, the server's message and the request id. It holds no secrets, query strings,
-// field values or raw bodies.
+// Error is one line: method, route, status, code, the server's message and the request id. It holds
+// no secrets, query strings, field values or raw bodies.
 func (e *APIError) Error() string {
 	var b strings.Builder
 	b.WriteString("authos: ")
@@ -252,8 +269,9 @@ func (e *APIError) printable() said {
 	return e.print(nil)
 }
 
-// print makes the server's texts fit to be shown: those of an API error without secrets, values that failed and values that were sent,
-// and instead of everything else (a proxy's page, a framework's plain text that may quote input) the status in words.
+// print makes the server's texts fit to be shown: those of an API error without secrets, values
+// that failed and values that were sent, and instead of everything else (a proxy's page, a
+// framework's plain text that may quote input) the status in words.
 func (e *APIError) print(sent any) said {
 	var p said
 	if e.Message == "" || e.fromText {
@@ -274,7 +292,8 @@ func (e *APIError) print(sent any) said {
 	return p
 }
 
-// provided are the values that the server's texts may quote: what was sent, and what its findings repeat.
+// provided are the values that the server's texts may quote: what was sent, and what its findings
+// repeat.
 func (e *APIError) provided(sent any) []any {
 	values := []any{sent}
 	for _, f := range e.Fields {
@@ -283,10 +302,12 @@ func (e *APIError) provided(sent any) []any {
 	return values
 }
 
-// Format implements [fmt.Formatter]: every verb prints [APIError.Error], so that %d and %#v do not print the body.
+// Format implements [fmt.Formatter]: every verb prints [APIError.Error], so that %d and %#v do not
+// print the body.
 func (e *APIError) Format(s fmt.State, _ rune) { formatError(s, e) }
 
-// LogValue implements [slog.LogValuer] with request id, method, route, status, error code, message, timestamp and attempts.
+// LogValue implements [slog.LogValuer] with request id, method, route, status, error code, message,
+// timestamp and attempts.
 func (e *APIError) LogValue() slog.Value {
 	if e == nil {
 		return slog.Value{}
@@ -303,7 +324,8 @@ func (e *APIError) LogValue() slog.Value {
 	)
 }
 
-// MarshalJSON writes what [APIError.LogValue] says, so that no log in JSON has more than one in text.
+// MarshalJSON writes what [APIError.LogValue] says, so that no log in JSON has more than one in
+// text.
 func (e *APIError) MarshalJSON() ([]byte, error) {
 	p := e.printable()
 	return json.Marshal(struct {
@@ -320,7 +342,8 @@ func (e *APIError) MarshalJSON() ([]byte, error) {
 	})
 }
 
-// DecodeDetails reads the body's "details" into v, as [json.Unmarshal] does. It returns [io.EOF] when there are none.
+// DecodeDetails reads the body's "details" into v, as [json.Unmarshal] does. It returns [io.EOF]
+// when there are none.
 func (e *APIError) DecodeDetails(v any) error {
 	if len(e.Details) == 0 {
 		return io.EOF
@@ -346,13 +369,14 @@ func (e *APIError) Is(target error) bool {
 	}
 }
 
-// hasCode reports whether the response means target: by its code, or by its text where the server says it there.
+// hasCode reports whether the response means target: by its code, or by its text where the server
+// says it there.
 func (e *APIError) hasCode(target Code) bool {
 	return e.Code.means(target) || e.classified().means(target)
 }
 
-// classified is the most precise code the response stands for. A JWT_ERROR stays one: the server sends it for a bad token and for
-// an expired one alike.
+// classified is the most precise code the response stands for. A JWT_ERROR stays one: the server
+// sends it for a bad token and for an expired one alike.
 func (e *APIError) classified() Code {
 	for _, t := range codeTexts {
 		if e.Code == t.code && t.match(e.Message, t.text) {
@@ -377,8 +401,8 @@ func (e *APIError) tokenExpired() bool {
 	return json.Unmarshal(e.Details, &details) == nil && details.Reason == "token_expired"
 }
 
-// effectiveStatus is the status the response means: its own, or, for an error body that came with a good status, the one its code
-// stands for in the catalog.
+// effectiveStatus is the status the response means: its own, or, for an error body that came with a
+// good status, the one its code stands for in the catalog.
 func (e *APIError) effectiveStatus() int {
 	if e.StatusCode >= 400 {
 		return e.StatusCode
@@ -409,7 +433,8 @@ func statusIs(status int, kind error) bool {
 	}
 }
 
-// Retryable reports whether trying the same call again later makes sense and is safe. It is false with [ErrOutcomeUnknown].
+// Retryable reports whether trying the same call again later makes sense and is safe. It is false
+// with [ErrOutcomeUnknown].
 func Retryable(err error) bool {
 	if err == nil || errors.Is(err, ErrOutcomeUnknown) {
 		return false
@@ -417,7 +442,8 @@ func Retryable(err error) bool {
 	if e, ok := errors.AsType[*SessionError](err); ok {
 		return !e.RetryAt.IsZero()
 	}
-	if e, ok := errors.AsType[*NetworkError](err); ok { // before the kinds: its last response may be a 429
+	// before the kinds: its last response may be a 429
+	if e, ok := errors.AsType[*NetworkError](err); ok {
 		return e.Op != "redirect" && !permanent(e.Err) && !errors.Is(e.Err, context.Canceled)
 	}
 	if errors.Is(err, ErrCircuitOpen) || errors.Is(err, ErrRateLimited) {
@@ -451,10 +477,12 @@ func asError(e *APIError) error {
 	return e
 }
 
-// formatError writes err.Error() whatever the verb is: %d and %#v on a pointer would print its fields.
+// formatError writes err.Error() whatever the verb is: %d and %#v on a pointer would print its
+// fields.
 func formatError(s fmt.State, err error) { _, _ = io.WriteString(s, err.Error()) }
 
-// permanent reports whether trying again cannot help: the certificate, the name or the request itself is wrong.
+// permanent reports whether trying again cannot help: the certificate, the name or the request
+// itself is wrong.
 func permanent(err error) bool {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return dns.IsNotFound
@@ -462,7 +490,8 @@ func permanent(err error) bool {
 	return errors.Is(err, errClosed) || isTLSRefusal(err)
 }
 
-// isTLSRefusal reports whether TLS itself failed, which the next attempt would do as well. A handshake that timed out is not that.
+// isTLSRefusal reports whether TLS itself failed, which the next attempt would do as well. A
+// handshake that timed out is not that.
 func isTLSRefusal(err error) bool {
 	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
 	_, authority := errors.AsType[x509.UnknownAuthorityError](err)

@@ -9,8 +9,9 @@ import (
 
 //go:generate go run ./internal/cmd/gentables
 
-// Code is a machine-readable error code. It implements error, so that errors.Is(err, authos.CodeTokenExpired) works; codes that
-// this package does not know work as well, as Code("SOMETHING_NEW").
+// Code is a machine-readable error code. It implements error, so that errors.Is(err,
+// authos.CodeTokenExpired) works; codes that this package does not know work as well, as
+// Code("SOMETHING_NEW").
 type Code string
 
 // Error is the code itself.
@@ -44,8 +45,9 @@ const (
 	CodeGenericError              Code = "GENERIC_ERROR"
 	CodeServiceUnavailable        Code = "SERVICE_UNAVAILABLE"
 
-	// CodeProviderAccountConflict and the ones below are what a request for a provider's token can lack. AuthOS sends them as the text of a BAD_REQUEST, and as the "code" of a
-	// good response that asks for an action.
+	// CodeProviderAccountConflict and the ones below are what a request for a provider's token can
+	// lack. AuthOS sends them as the text of a BAD_REQUEST, and as the "code" of a good response
+	// that asks for an action.
 	CodeProviderAccountConflict      Code = "PROVIDER_ACCOUNT_CONFLICT"
 	CodeProviderScopeConsentRequired Code = "PROVIDER_SCOPE_CONSENT_REQUIRED"
 	CodeProviderLinkRequired         Code = "PROVIDER_LINK_REQUIRED"
@@ -75,8 +77,8 @@ const (
 	CodeConcurrentModification  Code = "CONCURRENT_MODIFICATION"
 )
 
-// Codes a response gets from its status when it carries none. The other statuses give codes from the lists above, and
-// "HTTP_<status>" where there is nothing to say.
+// Codes a response gets from its status when it carries none. The other statuses give codes from
+// the lists above, and "HTTP_<status>" where there is nothing to say.
 const (
 	CodeRouteNotFound        Code = "ROUTE_NOT_FOUND" // a 404 with an empty body
 	CodeMethodNotAllowed     Code = "METHOD_NOT_ALLOWED"
@@ -98,8 +100,9 @@ const (
 	CodeOAuthServerError    Code = "server_error"
 )
 
-// Names of failures that are found on this side and have no code of the server. They are keys of [Messages], and the error types that
-// mean them match them with [errors.Is]; CodeOutcomeUnknown and CodeUnknownError are keys only, see [ErrOutcomeUnknown].
+// Names of failures that are found on this side and have no code of the server. They are keys of
+// [Messages], and the error types that mean them match them with [errors.Is]; CodeOutcomeUnknown
+// and CodeUnknownError are keys only, see [ErrOutcomeUnknown].
 const (
 	CodeNetworkError     Code = "NETWORK_ERROR"
 	CodeTimeout          Code = "TIMEOUT"
@@ -118,14 +121,17 @@ type CodeInfo struct {
 	Code Code
 	// Status is the usual HTTP status; 0 for a failure found on this side.
 	Status int
-	// Meaning says what happened, Action what a developer does about it, Retry whether the client repeats the call.
+	// Meaning says what happened, Action what a developer does about it, Retry whether the client
+	// repeats the call.
 	Meaning, Action, Retry string
-	// SameAs is the code that means the same, Parents are the wider codes; [errors.Is] matches them too.
+	// SameAs is the code that means the same, Parents are the wider codes; [errors.Is] matches them
+	// too.
 	SameAs  Code
 	Parents []Code
 }
 
-// Codes lists every code this package knows, by status and name. The result is the caller's to change.
+// Codes lists every code this package knows, by status and name. The result is the caller's to
+// change.
 func Codes() []CodeInfo {
 	all := make([]CodeInfo, 0, len(catalog))
 	for code, info := range catalog {
@@ -140,7 +146,8 @@ func Codes() []CodeInfo {
 	return all
 }
 
-// means reports whether c is target, the same as target under another name, or a narrower case of it.
+// means reports whether c is target, the same as target under another name, or a narrower case of
+// it.
 func (c Code) means(target Code) bool {
 	if c == target {
 		return true
@@ -157,7 +164,8 @@ func (c Code) canonical() Code {
 	return c
 }
 
-// parents lists the wider codes. A code that nobody told us about but that calls itself a conflict is taken at its word.
+// parents lists the wider codes. A code that nobody told us about but that calls itself a conflict
+// is taken at its word.
 func (c Code) parents() []Code {
 	info, known := catalog[c]
 	if !known && strings.HasPrefix(string(c), string(CodeConflict)) {
@@ -166,8 +174,8 @@ func (c Code) parents() []Code {
 	return info.parents
 }
 
-// codeTexts are the meanings that the real server puts into the text only: the variants of these codes exist in its source, but
-// it never sends them.
+// codeTexts are the meanings that the real server puts into the text only: the variants of these
+// codes exist in its source, but it never sends them.
 var codeTexts = []struct {
 	code  Code // as sent
 	match func(text, pattern string) bool
@@ -181,7 +189,8 @@ var codeTexts = []struct {
 	{CodeBadRequest, strings.Contains, "maximum service limit", CodeServiceLimitExceeded},
 }
 
-// isMachineCode recognizes a code where a sentence is expected: capitals, digits and at least one underscore.
+// isMachineCode recognizes a code where a sentence is expected: capitals, digits and at least one
+// underscore.
 func isMachineCode(s string) bool {
 	if len(s) > maxCode || !strings.Contains(s, "_") {
 		return false
@@ -189,7 +198,8 @@ func isMachineCode(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r != '_' && (r < 'A' || r > 'Z') && (r < '0' || r > '9') })
 }
 
-// codeForStatus is the code of a response that carries none. An empty 404 is the router's: AuthOS's handlers always send a body.
+// codeForStatus is the code of a response that carries none. An empty 404 is the router's: AuthOS's
+// handlers always send a body.
 func codeForStatus(status int, emptyBody bool) Code {
 	if status == http.StatusNotFound && emptyBody {
 		return CodeRouteNotFound
@@ -222,15 +232,17 @@ const (
 //   - sameAs: two names of one meaning, AuthOS's and common API design's; each matches the other.
 //   - parents: wider codes that the code is a case of. It matches them, they do not match it.
 //
-// AuthOS's own codes of one status stay siblings (a TOKEN_EXPIRED is no UNAUTHORIZED), because AuthOS's guide tells programs to
-// handle them differently; what they share is the parent from the general catalog.
+// AuthOS's own codes of one status stay siblings (a TOKEN_EXPIRED is no UNAUTHORIZED), because
+// AuthOS's guide tells programs to handle them differently; what they share is the parent from the
+// general catalog.
 type codeInfo struct {
 	status          int
 	meaning, action string // for developers
 	retry           string
 	sameAs          Code
 	parents         []Code
-	en, es          string // the sentence for end users; empty: that of sameAs, else a parent's, else the status's
+	// the sentence for end users; empty: that of sameAs, else a parent's, else the status's
+	en, es string
 }
 
 // catalog holds every code of both contracts. README's table is generated from it.

@@ -7,13 +7,15 @@ import (
 	"strings"
 )
 
-// Messages are a program's own sentences for its end users, by language tag and code. A code's sentence serves its other name
-// and its sub-codes too, unless they have one. [CodeNetworkError] and the codes beside it name failures that have no code of the
-// server, [CodeUnknownError] everything else.
+// Messages are a program's own sentences for its end users, by language tag and code. A code's
+// sentence serves its other name and its sub-codes too, unless they have one. [CodeNetworkError]
+// and the codes beside it name failures that have no code of the server, [CodeUnknownError]
+// everything else.
 type Messages map[string]map[Code]string
 
-// UserMessage is a sentence about err for the end user, in the first of the languages (tags such as "es" or "es-MX") that has
-// one, else in English. English and Spanish are built in. It never is the raw error's text; it is empty for nil.
+// UserMessage is a sentence about err for the end user, in the first of the languages (tags such as
+// "es" or "es-MX") that has one, else in English. English and Spanish are built in. It never is the
+// raw error's text; it is empty for nil.
 func UserMessage(err error, languages ...string) string { return Messages(nil).For(err, languages...) }
 
 // For is [UserMessage] with the program's own sentences before the built-in ones.
@@ -32,7 +34,8 @@ func (m Messages) For(err error, languages ...string) string {
 	return m.sentence("en", codes)
 }
 
-// widerTag cuts the last part of a language tag (RFC 4647, section 3.4): "es-MX" becomes "es", "es" becomes "".
+// widerTag cuts the last part of a language tag (RFC 4647, section 3.4): "es-MX" becomes "es", "es"
+// becomes "".
 func widerTag(tag string) string { return tag[:max(strings.LastIndexByte(tag, '-'), 0)] }
 
 // sentence is the first sentence in a language for the codes, most precise first.
@@ -72,7 +75,8 @@ func (i codeInfo) sentence(tag string) string {
 	}
 }
 
-// messageCodes lists the codes whose sentence fits an error, most precise first; the last one fits all.
+// messageCodes lists the codes whose sentence fits an error, most precise first; the last one fits
+// all.
 func messageCodes(err error) []Code {
 	code, status := messageCode(err)
 	codes := lineage(code, nil)
@@ -119,8 +123,9 @@ func (c Code) aliases() []Code {
 	return names
 }
 
-// messageCode is the code, and for a response the status, that stands for an error. What ended the call counts, not what it met on
-// its way there: a [NetworkError] that holds an earlier response is a network error.
+// messageCode is the code, and for a response the status, that stands for an error. What ended the
+// call counts, not what it met on its way there: a [NetworkError] that holds an earlier response is
+// a network error.
 func messageCode(err error) (Code, int) {
 	if errors.Is(err, ErrOutcomeUnknown) {
 		return CodeOutcomeUnknown, 0

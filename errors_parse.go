@@ -20,9 +20,9 @@ const (
 	maxMessage = 1 << 10 // bytes of a plain text that become the Message
 )
 
-// parseError makes an *APIError of a response, whatever its body is: AuthOS's flat object, the nested one, problem+json, OAuth,
-// plain text, HTML, nothing, or any of these cut short. The status is always kept, a member of the wrong JSON type is ignored
-// alone, and it never fails.
+// parseError makes an *APIError of a response, whatever its body is: AuthOS's flat object, the
+// nested one, problem+json, OAuth, plain text, HTML, nothing, or any of these cut short. The status
+// is always kept, a member of the wrong JSON type is ignored alone, and it never fails.
 func parseError(status int, h http.Header, body []byte, now time.Time) *APIError {
 	if len(body) > maxErrorBody {
 		body = bytes.Clone(body[:maxErrorBody])
@@ -72,9 +72,10 @@ func challengesOf(list []httpfield.Challenge) []Challenge {
 	return all
 }
 
-// errorInSuccess reports whether the JSON body of a good response is an error all the same: its "error" is a text and its
-// "error_code" a text that is not empty, or its "error" is an object with the texts "code" and "message". Only the outermost
-// object counts. It runs on every good response and allocates nothing.
+// errorInSuccess reports whether the JSON body of a good response is an error all the same: its
+// "error" is a text and its "error_code" a text that is not empty, or its "error" is an object with
+// the texts "code" and "message". Only the outermost object counts. It runs on every good response
+// and allocates nothing.
 func errorInSuccess(body []byte) bool {
 	if !bytes.Contains(body, []byte(`"error"`)) {
 		return false
@@ -107,10 +108,12 @@ func isNestedError(value []byte) bool {
 
 func isString(value []byte) bool { return len(value) > 0 && value[0] == '"' }
 
-// object holds the members of a JSON object, each still to be decoded, so that one of the wrong type harms no other.
+// object holds the members of a JSON object, each still to be decoded, so that one of the wrong
+// type harms no other.
 type object map[string]json.RawMessage
 
-// parseObject reads as many members as there are. It is nil for anything that does not begin as an object.
+// parseObject reads as many members as there are. It is nil for anything that does not begin as an
+// object.
 func parseObject(data []byte) object {
 	s := jsonscan.Over(data)
 	if !s.Open() {
@@ -125,8 +128,8 @@ func parseObject(data []byte) object {
 	return o
 }
 
-// unnest lays a nested error open: the members of "error", and those beside it where they do not hide one. It reports whether
-// there was one.
+// unnest lays a nested error open: the members of "error", and those beside it where they do not
+// hide one. It reports whether there was one.
 func (o object) unnest() (object, bool) {
 	inner := parseObject(o["error"])
 	if inner == nil {
@@ -140,7 +143,8 @@ func (o object) unnest() (object, bool) {
 	return inner, true
 }
 
-// readObject takes over what a JSON error body says, and gives the object that says it: the body, or the error nested in it.
+// readObject takes over what a JSON error body says, and gives the object that says it: the body,
+// or the error nested in it.
 func (e *APIError) readObject(body object, isProblem bool) object {
 	o, nested := body.unnest()
 	switch {
@@ -170,7 +174,8 @@ func (e *APIError) readObject(body object, isProblem bool) object {
 	}
 	e.Fields = fieldErrors(jsonscan.Elements(o["details"]))
 	if len(e.Fields) == 0 {
-		for _, name := range []string{"errors", "invalid-params", "invalid_params"} { // RFC 9457 and RFC 7807, section 3
+		// RFC 9457 and RFC 7807, section 3
+		for _, name := range []string{"errors", "invalid-params", "invalid_params"} {
 			e.Fields = append(e.Fields, fieldErrors(jsonscan.Elements(o[name]))...)
 		}
 	}
@@ -196,7 +201,8 @@ func (e *APIError) readHint(retry object) {
 
 func isBool(value []byte) bool { return len(value) > 0 && (value[0] == 't' || value[0] == 'f') }
 
-// readDetails makes a finding of details that name a field, and completes RateLimit from the details of a 429.
+// readDetails makes a finding of details that name a field, and completes RateLimit from the
+// details of a 429.
 func (e *APIError) readDetails(details object) {
 	if f := fieldError(details); details.text("field") != "" || len(f.Fields) > 0 {
 		if f.Code == "" {
@@ -230,8 +236,9 @@ func (e *APIError) readDetails(details object) {
 	}
 }
 
-// readWaits gathers the waits of a body: retry_after in the error, in its "retry" and in its details, and the details'
-// maintenance_end and reset_at; the last one is none as long as something remains.
+// readWaits gathers the waits of a body: retry_after in the error, in its "retry" and in its
+// details, and the details' maintenance_end and reset_at; the last one is none as long as something
+// remains.
 func readWaits(o, details object) (w httpfield.BodyWaits) {
 	for _, from := range []object{o, parseObject(o["retry"]), details} {
 		if d, ok := from.seconds("retry_after"); ok {
@@ -250,8 +257,9 @@ func readWaits(o, details object) (w httpfield.BodyWaits) {
 	return w
 }
 
-// readText takes a plain text as the message, when it is one: valid UTF-8 without control characters. JSON that is no object says
-// nothing, but for a lone string, which is a text in quotes.
+// readText takes a plain text as the message, when it is one: valid UTF-8 without control
+// characters. JSON that is no object says nothing, but for a lone string, which is a text in
+// quotes.
 func (e *APIError) readText(text []byte, isJSON bool) {
 	if isJSON || json.Valid(text) {
 		var s string
@@ -269,7 +277,8 @@ func (e *APIError) readText(text []byte, isJSON bool) {
 	e.fromText = e.Message != ""
 }
 
-// cutText keeps as much of a text as a message may have, without the rune that the cut goes through.
+// cutText keeps as much of a text as a message may have, without the rune that the cut goes
+// through.
 func cutText(text []byte) []byte {
 	if len(text) <= maxMessage {
 		return text
@@ -284,7 +293,8 @@ func cutText(text []byte) []byte {
 	return text
 }
 
-// looksLikeProblem recognizes problem details that came as plain JSON: a title, beside a detail, a type or a status.
+// looksLikeProblem recognizes problem details that came as plain JSON: a title, beside a detail, a
+// type or a status.
 func (o object) looksLikeProblem() bool {
 	if o["error"] != nil || o["error_code"] != nil || o.text("title") == "" {
 		return false
@@ -313,8 +323,8 @@ func (o object) problem() *Problem {
 	return p
 }
 
-// isOAuth recognizes the errors of RFC 6749, section 5.2: "error" is a code, described by "error_description". Without a
-// description it must read like a code.
+// isOAuth recognizes the errors of RFC 6749, section 5.2: "error" is a code, described by
+// "error_description". Without a description it must read like a code.
 func (o object) isOAuth() bool {
 	code := o.text("error")
 	if code == "" || o["error_code"] != nil || strings.Contains(code, " ") {
@@ -326,8 +336,8 @@ func (o object) isOAuth() bool {
 	return strings.Contains(code, "_") && code == strings.ToLower(code)
 }
 
-// fieldErrors reads a list of validation findings. A finding says where it is, or which rule failed and why; elements that do
-// neither are left out.
+// fieldErrors reads a list of validation findings. A finding says where it is, or which rule failed
+// and why; elements that do neither are left out.
 func fieldErrors(list []json.RawMessage) []FieldError {
 	var all []FieldError
 	for _, raw := range list {
@@ -339,8 +349,8 @@ func fieldErrors(list []json.RawMessage) []FieldError {
 	return all
 }
 
-// fieldError reads one finding: "field", or "fields" where a rule spans several; in problem details "pointer" or "name", with
-// "detail" or "reason".
+// fieldError reads one finding: "field", or "fields" where a rule spans several; in problem details
+// "pointer" or "name", with "detail" or "reason".
 func fieldError(o object) FieldError {
 	f := FieldError{
 		Field:   o.text("field", "pointer", "name"),

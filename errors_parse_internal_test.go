@@ -245,7 +245,8 @@ func TestParseErrorEscapedNames(t *testing.T) {
 	}
 }
 
-// A cut through a secret leaves a piece that no longer looks like one, and masking what is before moves it to the front.
+// A cut through a secret leaves a piece that no longer looks like one, and masking what is before
+// moves it to the front.
 func TestErrorLineHidesHalvedSecrets(t *testing.T) {
 	t.Parallel()
 	const token = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYmF"
@@ -386,7 +387,8 @@ func FuzzErrorInSuccess(f *testing.F) {
 	f.Add([]byte(`{"error":{"message":"no","details":{"code":1},"code":"X"}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		got := errorInSuccess(body)
-		if !json.Valid(body) || bytes.IndexByte(body, '\\') >= 0 { // an escaped name is not looked for
+		// an escaped name is not looked for
+		if !json.Valid(body) || bytes.IndexByte(body, '\\') >= 0 {
 			return
 		}
 		if want := errorInSuccessByDecoding(body); got != want {

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// RateLimitError is a 429, or a call that was held back here because the server had told another call to wait.
+// RateLimitError is a 429, or a call that was held back here because the server had told another
+// call to wait.
 type RateLimitError struct {
 	// RetryAfter is how long to wait. Zero: the server did not say.
 	RetryAfter time.Duration
@@ -80,12 +81,15 @@ func (e *ValidationError) Is(target error) bool {
 	return target == ErrInvalid || target == ErrOutcomeUnknown && e.unknown
 }
 
-// NetworkError is a call without a response: the connection failed, timed out or broke, or the caller's context ended it.
+// NetworkError is a call without a response: the connection failed, timed out or broke, or the
+// caller's context ended it.
 type NetworkError struct {
-	// Op is what was going on: "dial", "send", "read body", "redirect", "wait" (between attempts), "refresh" (waiting for tokens).
+	// Op is what was going on: "dial", "send", "read body", "redirect", "wait" (between attempts),
+	// "refresh" (waiting for tokens).
 	Op           string
 	Method, Path string
-	// Err is the cause, without URLs. Both [context.DeadlineExceeded] and [context.Cause] are found in it.
+	// Err is the cause, without URLs. Both [context.DeadlineExceeded] and [context.Cause] are found
+	// in it.
 	Err      error
 	Attempts int
 	History  []Attempt
@@ -116,8 +120,8 @@ func (e *NetworkError) Format(s fmt.State, _ rune) { formatError(s, e) }
 // Unwrap gives the cause, and the server's last response to this call where there was one.
 func (e *NetworkError) Unwrap() []error { return e.join(e.Err) }
 
-// Is matches [ErrNetwork] and [ErrUnavailable], but neither when the caller itself cancelled the call; [CodeNetworkError],
-// [CodeTimeout] and [CodeCanceled] alike.
+// Is matches [ErrNetwork] and [ErrUnavailable], but neither when the caller itself cancelled the
+// call; [CodeNetworkError], [CodeTimeout] and [CodeCanceled] alike.
 func (e *NetworkError) Is(target error) bool {
 	switch target {
 	case ErrNetwork, ErrUnavailable, CodeNetworkError:
@@ -142,13 +146,15 @@ func (e *NetworkError) Timeout() bool {
 	return ok && ne.Timeout()
 }
 
-// CircuitOpenError is a call refused here, without touching the network, because the endpoint group has been failing.
+// CircuitOpenError is a call refused here, without touching the network, because the endpoint group
+// has been failing.
 type CircuitOpenError struct {
 	// Group is the endpoint group, such as "service".
 	Group string
 	// RetryAt is when the next probe may be sent.
 	RetryAt time.Time
-	// LastStatus and LastCode are what opened the circuit, responses to other calls; zero when no response came.
+	// LastStatus and LastCode are what opened the circuit, responses to other calls; zero when no
+	// response came.
 	LastStatus int
 	LastCode   Code
 	callEnd
@@ -178,12 +184,14 @@ func (e *CircuitOpenError) Is(target error) bool {
 	return target == ErrCircuitOpen || target == CodeCircuitOpen || target == ErrUnavailable || target == ErrOutcomeUnknown && e.unknown
 }
 
-// SessionError is a session that could not be refreshed. RetryAt zero: the server refused, the user has to sign in again
-// ([ErrSessionExpired]); a refusal is cached for 5 minutes, during which calls fail without asking the server again, unless tokens are set
-// or the store holds others. RetryAt set: the refresh's outcome is unknown or it could not be tried; calls may succeed from then on.
+// SessionError is a session that could not be refreshed. RetryAt zero: the server refused, the user
+// has to sign in again ([ErrSessionExpired]); a refusal is cached for 5 minutes, during which calls
+// fail without asking the server again, unless tokens are set or the store holds others. RetryAt
+// set: the refresh's outcome is unknown or it could not be tried; calls may succeed from then on.
 type SessionError struct {
 	RetryAt time.Time
-	// Err says why. It never is another call's [*APIError]; its code and kind are matched by [errors.Is].
+	// Err says why. It never is another call's [*APIError]; its code and kind are matched by
+	// [errors.Is].
 	Err error
 	callEnd
 }
@@ -209,8 +217,8 @@ func (e *SessionError) Format(s fmt.State, _ rune) { formatError(s, e) }
 // Unwrap gives the cause, and this call's own 401 where there was one.
 func (e *SessionError) Unwrap() []error { return e.join(e.Err) }
 
-// Is matches [ErrUnauthenticated], and when the server refused [ErrSessionExpired] and [CodeSessionExpired], else
-// [CodeSessionUncertain].
+// Is matches [ErrUnauthenticated], and when the server refused [ErrSessionExpired] and
+// [CodeSessionExpired], else [CodeSessionUncertain].
 func (e *SessionError) Is(target error) bool {
 	switch target {
 	case ErrUnauthenticated:
@@ -226,8 +234,8 @@ func (e *SessionError) Is(target error) bool {
 	}
 }
 
-// MFARequiredError is a sign-in that was right so far and needs a second factor. No session was made: [AuthService.CompleteMFA] makes it
-// of the token and the user's code.
+// MFARequiredError is a sign-in that was right so far and needs a second factor. No session was
+// made: [AuthService.CompleteMFA] makes it of the token and the user's code.
 type MFARequiredError struct {
 	// PreAuthToken is what the second step presents. It prints redacted; Reveal gives the text.
 	PreAuthToken Secret
@@ -247,10 +255,12 @@ func (e *MFARequiredError) Format(s fmt.State, _ rune) { formatError(s, e) }
 // Is matches [CodeMFARequired]. It is not [ErrUnauthenticated]: what was given was right.
 func (e *MFARequiredError) Is(target error) bool { return target == CodeMFARequired }
 
-// DecodeError is a good status whose body is not what the route promises: HTML, cut short, of the wrong JSON type, without the
-// id or token it must have, or larger than 16 MiB. The server accepted the request.
+// DecodeError is a good status whose body is not what the route promises: HTML, cut short, of the
+// wrong JSON type, without the id or token it must have, or larger than 16 MiB. The server accepted
+// the request.
 type DecodeError struct {
-	// Method, Path and StatusCode are empty where no single response is wrong, but several together: pages of a list that repeat.
+	// Method, Path and StatusCode are empty where no single response is wrong, but several
+	// together: pages of a list that repeat.
 	Method, Path string
 	StatusCode   int
 	ContentType  string

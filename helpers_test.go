@@ -41,8 +41,8 @@ type rtSeen struct {
 	body        string
 }
 
-// rtScript is a transport that responds from a list, its last step again and again. It reports connections as net/http does, and it
-// reads and closes request bodies.
+// rtScript is a transport that responds from a list, its last step again and again. It reports
+// connections as net/http does, and it reads and closes request bodies.
 type rtScript struct {
 	mu    sync.Mutex
 	steps []rtStep
@@ -161,7 +161,8 @@ func (b *rtBody) Read(p []byte) (int, error) {
 
 func (b *rtBody) Close() error { return nil }
 
-// rtClient makes a client of a transport, without a circuit breaker, so that counts are those of the retry layer.
+// rtClient makes a client of a transport, without a circuit breaker, so that counts are those of
+// the retry layer.
 func rtClient(t *testing.T, rt http.RoundTripper, opts ...authos.Option) *authos.Client {
 	t.Helper()
 	c, err := authos.New(rtBase, append([]authos.Option{

@@ -14,23 +14,29 @@ import (
 	"github.com/authos-go/authos/internal/routes"
 )
 
-// The session layer sends a call with the session's token, and refreshes that when it is dead. Its rules come from the server's: a refresh
-// token is single-use; a second presentation destroys the session, together with the tokens the first one gave; the old access token
-// dies at that moment; and there is no grace period. So there is one refresh at a time for a session, by whoever comes first, for
-// everybody, and a refresh token that may have been taken is not presented again before the server has certainly given up on it.
+// The session layer sends a call with the session's token, and refreshes that when it is dead. Its
+// rules come from the server's: a refresh token is single-use; a second presentation destroys the
+// session, together with the tokens the first one gave; the old access token dies at that moment;
+// and there is no grace period. So there is one refresh at a time for a session, by whoever comes
+// first, for everybody, and a refresh token that may have been taken is not presented again before
+// the server has certainly given up on it.
 
 const (
-	// refreshDoubt is how long a refresh without a response may still be at work: the server gives up after 30 s.
+	// refreshDoubt is how long a refresh without a response may still be at work: the server gives
+	// up after 30 s.
 	refreshDoubt = 35 * time.Second
-	// sendWithin is how long after the store's lock was got the refresh token may still be presented. So it is presented under the lock
-	// however long this process was frozen, and the server is done with it refreshDoubt after the lock was got.
+	// sendWithin is how long after the store's lock was got the refresh token may still be
+	// presented. So it is presented under the lock however long this process was frozen, and the
+	// server is done with it refreshDoubt after the lock was got.
 	sendWithin = 4 * time.Second
 	// earlyPatience is how long a call waits for the store when its token is still good.
 	earlyPatience = time.Second
-	// expiryGrain is how much sooner than told a token may end: its life is told in whole seconds, which may be rounded up.
+	// expiryGrain is how much sooner than told a token may end: its life is told in whole seconds,
+	// which may be rounded up.
 	expiryGrain = time.Second
-	// maxSends bounds how often one attempt follows a token that is refreshed again and again. Where several processes refresh tokens that
-	// live for less than a request may take, that is often; otherwise helpless ends it after one refresh.
+	// maxSends bounds how often one attempt follows a token that is refreshed again and again.
+	// Where several processes refresh tokens that live for less than a request may take, that is
+	// often; otherwise helpless ends it after one refresh.
 	maxSends = 32
 	// maxUncured bounds the memory of calls that a new token did not help.
 	maxUncured = 64
@@ -38,7 +44,8 @@ const (
 	refreshPath = "/api/auth/refresh"
 )
 
-// refreshError is why there are no new tokens. A zero retryAt is the server's refusal: the session is over.
+// refreshError is why there are no new tokens. A zero retryAt is the server's refusal: the session
+// is over.
 type refreshError struct {
 	retryAt time.Time
 	cause   error
@@ -55,8 +62,8 @@ func postponed(what string, err error) *refreshError {
 	return &refreshError{retryAt: time.Now().Add(time.Second), cause: fmt.Errorf("%s: %w", what, err)}
 }
 
-// refreshResponse is the server's response to a refresh as other calls may see it: its code and kind match, but it is not their response,
-// so errors.As does not find an *APIError in it.
+// refreshResponse is the server's response to a refresh as other calls may see it: its code and
+// kind match, but it is not their response, so errors.As does not find an *APIError in it.
 type refreshResponse struct{ api *APIError }
 
 func (e *refreshResponse) Error() string        { return e.api.Error() }
@@ -66,8 +73,9 @@ func newSessionLayer(c *Client, next http.RoundTripper) http.RoundTripper {
 	return &sessionLayer{c: c, s: c.session, next: next}
 }
 
-// sessionLayer chooses the token a request is sent with, and sends it again with a new one when the token
-// turns out to be dead. The wire writes it into the header, on the attempt's own copy of the request.
+// sessionLayer chooses the token a request is sent with, and sends it again with a new one when the
+// token turns out to be dead. The wire writes it into the header, on the attempt's own copy of the
+// request.
 type sessionLayer struct {
 	c    *Client
 	s    *session
@@ -107,13 +115,14 @@ func (a *sessionLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		cl.last, cl.refreshed, refreshed = before, true, true // the 401 is dealt with: it is not what a later failure is about
+		// the 401 is dealt with: it is not what a later failure is about
+		cl.last, cl.refreshed, refreshed = before, true, true
 	}
 }
 
-// deadToken reports whether a response means that the access token is no longer good. The real server says so with JWT_ERROR or
-// UNAUTHORIZED, hardly ever with the documented TOKEN_EXPIRED, so every 401 of a bearer route counts, unless it is about the caller's
-// own input.
+// deadToken reports whether a response means that the access token is no longer good. The real
+// server says so with JWT_ERROR or UNAUTHORIZED, hardly ever with the documented TOKEN_EXPIRED, so
+// every 401 of a bearer route counts, unless it is about the caller's own input.
 func deadToken(cl *call, resp *http.Response) bool {
 	api := errorOf(resp)
 	if api == nil || api.effectiveStatus() != http.StatusUnauthorized || cl.token == "" {
@@ -123,14 +132,16 @@ func deadToken(cl *call, resp *http.Response) bool {
 		return false // the header did not arrive; another token in it would not either
 	}
 	if cl.route != nil && cl.route.Has(routes.Own401) {
-		return api.Code.means(CodeTokenExpired) || api.Code.means(CodeInvalidToken) || // JWT_ERROR is one
+		// JWT_ERROR is one
+		return api.Code.means(CodeTokenExpired) || api.Code.means(CodeInvalidToken) ||
 			strings.HasPrefix(api.Message, "Session revoked or expired")
 	}
 	return true
 }
 
-// acquire gives the tokens to send with, and reports whether they are new. Those known to be dead are refreshed first, and so are those
-// about to expire, once. Where there are none at all the request goes out without: the server's 401 is the response.
+// acquire gives the tokens to send with, and reports whether they are new. Those known to be dead
+// are refreshed first, and so are those about to expire, once. Where there are none at all the
+// request goes out without: the server's 401 is the response.
 func (a *sessionLayer) acquire(cl *call) (held Tokens, refreshed bool, err error) {
 	if err := a.load(cl); err != nil {
 		return Tokens{}, false, err
@@ -139,8 +150,8 @@ func (a *sessionLayer) acquire(cl *call) (held Tokens, refreshed bool, err error
 	s.mu.Lock()
 	held = s.cur
 	needed := held.AccessToken == "" || s.dead
-	// Only the call that comes first waits for a refresh ahead of expiry. The others go on with a token that still works; those that
-	// meet its end are sent again.
+	// Only the call that comes first waits for a refresh ahead of expiry. The others go on with a
+	// token that still works; those that meet its end are sent again.
 	early := !s.early && !s.refreshAt.IsZero() && !time.Now().Before(s.refreshAt)
 	// Sign-out works with an expired token, and a refresh only makes another one to be signed out.
 	signOut := held.AccessToken != "" && cl.route != nil && cl.route.Template == logoutPath
@@ -167,8 +178,9 @@ func (a *sessionLayer) acquire(cl *call) (held Tokens, refreshed bool, err error
 	}
 }
 
-// replace gives tokens to send a refused call again with: those that somebody has got meanwhile, else new ones. refreshed says that the
-// refused ones were new themselves. errNotRefreshable means that the 401 is the caller's, as it came.
+// replace gives tokens to send a refused call again with: those that somebody has got meanwhile,
+// else new ones. refreshed says that the refused ones were new themselves. errNotRefreshable means
+// that the 401 is the caller's, as it came.
 func (a *sessionLayer) replace(cl *call, refreshed bool) (Tokens, error) {
 	s := a.s
 	s.mu.Lock()
@@ -196,8 +208,9 @@ func (a *sessionLayer) replace(cl *call, refreshed bool) (Tokens, error) {
 	return a.refresh(cl, false)
 }
 
-// helpless reports whether a new token would not help a call either: the refused one is new itself, or the like of this call was refused
-// with a new one lately. A token that may have expired, or that was only found in the store, proves nothing. s.mu is held.
+// helpless reports whether a new token would not help a call either: the refused one is new itself,
+// or the like of this call was refused with a new one lately. A token that may have expired, or
+// that was only found in the store, proves nothing. s.mu is held.
 func (s *session) helpless(errand string, refreshed bool) bool {
 	if s.expiredIn(expiryGrain) || !s.refreshed {
 		return false
@@ -209,8 +222,9 @@ func (s *session) helpless(errand string, refreshed bool) bool {
 		s.uncured = map[string]time.Time{}
 	}
 	if s.stored == nil || !s.stored.same(s.cur) {
-		// Tokens that could not be saved may have been overtaken: another process got the lock while this one was frozen. Once per errand
-		// that is no proof either; the store has the newer ones.
+		// Tokens that could not be saved may have been overtaken: another process got the lock
+		// while this one was frozen. Once per errand that is no proof either; the store has the
+		// newer ones.
 		unsaved := "unsaved " + errand
 		tried := time.Now().Before(s.uncured[unsaved])
 		s.uncured[unsaved] = time.Now().Add(coolDown)
@@ -222,8 +236,9 @@ func (s *session) helpless(errand string, refreshed bool) bool {
 	return true
 }
 
-// refresh waits for tokens other than the one the call was sent with, starting a refresh if nobody else has. early says that the call can
-// do without: it then waits for a response of the server, but not for a store that is slow or locked for long.
+// refresh waits for tokens other than the one the call was sent with, starting a refresh if nobody
+// else has. early says that the call can do without: it then waits for a response of the server,
+// but not for a store that is slow or locked for long.
 func (a *sessionLayer) refresh(cl *call, early bool) (Tokens, error) {
 	s := a.s
 	for range 2 { // the first may find no more than another refresh token in the store
@@ -298,8 +313,8 @@ func (s *session) land(err *refreshError) {
 	}
 }
 
-// wait waits for a flight as long as the call has time. Leaving does not end the flight. What was sent before it was refused unread,
-// so nothing is unknown.
+// wait waits for a flight as long as the call has time. Leaving does not end the flight. What was
+// sent before it was refused unread, so nothing is unknown.
 func (f *flight) wait(cl *call, early bool) error {
 	var over, patience <-chan time.Time
 	if early {
@@ -332,8 +347,8 @@ func (f *flight) wait(cl *call, early bool) error {
 	}
 }
 
-// runRefresh gets new tokens, under the store's lock where it has one. It belongs to no caller: it ends when it ends. What the store
-// holds is looked at first: news needs no lock.
+// runRefresh gets new tokens, under the store's lock where it has one. It belongs to no caller: it
+// ends when it ends. What the store holds is looked at first: news needs no lock.
 func (a *sessionLayer) runRefresh(gen uint64, f *flight) *refreshError {
 	s, start, draw := a.s, time.Now(), newBackoff(a.c.cfg.retry, 2)
 	s.mu.Lock()
@@ -354,7 +369,8 @@ func (a *sessionLayer) runRefresh(gen uint64, f *flight) *refreshError {
 		var fresh Tokens
 		err := cl.gate().pass(cl) // before the lock, which nobody should wait for because of this
 		if err == nil && s.locking == nil && cl.wait > 0 {
-			// While it waited somebody else may have refreshed, or SetTokens come: the refresh token may be used up.
+			// While it waited somebody else may have refreshed, or SetTokens come: the refresh
+			// token may be used up.
 			if held, found, _ = s.look(context.Background(), gen); found != nothing {
 				return a.follow(found, start)
 			}
@@ -408,7 +424,8 @@ func (a *sessionLayer) follow(found finding, start time.Time) (failed *refreshEr
 	return failed
 }
 
-// storeFailed is a refresh that was not tried because of the store. The first of a row is reported, as every call may end in one.
+// storeFailed is a refresh that was not tried because of the store. The first of a row is reported,
+// as every call may end in one.
 func (a *sessionLayer) storeFailed(err error, start time.Time) *refreshError {
 	failed := &refreshError{retryAt: time.Now().Add(time.Second), cause: err}
 	if a.s.storeIs(true) && !a.c.fam.closing.closed.Load() {
@@ -418,7 +435,8 @@ func (a *sessionLayer) storeFailed(err error, start time.Time) *refreshError {
 	return failed
 }
 
-// judge says what an error of a refresh means. It is tried again after wait, unless that is negative.
+// judge says what an error of a refresh means. It is tried again after wait, unless that is
+// negative.
 func (a *sessionLayer) judge(cl *call, err error, draw *backoff.ExponentialBackOff) (refreshOutcome, time.Duration, *refreshError) {
 	api, _ := err.(*APIError) //nolint:errorlint // the layers below return their errors unwrapped
 	cause := err
@@ -448,9 +466,10 @@ func (a *sessionLayer) judge(cl *call, err error, draw *backoff.ExponentialBackO
 type refreshOutcome int
 
 const (
-	tokenInDoubt refreshOutcome = iota // the server may have taken it: the response was lost, or is none
-	tokenUnseen                        // it did not reach the handler
-	tokenRefused                       // the server does not take it
+	// the server may have taken it: the response was lost, or is none
+	tokenInDoubt refreshOutcome = iota
+	tokenUnseen                 // it did not reach the handler
+	tokenRefused                // the server does not take it
 )
 
 func judgeRefresh(err error) refreshOutcome {
@@ -472,7 +491,8 @@ func judgeRefresh(err error) refreshOutcome {
 		case status > 400 && status < 500 && e.shaped:
 			return tokenRefused
 		}
-		// Other 4xx without an API error are a proxy's, of which nothing is known: no reason to sign anybody out.
+		// Other 4xx without an API error are a proxy's, of which nothing is known: no reason to
+		// sign anybody out.
 	}
 	return tokenInDoubt
 }
@@ -492,21 +512,24 @@ func askedOfRefresh(err error) time.Duration {
 
 var errLostTokens = errors.New("the server's response to the refresh holds no tokens")
 
-// newRefresh makes the call that refreshes, but for its body. It is nobody's call, so it has its own time, and the layers above do not
-// repeat it.
+// newRefresh makes the call that refreshes, but for its body. It is nobody's call, so it has its
+// own time, and the layers above do not repeat it.
 func (a *sessionLayer) newRefresh() *call {
 	route := routes.ByTemplate(http.MethodPost, refreshPath)
-	cl, _ := a.c.newCall(context.Background(), http.MethodPost, route, refreshPath, "") // fails for a nil context only
+	// fails for a nil context only
+	cl, _ := a.c.newCall(context.Background(), http.MethodPost, route, refreshPath, "")
 	cl.group = groupRefresh
 	cl.halt = a.c.fam.closing.ctx.Done()
 	cl.settle()
 	return cl
 }
 
-// present exchanges the refresh token, through the layers below: its own circuit breaker, and the wire.
+// present exchanges the refresh token, through the layers below: its own circuit breaker, and the
+// wire.
 func (a *sessionLayer) present(cl *call, refreshToken string, lock storeLock) (Tokens, error) {
 	_ = cl.encode(map[string]string{"refresh_token": refreshToken}) // texts can always be encoded
-	cl.token = refreshToken                                         // not sent as a credential, but scrubbed from messages that repeat it
+	// not sent as a credential, but scrubbed from messages that repeat it
+	cl.token = refreshToken
 	req := (&http.Request{Method: cl.method, URL: cl.url, Host: cl.url.Host, Header: http.Header{}}).WithContext(cl)
 	req.Body, req.ContentLength = newBody(cl.body, nil), int64(len(cl.body))
 	cl.began = time.Now()

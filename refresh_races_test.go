@@ -76,7 +76,8 @@ func TestHostileEarlyWaitsForTheLockAfterA429(t *testing.T) {
 	})
 }
 
-// A Save that took effect though it failed, then a refresh in doubt during a failed Load: presented twice within 35 s.
+// A Save that took effect though it failed, then a refresh in doubt during a failed Load: presented
+// twice within 35 s.
 func TestHostileSavedAfterAll(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		var seen stRefreshLog

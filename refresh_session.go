@@ -14,8 +14,9 @@ import (
 	"github.com/authos-go/authos/internal/routes"
 )
 
-// session is the state of one principal's tokens, shared by all clients that speak for it. Here is what it holds, and how that gets
-// from the store and into it; refresh.go is how it is used and refreshed.
+// session is the state of one principal's tokens, shared by all clients that speak for it. Here is
+// what it holds, and how that gets from the store and into it; refresh.go is how it is used and
+// refreshed.
 type session struct {
 	store   TokenStore
 	locking LockingTokenStore // store, when it can lock
@@ -23,27 +24,32 @@ type session struct {
 	before  time.Duration     // WithRefreshBefore
 	writing chan struct{}     // holds one token: the turn to write the store
 
-	mu        sync.Mutex // never held during I/O
-	gen       uint64     // counts SetTokens: what began before one changes nothing after it
-	loaded    bool       // the store has been asked; an empty one is asked again, since somebody may sign in there
-	seed      Tokens     // WithTokens, until the store has been asked
+	mu  sync.Mutex // never held during I/O
+	gen uint64     // counts SetTokens: what began before one changes nothing after it
+	// the store has been asked; an empty one is asked again, since somebody may sign in there
+	loaded    bool
+	seed      Tokens // WithTokens, until the store has been asked
 	cur       Tokens
-	refreshed bool    // cur came from the server in a refresh of ours
-	stored    *Tokens // what the store holds as far as we know; not cur after a failed save, nil when never read or written
+	refreshed bool // cur came from the server in a refresh of ours
+	// what the store holds as far as we know; not cur after a failed save, nil when never read or
+	// written
+	stored    *Tokens
 	refreshAt time.Time
-	early     bool                 // cur has had its refresh ahead of expiry
-	dead      bool                 // the server has refused cur's access token
-	setback   *setback             // cur's refresh token is not to be presented for now
-	uncured   map[string]time.Time // calls that a new token did not help, and until when no other is tried for them
-	flight    *flight
-	moved     chan struct{} // closed by the next SetTokens
-	kept      *keptLock     // of a refresh that may still be at work
-	failing   bool          // the store, which has been reported
-	who       string        // names the principal for cached responses
-	trusted   bool          // the server has accepted cur, or gave it to us
+	early     bool     // cur has had its refresh ahead of expiry
+	dead      bool     // the server has refused cur's access token
+	setback   *setback // cur's refresh token is not to be presented for now
+	// calls that a new token did not help, and until when no other is tried for them
+	uncured map[string]time.Time
+	flight  *flight
+	moved   chan struct{} // closed by the next SetTokens
+	kept    *keptLock     // of a refresh that may still be at work
+	failing bool          // the store, which has been reported
+	who     string        // names the principal for cached responses
+	trusted bool          // the server has accepted cur, or gave it to us
 }
 
-// setback is a refresh that failed. Until its time everybody else fails with it, without asking the server again.
+// setback is a refresh that failed. Until its time everybody else fails with it, without asking the
+// server again.
 type setback struct {
 	err   *refreshError
 	until time.Time
@@ -54,12 +60,15 @@ const (
 	storeTimeout = 10 * time.Second
 	// lockTimeout is longer: the lock may be held by another process's refresh.
 	lockTimeout = 2 * refreshDoubt
-	// coolDown is when a refused refresh may be tried once more: a suspended organization refuses, but keeps the session.
+	// coolDown is when a refused refresh may be tried once more: a suspended organization refuses,
+	// but keeps the session.
 	coolDown = 5 * time.Minute
-	// While the lock is waited for, the store is looked at from lockPeek on, after waits that double up to maxLockPeek: of many that wait,
-	// all but one find the new tokens there; and the holder may have died or frozen after it saved.
+	// While the lock is waited for, the store is looked at from lockPeek on, after waits that
+	// double up to maxLockPeek: of many that wait, all but one find the new tokens there; and the
+	// holder may have died or frozen after it saved.
 	lockPeek, maxLockPeek = 20 * time.Millisecond, time.Second
-	// saveAgain is how often tokens that could not be saved are tried again, under the lock, for refreshDoubt at most.
+	// saveAgain is how often tokens that could not be saved are tried again, under the lock, for
+	// refreshDoubt at most.
 	saveAgain = time.Second
 )
 
@@ -75,7 +84,8 @@ func newSession(cfg *config) *session {
 	return s
 }
 
-// adopt puts tokens in use. obtained says that the server has just given them to us in a refresh. s.mu is held.
+// adopt puts tokens in use. obtained says that the server has just given them to us in a refresh.
+// s.mu is held.
 func (s *session) adopt(t Tokens, obtained bool) {
 	if claims, ok := jwt.Principal(t.AccessToken); ok && obtained {
 		s.who, s.trusted = claims, true
@@ -94,8 +104,9 @@ func (s *session) adopt(t Tokens, obtained bool) {
 	}
 }
 
-// found takes note of what the store holds, and adopts it when that is news: another process has refreshed, signed in or signed out.
-// What the store held all along is not, even if it differs from the tokens in use: those could not be saved. s.mu is held.
+// found takes note of what the store holds, and adopts it when that is news: another process has
+// refreshed, signed in or signed out. What the store held all along is not, even if it differs from
+// the tokens in use: those could not be saved. s.mu is held.
 func (s *session) found(t Tokens) (news bool) {
 	news = !s.loaded || s.stored != nil && !t.same(*s.stored) && !t.same(s.cur)
 	s.stored = &t
@@ -213,8 +224,9 @@ func (l storeLock) release() {
 	}
 }
 
-// stale reports whether the lock was got too long ago to send a refresh under it: a lock that expires may be somebody else's by now.
-// Both clocks count, since the monotonic one may stand still while the machine sleeps.
+// stale reports whether the lock was got too long ago to send a refresh under it: a lock that
+// expires may be somebody else's by now. Both clocks count, since the monotonic one may stand still
+// while the machine sleeps.
 func (l storeLock) stale(now time.Time) bool {
 	return l.unlock != nil && max(now.Sub(l.since), now.Round(0).Sub(l.since.Round(0))) > sendWithin
 }
@@ -248,8 +260,8 @@ func (s *session) look(ctx context.Context, gen uint64) (held Tokens, found find
 	}
 }
 
-// lockAndLook gets the store's lock and looks at the store under it. It looks from time to time while it waits, too: where it finds
-// something, or fails, there is no lock.
+// lockAndLook gets the store's lock and looks at the store under it. It looks from time to time
+// while it waits, too: where it finds something, or fails, there is no lock.
 func (a *sessionLayer) lockAndLook(gen uint64) (lock storeLock, held Tokens, found finding, err error) {
 	s := a.s
 	ctx, cancel := context.WithTimeout(a.c.fam.closing.ctx, lockTimeout)
@@ -303,15 +315,15 @@ func (s *session) storeIs(failing bool) (news bool) {
 	return news
 }
 
-// keptLock is a lock that is held on after its refresh has ended without a response: until the server has certainly given up, no other
-// process may present the refresh token either.
+// keptLock is a lock that is held on after its refresh has ended without a response: until the
+// server has certainly given up, no other process may present the refresh token either.
 type keptLock struct {
 	timer  *time.Timer
 	unlock func()
 }
 
-// keep holds the lock on until the given time, or until SetTokens makes that pointless. When the process ends before, the store's own
-// means take over.
+// keep holds the lock on until the given time, or until SetTokens makes that pointless. When the
+// process ends before, the store's own means take over.
 func (s *session) keep(gen uint64, lock storeLock, until time.Time) {
 	if lock.unlock == nil {
 		return
@@ -335,8 +347,9 @@ func (k *keptLock) release() {
 	}
 }
 
-// settle releases the lock of a refresh whose tokens are saved. Where they are not, the store still has a refresh token that is used up,
-// and another process would destroy the session with it. So the lock is held on while saving is tried again.
+// settle releases the lock of a refresh whose tokens are saved. Where they are not, the store still
+// has a refresh token that is used up, and another process would destroy the session with it. So
+// the lock is held on while saving is tried again.
 func (a *sessionLayer) settle(gen uint64, t Tokens, lock storeLock, unsaved error) {
 	if unsaved == nil || lock.unlock == nil {
 		lock.release()
@@ -404,8 +417,8 @@ func (s *session) save(t Tokens) error {
 	return nil
 }
 
-// install saves tokens, then puts them in use. When saving fails they are used all the same, and the failure is reported: the tokens
-// before them are no longer good.
+// install saves tokens, then puts them in use. When saving fails they are used all the same, and
+// the failure is reported: the tokens before them are no longer good.
 func (a *sessionLayer) install(gen uint64, t Tokens, obtained bool) (unsaved error) {
 	s := a.s
 	s.writing <- struct{}{}
@@ -430,7 +443,8 @@ func (s *session) current(gen uint64) bool {
 	return s.gen == gen
 }
 
-// setTokens replaces the tokens; zero ones sign out. In memory that is done at once, so that no call is sent with the old ones any more.
+// setTokens replaces the tokens; zero ones sign out. In memory that is done at once, so that no
+// call is sent with the old ones any more.
 func (c *Client) setTokens(ctx context.Context, t Tokens) error {
 	if ctx == nil {
 		return invalid("ctx", CodeRequired, "must not be nil")
@@ -438,7 +452,8 @@ func (c *Client) setTokens(ctx context.Context, t Tokens) error {
 	s := c.session
 	s.mu.Lock()
 	if !t.isZero() && t.same(s.cur) && s.atWork() {
-		// The tokens in use, whose refresh token the server may be taking right now: to begin anew would present it twice.
+		// The tokens in use, whose refresh token the server may be taking right now: to begin anew
+		// would present it twice.
 		s.mu.Unlock()
 		return nil
 	}
@@ -517,8 +532,9 @@ func (c *Client) held(ctx context.Context) (Tokens, error) {
 	return s.cur, nil
 }
 
-// accepted notes that the server took a token, so that what it says about its principal may be believed. Only a JSON success of a known
-// route is such a word: sign-out returns 200 to any token, and a proxy's redirect or page to anybody.
+// accepted notes that the server took a token, so that what it says about its principal may be
+// believed. Only a JSON success of a known route is such a word: sign-out returns 200 to any token,
+// and a proxy's redirect or page to anybody.
 func (a *sessionLayer) accepted(cl *call, resp *http.Response) {
 	if a.c.fam.cache == nil || cl.token == "" || cl.route == nil || cl.route.Has(routes.Own401) ||
 		errorOf(resp) != nil || resp.StatusCode < 200 || resp.StatusCode > 299 {
@@ -536,8 +552,9 @@ func (a *sessionLayer) accepted(cl *call, resp *http.Response) {
 	}
 }
 
-// principal names whose responses are cached and served; empty: nobody's. A token that the server has not accepted here names nobody but
-// itself: a forged one must not open somebody else's entries. sent, if not empty, must be the token now held.
+// principal names whose responses are cached and served; empty: nobody's. A token that the server
+// has not accepted here names nobody but itself: a forged one must not open somebody else's
+// entries. sent, if not empty, must be the token now held.
 func (s *session) principal(sent string) (who string, gen uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

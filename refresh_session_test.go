@@ -21,7 +21,8 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// Helpers of the session tests. Time is that of a bubble throughout; the server is authostest's fake, or a script.
+// Helpers of the session tests. Time is that of a bubble throughout; the server is authostest's
+// fake, or a script.
 
 const (
 	stEmail   = "ada@example.com"
@@ -97,7 +98,8 @@ type stFunc func(*http.Request) (*http.Response, error)
 
 func (f stFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// stLate lets responses travel for a random time of at most d, so that some of them arrive long after others.
+// stLate lets responses travel for a random time of at most d, so that some of them arrive long
+// after others.
 func stLate(next http.RoundTripper, d time.Duration) http.RoundTripper {
 	return stFunc(func(req *http.Request) (*http.Response, error) {
 		resp, err := next.RoundTrip(req)
@@ -208,7 +210,8 @@ func stPair(access, refresh string) string {
 	return fmt.Sprintf(`{"access_token":%q,"refresh_token":%q,"expires_in":3600}`, access, refresh)
 }
 
-// stSession is a script of a server that takes the access token "new" and gives it for the refresh token "r1".
+// stSession is a script of a server that takes the access token "new" and gives it for the refresh
+// token "r1".
 func stSession(api func(stSeen) stResponse) *stScript {
 	return &stScript{response: func(r stSeen) stResponse {
 		switch {
@@ -234,7 +237,8 @@ func stReset() error {
 	return &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 }
 
-// stStore is a program's own store; its functions, where set, run before an operation and may fail it.
+// stStore is a program's own store; its functions, where set, run before an operation and may fail
+// it.
 type stStore struct {
 	mu                     sync.Mutex
 	tokens                 authos.Tokens
@@ -394,7 +398,8 @@ func stOverError(t *testing.T, err error) *authos.SessionError {
 
 // The session as a whole: many callers, several principals, sign-out, the end of the client.
 
-// stOrders is a write of its own beside the fake: it takes the same tokens, and counts how often each order was placed.
+// stOrders is a write of its own beside the fake: it takes the same tokens, and counts how often
+// each order was placed.
 type stOrders struct {
 	next   http.RoundTripper
 	mu     sync.Mutex
@@ -529,7 +534,8 @@ func TestTwoPrincipals(t *testing.T) {
 				stWant(t, "user", u.Email, want)
 			}
 		}
-		stWant(t, "refreshes", stRefreshes(srv), 2) // the client of another language shares the session
+		// the client of another language shares the session
+		stWant(t, "refreshes", stRefreshes(srv), 2)
 		stWant(t, "its tokens", stHeld(t, spanish).AccessToken, stHeld(t, first).AccessToken)
 		stWant(t, "saved", ada.get().AccessToken == stHeld(t, first).AccessToken && bob.get().AccessToken == stHeld(t, second).AccessToken, true)
 		stMust(t, "Logout", second.Auth.Logout(t.Context()))
@@ -803,7 +809,8 @@ func TestLogout(t *testing.T) {
 		}
 		stWant(t, "kept after a failure", stHeld(t, c) != authos.Tokens{} && store.get() != authos.Tokens{}, true)
 		remove()
-		time.Sleep(24*time.Hour - 10*time.Second) // refresh is due, but would only make another token to be signed out
+		// refresh is due, but would only make another token to be signed out
+		time.Sleep(24*time.Hour - 10*time.Second)
 		stMust(t, "Logout", c.Auth.Logout(t.Context()))
 		stWant(t, "refreshes", stRefreshes(srv), 0)
 		stWant(t, "sessions ended", srv.Applied()["POST /api/auth/logout"], 1)

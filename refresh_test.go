@@ -83,7 +83,8 @@ func TestDeadTokenResponses(t *testing.T) {
 				if tc.dead {
 					stMust(t, "the call", err)
 					stWant(t, "refreshes, sends", [2]int{srv.count(stRefresh), srv.count(path)}, [2]int{1, 2})
-					stWant(t, "Refreshed, Attempts", fmt.Sprint(resp.Refreshed, resp.Attempts), "true 1") // a refresh spends no retry
+					// a refresh spends no retry
+					stWant(t, "Refreshed, Attempts", fmt.Sprint(resp.Refreshed, resp.Attempts), "true 1")
 					stWant(t, "held", stHeld(t, c).AccessToken, "new")
 					return
 				}
@@ -260,7 +261,8 @@ func TestUncured401(t *testing.T) {
 	})
 }
 
-// A life is told in whole seconds. A token that is refused within its last one may have ended: that is no reason to leave the call alone.
+// A life is told in whole seconds. A token that is refused within its last one may have ended: that
+// is no reason to leave the call alone.
 func TestTokenEndsSoonerThanTold(t *testing.T) {
 	for _, tc := range []struct {
 		told      int // seconds
@@ -461,7 +463,8 @@ func TestFailureAheadOfExpiryIsTolerated(t *testing.T) {
 	}
 }
 
-// What the refresh met, and what that means for the session. The token dies 10 s after the refresh that is lost.
+// What the refresh met, and what that means for the session. The token dies 10 s after the refresh
+// that is lost.
 func TestRefreshInDoubt(t *testing.T) {
 	page := "<html><body>Bad Gateway</body></html>"
 	for _, tc := range []struct {
@@ -563,7 +566,8 @@ func TestRefreshRetriedWhenItDidNotArrive(t *testing.T) {
 		gaps     []time.Duration // the least between two refreshes
 	}{
 		{"refused dial", []stResponse{{err: stRefusedDial()}, {err: stRefusedDial()}}, []time.Duration{0, 0}},
-		{"429", []stResponse{limited, limited}, []time.Duration{3 * time.Second, 3 * time.Second}}, // the header is cut off
+		// the header is cut off
+		{"429", []stResponse{limited, limited}, []time.Duration{3 * time.Second, 3 * time.Second}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			stBubble(t, func(t *testing.T) {
@@ -632,7 +636,8 @@ func TestRefusalsWithoutAnAPIError(t *testing.T) {
 	}
 }
 
-// A refresh that the limiter refused holds the whole bucket back, and a wait that is too long is not waited out call by call.
+// A refresh that the limiter refused holds the whole bucket back, and a wait that is too long is
+// not waited out call by call.
 func TestRefreshRateLimited(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
@@ -767,7 +772,8 @@ func TestFailingSave(t *testing.T) {
 		var log strings.Builder
 		var seen stRefreshLog
 		c := stClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option(), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-		for i := range 3 { // each refresh finds the older tokens in the store, and does not go back to them
+		// each refresh finds the older tokens in the store, and does not go back to them
+		for i := range 3 {
 			srv.ExpireAccessTokens()
 			stMust(t, "Get", stGet(t, c))
 			stWant(t, "refreshes", stRefreshes(srv), i+1)
@@ -789,7 +795,8 @@ func TestFailingSave(t *testing.T) {
 	})
 }
 
-// Tokens set on a client that has never read its store do not give way to what is there when saving them fails.
+// Tokens set on a client that has never read its store do not give way to what is there when saving
+// them fails.
 func TestFailingSaveOfSetTokens(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
@@ -913,7 +920,8 @@ func TestSeedIsForAnEmptyStore(t *testing.T) {
 	}
 }
 
-// An empty store is asked again: somebody else may sign in. A seed is used once: it would be a replay later.
+// An empty store is asked again: somebody else may sign in. A seed is used once: it would be a
+// replay later.
 func TestSignInAndOutElsewhere(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
@@ -1055,7 +1063,8 @@ func TestFastFailuresAreNotObserved(t *testing.T) {
 	})
 }
 
-// Several processes, some of which die, freeze, or lose their store. Each client here stands for a process.
+// Several processes, some of which die, freeze, or lose their store. Each client here stands for a
+// process.
 
 // stHoldLock takes the lock for another process.
 func stHoldLock(t *testing.T, store authos.LockingTokenStore) (unlock func()) {
@@ -1065,7 +1074,8 @@ func stHoldLock(t *testing.T, store authos.LockingTokenStore) (unlock func()) {
 	return unlock
 }
 
-// A refresh that is not needed yet waits for the lock by itself: the calls go on with the token that still works.
+// A refresh that is not needed yet waits for the lock by itself: the calls go on with the token
+// that still works.
 func TestEarlyRefreshDoesNotWaitForTheLock(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
@@ -1091,11 +1101,13 @@ func TestEarlyRefreshDoesNotWaitForTheLock(t *testing.T) {
 		stWant(t, "refreshes", stRefreshes(srv), 1)
 		stMust(t, "Get", stGet(t, c))
 		stWant(t, "stored", store.get(), stHeld(t, c))
-		stWant(t, "requests", srv.Count("", ""), 9) // eight calls, one refresh: nothing was sent again
+		// eight calls, one refresh: nothing was sent again
+		stWant(t, "requests", srv.Count("", ""), 9)
 	})
 }
 
-// A call whose token is still good does wait for the server's response to the refresh it has begun: the token dies with that.
+// A call whose token is still good does wait for the server's response to the refresh it has begun:
+// the token dies with that.
 func TestEarlyRefreshWaitsForTheServer(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
@@ -1129,7 +1141,8 @@ func TestTokensOfAHolderThatNeverUnlocks(t *testing.T) {
 				if before {
 					store.put(fresh)
 				} else {
-					want = 3260 * time.Millisecond // looked at after 20, 60, 140, 300, 620 and 1260 ms, then every second
+					// looked at after 20, 60, 140, 300, 620 and 1260 ms, then every second
+					want = 3260 * time.Millisecond
 					time.AfterFunc(2300*time.Millisecond, func() { store.put(fresh) })
 				}
 				stMust(t, "Get", stGet(t, c))
@@ -1163,7 +1176,8 @@ func fileDieLocked(t *testing.T, path string) {
 	stMust(t, "WriteFile", os.WriteFile(path+".held", []byte(mark), 0o600))
 }
 
-// A holder that lives and does nothing: calls fail in time and say who holds the lock, those with a good token go on, and all do in the end.
+// A holder that lives and does nothing: calls fail in time and say who holds the lock, those with a
+// good token go on, and all do in the end.
 func TestFrozenHolder(t *testing.T) {
 	path := filePath(t)
 	stBubble(t, func(t *testing.T) {
@@ -1192,8 +1206,9 @@ func TestFrozenHolder(t *testing.T) {
 	})
 }
 
-// A process dies between sending a refresh and saving its response. The next one tries the access token, waits until the server is done with
-// what the dead one sent, and presents the refresh token once.
+// A process dies between sending a refresh and saving its response. The next one tries the access
+// token, waits until the server is done with what the dead one sent, and presents the refresh token
+// once.
 func TestDeathDuringRefresh(t *testing.T) {
 	for name, taken := range map[string]bool{"taken by the server": true, "not taken": false} {
 		t.Run(name, func(t *testing.T) {
@@ -1274,7 +1289,8 @@ func (s *stStall) Load(ctx context.Context) (authos.Tokens, error) {
 	return s.stLockStore.Load(ctx)
 }
 
-// A lock that expires by itself may be somebody else's when its holder wakes up. Nothing is sent under one that was got more than 4 s ago.
+// A lock that expires by itself may be somebody else's when its holder wakes up. Nothing is sent
+// under one that was got more than 4 s ago.
 func TestNothingIsSentUnderAnOldLock(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -1352,7 +1368,8 @@ func TestNoLockWhileWaiting(t *testing.T) {
 	}
 }
 
-// A refresh without a response may be at work. Its process keeps the lock so that no other presents the refresh token meanwhile.
+// A refresh without a response may be at work. Its process keeps the lock so that no other presents
+// the refresh token meanwhile.
 func TestDoubtKeepsTheLock(t *testing.T) {
 	for name, kind := range map[string]authostest.FaultKind{"taken": authostest.ResetAfter, "not taken": authostest.ResetBefore} {
 		t.Run(name, func(t *testing.T) {
@@ -1427,12 +1444,14 @@ func TestSetTokensBeforeDoubt(t *testing.T) {
 		time.Sleep(time.Second)
 		start, tokens := time.Now(), stSignIn(srv, stEmail)
 		stMust(t, "SetTokens", c.SetTokens(t.Context(), tokens))
-		stWant(t, "it took", time.Since(start), 9*time.Second) // the refresh's time, not the doubt's
+		// the refresh's time, not the doubt's
+		stWant(t, "it took", time.Since(start), 9*time.Second)
 		stWant(t, "stored", store.get(), tokens)
 	})
 }
 
-// Tokens that could not be saved are tried again, and nobody else refreshes with what the store still has.
+// Tokens that could not be saved are tried again, and nobody else refreshes with what the store
+// still has.
 func TestUnsavedTokensKeepTheLock(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -1524,7 +1543,8 @@ func TestUnsavedTokensGiveWay(t *testing.T) {
 	})
 }
 
-// So are those that were found in the store meanwhile, put there without our lock: it may have expired.
+// So are those that were found in the store meanwhile, put there without our lock: it may have
+// expired.
 func TestUnsavedTokensGiveWayToTheStore(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)
@@ -1545,7 +1565,8 @@ func TestUnsavedTokensGiveWayToTheStore(t *testing.T) {
 	})
 }
 
-// While the store is down the tokens held are used as long as they are good, nothing is refreshed, and that is said once.
+// While the store is down the tokens held are used as long as they are good, nothing is refreshed,
+// and that is said once.
 func TestStoreIsDown(t *testing.T) {
 	down := errors.New("connection refused")
 	for name, brk := range map[string]func(*stLockStore){
@@ -1593,7 +1614,8 @@ func TestStoreIsDown(t *testing.T) {
 	}
 }
 
-// A store that does not response at all costs a call with a good token a second, and only the first.
+// A store that does not response at all costs a call with a good token a second, and only the
+// first.
 func TestStoreHangs(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
@@ -1624,7 +1646,8 @@ func TestSeedDoesNotWaitForTheLock(t *testing.T) {
 	})
 }
 
-// Of several processes that find an empty store, the one that gets the lock first seeds it; the others take what is there then.
+// Of several processes that find an empty store, the one that gets the lock first seeds it; the
+// others take what is there then.
 func TestSeedOfSeveral(t *testing.T) {
 	stBubble(t, func(t *testing.T) {
 		srv := stServer(t)

@@ -11,13 +11,16 @@ import (
 	"github.com/authos-go/authos/internal/jwt"
 )
 
-// Tokens are a session's credentials. They print as "[redacted]" in every format verb and in slog, and marshalling them is an
-// error, so that nobody saves a placeholder: a store writes the fields. Only where fmt calls no methods do they still print: %p,
-// unexported fields of a struct of yours, and %s, %q or %t of a pointer to such a struct within another value.
+// Tokens are a session's credentials. They print as "[redacted]" in every format verb and in slog,
+// and marshalling them is an error, so that nobody saves a placeholder: a store writes the fields.
+// Only where fmt calls no methods do they still print: %p, unexported fields of a struct of yours,
+// and %s, %q or %t of a pointer to such a struct within another value.
 type Tokens struct {
-	// AccessToken authorizes requests; RefreshToken, single-use, refreshes it. Without one the session ends with its access token.
+	// AccessToken authorizes requests; RefreshToken, single-use, refreshes it. Without one the
+	// session ends with its access token.
 	AccessToken, RefreshToken string
-	// ExpiresAt is when the access token ends. Zero: not known; it is then refreshed only when the server refuses it.
+	// ExpiresAt is when the access token ends. Zero: not known; it is then refreshed only when the
+	// server refuses it.
 	ExpiresAt time.Time
 }
 
@@ -62,7 +65,8 @@ func (t Tokens) MarshalText() ([]byte, error) { return nil, errMarshalSecret }
 // MarshalBinary fails; it covers gob.
 func (t Tokens) MarshalBinary() ([]byte, error) { return nil, errMarshalSecret }
 
-// TokenStore keeps a session's tokens. Its methods may be called from several goroutines, one at a time for writes.
+// TokenStore keeps a session's tokens. Its methods may be called from several goroutines, one at a
+// time for writes.
 type TokenStore interface {
 	// Load gives what was saved last: zero Tokens and a nil error when there is nothing.
 	Load(ctx context.Context) (Tokens, error)
@@ -72,15 +76,18 @@ type TokenStore interface {
 	Delete(ctx context.Context) error
 }
 
-// LockingTokenStore is a store that several processes share. The client holds the lock from before it loads the tokens to refresh
-// until the new ones are saved: a refresh token presented twice destroys the session.
+// LockingTokenStore is a store that several processes share. The client holds the lock from before
+// it loads the tokens to refresh until the new ones are saved: a refresh token presented twice
+// destroys the session.
 //
-// It presents a refresh token no later than 4 s after Lock returned, and holds the lock on, for up to 35 s, where a refresh had no response
-// or new tokens could not be saved. A lock that expires by itself must therefore last 35 s at least, and longer than a refresh with
-// its save; Save must refuse once the lock is lost.
+// It presents a refresh token no later than 4 s after Lock returned, and holds the lock on, for up
+// to 35 s, where a refresh had no response or new tokens could not be saved. A lock that expires by
+// itself must therefore last 35 s at least, and longer than a refresh with its save; Save must
+// refuse once the lock is lost.
 type LockingTokenStore interface {
 	TokenStore
-	// Lock waits for the lock, until ctx is done. unlock may be called from any goroutine, and more than once.
+	// Lock waits for the lock, until ctx is done. unlock may be called from any goroutine, and more
+	// than once.
 	Lock(ctx context.Context) (unlock func(), err error)
 }
 
@@ -105,7 +112,8 @@ func (m *memoryStore) Save(_ context.Context, t Tokens) error {
 
 func (m *memoryStore) Delete(ctx context.Context) error { return m.Save(ctx, Tokens{}) }
 
-// tokenBody is the server's response wherever it hands out tokens. There is no token_type, and expires_in is not always sent.
+// tokenBody is the server's response wherever it hands out tokens. There is no token_type, and
+// expires_in is not always sent.
 type tokenBody struct {
 	AccessToken  string  `json:"access_token"`
 	RefreshToken string  `json:"refresh_token"`
@@ -119,15 +127,16 @@ func (b *tokenBody) missing() string {
 	return ""
 }
 
-// keep continues with the refresh token that was presented where the response has none: a server that does not rotate need not send it
-// again (RFC 6749, section 6).
+// keep continues with the refresh token that was presented where the response has none: a server
+// that does not rotate need not send it again (RFC 6749, section 6).
 func (b *tokenBody) keep(refreshToken string) {
 	if b.RefreshToken == "" {
 		b.RefreshToken = refreshToken
 	}
 }
 
-// tokens dates the expiry from now, when the response arrived: a wrong clock on either side does no harm.
+// tokens dates the expiry from now, when the response arrived: a wrong clock on either side does no
+// harm.
 func (b *tokenBody) tokens() Tokens {
 	t := Tokens{AccessToken: b.AccessToken, RefreshToken: b.RefreshToken}
 	const longest = 100 * 365 * 24 * 3600 // seconds: far beyond any session, far from overflow
@@ -145,8 +154,9 @@ func (b *tokenBody) session() (Tokens, error) {
 	return Tokens{}, &MFARequiredError{PreAuthToken: NewSecret(b.AccessToken), ExpiresAt: b.tokens().ExpiresAt}
 }
 
-// preAuth recognises a sign-in that still needs its second factor. The server returns 200 with an access token that only opens
-// mfa/verify, and an empty refresh token; the token's own header says what it is.
+// preAuth recognises a sign-in that still needs its second factor. The server returns 200 with an
+// access token that only opens mfa/verify, and an empty refresh token; the token's own header says
+// what it is.
 func (b *tokenBody) preAuth() bool {
 	if typ, ok := jwt.Type(b.AccessToken); ok && typ != "JWT" {
 		return typ == "authos-mfa-preauth+jwt"

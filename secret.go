@@ -17,10 +17,12 @@ const redacted = "[redacted]"
 
 var errMarshalSecret = errors.New("authos: refusing to marshal a secret: write its fields yourself")
 
-// Secret is a text that prints as "[redacted]" in every format verb and in slog, and that refuses to be marshalled, so that it
-// reaches a log or a file only where the program says so with [Secret.Reveal].
+// Secret is a text that prints as "[redacted]" in every format verb and in slog, and that refuses
+// to be marshalled, so that it reaches a log or a file only where the program says so with
+// [Secret.Reveal].
 type Secret struct {
-	// A handle, not the text itself: fmt calls no methods on unexported fields of foreign structs, and would print a text there.
+	// A handle, not the text itself: fmt calls no methods on unexported fields of foreign structs,
+	// and would print a text there.
 	text unique.Handle[string]
 }
 
@@ -74,8 +76,9 @@ func (s *Secret) UnmarshalText(b []byte) error {
 
 const maxSafeText = 300 // bytes of a server's text that go into one line of ours
 
-// secretShapes are texts that look like credentials: JWTs, AuthOS API keys, Authorization values, queries, and runs of 40 or more
-// characters without a space, which no sentence has and every token of AuthOS reaches (its refresh tokens have 43).
+// secretShapes are texts that look like credentials: JWTs, AuthOS API keys, Authorization values,
+// queries, and runs of 40 or more characters without a space, which no sentence has and every token
+// of AuthOS reaches (its refresh tokens have 43).
 var secretShapes = regexp.MustCompile(strings.Join([]string{
 	`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]*`,
 	`\bsk_[A-Za-z0-9_]+`,
@@ -84,8 +87,8 @@ var secretShapes = regexp.MustCompile(strings.Join([]string{
 	`[A-Za-z0-9_+/=.~-]{40,}`,
 }, "|"))
 
-// hideValues takes the provided values out of a server's text, which likes to quote them, where they stand as words of their own. Values
-// of one or two characters stay.
+// hideValues takes the provided values out of a server's text, which likes to quote them, where
+// they stand as words of their own. Values of one or two characters stay.
 func hideValues(text string, provided ...any) string {
 	var values []string
 	for _, v := range provided {
@@ -94,7 +97,8 @@ func hideValues(text string, provided ...any) string {
 	if len(values) == 0 {
 		return text
 	}
-	slices.SortFunc(values, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // longest first
+	// longest first
+	slices.SortFunc(values, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	// Far beyond what is printed of it.
 	text = text[:min(len(text), 8*maxSafeText)]
 	var out strings.Builder
@@ -110,7 +114,8 @@ func hideValues(text string, provided ...any) string {
 	return out.String()
 }
 
-// valueAt is how long the value is that stands at i; 0: none does. One that could be a part of a word counts only as a word of its own.
+// valueAt is how long the value is that stands at i; 0: none does. One that could be a part of a
+// word counts only as a word of its own.
 func valueAt(text string, i int, values []string) int {
 	begins := i == 0 || !inWord(text[i-1]) || !inWord(text[i])
 	for _, v := range values {
@@ -130,8 +135,9 @@ func inWord(b byte) bool {
 	return b == '_' || '0' <= b && b <= '9' || 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || b >= 0x80
 }
 
-// plainWords are words that the server's own sentences are made of. As values they stay: a gap in a well-known sentence would tell whoever
-// reads the log what the value was ("Invalid [value] or password"), and make it unreadable.
+// plainWords are words that the server's own sentences are made of. As values they stay: a gap in a
+// well-known sentence would tell whoever reads the log what the value was ("Invalid [value] or
+// password"), and make it unreadable.
 var plainWords = func() map[string]bool {
 	words := map[string]bool{}
 	for word := range strings.FieldsSeq(`a access account active address admin already and another api app approved audit available before
@@ -166,8 +172,8 @@ func appendTexts(texts []string, v any) []string {
 	return texts
 }
 
-// safeText makes a foreign text fit for one line of an error or a log: control characters become spaces, what looks like a
-// secret or a query is masked, and it is cut at 300 bytes.
+// safeText makes a foreign text fit for one line of an error or a log: control characters become
+// spaces, what looks like a secret or a query is masked, and it is cut at 300 bytes.
 func safeText(s string) string {
 	if len(s) > 4*maxSafeText {
 		s = s[:4*maxSafeText]
@@ -188,5 +194,6 @@ func safeText(s string) string {
 	return strings.TrimSpace(clean)
 }
 
-// minCredential is far shorter than any token or key of AuthOS. What is shorter is a test's, and a part of words.
+// minCredential is far shorter than any token or key of AuthOS. What is shorter is a test's, and a
+// part of words.
 const minCredential = 8

@@ -27,7 +27,8 @@ const (
 	rtDeep     = "deep-value-secret"
 )
 
-// rtShapes are responses whose every text for humans repeats what it is given, as %s; it needs no escapes.
+// rtShapes are responses whose every text for humans repeats what it is given, as %s; it needs no
+// escapes.
 func rtShapes() map[string]func(text string) rtStep {
 	shape := func(status int, format string) func(string) rtStep {
 		return func(text string) rtStep { return rtStep{status: status, body: strings.ReplaceAll(format, "%s", text)} }
@@ -164,8 +165,8 @@ func rtPrintsNothing(t *testing.T, shape func(string) rtStep, access string) {
 	}
 }
 
-// What was sent is taken out of the server's sentences, but not out of its words: the gap would tell what a password was, and nobody
-// could read the rest.
+// What was sent is taken out of the server's sentences, but not out of its words: the gap would
+// tell what a password was, and nobody could read the rest.
 func TestSentValuesInSentences(t *testing.T) {
 	tests := []struct{ name, password, said, want string }{
 		{"the value", "hunter2hunter2", "Password hunter2hunter2 is too common", "Password [value] is too common"},
@@ -224,7 +225,8 @@ func TestLocalCodes(t *testing.T) {
 	}
 }
 
-// JSON of an error has no more than its text: slog's JSON handler marshals what stands inside other values.
+// JSON of an error has no more than its text: slog's JSON handler marshals what stands inside other
+// values.
 func TestErrorsMarshalSafely(t *testing.T) {
 	const secret = "S3KRETpass99"
 	body := `{"error":"bad ` + secret + `","error_code":"BAD_REQUEST","timestamp":"2026-01-02T03:04:05Z"}`

@@ -25,8 +25,8 @@ const (
 	maxRedirects   = 10 // as net/http
 )
 
-// wireLayer is the innermost layer: it sends one request, bounds its time and its response, and parses an
-// error body.
+// wireLayer is the innermost layer: it sends one request, bounds its time and its response, and
+// parses an error body.
 type wireLayer struct {
 	next    http.RoundTripper
 	timeout time.Duration // of one attempt, body included; 0: none
@@ -90,8 +90,9 @@ func (w *wireLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// dress gives the attempt's own copy of a request its headers. They are made anew for each attempt: net/http would hand one header map
-// to all of them, and puts a Referer with the query on a redirect.
+// dress gives the attempt's own copy of a request its headers. They are made anew for each attempt:
+// net/http would hand one header map to all of them, and puts a Referer with the query on a
+// redirect.
 func (cl *call) dress(out *http.Request) {
 	h := make(http.Header, 8)
 	values := make([]string, 0, 8)
@@ -123,15 +124,17 @@ func (cl *call) dress(out *http.Request) {
 	}
 	out.Header = h
 	if cl.body != nil {
-		// The resend after a refresh belongs to the same attempt, and needs the body from its start too. net/http itself sends again
-		// what certainly did not arrive: over a connection that was dead before the first byte, on a refused HTTP/2 stream.
+		// The resend after a refresh belongs to the same attempt, and needs the body from its start
+		// too. net/http itself sends again what certainly did not arrive: over a connection that
+		// was dead before the first byte, on a refused HTTP/2 stream.
 		out.GetBody = func() (io.ReadCloser, error) { return newBody(cl.body, nil), nil }
 		if cl.group == groupRefresh {
 			out.GetBody = func() (io.ReadCloser, error) { return &timelyBody{ReadCloser: newBody(cl.body, nil), cl: cl}, nil }
 		}
 		out.Body, _ = out.GetBody()
 	}
-	// Reads and what has an Idempotency-Key net/http also sends again after a reset. A body that cannot be rewound prevents that.
+	// Reads and what has an Idempotency-Key net/http also sends again after a reset. A body that
+	// cannot be rewound prevents that.
 	if !cl.idempotent && (isRead(cl.method) || h["Idempotency-Key"] != nil || h["X-Idempotency-Key"] != nil) {
 		out.GetBody = nil
 		if out.Body == nil {
@@ -140,8 +143,8 @@ func (cl *call) dress(out *http.Request) {
 	}
 }
 
-// bound gives an attempt its time. A probe of a half-open circuit always has a limit: one that hung would keep the circuit
-// half-open for ever.
+// bound gives an attempt its time. A probe of a half-open circuit always has a limit: one that hung
+// would keep the circuit half-open for ever.
 func (w *wireLayer) bound(cl *call) (context.Context, context.CancelFunc) {
 	timeout := w.timeout
 	if timeout == 0 && cl.probe {
@@ -198,7 +201,8 @@ func (cl *call) networkError(op string, err error, p *passage) *NetworkError {
 
 var errTooLarge = fmt.Errorf("larger than %d MiB", maxResponse>>20)
 
-// readBounded reads a body of at most limit bytes. More than that is errTooLarge, with the first limit bytes.
+// readBounded reads a body of at most limit bytes. More than that is errTooLarge, with the first
+// limit bytes.
 func readBounded(resp *http.Response, limit int64) ([]byte, error) {
 	size := int64(512)
 	if resp.ContentLength >= 0 {
@@ -221,8 +225,8 @@ func readBounded(resp *http.Response, limit int64) ([]byte, error) {
 	}
 }
 
-// scrub takes the call's own credentials out of the texts of a response that repeats them, and what the request held out of what is
-// printed of them.
+// scrub takes the call's own credentials out of the texts of a response that repeats them, and what
+// the request held out of what is printed of them.
 func (cl *call) scrub(e *APIError) *APIError {
 	for _, secret := range []string{cl.token, cl.client.cfg.apiKey} {
 		if len(secret) < minCredential || !bytes.Contains(e.Body, []byte(secret)) {
@@ -254,7 +258,8 @@ func (cl *call) texts() any {
 	return texts
 }
 
-// bufferedBody is the body of every response inside the layers: the whole bounded body, read within its attempt, and the parsed error.
+// bufferedBody is the body of every response inside the layers: the whole bounded body, read within
+// its attempt, and the parsed error.
 type bufferedBody struct {
 	bytes.Reader
 	data []byte
@@ -286,7 +291,8 @@ func bodyOf(resp *http.Response) []byte {
 
 var errStaleLock = errors.New("the token store's lock was got too long ago to send anything under it")
 
-// timelyBody holds a refresh token. It is asked for when there is a connection, and does not leave when that took too long.
+// timelyBody holds a refresh token. It is asked for when there is a connection, and does not leave
+// when that took too long.
 type timelyBody struct {
 	io.ReadCloser
 	cl    *call

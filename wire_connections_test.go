@@ -59,7 +59,8 @@ func rtAbort(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// net/http sends a read, or a request with an Idempotency-Key, again by itself when a connection that it had used before is reset.
+// net/http sends a read, or a request with an Idempotency-Key, again by itself when a connection
+// that it had used before is reset.
 func TestNetHTTPDoesNotResend(t *testing.T) {
 	var sent atomic.Int64
 	srv, _ := rtServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -127,7 +128,8 @@ func (c *rtConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// A kept-alive connection that is dead before the first byte is written: nothing has left, so even a POST goes out on another one.
+// A kept-alive connection that is dead before the first byte is written: nothing has left, so even
+// a POST goes out on another one.
 func TestDeadIdleConnection(t *testing.T) {
 	var mu sync.Mutex
 	var posts []string
@@ -358,12 +360,14 @@ func TestOutageConnections(t *testing.T) {
 	if n := requests.Load(); n > callers*calls/10 {
 		t.Errorf("%d requests for %d calls, want at most a tenth", n, callers*calls)
 	}
-	if n := conns.Load(); n > callers*11/10 { // net/http may dial for a request that then gets a connection just freed
+	// net/http may dial for a request that then gets a connection just freed
+	if n := conns.Load(); n > callers*11/10 {
 		t.Errorf("%d connections for %d callers", n, callers)
 	}
 }
 
-// The connections of a crowd are kept for the next crowd: all requests of a wave are under way at once, and a second one dials nothing.
+// The connections of a crowd are kept for the next crowd: all requests of a wave are under way at
+// once, and a second one dials nothing.
 func TestCrowdKeepsItsConnections(t *testing.T) {
 	const callers = 100
 	var arrived sync.WaitGroup

@@ -1,9 +1,11 @@
-// Admin sets up a tenant: it creates an organization, has the platform's owner approve it, adds a service with an API key, invites a
-// member and reads the audit log. It starts a fake AuthOS in process, so it runs offline:
+// Admin sets up a tenant: it creates an organization, has the platform's owner approve it, adds a
+// service with an API key, invites a member and reads the audit log. It starts a fake AuthOS in
+// process, so it runs offline:
 //
 //	go run ./examples/admin
 //
-// With AUTHOS_BASE_URL, AUTHOS_EMAIL and AUTHOS_PASSWORD set to a platform owner's it does the same at that server.
+// With AUTHOS_BASE_URL, AUTHOS_EMAIL and AUTHOS_PASSWORD set to a platform owner's it does the same
+// at that server.
 package main
 
 import (
@@ -21,7 +23,8 @@ import (
 
 func main() {
 	if err := run(context.Background()); err != nil {
-		log.Fatalf("%s (%v)", authos.UserMessage(err), err) // for whoever sits in front of it, and for whoever looks into it
+		// for whoever sits in front of it, and for whoever looks into it
+		log.Fatalf("%s (%v)", authos.UserMessage(err), err)
 	}
 }
 
@@ -57,7 +60,8 @@ func setUp(ctx context.Context, base, email, password string) error {
 	}
 	fmt.Printf("organization %s is %s, tier %s\n", approved.Slug, approved.Status, approved.TierID)
 
-	// The session that Create gave is bound to the new organization. This client shares connections and limits with the first.
+	// The session that Create gave is bound to the new organization. This client shares connections
+	// and limits with the first.
 	admin, err := client.With(authos.WithTokens(made.Tokens))
 	if err != nil {
 		return err

@@ -1,5 +1,6 @@
-// Backend is a server that only users of its own service reach. Tokens that are good, expired, for another tenant, or of a sign-in without
-// its second factor are presented to it. It runs offline and ends by itself.
+// Backend is a server that only users of its own service reach. Tokens that are good, expired, for
+// another tenant, or of a sign-in without its second factor are presented to it. It runs offline
+// and ends by itself.
 //
 //	cd examples/backend && go run .
 package main
@@ -80,7 +81,8 @@ func expired() string {
 	return behind.SignIn("ada@example.com").AccessToken
 }
 
-// preAuth is the token of a sign-in whose password was right and whose second factor is still missing.
+// preAuth is the token of a sign-in whose password was right and whose second factor is still
+// missing.
 func preAuth(sso *authostest.Server, options ...authos.Option) string {
 	sso.AddUser("bob@example.com", "correct horse")
 	sso.RequireMFA("bob@example.com")

@@ -1,10 +1,11 @@
-// Devicelogin is a command-line program that signs its user in with a browser, on this machine or any other, and keeps the tokens in a
-// file, so that the next start needs no sign-in. It starts a fake AuthOS in process, so it runs offline:
+// Devicelogin is a command-line program that signs its user in with a browser, on this machine or
+// any other, and keeps the tokens in a file, so that the next start needs no sign-in. It starts a
+// fake AuthOS in process, so it runs offline:
 //
 //	go run ./examples/devicelogin
 //
-// With AUTHOS_BASE_URL, AUTHOS_ORG, AUTHOS_SERVICE and AUTHOS_CLIENT_ID set it signs in at that server, and keeps the tokens in the
-// user's configuration folder.
+// With AUTHOS_BASE_URL, AUTHOS_ORG, AUTHOS_SERVICE and AUTHOS_CLIENT_ID set it signs in at that
+// server, and keeps the tokens in the user's configuration folder.
 package main
 
 import (

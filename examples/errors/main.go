@@ -1,4 +1,5 @@
-// Errors shows how a program tells failures apart: by kind with errors.Is, by type with errors.AsType or errors.As. It runs offline.
+// Errors shows how a program tells failures apart: by kind with errors.Is, by type with
+// errors.AsType or errors.As. It runs offline.
 //
 //	go run ./examples/errors
 package main
@@ -15,7 +16,8 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// explain is what an application would write once: what happened, may it be repeated, what does the user read.
+// explain is what an application would write once: what happened, may it be repeated, what does the
+// user read.
 func explain(err error) {
 	var (
 		api     *authos.APIError
@@ -39,7 +41,8 @@ func explain(err error) {
 	case errors.As(err, &session):
 		fmt.Printf("session:  over: %t\n", errors.Is(err, authos.ErrSessionExpired))
 	case errors.As(err, &mfa):
-		fmt.Printf("mfa:      ask for the code, then present %v\n", mfa.PreAuthToken) // prints redacted
+		// prints redacted
+		fmt.Printf("mfa:      ask for the code, then present %v\n", mfa.PreAuthToken)
 	case errors.As(err, &decode):
 		fmt.Printf("decode:   %d with %s: %v\n", decode.StatusCode, decode.ContentType, decode.Err)
 	case errors.As(err, &api): // every type above unwraps to it where there was a response
@@ -69,7 +72,8 @@ func main() {
 
 	_, err = users.Get(ctx, "nobody")
 	explain(err)
-	_, err = users.Create(ctx, authos.ServiceUserCreateParams{Email: "ada@example.com"}) // the key may only read
+	// the key may only read
+	_, err = users.Create(ctx, authos.ServiceUserCreateParams{Email: "ada@example.com"})
 	explain(err)
 	_, err = users.Create(ctx, authos.ServiceUserCreateParams{Email: "not an address"})
 	explain(err)

@@ -1,9 +1,11 @@
-// Quickstart shows one client living through what a production service meets: an expired token, a rate limit, a burst of failures, bad
-// input, an outage and its end. It starts a fake AuthOS in process, so it runs offline:
+// Quickstart shows one client living through what a production service meets: an expired token, a
+// rate limit, a burst of failures, bad input, an outage and its end. It starts a fake AuthOS in
+// process, so it runs offline:
 //
 //	go run ./examples/quickstart
 //
-// With AUTHOS_BASE_URL and AUTHOS_API_KEY set, it runs its read-only part against that server instead.
+// With AUTHOS_BASE_URL and AUTHOS_API_KEY set, it runs its read-only part against that server
+// instead.
 package main
 
 import (
@@ -37,8 +39,10 @@ func offline(ctx context.Context) error {
 
 	base, err := authos.New(srv.URL,
 		authos.WithAPIKey(srv.AddAPIKey()),
-		authos.WithCache(authos.CachePolicy{}),                             // serve a cached response in an outage
-		authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: time.Second}), // a minute by default: too long for a demonstration
+		// serve a cached response in an outage
+		authos.WithCache(authos.CachePolicy{}),
+		// a minute by default: too long for a demonstration
+		authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: time.Second}),
 		authos.WithObserver(&authos.Observer{Breaker: func(e authos.BreakerEvent) {
 			fmt.Printf("     breaker    %s: %s → %s\n", e.Group, e.From, e.To)
 		}}),
@@ -53,7 +57,8 @@ func offline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := base.With(authos.WithTokens(tokens)) // a client for this user, on the same connections
+	// a client for this user, on the same connections
+	client, err := base.With(authos.WithTokens(tokens))
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,6 @@
-// Service is a backend with an API key: it lists its users with an iterator, and shows what it does about every kind of failure. It
-// starts a fake AuthOS in process; with AUTHOS_BASE_URL and AUTHOS_API_KEY set, it only lists the users of that server's service.
+// Service is a backend with an API key: it lists its users with an iterator, and shows what it does
+// about every kind of failure. It starts a fake AuthOS in process; with AUTHOS_BASE_URL and
+// AUTHOS_API_KEY set, it only lists the users of that server's service.
 //
 //	go run ./examples/service
 package main
@@ -41,7 +42,8 @@ func main() {
 	_, err = client.Service.Info(ctx)
 	report("no JSON", err)
 	srv.Fault(authostest.Fault{Times: 1, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"300"}}})
-	_, err = newClient(srv.URL, srv.AddAPIKey()).Service.Info(ctx) // a client of its own: the wait would hold up the others' calls too
+	// a client of its own: the wait would hold up the others' calls too
+	_, err = newClient(srv.URL, srv.AddAPIKey()).Service.Info(ctx)
 	report("rate limit", err)
 	srv.Outage(http.StatusBadGateway)
 	for call := range 6 { // after five failures the circuit is open
@@ -72,7 +74,8 @@ func listUsers(ctx context.Context, client *authos.Client) error {
 	return nil
 }
 
-// report says what a backend does about a failure. Each of these types unwraps to the server's response, an *APIError, where there was one.
+// report says what a backend does about a failure. Each of these types unwraps to the server's
+// response, an *APIError, where there was one.
 func report(what string, err error) {
 	for _, rule := range []struct {
 		applies bool

@@ -1,10 +1,12 @@
-// Webhook shows a receiver of AuthOS events that lives through what receivers meet: an event that cannot be handled at once, a forged
-// delivery, a late one, and a replay. It starts a fake AuthOS in process, so it runs offline:
+// Webhook shows a receiver of AuthOS events that lives through what receivers meet: an event that
+// cannot be handled at once, a forged delivery, a late one, and a replay. It starts a fake AuthOS
+// in process, so it runs offline:
 //
 //	go run ./examples/webhook
 //
-// With AUTHOS_WEBHOOK_SECRETS set to a webhook's secret (while it is replaced: the new and the old one, with a comma between), it waits on
-// port 8080 for the deliveries of a real server instead, until it is interrupted.
+// With AUTHOS_WEBHOOK_SECRETS set to a webhook's secret (while it is replaced: the new and the old
+// one, with a comma between), it waits on port 8080 for the deliveries of a real server instead,
+// until it is interrupted.
 package main
 
 import (
@@ -26,7 +28,8 @@ import (
 	"github.com/authos-go/authos/webhook"
 )
 
-// show is the program behind the receiver. Were it to return an error, the server would deliver the event again.
+// show is the program behind the receiver. Were it to return an error, the server would deliver the
+// event again.
 func show(_ context.Context, e webhook.Event) error {
 	fmt.Printf("     program    handled %s of %s: %s\n", e.Type, e.Timestamp.Format(time.DateTime), e.Data)
 	return nil

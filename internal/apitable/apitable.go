@@ -1,5 +1,6 @@
-// Package apitable reads the client's source and tells which typed method calls which route. The reference table and the test that
-// calls every method are both made from it, so neither can forget a method.
+// Package apitable reads the client's source and tells which typed method calls which route. The
+// reference table and the test that calls every method are both made from it, so neither can forget
+// a method.
 package apitable
 
 import (
@@ -18,14 +19,16 @@ import (
 type Method struct {
 	// Name is how a program calls it, such as "Organizations.Members.List".
 	Name string
-	// Routes are those it calls, each as "GET /api/user": one for most methods, several for a flow, none for a method that sends nothing.
+	// Routes are those it calls, each as "GET /api/user": one for most methods, several for a flow,
+	// none for a method that sends nothing.
 	Routes []string
-	// Iterator says that it ranges over the pages of a list, Link that it sends nothing, but makes a URL for a browser.
+	// Iterator says that it ranges over the pages of a list, Link that it sends nothing, but makes
+	// a URL for a browser.
 	Iterator, Link bool
 }
 
-// senders are the functions that name a route, and the position of what names it among their arguments: a
-// request{method: …, template: …}, or the template alone, which stands for GET.
+// senders are the functions that name a route, and the position of what names it among their
+// arguments: a request{method: …, template: …}, or the template alone, which stands for GET.
 var senders = map[string]int{"invoke": 2, "acknowledged": 2, "call": 1, "link": 1}
 
 // Load reads the Go files in dir, the root of the module.
@@ -98,7 +101,8 @@ func (s *source) spec(spec ast.Spec) {
 	}
 }
 
-// services lists the methods of every service that hangs on typ, whose own name in a program is prefix.
+// services lists the methods of every service that hangs on typ, whose own name in a program is
+// prefix.
 func (s *source) services(prefix, typ string, out []Method) ([]Method, error) {
 	for _, field := range s.structs[typ].Fields.List {
 		star, ok := field.Type.(*ast.StarExpr)
@@ -128,7 +132,8 @@ func (s *source) services(prefix, typ string, out []Method) ([]Method, error) {
 	return out, nil
 }
 
-// routes finds the routes that a method calls, by itself or through other methods of its service. seen guards against recursion.
+// routes finds the routes that a method calls, by itself or through other methods of its service.
+// seen guards against recursion.
 func (s *source) routes(recv string, decl *ast.FuncDecl, seen []string) ([]string, error) {
 	if slices.Contains(seen, decl.Name.Name) {
 		return nil, nil

@@ -1,5 +1,5 @@
-// Package httpfield reads the response header fields by which servers ask for a wait, tell their limits
-// and challenge a credential. It is a leaf: it imports nothing of this module.
+// Package httpfield reads the response header fields by which servers ask for a wait, tell their
+// limits and challenge a credential. It is a leaf: it imports nothing of this module.
 package httpfield
 
 import (
@@ -13,10 +13,11 @@ import (
 // TooLong stands for every wait that does not fit a Duration.
 const TooLong = time.Duration(math.MaxInt64)
 
-// RetryAfter reads the values of Retry-After (RFC 9110, section 10.2.3): seconds, decimals included because servers send
-// them, or an HTTP date in any of its three forms (section 5.6.7). A date is measured against the response's own Date, when there
-// is one, so that a wrong local clock does no harm. Of several values the longest counts; values that are neither are ignored.
-// The wait is never negative: 0 and the past are 0.
+// RetryAfter reads the values of Retry-After (RFC 9110, section 10.2.3): seconds, decimals included
+// because servers send them, or an HTTP date in any of its three forms (section 5.6.7). A date is
+// measured against the response's own Date, when there is one, so that a wrong local clock does no
+// harm. Of several values the longest counts; values that are neither are ignored. The wait is
+// never negative: 0 and the past are 0.
 func RetryAfter(values []string, date, now time.Time) (d time.Duration, ok bool) {
 	if date.IsZero() {
 		date = now
@@ -36,16 +37,17 @@ func RetryAfter(values []string, date, now time.Time) (d time.Duration, ok bool)
 	return d, ok
 }
 
-// Seconds reads a plain decimal number of seconds: digits, and perhaps a point and more digits. Signs, exponents and hex
-// are no seconds. What does not fit becomes TooLong; a fraction is rounded up to the nanosecond, as waiting less than asked is
-// not what was asked.
+// Seconds reads a plain decimal number of seconds: digits, and perhaps a point and more digits.
+// Signs, exponents and hex are no seconds. What does not fit becomes TooLong; a fraction is rounded
+// up to the nanosecond, as waiting less than asked is not what was asked.
 func Seconds(s string) (time.Duration, bool) {
 	whole, fraction, hasPoint := strings.Cut(s, ".")
 	if !IsDigits(whole) || hasPoint && !IsDigits(fraction) {
 		return 0, false
 	}
 	seconds, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || seconds >= int64(TooLong/time.Second) { // compared before multiplying: the product would overflow
+	// compared before multiplying: the product would overflow
+	if err != nil || seconds >= int64(TooLong/time.Second) {
 		return TooLong, true
 	}
 	var nanos time.Duration
@@ -65,7 +67,8 @@ func IsDigits(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
 }
 
-// until is the time from one point to a later one; 0 when it is not later. Sub saturates, so nothing overflows.
+// until is the time from one point to a later one; 0 when it is not later. Sub saturates, so
+// nothing overflows.
 func until(t, from time.Time) time.Duration { return max(t.Sub(from), 0) }
 
 // responseTime is the server's clock when it responded: its Date, else now, else the local clock.
@@ -93,8 +96,9 @@ type BodyWaits struct {
 	Until time.Time     // the later of details.reset_at and details.maintenance_end
 }
 
-// AskedWait is how long the server asks to wait. A usable Retry-After decides; without one it is the longest of what the other
-// headers and the body say. The flag tells a server that asked for no wait at all from one that did not ask.
+// AskedWait is how long the server asks to wait. A usable Retry-After decides; without one it is
+// the longest of what the other headers and the body say. The flag tells a server that asked for no
+// wait at all from one that did not ask.
 func AskedWait(h http.Header, status int, body BodyWaits, now time.Time) (time.Duration, bool) {
 	at := responseTime(h, now)
 	if d, ok := RetryAfter(h["Retry-After"], at, now); ok {
@@ -116,7 +120,8 @@ func AskedWait(h http.Header, status int, body BodyWaits, now time.Time) (time.D
 	if reset, ok := unixReset(h, at); ok {
 		add(until(reset, at), spent(count(first(h["X-Ratelimit-Remaining"])), status))
 	}
-	// tower_governor cuts its wait to whole seconds: one more is needed, and "0" means less than one.
+	// tower_governor cuts its wait to whole seconds: one more is needed, and "0" means less than
+	// one.
 	if d, ok := Seconds(first(h["X-Ratelimit-After"])); ok {
 		add(min(d, TooLong-time.Second)+time.Second, true)
 	}
@@ -128,14 +133,16 @@ func spent(remaining, status int) bool {
 	return remaining == 0 || remaining < 0 && status == http.StatusTooManyRequests
 }
 
-// RateLimit is what a response said about its limits. Limit and Remaining are -1 where nothing was sent, Reset is zero.
+// RateLimit is what a response said about its limits. Limit and Remaining are -1 where nothing was
+// sent, Reset is zero.
 type RateLimit struct {
 	Limit, Remaining int
 	Reset            time.Time
 }
 
-// ParseRateLimit reads what a response says about its limits: the IETF RateLimit field, the older separate fields, or the
-// X-RateLimit fields. It is nil when nothing was sent, and then costs some map look-ups: it runs on every response.
+// ParseRateLimit reads what a response says about its limits: the IETF RateLimit field, the older
+// separate fields, or the X-RateLimit fields. It is nil when nothing was sent, and then costs some
+// map look-ups: it runs on every response.
 func ParseRateLimit(h http.Header) *RateLimit { return RateLimitAt(h, time.Time{}) }
 
 // RateLimitAt is ParseRateLimit with the local clock given; a zero time stands for now.
@@ -165,8 +172,9 @@ func RateLimitAt(h http.Header, now time.Time) *RateLimit {
 	return &RateLimit{Limit: limit, Remaining: remaining, Reset: reset}
 }
 
-// unixReset reads X-RateLimit-Reset: Unix seconds. A number below a year's worth of seconds is no time since 1970 that any clock
-// shows; some proxies send the seconds left there, and it is read as these.
+// unixReset reads X-RateLimit-Reset: Unix seconds. A number below a year's worth of seconds is no
+// time since 1970 that any clock shows; some proxies send the seconds left there, and it is read as
+// these.
 func unixReset(h http.Header, at time.Time) (time.Time, bool) {
 	const year = 365 * 24 * time.Hour
 	d, ok := Seconds(first(h["X-Ratelimit-Reset"]))
@@ -180,7 +188,8 @@ func unixReset(h http.Header, at time.Time) (time.Time, bool) {
 	}
 }
 
-// count reads a number of requests, in the old lists ("100, 100;w=60") the first one; -1 when there is none.
+// count reads a number of requests, in the old lists ("100, 100;w=60") the first one; -1 when there
+// is none.
 func count(s string) int {
 	if i := strings.IndexAny(s, ",;"); i >= 0 {
 		s = strings.TrimSpace(s[:i])
@@ -205,9 +214,9 @@ type ietfLimit struct {
 // maxLimits bounds what one response can make us read.
 const maxLimits = 16
 
-// ietfLimits reads draft-ietf-httpapi-ratelimit-headers in all its ages: the structured field ("default";r=0;t=30, with the
-// quotas in RateLimit-Policy), the dictionary before it (limit=10, remaining=0, reset=30), and the three separate fields before
-// that, whose Reset is in seconds.
+// ietfLimits reads draft-ietf-httpapi-ratelimit-headers in all its ages: the structured field
+// ("default";r=0;t=30, with the quotas in RateLimit-Policy), the dictionary before it (limit=10,
+// remaining=0, reset=30), and the three separate fields before that, whose Reset is in seconds.
 func ietfLimits(h http.Header) []ietfLimit {
 	if values := h["Ratelimit"]; len(values) > 0 {
 		line := strings.Join(values, ",")
@@ -276,7 +285,8 @@ func structuredLimits(line, policies string) []ietfLimit {
 	return all
 }
 
-// itemParams splits an item of a structured field (RFC 9651, section 3.3) into its bare text and its parameters.
+// itemParams splits an item of a structured field (RFC 9651, section 3.3) into its bare text and
+// its parameters.
 func itemParams(item string) (name string, params map[string]string) {
 	params = make(map[string]string)
 	for i, part := range splitQuoted(item, ';') {
@@ -324,9 +334,10 @@ type Challenge struct {
 	Params map[string]string
 }
 
-// ParseChallenges reads the values of WWW-Authenticate (RFC 9110, section 11.6.1). One line may hold several challenges, each a
-// scheme with a token68 or with parameters; commas separate parameters as well as challenges, so a token is a parameter only
-// if "=" follows. What fits neither is skipped.
+// ParseChallenges reads the values of WWW-Authenticate (RFC 9110, section 11.6.1). One line may
+// hold several challenges, each a scheme with a token68 or with parameters; commas separate
+// parameters as well as challenges, so a token is a parameter only if "=" follows. What fits
+// neither is skipped.
 func ParseChallenges(values []string) []Challenge {
 	var all []Challenge
 	for _, line := range values {
@@ -373,13 +384,15 @@ func (s *challengeScanner) challenge() (Challenge, bool) {
 		if c.Params == nil {
 			c.Params = make(map[string]string)
 		}
-		if _, twice := c.Params[name]; !twice && len(c.Params) < maxChallengeParams { // a name occurs once (section 11.2)
+		// a name occurs once (section 11.2)
+		if _, twice := c.Params[name]; !twice && len(c.Params) < maxChallengeParams {
 			c.Params[name] = value
 		}
 	}
 }
 
-// param reads a parameter and the commas before it. It consumes nothing when what follows is something else.
+// param reads a parameter and the commas before it. It consumes nothing when what follows is
+// something else.
 func (s *challengeScanner) param() (name, value string, ok bool) {
 	ahead := *s
 	ahead.skip(" \t,")
@@ -395,7 +408,8 @@ func (s *challengeScanner) param() (name, value string, ok bool) {
 	return strings.ToLower(name), value, true
 }
 
-// value reads a token or a quoted string. Of what is neither it takes everything up to the next blank or comma.
+// value reads a token or a quoted string. Of what is neither it takes everything up to the next
+// blank or comma.
 func (s *challengeScanner) value() string {
 	if !strings.HasPrefix(s.rest, `"`) {
 		end := strings.IndexAny(s.rest, " \t,")
@@ -418,7 +432,8 @@ func (s *challengeScanner) value() string {
 	return b.String()
 }
 
-// token68 reads a token68, which must be all there is up to the next comma; else it consumes nothing.
+// token68 reads a token68, which must be all there is up to the next comma; else it consumes
+// nothing.
 func (s *challengeScanner) token68() string {
 	end := 0
 	for end < len(s.rest) && (isAlphaNum(s.rest[end]) || strings.IndexByte("-._~+/", s.rest[end]) >= 0) {

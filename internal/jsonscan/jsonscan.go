@@ -1,5 +1,5 @@
-// Package jsonscan walks over JSON that may be cut or broken, without decoding it and without allocating.
-// It is a leaf: it imports nothing of this module.
+// Package jsonscan walks over JSON that may be cut or broken, without decoding it and without
+// allocating. It is a leaf: it imports nothing of this module.
 package jsonscan
 
 import (
@@ -8,9 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// Scanner walks over the members of one JSON object without decoding them and without allocating. It needs no valid JSON:
-// it stops where the data stops making sense, so the members before a cut are found, and a value the cut goes through is given
-// as far as it goes when it is an object or a list, for those have members of their own.
+// Scanner walks over the members of one JSON object without decoding them and without allocating.
+// It needs no valid JSON: it stops where the data stops making sense, so the members before a cut
+// are found, and a value the cut goes through is given as far as it goes when it is an object or a
+// list, for those have members of their own.
 type Scanner struct {
 	rest   []byte
 	Key    []byte // between its quotes, escapes as they are
@@ -85,8 +86,9 @@ func Elements(data []byte) []json.RawMessage {
 	return all
 }
 
-// valueEnd is the length of the JSON value at the start of data, and whether the value is whole. It counts brackets outside of
-// strings and leaves it to the decoder to find fault with what is between them.
+// valueEnd is the length of the JSON value at the start of data, and whether the value is whole. It
+// counts brackets outside of strings and leaves it to the decoder to find fault with what is
+// between them.
 func valueEnd(data []byte) (n int, whole bool) {
 	if len(data) == 0 {
 		return 0, false

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// Part reads one part of a token without checking its signature. What it says may be used to choose, never to trust.
+// Part reads one part of a token without checking its signature. What it says may be used to
+// choose, never to trust.
 func Part(token string, n int, v any) bool {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -29,8 +30,8 @@ func Type(token string) (string, bool) {
 	return header.Typ, ok
 }
 
-// Principal names the user and the tenant that a token speaks for, in a form that a refresh does not change. An impersonation
-// is another principal than the user it impersonates.
+// Principal names the user and the tenant that a token speaks for, in a form that a refresh does
+// not change. An impersonation is another principal than the user it impersonates.
 func Principal(token string) (string, bool) {
 	var claims struct {
 		Iss, Sub, Aud, Org, Service string

@@ -32,7 +32,8 @@ func New(maxEntries int, maxBytes int64) *Cache {
 	return &Cache{maxEntries: maxEntries, maxBytes: maxBytes, order: list.New(), entries: map[string]*list.Element{}}
 }
 
-// size is an entry's weight: its texts, and about what the map, the list and the headers of strings take.
+// size is an entry's weight: its texts, and about what the map, the list and the headers of strings
+// take.
 func (e *entry) size() int64 { return int64(len(e.key)+len(e.value)) + 200 }
 
 // Get returns what was set under key and has not expired.

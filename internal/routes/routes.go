@@ -1,5 +1,6 @@
-// Package routes knows every route of an AuthOS server: whose credential it takes, which rate limiter
-// guards it, and what may be done when an attempt fails. It is a leaf: it imports nothing of this module.
+// Package routes knows every route of an AuthOS server: whose credential it takes, which rate
+// limiter guards it, and what may be done when an attempt fails. It is a leaf: it imports nothing
+// of this module.
 package routes
 
 import (
@@ -8,8 +9,9 @@ import (
 	"sync"
 )
 
-// Route is what the client knows of one route of the server: whose credential it takes, which limiter guards it, and what may be
-// done when an attempt fails. routes_gen.go holds one per route of testdata/routes.json.
+// Route is what the client knows of one route of the server: whose credential it takes, which
+// limiter guards it, and what may be done when an attempt fails. routes_gen.go holds one per route
+// of testdata/routes.json.
 type Route struct {
 	Method   string
 	Template string // as the server's router spells it, parameters as ":name"
@@ -23,12 +25,15 @@ type Auth uint8
 
 // What a route takes.
 const (
-	AuthNone   Auth = iota // public, or a credential that is not ours: SCIM, OAuth client, metrics, webhook signature
-	AuthBearer             // Authorization: Bearer with the session's access token; platform routes too
-	AuthAPIKey             // X-Api-Key
+	// public, or a credential that is not ours: SCIM, OAuth client, metrics, webhook signature
+	AuthNone Auth = iota
+	// Authorization: Bearer with the session's access token; platform routes too
+	AuthBearer
+	AuthAPIKey // X-Api-Key
 )
 
-// Limiter is one of the server's rate limiters; all routes of a limiter share one allowance per client address.
+// Limiter is one of the server's rate limiters; all routes of a limiter share one allowance per
+// client address.
 type Limiter uint8
 
 // The limiters, as the server groups its routes.
@@ -66,15 +71,19 @@ type Flags uint8
 const (
 	// Repeatable: applying the request twice is harmless, whatever its method says.
 	Repeatable Flags = 1 << iota
-	// SingleUse: the request consumes a token, so it is never sent twice, whatever anyone says. Some are GETs.
+	// SingleUse: the request consumes a token, so it is never sent twice, whatever anyone says.
+	// Some are GETs.
 	SingleUse
-	// Cacheable: a good response to GET may be cached for the stale fallback. See genroutes for the decision per route.
+	// Cacheable: a good response to GET may be cached for the stale fallback. See genroutes for the
+	// decision per route.
 	Cacheable
 	// MayBeEmpty: a success may have an empty body, or null.
 	MayBeEmpty
-	// Mail: 503 SERVICE_UNAVAILABLE means "e-mail is not configured here", a refusal and not an outage.
+	// Mail: 503 SERVICE_UNAVAILABLE means "e-mail is not configured here", a refusal and not an
+	// outage.
 	Mail
-	// Own401: 401 may be about the caller's own input (a password, a code), so it says nothing about the token sent.
+	// Own401: 401 may be about the caller's own input (a password, a code), so it says nothing
+	// about the token sent.
 	Own401
 )
 
@@ -98,9 +107,10 @@ func ByTemplate(method, template string) *Route {
 	return byTemplate()[key{method, template}]
 }
 
-// Match returns the route that the server's router would choose for an escaped path without a query, or nil where it would
-// return 404 or 405. As there: segments are compared as they are spelled, a literal segment wins over a parameter, a parameter is
-// never empty, a trailing slash makes another path, and the path is chosen before the method. HEAD is served by GET's handler,
+// Match returns the route that the server's router would choose for an escaped path without a
+// query, or nil where it would return 404 or 405. As there: segments are compared as they are
+// spelled, a literal segment wins over a parameter, a parameter is never empty, a trailing slash
+// makes another path, and the path is chosen before the method. HEAD is served by GET's handler,
 // side effects included, so HEAD finds GET's route.
 func Match(method, path string) *Route {
 	rest, ok := strings.CutPrefix(path, "/")
@@ -161,8 +171,9 @@ func (n *node) child(segment string) *node {
 	return c
 }
 
-// find returns the node where path ends, or nil. It goes back to a parameter when the way over a literal leads nowhere:
-// /api/invitations/accept/accept is the invitation with the id "accept". The tree is at most eight segments deep.
+// find returns the node where path ends, or nil. It goes back to a parameter when the way over a
+// literal leads nowhere: /api/invitations/accept/accept is the invitation with the id "accept". The
+// tree is at most eight segments deep.
 func (n *node) find(path string) *node {
 	segment, rest, more := strings.Cut(path, "/")
 	if segment == "" {

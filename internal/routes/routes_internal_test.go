@@ -33,8 +33,8 @@ func listedRoutes(t *testing.T) []listedRoute {
 	return routes
 }
 
-// TestRouteTable compares the table with the list, rule by rule and without the generator's code. That the generated file is up to
-// date byte for byte is tested beside the generator.
+// TestRouteTable compares the table with the list, rule by rule and without the generator's code.
+// That the generated file is up to date byte for byte is tested beside the generator.
 func TestRouteTable(t *testing.T) {
 	auths := map[string]Auth{
 		"none": AuthNone, "bearer": AuthBearer, "platform_owner": AuthBearer, "api_key": AuthAPIKey,
@@ -68,7 +68,8 @@ func TestRouteTable(t *testing.T) {
 			t.Errorf("%s: listed as repeatable and as single use", name)
 		}
 		empty := l.SuccessStatus == http.StatusNoContent || l.Response["_"] == "null" || l.Response["_"] == "empty" ||
-			len(l.Response) == 0 && l.Method != http.MethodGet && !slices.Contains([]string{ // the list does not say what they response
+			// the list does not say what they response
+			len(l.Response) == 0 && l.Method != http.MethodGet && !slices.Contains([]string{
 				"DELETE /api/organizations/:org_slug/smtp", "POST /api/organizations/:org_slug/smtp", "POST /api/organizations/:org_slug/domain",
 				"POST /api/organizations/:org_slug/domain/verify", "POST /api/platform/mfa/metrics/generate",
 			}, name)
@@ -83,7 +84,8 @@ func TestRouteTable(t *testing.T) {
 	}
 }
 
-// TestRouteKeep names what must never reach the stale fallback, whatever the generator's rules become.
+// TestRouteKeep names what must never reach the stale fallback, whatever the generator's rules
+// become.
 func TestRouteKeep(t *testing.T) {
 	never := []string{
 		"token", "mfa", "passkeys", "magic-link", "verify", "secret", "privacy", "linked-accounts", "saml", "scim", "siem", "smtp",

@@ -1,6 +1,7 @@
-// Command checkdocs checks what the Markdown files of this repository point at: every relative link must name a file, every anchor a
-// heading, and every path in a command of a shell block ("go run ./examples/quickstart") something that can be run so. It looks at
-// the files in the root, in docs/ and in the folders directly below the root, and is run in the root.
+// Command checkdocs checks what the Markdown files of this repository point at: every relative link
+// must name a file, every anchor a heading, and every path in a command of a shell block ("go run
+// ./examples/quickstart") something that can be run so. It looks at the files in the root, in docs/
+// and in the folders directly below the root, and is run in the root.
 package main
 
 import (
@@ -76,7 +77,8 @@ type line struct {
 }
 
 var (
-	// inlineLink finds [text](target) and ![text](target "title"), referenceLink finds [name]: target.
+	// inlineLink finds [text](target) and ![text](target "title"), referenceLink finds [name]:
+	// target.
 	inlineLink    = regexp.MustCompile(`\]\(<?([^)>\s]+)>?(?:\s+"[^"]*")?\)`)
 	referenceLink = regexp.MustCompile(`^\s*\[[^\]]+\]:\s+<?([^>\s]+)`)
 	codeSpan      = regexp.MustCompile("`[^`]*`")
@@ -119,7 +121,8 @@ func readDocument(fsys fs.FS, file string) (document, error) {
 	return doc, nil
 }
 
-// anchor returns the name that a heading is linked by: lower case, punctuation dropped, spaces as dashes.
+// anchor returns the name that a heading is linked by: lower case, punctuation dropped, spaces as
+// dashes.
 func anchor(title string) string {
 	return strings.ReplaceAll(notInAnchor.ReplaceAllString(strings.ToLower(title), ""), " ", "-")
 }
@@ -177,7 +180,8 @@ func checkCommand(fsys fs.FS, text string) error {
 	return nil
 }
 
-// checkGo checks the arguments of a go command: packages by path, and packages and modules of ours by import path.
+// checkGo checks the arguments of a go command: packages by path, and packages and modules of ours
+// by import path.
 func checkGo(fsys fs.FS, dir string, args []string) error {
 	for _, arg := range args {
 		arg, _, _ = strings.Cut(arg, "@")

@@ -1,5 +1,5 @@
-// Command genapi writes docs/api.md, the table of all methods and routes, from the client's source, testdata/routes.json and
-// testdata/untyped.json.
+// Command genapi writes docs/api.md, the table of all methods and routes, from the client's source,
+// testdata/routes.json and testdata/untyped.json.
 //
 //	go run ./internal/cmd/genapi [file]
 package main

@@ -1,7 +1,9 @@
-// Command genroutes writes internal/routes/routes_gen.go, the client's route table, from testdata/routes.json.
+// Command genroutes writes internal/routes/routes_gen.go, the client's route table, from
+// testdata/routes.json.
 //
-// It takes no decision silently: a GET that is neither listed as cacheable nor as uncached, an unknown kind of authentication and a rule
-// that names no route are errors. Run it by "go generate" in the root of the module.
+// It takes no decision silently: a GET that is neither listed as cacheable nor as uncached, an
+// unknown kind of authentication and a rule that names no route are errors. Run it by "go generate"
+// in the root of the module.
 package main
 
 import (
@@ -53,7 +55,8 @@ type route struct {
 
 func (r *route) String() string { return r.Method + " " + r.Path }
 
-// auths maps the list's kinds of authentication to the client's. Credentials that the client does not hold are no credential.
+// auths maps the list's kinds of authentication to the client's. Credentials that the client does
+// not hold are no credential.
 var auths = map[string]string{
 	"none":               "AuthNone",
 	"bearer":             "AuthBearer",
@@ -113,13 +116,15 @@ var (
 	}
 	authLimiterPrefixes = []string{
 		"/api/auth/magic-link/",
-		"/api/auth/passkeys/authenticate/", // registration and management of passkeys have no limiter
+		// registration and management of passkeys have no limiter
+		"/api/auth/passkeys/authenticate/",
 		"/auth/admin/",
 	}
 )
 
-// cachedGroups are the groups whose GET responses may be cached for the stale fallback, unless uncachedRoutes says otherwise. They hold no token,
-// no secret and no private export, and a response that is a few minutes old is still worth having.
+// cachedGroups are the groups whose GET responses may be cached for the stale fallback, unless
+// uncachedRoutes says otherwise. They hold no token, no secret and no private export, and a
+// response that is a few minutes old is still worth having.
 var cachedGroups = []string{
 	"analytics",
 	"api_keys", // name, prefix and permissions; the key itself is shown once, by POST
@@ -176,7 +181,8 @@ var cachedRoutes = []string{
 	"GET /api/auth/context",      // what a sign-in page shows
 }
 
-// uncachedRoutes are GETs of cached or undecided groups whose responses are not cached, with the reason.
+// uncachedRoutes are GETs of cached or undecided groups whose responses are not cached, with the
+// reason.
 var uncachedRoutes = map[string]string{
 	"GET /.well-known/oauth-authorization-server":                      "always 404",
 	"GET /.well-known/openid-configuration":                            "always 404",
@@ -228,8 +234,8 @@ func generate(data []byte) ([]byte, error) {
 	return format.Source(buf.Bytes())
 }
 
-// checkRules reports a route that is listed twice, and a rule that names a route or path the list does not have: either the rule or
-// the list is out of date.
+// checkRules reports a route that is listed twice, and a rule that names a route or path the list
+// does not have: either the rule or the list is out of date.
 func checkRules(routes []route) error {
 	seen := make(map[string]bool)
 	for _, r := range routes {
@@ -297,8 +303,8 @@ func (r *route) flags() ([]string, error) {
 	return flags, nil
 }
 
-// mayBeEmpty reports whether the route's success may carry nothing: by its status, by what the list says of its body, or because
-// it is a write of which the list knows no body at all.
+// mayBeEmpty reports whether the route's success may carry nothing: by its status, by what the list
+// says of its body, or because it is a write of which the list knows no body at all.
 func (r *route) mayBeEmpty() bool {
 	if r.SuccessStatus == http.StatusNoContent {
 		return true

@@ -1,4 +1,5 @@
-// Command gentables writes the table of error codes into README.md, between the markers, from the catalog in code.go.
+// Command gentables writes the table of error codes into README.md, between the markers, from the
+// catalog in code.go.
 //
 //	go run ./internal/cmd/gentables [file]
 package main
