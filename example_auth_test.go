@@ -60,7 +60,8 @@ func ExampleAuthService_DeviceLogin() {
 	// Tokens[redacted] <nil>
 }
 
-// newExampleDevice gives a client of a server that may be polled every millisecond in place of every five seconds.
+// newExampleDevice gives a client of a server that may be polled every millisecond in place of
+// every five seconds.
 func newExampleDevice() (*authostest.Server, *authos.Client) {
 	srv := authostest.New(authostest.InMemory())
 	client, err := authos.New(srv.URL, authos.WithHTTPClient(&http.Client{Transport: auHasty{srv.Transport()}}))

@@ -34,7 +34,8 @@ func ExampleServicesService_Create() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(shop.Slug, shop.DefaultPlan.Name, shop.ClientSecret) // ClientSecret.Reveal() gives it, this once
+	// ClientSecret.Reveal() gives it, this once
+	fmt.Println(shop.Slug, shop.DefaultPlan.Name, shop.ClientSecret)
 	key, err := ada.Organizations.APIKeys.Create(ctx, "acme", shop.Slug, authos.APIKeyCreateParams{
 		Name: "backend", Permissions: []authos.APIKeyPermission{authos.PermissionReadService}, ExpiresIn: 90 * 24 * time.Hour,
 	})

@@ -193,7 +193,8 @@ func ExampleServiceUsersService_Delete() {
 	srv, client := newExample()
 	defer srv.Close()
 	user := srv.AddServiceUser("bob@example.com")
-	// The server deletes the user, and the response is lost; the repeat finds nothing, which is what was asked for.
+	// The server deletes the user, and the response is lost; the repeat finds nothing, which is
+	// what was asked for.
 	srv.Fault(authostest.Fault{Method: http.MethodDelete, Times: 1, Kind: authostest.ResetAfter})
 	var r authos.Response
 	err := client.Service.Users.Delete(context.Background(), user.ID, authos.WithResponse(&r))
@@ -350,7 +351,8 @@ func ExampleAuthService_Refresh() {
 	fresh, err := client.Auth.Refresh(context.Background(), held.RefreshToken)
 	fmt.Println(fresh.AccessToken != held.AccessToken, err)
 
-	_, err = client.Auth.Refresh(context.Background(), held.RefreshToken) // a replay ends the session
+	// a replay ends the session
+	_, err = client.Auth.Refresh(context.Background(), held.RefreshToken)
 	fmt.Println(errors.Is(err, authos.ErrUnauthenticated))
 	// Output:
 	// true <nil>

@@ -7,7 +7,8 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// A webhook's secret is shown once, and does not print: hand what Reveal gives to who verifies deliveries.
+// A webhook's secret is shown once, and does not print: hand what Reveal gives to who verifies
+// deliveries.
 func ExampleWebhooksService_Create() {
 	srv, client := newExample()
 	defer srv.Close()

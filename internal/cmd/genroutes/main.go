@@ -329,5 +329,5 @@ func (r *route) keep() (bool, error) {
 	if _, ok := uncachedGroups[r.Group]; ok {
 		return false, nil
 	}
-	return false, fmt.Errorf("%v: no rule reports whether its response may be cached", r)
+	return false, fmt.Errorf("%v: no rule says whether its response may be cached", r)
 }
