@@ -5,6 +5,17 @@ import (
 	"time"
 )
 
+// RetryBudget keeps a sick server from getting every call several times over. Each call earns Ratio
+// of a retry, and Reserve more are at hand from the start and come back within a minute, so that a
+// lone call can always be retried. Waits that the server asked for with 429 cost nothing the first
+// time: it refused the call unread and said when to come back.
+type RetryBudget struct {
+	// Ratio is retries per call. Default 0.2; negative: no budget, every retry is allowed.
+	Ratio float64
+	// Reserve is how many retries are free. Default 10; negative: none.
+	Reserve int
+}
+
 // budget is a token bucket of retries. Calls fill it by ratio; the reserve fills by time.
 type budget struct {
 	ratio, reserve float64

@@ -56,29 +56,6 @@ func originOf(u *url.URL) string {
 	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-// url is the URL of an escaped path below the base URL.
-func (f *family) url(escaped, query string) *url.URL {
-	u := &url.URL{Scheme: f.base.Scheme, Host: f.base.Host, Path: f.base.Path + escaped, RawQuery: query}
-	if strings.Contains(escaped, "%") || f.base.RawPath != "" {
-		u.RawPath = f.base.EscapedPath() + escaped
-		u.Path, _ = url.PathUnescape(u.RawPath) // checked by splitPath, or made by url.PathEscape
-	}
-	return u
-}
-
-// below gives the escaped path of u below the base URL, and whether u belongs to the base URL at
-// all.
-func (f *family) below(u *url.URL) (string, bool) {
-	if originOf(u) != f.origin {
-		return "", false
-	}
-	rest, ok := strings.CutPrefix(u.EscapedPath(), f.base.EscapedPath())
-	if !ok || rest != "" && rest[0] != '/' {
-		return "", false
-	}
-	return rest, true
-}
-
 // splitPath checks what a caller gives as a path, and splits its query off.
 func splitPath(raw string) (path, query string, err error) {
 	path, query, _ = strings.Cut(raw, "?")
