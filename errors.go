@@ -186,8 +186,8 @@ func (e *callEnd) join(own ...error) []error {
 // ([ErrNotFound] …).
 type APIError struct {
 	StatusCode int
-	// Code is what the server sent; where it sent none, the code of the status (see the README's
-	// table).
+	// Code is what the server sent; where it sent none, the code of the status (see
+	// docs/errors.md's table).
 	Code Code
 	// Message is the server's text, for developers. [UserMessage] has texts for end users.
 	Message string

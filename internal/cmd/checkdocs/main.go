@@ -1,11 +1,11 @@
 // Command checkdocs checks what the Markdown files of this repository point at: every relative link
 // must name a file, every anchor a heading, and every path in a command of a shell block ("go run
-// ./examples/quickstart") something that can be run so. It looks at the files in the root, in docs/
-// and in the folders directly below the root, and is run in the root.
+// ./examples/quickstart") something that can be run so, and every Go block must compile, but for
+// the names that a reader brings along. It looks at the files in the root, in docs/ and in the
+// folders directly below the root, and is run in the root.
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -18,7 +18,7 @@ import (
 const modulePath = "github.com/authos-go/authos"
 
 func main() {
-	problems, err := check(os.DirFS("."))
+	problems, err := run(".")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "checkdocs:", err)
 		os.Exit(1)
@@ -31,18 +31,33 @@ func main() {
 	}
 }
 
-// check returns one line for each mistake it finds in the Markdown files of fsys.
-func check(fsys fs.FS) ([]string, error) {
-	var files []string
-	for _, pattern := range []string{"*.md", "*/*.md"} {
-		found, err := fs.Glob(fsys, pattern)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, found...)
+func run(dir string) ([]string, error) {
+	fsys := os.DirFS(dir)
+	problems, err := check(fsys)
+	if err != nil {
+		return nil, err
 	}
-	if !slices.Contains(files, "README.md") {
-		return nil, errors.New("no README.md here")
+	files, err := documents(fsys)
+	if err != nil {
+		return nil, err
+	}
+	// CONTRIBUTING.md shows code from inside the package, which a reader's program could not
+	// contain.
+	files = slices.DeleteFunc(files, func(name string) bool { return name == "CONTRIBUTING.md" })
+	blocks, err := snippets(fsys, files)
+	if err != nil {
+		return nil, err
+	}
+	wrong, err := checkSnippets(dir, blocks)
+	return append(problems, wrong...), err
+}
+
+// check returns one line for each mistake it finds in the Markdown files of fsys, their Go blocks
+// apart.
+func check(fsys fs.FS) ([]string, error) {
+	files, err := documents(fsys)
+	if err != nil {
+		return nil, err
 	}
 	var problems []string
 	for _, file := range files {

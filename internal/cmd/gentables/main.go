@@ -1,5 +1,5 @@
-// Command gentables writes the table of error codes into README.md, between the markers, from the
-// catalog in code.go.
+// Command gentables writes the table of error codes into docs/errors.md, between the markers, from
+// the catalog in errors_codes.go.
 //
 //	go run ./internal/cmd/gentables [file]
 package main
@@ -24,7 +24,7 @@ const (
 var errNoMarkers = errors.New("no lines " + begin + " and " + end + " in this order")
 
 func main() {
-	file := "README.md"
+	file := "docs/errors.md"
 	if len(os.Args) > 1 {
 		file = os.Args[1]
 	}

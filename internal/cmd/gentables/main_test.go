@@ -10,9 +10,9 @@ import (
 	"github.com/authos-go/authos"
 )
 
-func TestREADMEIsUpToDate(t *testing.T) {
+func TestErrorsTableIsUpToDate(t *testing.T) {
 	t.Parallel()
-	old, err := os.ReadFile(filepath.FromSlash("../../../README.md"))
+	old, err := os.ReadFile(filepath.FromSlash("../../../docs/errors.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +21,7 @@ func TestREADMEIsUpToDate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(text, old) {
-		t.Error("README.md is out of date: go generate .")
+		t.Error("docs/errors.md is out of date: go generate ./...")
 	}
 }
 

@@ -1,0 +1,43 @@
+# The checks themselves are in .ci/run; this file gives them short names.
+.DEFAULT_GOAL := help
+.PHONY: help test test-short race lint fuzz bench examples generate docs shape ci release-check
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## all tests of the root module
+	go test ./...
+
+test-short: ## the tests without the long ones
+	go test -short ./...
+
+race: ## all tests of all modules, under the race detector
+	bash .ci/run test nested
+
+lint: ## gofmt, vet, staticcheck and golangci-lint, as pinned in tools/go.mod
+	bash .ci/run gofmt vet tidy tools staticcheck lint
+
+fuzz: ## every fuzz target for ten seconds
+	bash .ci/run fuzz
+
+bench: ## benchmarks beside plain net/http; compare ratios and allocations
+	go test -run '^$$' -bench . -benchmem -count 6 .
+
+examples: ## run every example
+	bash .ci/run examples
+
+generate: ## the generated files: route table, docs/api.md, docs/errors.md
+	go generate ./...
+
+docs: ## links, commands and Go blocks of the documents
+	bash .ci/run docs
+
+shape: ## which files depend on each other in a circle, and the longest functions
+	go run ./internal/cmd/shape
+
+ci: ## every check, as a pull request runs it
+	bash .ci/run
+
+release-check: ## what RELEASE.md wants before a tag: every check, and no change left behind
+	bash .ci/run
+	git diff --exit-code
