@@ -400,8 +400,8 @@ func (c *AuthContext) missing() string {
 
 // AuthContextParams say whose sign-in page it is. The zero value is the server's own.
 type AuthContextParams struct {
-	Org     string // slug
-	Service string // slug; needs Org
+	OrgSlug     string
+	ServiceSlug string // needs OrgSlug
 	// RedirectURI is checked against those registered with the service, which it needs.
 	RedirectURI string
 }
@@ -411,18 +411,18 @@ type AuthContextParams struct {
 // NOT_FOUND is an organization or service that does not exist; one that is not active is no error.
 func (s *AuthService) Context(ctx context.Context, p AuthContextParams, opts ...RequestOption) (*AuthContext, error) {
 	var in checks
-	if p.Org != "" {
-		in.slug("org", p.Org)
+	if p.OrgSlug != "" {
+		in.slug("org", p.OrgSlug)
 	}
-	if p.Service != "" && p.Org == "" {
+	if p.ServiceSlug != "" && p.OrgSlug == "" {
 		in.add("org", CodeRequired, "is needed with service")
 	}
-	if p.RedirectURI != "" && p.Service == "" {
+	if p.RedirectURI != "" && p.ServiceSlug == "" {
 		in.add("service", CodeRequired, "is needed with redirect_uri")
 	}
 	q := url.Values{}
-	put(q, "org", p.Org)
-	put(q, "service", p.Service)
+	put(q, "org", p.OrgSlug)
+	put(q, "service", p.ServiceSlug)
 	put(q, "redirect_uri", p.RedirectURI)
 	return invoke[AuthContext](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/auth/context", query: q, checks: in,

@@ -15,9 +15,9 @@ import (
 // The platform's own command-line tool: whoever signs in as it gets a session that is bound to no
 // organization, and must be a platform owner.
 const (
-	AdminCLIOrg      = "platform"
-	AdminCLIService  = "admin-cli"
-	AdminCLIClientID = "platform-admin-cli"
+	AdminCLIOrgSlug     = "platform"
+	AdminCLIServiceSlug = "admin-cli"
+	AdminCLIClientID    = "platform-admin-cli"
 )
 
 const (
@@ -27,9 +27,9 @@ const (
 
 // DeviceCodeParams say who wants to sign in. Each is of letters, digits, - and _.
 type DeviceCodeParams struct {
-	ClientID string `json:"client_id"` // the service's, at most 500 bytes
-	Org      string `json:"org"`       // slug, at most 100 bytes
-	Service  string `json:"service"`   // slug, at most 100 bytes
+	ClientID    string `json:"client_id"` // the service's, at most 500 bytes
+	OrgSlug     string `json:"org"`       // at most 100 bytes
+	ServiceSlug string `json:"service"`   // at most 100 bytes
 }
 
 // DeviceCode is the beginning of a sign-in on a device (RFC 8628): show the user code and the URI,
@@ -113,7 +113,7 @@ func (c *checks) deviceName(field, value string, longest int) {
 // URI, are 400 BAD_REQUEST.
 func (s *AuthService) RequestDeviceCode(ctx context.Context, p DeviceCodeParams, opts ...RequestOption) (*DeviceCode, error) {
 	var in checks
-	in.deviceClient(p.ClientID, p.Org, p.Service)
+	in.deviceClient(p.ClientID, p.OrgSlug, p.ServiceSlug)
 	body, err := invoke[deviceCodeBody](ctx, s.c, request{
 		method: http.MethodPost, template: "/auth/device/code", body: p, checks: in,
 	}, opts)
@@ -316,9 +316,9 @@ func (e *deviceError) Is(target error) bool { return target == ErrOutcomeUnknown
 
 // DeviceLoginParams are a sign-in on a device.
 type DeviceLoginParams struct {
-	// ClientID, Org and Service are those of [DeviceCodeParams]; for the platform's own tool
-	// [AdminCLIClientID], [AdminCLIOrg] and [AdminCLIService].
-	ClientID, Org, Service string
+	// ClientID, OrgSlug and ServiceSlug are those of [DeviceCodeParams]; for the platform's own tool
+	// [AdminCLIClientID], [AdminCLIOrgSlug] and [AdminCLIServiceSlug].
+	ClientID, OrgSlug, ServiceSlug string
 	// Resource is an absolute URI that is registered with the service, of another server that the
 	// token is for (RFC 8707).
 	Resource string
@@ -349,7 +349,7 @@ func (s *AuthService) DeviceLogin(
 	ctx context.Context, p DeviceLoginParams, show func(DeviceCode) error, opts ...RequestOption,
 ) (Tokens, error) {
 	var in checks
-	in.deviceClient(p.ClientID, p.Org, p.Service)
+	in.deviceClient(p.ClientID, p.OrgSlug, p.ServiceSlug)
 	in.deviceResource(p.Resource, p.Install)
 	if show == nil {
 		in.add("show", CodeRequired, "must not be nil")
@@ -357,7 +357,7 @@ func (s *AuthService) DeviceLogin(
 	if err := in.err(opts); err != nil {
 		return Tokens{}, err
 	}
-	code, err := s.RequestDeviceCode(ctx, DeviceCodeParams{ClientID: p.ClientID, Org: p.Org, Service: p.Service}, opts...)
+	code, err := s.RequestDeviceCode(ctx, DeviceCodeParams{ClientID: p.ClientID, OrgSlug: p.OrgSlug, ServiceSlug: p.ServiceSlug}, opts...)
 	if err != nil {
 		return Tokens{}, err
 	}

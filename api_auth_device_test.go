@@ -25,7 +25,7 @@ const (
 	auToken  = `{"access_token":"device-token","token_type":"Bearer","expires_in":86400}`
 )
 
-var auFlow = authos.DeviceLoginParams{ClientID: auApp, Org: "acme", Service: "app"}
+var auFlow = authos.DeviceLoginParams{ClientID: auApp, OrgSlug: "acme", ServiceSlug: "app"}
 
 // auCodeStep is the server's response to a request for a code.
 func auCodeStep(expiresIn, interval float64) rtStep {
@@ -340,7 +340,7 @@ func TestDeviceCodeResponses(t *testing.T) {
 			stBubble(t, func(t *testing.T) {
 				// The response takes two seconds: the code's time is counted from its arrival.
 				c := rtClient(t, rtSteps(rtStep{status: 200, body: tc.body, took: 2 * time.Second}))
-				code, err := c.Auth.RequestDeviceCode(t.Context(), authos.DeviceCodeParams{ClientID: auApp, Org: "acme", Service: "app"})
+				code, err := c.Auth.RequestDeviceCode(t.Context(), authos.DeviceCodeParams{ClientID: auApp, OrgSlug: "acme", ServiceSlug: "app"})
 				if tc.life == 0 {
 					if _, ok := errors.AsType[*authos.DecodeError](err); !ok {
 						t.Errorf("RequestDeviceCode = %+v, %v, want a DecodeError", code, err)
@@ -430,10 +430,10 @@ func TestDeviceLoginAdminCLI(t *testing.T) {
 			want  error
 		}{{"root@example.com", nil}, {stEmail, authos.ErrForbidden}} {
 			c := auNobody(t, srv)
-			params := authos.DeviceLoginParams{ClientID: authos.AdminCLIClientID, Org: authos.AdminCLIOrg, Service: authos.AdminCLIService, Install: true}
+			params := authos.DeviceLoginParams{ClientID: authos.AdminCLIClientID, OrgSlug: authos.AdminCLIOrgSlug, ServiceSlug: authos.AdminCLIServiceSlug, Install: true}
 			_, err := c.Auth.DeviceLogin(t.Context(), params, func(code authos.DeviceCode) error {
 				what, err := c.Auth.VerifyUserCode(t.Context(), code.UserCode)
-				if err != nil || what.OrgSlug != authos.AdminCLIOrg || what.ServiceSlug != authos.AdminCLIService || len(what.AvailableProviders) == 0 {
+				if err != nil || what.OrgSlug != authos.AdminCLIOrgSlug || what.ServiceSlug != authos.AdminCLIServiceSlug || len(what.AvailableProviders) == 0 {
 					t.Errorf("VerifyUserCode = %+v, %v", what, err)
 				}
 				srv.ApproveDevice(code.UserCode, tc.email)
@@ -445,7 +445,7 @@ func TestDeviceLoginAdminCLI(t *testing.T) {
 			if tc.want == nil {
 				u, err := c.User.Get(t.Context())
 				stMust(t, "Get", err)
-				stWant(t, "platform owner", u.IsPlatformOwner, true)
+				stWant(t, "platform owner", u.IsPlatformOwner != nil && *u.IsPlatformOwner, true)
 			}
 		}
 	})
@@ -844,7 +844,7 @@ func TestDeviceActivation(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			provider := open(c.Auth.LoginURL("github", authos.LoginURLParams{Org: what.OrgSlug, Service: what.ServiceSlug, UserCode: strings.ToLower(code.UserCode)}))
+			provider := open(c.Auth.LoginURL("github", authos.LoginURLParams{OrgSlug: what.OrgSlug, ServiceSlug: what.ServiceSlug, UserCode: strings.ToLower(code.UserCode)}))
 			_, state, _ := strings.Cut(provider, "state=")
 			open("http://127.0.0.1/auth/github/callback?code="+stEmail+"&state="+state, nil)
 			return nil

@@ -14,8 +14,8 @@ const (
 
 // LoginURLParams are a sign-in through an identity provider.
 type LoginURLParams struct {
-	// Org and Service are the slugs of what the user signs in to; both are needed.
-	Org, Service string
+	// OrgSlug and ServiceSlug are what the user signs in to; both are needed.
+	OrgSlug, ServiceSlug string
 	// RedirectURI is where the browser comes back to. It must be registered with the service;
 	// empty: the first that is.
 	RedirectURI string
@@ -42,8 +42,8 @@ type LoginURLParams struct {
 func (s *AuthService) LoginURL(provider string, p LoginURLParams) (string, error) {
 	var in checks
 	in.provider(loginPath, provider)
-	in.slug("org", p.Org)
-	in.required("service", p.Service)
+	in.slug("org", p.OrgSlug)
+	in.required("service", p.ServiceSlug)
 	if p.Resource != "" {
 		in.absoluteURI("resource", p.Resource)
 	}
@@ -51,7 +51,7 @@ func (s *AuthService) LoginURL(provider string, p LoginURLParams) (string, error
 	if err := in.err(nil); err != nil {
 		return "", err
 	}
-	q := url.Values{"org": {p.Org}, "service": {p.Service}}
+	q := url.Values{"org": {p.OrgSlug}, "service": {p.ServiceSlug}}
 	put(q, "redirect_uri", p.RedirectURI)
 	put(q, "state", p.State)
 	put(q, "user_code", userCode)

@@ -12,7 +12,7 @@ func TestLoginURL(t *testing.T) {
 	rt := rtSteps(rtOK())
 	c, err := authos.New("https://example.com/sso", authos.WithHTTPClient(&http.Client{Transport: rt}), authos.WithTokens(authos.Tokens{AccessToken: "secret"}))
 	stMust(t, "New", err)
-	tenant := authos.LoginURLParams{Org: "acme", Service: "app"}
+	tenant := authos.LoginURLParams{OrgSlug: "acme", ServiceSlug: "app"}
 	for _, tc := range []struct {
 		provider string
 		params   authos.LoginURLParams
@@ -24,7 +24,7 @@ func TestLoginURL(t *testing.T) {
 		{"a/../b c", tenant, "https://example.com/sso/auth/a%2F..%2Fb%20c?org=acme&service=app", ""},
 		{"admin", tenant, "https://example.com/sso/auth/admin?org=acme&service=app", ""},
 		{"", authos.LoginURLParams{}, "", "provider, org, service"},
-		{"..", authos.LoginURLParams{Org: "A!", Service: " ", Resource: "api", UserCode: "x"}, "", "provider, org, service, resource, user_code"},
+		{"..", authos.LoginURLParams{OrgSlug: "A!", ServiceSlug: " ", Resource: "api", UserCode: "x"}, "", "provider, org, service, resource, user_code"},
 		{"verify-email", tenant, "", "provider"},
 		{"token", tenant, "", "provider"},
 		{"revoke", tenant, "", "provider"},

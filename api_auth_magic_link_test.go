@@ -28,7 +28,7 @@ func TestMagicLink(t *testing.T) {
 		stMust(t, "VerifyMagicLink", err)
 		u, err := stClient(t, srv.Transport(), authos.WithTokens(tokens)).User.Get(ctx)
 		stMust(t, "Get", err)
-		stWant(t, "session", u.Email+" "+u.Org+" "+u.Service, stEmail+" acme app")
+		stWant(t, "session", u.Email+" "+u.OrgSlug+" "+u.ServiceSlug, stEmail+" acme app")
 		_, err = c.Auth.VerifyMagicLink(ctx, p)
 		auErrors(t, "a used link", err, []error{authos.CodeBadRequest}, []error{authos.ErrUnauthenticated})
 

@@ -103,7 +103,7 @@ var authCases = []typedCase{
 	{
 		name: "Auth.Context",
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
-			return c.Auth.Context(ctx, authos.AuthContextParams{Org: "acme", Service: "app", RedirectURI: auRedirect})
+			return c.Auth.Context(ctx, authos.AuthContextParams{OrgSlug: "acme", ServiceSlug: "app", RedirectURI: auRedirect})
 		},
 		query: "org=acme&redirect_uri=https%3A%2F%2Fapp.acme.example%2Fcallback&service=app",
 	},
@@ -135,7 +135,7 @@ var authCases = []typedCase{
 	{
 		name: "Auth.RequestDeviceCode",
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
-			return c.Auth.RequestDeviceCode(ctx, authos.DeviceCodeParams{ClientID: auApp, Org: "acme", Service: "app"})
+			return c.Auth.RequestDeviceCode(ctx, authos.DeviceCodeParams{ClientID: auApp, OrgSlug: "acme", ServiceSlug: "app"})
 		},
 		body: `{"client_id":"acme_app","org":"acme","service":"app"}`,
 	},
@@ -163,7 +163,7 @@ var authCases = []typedCase{
 		name: "Auth.LoginURL",
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return auOpen(ctx, w)(c.Auth.LoginURL("github", authos.LoginURLParams{
-				Org: "acme", Service: "app", RedirectURI: auRedirect, State: "s 1&", UserCode: "abcdefgh", ConnectionID: "c1", Resource: "https://api.example.com",
+				OrgSlug: "acme", ServiceSlug: "app", RedirectURI: auRedirect, State: "s 1&", UserCode: "abcdefgh", ConnectionID: "c1", Resource: "https://api.example.com",
 			}))
 		},
 		query: "connection_id=c1&org=acme&redirect_uri=https%3A%2F%2Fapp.acme.example%2Fcallback&resource=https%3A%2F%2Fapi.example.com" +
@@ -243,7 +243,7 @@ func auPreAuth(t testing.TB, srv *authostest.Server, email, password string) aut
 
 func auDeviceCode(t testing.TB, srv *authostest.Server) *authos.DeviceCode {
 	t.Helper()
-	code, err := auNobody(t, srv).Auth.RequestDeviceCode(t.Context(), authos.DeviceCodeParams{ClientID: auApp, Org: "acme", Service: "app"})
+	code, err := auNobody(t, srv).Auth.RequestDeviceCode(t.Context(), authos.DeviceCodeParams{ClientID: auApp, OrgSlug: "acme", ServiceSlug: "app"})
 	if err != nil {
 		t.Fatalf("RequestDeviceCode = %v", err)
 	}
@@ -415,7 +415,7 @@ func TestAuthErrors(t *testing.T) {
 			}(), []error{authos.ErrForbidden}},
 			{"register nowhere", c.Auth.Register(ctx, authos.RegisterParams{Email: "x@example.com", Password: auPassword, OrgSlug: "nowhere"}), []error{authos.ErrNotFound}},
 			{"context of nowhere", func() error {
-				_, err := c.Auth.Context(ctx, authos.AuthContextParams{Org: "nowhere"})
+				_, err := c.Auth.Context(ctx, authos.AuthContextParams{OrgSlug: "nowhere"})
 				return err
 			}(), []error{authos.ErrNotFound}},
 			{"a token of nobody", c.Auth.ResetPassword(ctx, authos.ResetPasswordParams{Token: "x", NewPassword: auPassword}), []error{authos.CodeBadRequest}},
@@ -451,21 +451,21 @@ func TestAuthLookupAndContext(t *testing.T) {
 			!slices.Contains(page.AuthMethods, authos.AuthMethodMagicLink) || !page.SupportAvailable {
 			t.Errorf("Context = %+v, want the server's own page", page)
 		}
-		page, err = c.Auth.Context(ctx, authos.AuthContextParams{Org: "acme", Service: "app"})
+		page, err = c.Auth.Context(ctx, authos.AuthContextParams{OrgSlug: "acme", ServiceSlug: "app"})
 		stMust(t, "Context", err)
 		if page.Organization == nil || *page.Organization != (authos.AuthContextOrganization{Slug: "acme", Name: "Acme", Status: authos.OrganizationActive}) ||
 			page.Service == nil || *page.Service != (authos.AuthContextService{Slug: "app", Name: "App", ServiceType: "web"}) {
 			t.Errorf("Context = %+v, %+v, want acme and app", page.Organization, page.Service)
 		}
 		for uri, want := range map[string]bool{auRedirect: true, "https://evil.example": false} {
-			page, err = c.Auth.Context(ctx, authos.AuthContextParams{Org: "acme", Service: "app", RedirectURI: uri})
+			page, err = c.Auth.Context(ctx, authos.AuthContextParams{OrgSlug: "acme", ServiceSlug: "app", RedirectURI: uri})
 			stMust(t, "Context", err)
 			if valid := page.Service.RedirectURIValid; valid == nil || *valid != want {
 				t.Errorf("%s is valid: %v, want %v", uri, valid, want)
 			}
 		}
 		srv.SuspendOrg("acme") // nobody can sign in there, which is no error
-		page, err = c.Auth.Context(ctx, authos.AuthContextParams{Org: "acme"})
+		page, err = c.Auth.Context(ctx, authos.AuthContextParams{OrgSlug: "acme"})
 		stMust(t, "Context", err)
 		stWant(t, "ways in", len(page.AvailableProviders)+len(page.AuthMethods), 0)
 		stWant(t, "status", page.Organization.Status, authos.OrganizationSuspended)
@@ -582,7 +582,7 @@ var auInstalls = map[string]func(t *testing.T, srv *authostest.Server, c *authos
 	},
 	"DeviceLogin": func(t *testing.T, srv *authostest.Server, c *authos.Client, install bool) (authos.Tokens, error) {
 		t.Helper()
-		return c.Auth.DeviceLogin(t.Context(), authos.DeviceLoginParams{ClientID: auApp, Org: "acme", Service: "app", Install: install},
+		return c.Auth.DeviceLogin(t.Context(), authos.DeviceLoginParams{ClientID: auApp, OrgSlug: "acme", ServiceSlug: "app", Install: install},
 			func(code authos.DeviceCode) error {
 				srv.ApproveDevice(code.UserCode, stEmail)
 				return nil
@@ -680,11 +680,11 @@ func TestAuthInput(t *testing.T) {
 		}},
 		{"LookupEmail", "email", func(o ...authos.RequestOption) error { _, err := c.Auth.LookupEmail(ctx, "ada", o...); return err }},
 		{"Context", "org, service", func(o ...authos.RequestOption) error {
-			_, err := c.Auth.Context(ctx, authos.AuthContextParams{Org: "x", RedirectURI: auRedirect}, o...)
+			_, err := c.Auth.Context(ctx, authos.AuthContextParams{OrgSlug: "x", RedirectURI: auRedirect}, o...)
 			return err
 		}},
 		{"Context of a service", "org", func(o ...authos.RequestOption) error {
-			_, err := c.Auth.Context(ctx, authos.AuthContextParams{Service: "app"}, o...)
+			_, err := c.Auth.Context(ctx, authos.AuthContextParams{ServiceSlug: "app"}, o...)
 			return err
 		}},
 		{"CompleteMFA", "preauth_token, code", func(o ...authos.RequestOption) error {
@@ -699,11 +699,11 @@ func TestAuthInput(t *testing.T) {
 			return err
 		}},
 		{"RequestDeviceCode", "client_id, org, service", func(o ...authos.RequestOption) error {
-			_, err := c.Auth.RequestDeviceCode(ctx, authos.DeviceCodeParams{ClientID: long, Org: "a b"}, o...)
+			_, err := c.Auth.RequestDeviceCode(ctx, authos.DeviceCodeParams{ClientID: long, OrgSlug: "a b"}, o...)
 			return err
 		}},
 		{"RequestDeviceCode, long slugs", "org, service", func(o ...authos.RequestOption) error {
-			_, err := c.Auth.RequestDeviceCode(ctx, authos.DeviceCodeParams{ClientID: long[:500], Org: long[:101], Service: long[:101]}, o...)
+			_, err := c.Auth.RequestDeviceCode(ctx, authos.DeviceCodeParams{ClientID: long[:500], OrgSlug: long[:101], ServiceSlug: long[:101]}, o...)
 			return err
 		}},
 		{"VerifyUserCode", "user_code", func(o ...authos.RequestOption) error { _, err := c.Auth.VerifyUserCode(ctx, " - ", o...); return err }},
@@ -716,7 +716,7 @@ func TestAuthInput(t *testing.T) {
 			return err
 		}},
 		{"DeviceLogin, resource", "resource", func(o ...authos.RequestOption) error {
-			_, err := c.Auth.DeviceLogin(ctx, authos.DeviceLoginParams{ClientID: "c", Org: "o", Service: "s", Resource: "x"}, show, o...)
+			_, err := c.Auth.DeviceLogin(ctx, authos.DeviceLoginParams{ClientID: "c", OrgSlug: "o", ServiceSlug: "s", Resource: "x"}, show, o...)
 			return err
 		}},
 	} {
@@ -750,8 +750,8 @@ func TestAuthInputAtTheBounds(t *testing.T) {
 		c, ctx := auNobody(t, srv), t.Context()
 		stMust(t, "Register", c.Auth.Register(ctx, authos.RegisterParams{Email: "a@b", Password: "12345678"}))
 		for _, p := range []authos.DeviceCodeParams{
-			{ClientID: strings.Repeat("a", 500), Org: strings.Repeat("b", 100), Service: strings.Repeat("c", 100)},
-			{ClientID: "Acme_App-1", Org: "é", Service: "²"},
+			{ClientID: strings.Repeat("a", 500), OrgSlug: strings.Repeat("b", 100), ServiceSlug: strings.Repeat("c", 100)},
+			{ClientID: "Acme_App-1", OrgSlug: "é", ServiceSlug: "²"},
 		} {
 			_, err := c.Auth.RequestDeviceCode(ctx, p)
 			auErrors(t, "RequestDeviceCode", err, []error{authos.CodeBadRequest}, nil)
@@ -828,7 +828,7 @@ func TestAuthSecretsAreNotEchoed(t *testing.T) {
 			return err
 		},
 		"DeviceLogin": func(ctx context.Context, c *authos.Client) error {
-			_, err := c.Auth.DeviceLogin(ctx, authos.DeviceLoginParams{ClientID: auApp, Org: "acme", Service: "app"}, func(authos.DeviceCode) error { return nil })
+			_, err := c.Auth.DeviceLogin(ctx, authos.DeviceLoginParams{ClientID: auApp, OrgSlug: "acme", ServiceSlug: "app"}, func(authos.DeviceCode) error { return nil })
 			return err
 		},
 		"Refresh": func(ctx context.Context, c *authos.Client) error {

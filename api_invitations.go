@@ -12,13 +12,13 @@ type UserInvitationsService struct{ c *Client }
 
 // ReceivedInvitation is an invitation as the invited user sees it. The token is only in the e-mail.
 type ReceivedInvitation struct {
-	ID               string `json:"id"`
-	Email            string `json:"email"`
-	Role             string `json:"role"`
-	ExpiresAt        Time   `json:"expires_at"`
-	CreatedAt        Time   `json:"created_at"`
-	OrganizationSlug string `json:"organization_slug"`
-	OrganizationName string `json:"organization_name"`
+	ID        string   `json:"id"`
+	Email     string   `json:"email"`
+	Role      RoleSlug `json:"role"`
+	ExpiresAt Time     `json:"expires_at"`
+	CreatedAt Time     `json:"created_at"`
+	OrgSlug   string   `json:"organization_slug"`
+	OrgName   string   `json:"organization_name"`
 }
 
 func (i *ReceivedInvitation) missing() string { return missingID(i.ID) }

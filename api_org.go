@@ -120,8 +120,8 @@ type Membership struct {
 	OrgID  string `json:"org_id"`
 	UserID string `json:"user_id"`
 	// owner, admin, member or the slug of a role of the organization's own
-	Role      string `json:"role"`
-	CreatedAt Time   `json:"created_at"`
+	Role      RoleSlug `json:"role"`
+	CreatedAt Time     `json:"created_at"`
 }
 
 func (m *Membership) missing() string { return missingID(m.ID) }
@@ -147,7 +147,7 @@ type OrganizationListParams struct {
 	Status OrganizationStatus
 	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 20; for
 	// All, 100.
-	Page, Limit int
+	Limit, Page int
 }
 
 // OrganizationCreateParams are a new organization.
@@ -268,37 +268,37 @@ func (s *OrganizationsService) Create(
 
 // Get returns an organization. GET /api/organizations/:org_slug; bearer, members; may be repeated;
 // cached for the stale fallback.
-func (s *OrganizationsService) Get(ctx context.Context, org string, opts ...RequestOption) (*OrganizationDetails, error) {
+func (s *OrganizationsService) Get(ctx context.Context, orgSlug string, opts ...RequestOption) (*OrganizationDetails, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	return invoke[OrganizationDetails](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug", args: []string{org}, checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug", args: []string{orgSlug}, checks: in,
 	}, opts)
 }
 
 // Update changes an organization. PATCH /api/organizations/:org_slug; bearer, capability
 // org.settings.manage; may be repeated.
 func (s *OrganizationsService) Update(
-	ctx context.Context, org string, p OrganizationUpdateParams, opts ...RequestOption,
+	ctx context.Context, orgSlug string, p OrganizationUpdateParams, opts ...RequestOption,
 ) (*OrganizationDetails, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	if p.Name != nil {
 		in.name("name", *p.Name)
 	}
 	return invoke[OrganizationDetails](ctx, s.c, request{
-		method: http.MethodPatch, template: "/api/organizations/:org_slug", args: []string{org}, body: p, checks: in,
+		method: http.MethodPatch, template: "/api/organizations/:org_slug", args: []string{orgSlug}, body: p, checks: in,
 	}, opts)
 }
 
 // Delete removes an organization and everything in it. DELETE /api/organizations/:org_slug; bearer,
 // owner; may be repeated: when an attempt's outcome is unknown and its repeat finds 404, Delete has
 // succeeded.
-func (s *OrganizationsService) Delete(ctx context.Context, org string, opts ...RequestOption) error {
+func (s *OrganizationsService) Delete(ctx context.Context, orgSlug string, opts ...RequestOption) error {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	return s.c.call(ctx, request{
-		method: http.MethodDelete, template: "/api/organizations/:org_slug", args: []string{org}, checks: in,
+		method: http.MethodDelete, template: "/api/organizations/:org_slug", args: []string{orgSlug}, checks: in,
 	}, nil, opts)
 }
 
@@ -309,12 +309,12 @@ func (s *OrganizationsService) Delete(ctx context.Context, org string, opts ...R
 // 400 [CodeServiceLimitExceeded] means that the organization has as many users this month as it
 // may. When installing the tokens fails, the session is returned together with the error.
 func (s *OrganizationsService) Select(
-	ctx context.Context, org string, p OrganizationSelectParams, opts ...RequestOption,
+	ctx context.Context, orgSlug string, p OrganizationSelectParams, opts ...RequestOption,
 ) (*OrganizationSession, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	body, err := invoke[organizationSessionBody](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/select", args: []string{org}, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/select", args: []string{orgSlug}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err

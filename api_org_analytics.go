@@ -109,12 +109,12 @@ func (b *loginTrendBody) missing() string {
 // LoginTrends counts sign-ins by day, oldest first; days without any are left out. GET
 // /api/organizations/:org_slug/analytics/login-trends; bearer, capability audit_logs.view; may be
 // repeated; cached for the stale fallback.
-func (s *AnalyticsService) LoginTrends(ctx context.Context, org string, p DateRange, opts ...RequestOption) ([]LoginTrend, error) {
+func (s *AnalyticsService) LoginTrends(ctx context.Context, orgSlug string, p DateRange, opts ...RequestOption) ([]LoginTrend, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	p.check(&in)
 	list, err := invoke[bare[loginTrendBody, *loginTrendBody]](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/login-trends", args: []string{org}, query: p.query(), checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/login-trends", args: []string{orgSlug}, query: p.query(), checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -129,12 +129,12 @@ func (s *AnalyticsService) LoginTrends(ctx context.Context, org string, p DateRa
 // LoginsByService counts sign-ins by service, most first; services without any are left out. GET
 // /api/organizations/:org_slug/analytics/logins-by-service; bearer, capability audit_logs.view; may
 // be repeated; cached for the stale fallback.
-func (s *AnalyticsService) LoginsByService(ctx context.Context, org string, p DateRange, opts ...RequestOption) ([]ServiceLogins, error) {
+func (s *AnalyticsService) LoginsByService(ctx context.Context, orgSlug string, p DateRange, opts ...RequestOption) ([]ServiceLogins, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	p.check(&in)
 	list, err := invoke[bare[ServiceLogins, *ServiceLogins]](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/logins-by-service", args: []string{org}, query: p.query(), checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/logins-by-service", args: []string{orgSlug}, query: p.query(), checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -145,12 +145,12 @@ func (s *AnalyticsService) LoginsByService(ctx context.Context, org string, p Da
 // LoginsByProvider counts sign-ins by the way of signing in, most first. GET
 // /api/organizations/:org_slug/analytics/logins-by-provider; bearer, capability audit_logs.view;
 // may be repeated; cached for the stale fallback.
-func (s *AnalyticsService) LoginsByProvider(ctx context.Context, org string, p DateRange, opts ...RequestOption) ([]ProviderLogins, error) {
+func (s *AnalyticsService) LoginsByProvider(ctx context.Context, orgSlug string, p DateRange, opts ...RequestOption) ([]ProviderLogins, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	p.check(&in)
 	list, err := invoke[bare[ProviderLogins, *ProviderLogins]](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/logins-by-provider", args: []string{org}, query: p.query(), checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/logins-by-provider", args: []string{orgSlug}, query: p.query(), checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -162,13 +162,13 @@ func (s *AnalyticsService) LoginsByProvider(ctx context.Context, org string, p D
 // /api/organizations/:org_slug/analytics/recent-logins; bearer, capability audit_logs.view; may be
 // repeated; cached for the stale fallback.
 func (s *AnalyticsService) RecentLogins(
-	ctx context.Context, org string, p RecentLoginsParams, opts ...RequestOption,
+	ctx context.Context, orgSlug string, p RecentLoginsParams, opts ...RequestOption,
 ) ([]RecentLogin, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.page(p.Limit, 0)
 	list, err := invoke[bare[RecentLogin, *RecentLogin]](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/recent-logins", args: []string{org}, query: paging(p.Limit, 0), checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/recent-logins", args: []string{orgSlug}, query: paging(p.Limit, 0), checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// APIKeysService are the API keys of a service, which open [Client.Service]. Every method needs an
+// APIKeysService are the API keys of a serviceSlug, which open [Client.Service]. Every method needs an
 // active organization, else it is 403 [CodeOrganizationNotActive].
 type APIKeysService struct{ c *Client }
 
@@ -125,14 +125,14 @@ const (
 // /api/organizations/:org_slug/services/:service_slug/api-keys; bearer, capability services.view or
 // a grant; may be repeated; cached for the stale fallback.
 func (s *APIKeysService) List(
-	ctx context.Context, org, service string, p APIKeyListParams, opts ...RequestOption,
+	ctx context.Context, orgSlug, serviceSlug string, p APIKeyListParams, opts ...RequestOption,
 ) (*Page[APIKey], error) {
 	var in checks
-	in.id("org_slug", org)
-	in.id("service_slug", service)
+	in.id("org_slug", orgSlug)
+	in.id("service_slug", serviceSlug)
 	in.page(p.Limit, p.Offset)
 	list, err := invoke[apiKeyList](ctx, s.c, request{
-		method: http.MethodGet, template: keysPath, args: []string{org, service}, query: paging(p.Limit, p.Offset), checks: in,
+		method: http.MethodGet, template: keysPath, args: []string{orgSlug, serviceSlug}, query: paging(p.Limit, p.Offset), checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -143,10 +143,10 @@ func (s *APIKeysService) List(
 // All iterates over a service's API keys from p.Offset on, p.Limit at a time. It stops at the first
 // error, which it yields last.
 func (s *APIKeysService) All(
-	ctx context.Context, org, service string, p APIKeyListParams, opts ...RequestOption,
+	ctx context.Context, orgSlug, serviceSlug string, p APIKeyListParams, opts ...RequestOption,
 ) iter.Seq2[APIKey, error] {
 	return byOffset(p.Limit, p.Offset, func(limit, offset int) (*Page[APIKey], error) {
-		return s.List(ctx, org, service, APIKeyListParams{Limit: limit, Offset: offset}, opts...)
+		return s.List(ctx, orgSlug, serviceSlug, APIKeyListParams{Limit: limit, Offset: offset}, opts...)
 	})
 }
 
@@ -154,11 +154,11 @@ func (s *APIKeysService) All(
 // bearer, capability services.manage or a manager's grant; not repeated when its outcome is
 // unknown: a key that nobody has seen may then be in the list, delete it. The key is shown once.
 func (s *APIKeysService) Create(
-	ctx context.Context, org, service string, p APIKeyCreateParams, opts ...RequestOption,
+	ctx context.Context, orgSlug, serviceSlug string, p APIKeyCreateParams, opts ...RequestOption,
 ) (*APIKeyCreated, error) {
 	var in checks
-	in.id("org_slug", org)
-	in.id("service_slug", service)
+	in.id("org_slug", orgSlug)
+	in.id("service_slug", serviceSlug)
 	in.required("name", p.Name)
 	in.apiKeyPermissions(p.Permissions)
 	if p.ExpiresIn < 0 || p.ExpiresIn%apiKeyDay != 0 {
@@ -166,7 +166,7 @@ func (s *APIKeysService) Create(
 	}
 	body := apiKeyCreateBody{p, int(p.ExpiresIn / apiKeyDay)}
 	return invoke[APIKeyCreated](ctx, s.c, request{
-		method: http.MethodPost, template: keysPath, args: []string{org, service}, body: body, checks: in,
+		method: http.MethodPost, template: keysPath, args: []string{orgSlug, serviceSlug}, body: body, checks: in,
 	}, opts)
 }
 
@@ -185,13 +185,13 @@ func (c *checks) apiKeyPermissions(permissions []APIKeyPermission) {
 // Get returns an API key. GET
 // /api/organizations/:org_slug/services/:service_slug/api-keys/:api_key_id; bearer, capability
 // services.view or a grant; may be repeated; cached for the stale fallback.
-func (s *APIKeysService) Get(ctx context.Context, org, service, keyID string, opts ...RequestOption) (*APIKey, error) {
+func (s *APIKeysService) Get(ctx context.Context, orgSlug, serviceSlug, apiKeyID string, opts ...RequestOption) (*APIKey, error) {
 	var in checks
-	in.id("org_slug", org)
-	in.id("service_slug", service)
-	in.id("api_key_id", keyID)
+	in.id("org_slug", orgSlug)
+	in.id("service_slug", serviceSlug)
+	in.id("api_key_id", apiKeyID)
 	return invoke[APIKey](ctx, s.c, request{
-		method: http.MethodGet, template: keyPath, args: []string{org, service, keyID}, checks: in,
+		method: http.MethodGet, template: keyPath, args: []string{orgSlug, serviceSlug, apiKeyID}, checks: in,
 	}, opts)
 }
 
@@ -199,12 +199,12 @@ func (s *APIKeysService) Get(ctx context.Context, org, service, keyID string, op
 // /api/organizations/:org_slug/services/:service_slug/api-keys/:api_key_id; bearer, capability
 // services.manage or a manager's grant; may be repeated: when an attempt's outcome is unknown and
 // its repeat finds 404, Delete has succeeded.
-func (s *APIKeysService) Delete(ctx context.Context, org, service, keyID string, opts ...RequestOption) error {
+func (s *APIKeysService) Delete(ctx context.Context, orgSlug, serviceSlug, apiKeyID string, opts ...RequestOption) error {
 	var in checks
-	in.id("org_slug", org)
-	in.id("service_slug", service)
-	in.id("api_key_id", keyID)
+	in.id("org_slug", orgSlug)
+	in.id("service_slug", serviceSlug)
+	in.id("api_key_id", apiKeyID)
 	return s.c.call(ctx, request{
-		method: http.MethodDelete, template: keyPath, args: []string{org, service, keyID}, checks: in,
+		method: http.MethodDelete, template: keyPath, args: []string{orgSlug, serviceSlug, apiKeyID}, checks: in,
 	}, nil, opts)
 }

@@ -19,8 +19,8 @@ type AuditActor struct {
 
 // AuditLogEntry is one thing that was done in an organization, or tried.
 type AuditLogEntry struct {
-	ID             string `json:"id"`
-	OrganizationID string `json:"organization_id"`
+	ID    string `json:"id"`
+	OrgID string `json:"organization_id"`
 	// ActorID is a user's id, or says what acted where no user did. Actor is nil when the server
 	// knows of no such user.
 	ActorID string      `json:"actor_id"`
@@ -59,7 +59,7 @@ type AuditLogListParams struct {
 	TargetType, TargetID string
 	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for
 	// All, 100.
-	Page, Limit int
+	Limit, Page int
 }
 
 // check refuses filters that the server would apply to the total and not to the rows: an action
@@ -95,9 +95,9 @@ func (l *auditLogList) missing() string { return missingItem("logs", l.Logs) }
 // List returns one page of an organization's record, newest first. GET
 // /api/organizations/:org_slug/audit-log; bearer, capability audit_logs.view; may be repeated;
 // cached for the stale fallback.
-func (s *AuditLogService) List(ctx context.Context, org string, p AuditLogListParams, opts ...RequestOption) (*Page[AuditLogEntry], error) {
+func (s *AuditLogService) List(ctx context.Context, orgSlug string, p AuditLogListParams, opts ...RequestOption) (*Page[AuditLogEntry], error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.numbered(p.Limit, p.Page)
 	p.check(&in)
 	q := numbering(p.Limit, p.Page)
@@ -105,7 +105,7 @@ func (s *AuditLogService) List(ctx context.Context, org string, p AuditLogListPa
 	put(q, "target_type", p.TargetType)
 	put(q, "target_id", p.TargetID)
 	list, err := invoke[auditLogList](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/audit-log", args: []string{org}, query: q, checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/audit-log", args: []string{orgSlug}, query: q, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -117,11 +117,11 @@ func (s *AuditLogService) List(ctx context.Context, org string, p AuditLogListPa
 // first error, which it yields last. What is done meanwhile moves the pages: an entry may then be
 // seen twice.
 func (s *AuditLogService) All(
-	ctx context.Context, org string, p AuditLogListParams, opts ...RequestOption,
+	ctx context.Context, orgSlug string, p AuditLogListParams, opts ...RequestOption,
 ) iter.Seq2[AuditLogEntry, error] {
 	return byNumber(p.Limit, p.Page, func(limit, number int) (*Page[AuditLogEntry], error) {
 		p.Limit, p.Page = limit, number
-		return s.List(ctx, org, p, opts...)
+		return s.List(ctx, orgSlug, p, opts...)
 	})
 }
 
@@ -129,11 +129,11 @@ func (s *AuditLogService) All(
 // match what is recorded, so it is of no use as [AuditLogListParams].Action. GET
 // /api/organizations/:org_slug/audit-log/event-types; bearer, capability audit_logs.view; may be
 // repeated; cached for the stale fallback.
-func (s *AuditLogService) EventTypes(ctx context.Context, org string, opts ...RequestOption) ([]EventType, error) {
+func (s *AuditLogService) EventTypes(ctx context.Context, orgSlug string, opts ...RequestOption) ([]EventTypeInfo, error) {
 	var in checks
-	in.id("org_slug", org)
-	list, err := invoke[bare[EventType, *EventType]](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/audit-log/event-types", args: []string{org}, checks: in,
+	in.id("org_slug", orgSlug)
+	list, err := invoke[bare[EventTypeInfo, *EventTypeInfo]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/audit-log/event-types", args: []string{orgSlug}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err

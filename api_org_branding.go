@@ -69,11 +69,11 @@ var hexColor = regexp.MustCompile(`^#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})$`)
 
 // Get returns an organization's branding. GET /api/organizations/:org_slug/branding; bearer,
 // members and platform owners; may be repeated; cached for the stale fallback.
-func (s *BrandingService) Get(ctx context.Context, org string, opts ...RequestOption) (*Branding, error) {
+func (s *BrandingService) Get(ctx context.Context, orgSlug string, opts ...RequestOption) (*Branding, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	body, err := invoke[brandingBody](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/branding", args: []string{org}, checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/branding", args: []string{orgSlug}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -84,11 +84,11 @@ func (s *BrandingService) Get(ctx context.Context, org string, opts ...RequestOp
 // Public returns an organization's branding to anybody, for pages that are shown before the
 // sign-in. GET /api/organizations/:org_slug/branding/public; public; may be repeated; cached for
 // the stale fallback.
-func (s *BrandingService) Public(ctx context.Context, org string, opts ...RequestOption) (*Branding, error) {
+func (s *BrandingService) Public(ctx context.Context, orgSlug string, opts ...RequestOption) (*Branding, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	body, err := invoke[brandingBody](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/branding/public", args: []string{org}, checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/branding/public", args: []string{orgSlug}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -101,16 +101,16 @@ func (s *BrandingService) Public(ctx context.Context, org string, opts ...Reques
 // bearer, capability org.settings.manage or platform owner; may be repeated. 403
 // [CodeFeatureNotAvailableInTier] means that the organization's tier has no branding.
 func (s *BrandingService) Update(
-	ctx context.Context, org string, p BrandingUpdateParams, opts ...RequestOption,
+	ctx context.Context, orgSlug string, p BrandingUpdateParams, opts ...RequestOption,
 ) (*Branding, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	if p.PrimaryColor != "" && !hexColor.MatchString(p.PrimaryColor) {
 		in.add("primary_color", CodeInvalidFormat, `must be "#" and 3 or 6 hexadecimal digits`)
 	}
 	set := brandingBody{LogoURL: orNull{text: p.LogoURL}, PrimaryColor: orNull{text: p.PrimaryColor}}
 	body, err := invoke[brandingBody](ctx, s.c, request{
-		method: http.MethodPatch, template: "/api/organizations/:org_slug/branding", args: []string{org}, body: set, checks: in,
+		method: http.MethodPatch, template: "/api/organizations/:org_slug/branding", args: []string{orgSlug}, body: set, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err

@@ -87,27 +87,27 @@ const domainPath = "/api/organizations/:org_slug/domain"
 //
 // A domain that another organization has, and what the server takes for none, are 400 BAD_REQUEST.
 // 403 [CodeFeatureNotAvailableInTier] means that the organization's tier has no custom domain.
-func (s *DomainService) Set(ctx context.Context, org, domain string, opts ...RequestOption) (*DomainVerification, error) {
+func (s *DomainService) Set(ctx context.Context, orgSlug, domain string, opts ...RequestOption) (*DomainVerification, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.required("domain", domain)
 	if strings.ContainsAny(strings.TrimSpace(domain), "/:@ ") {
 		in.add("domain", CodeInvalidFormat, "must be a domain name, not a URL")
 	}
 	body := map[string]string{"domain": domain}
 	return invoke[DomainVerification](ctx, s.c, request{
-		method: http.MethodPost, template: domainPath, args: []string{org}, body: body, checks: in,
+		method: http.MethodPost, template: domainPath, args: []string{orgSlug}, body: body, checks: in,
 	}, opts)
 }
 
 // Get returns an organization's domain, or that it has none. GET
 // /api/organizations/:org_slug/domain; bearer, members and platform owners; may be repeated; cached
 // for the stale fallback.
-func (s *DomainService) Get(ctx context.Context, org string, opts ...RequestOption) (*CustomDomain, error) {
+func (s *DomainService) Get(ctx context.Context, orgSlug string, opts ...RequestOption) (*CustomDomain, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	body, err := invoke[customDomainBody](ctx, s.c, request{
-		method: http.MethodGet, template: domainPath, args: []string{org}, checks: in,
+		method: http.MethodGet, template: domainPath, args: []string{orgSlug}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -119,11 +119,11 @@ func (s *DomainService) Get(ctx context.Context, org string, opts ...RequestOpti
 // Delete takes an organization's domain away; that there was none is no error. DELETE
 // /api/organizations/:org_slug/domain; bearer, capability org.settings.manage or platform owner;
 // may be repeated.
-func (s *DomainService) Delete(ctx context.Context, org string, opts ...RequestOption) error {
+func (s *DomainService) Delete(ctx context.Context, orgSlug string, opts ...RequestOption) error {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	return s.c.call(ctx, request{
-		method: http.MethodDelete, template: domainPath, args: []string{org}, checks: in,
+		method: http.MethodDelete, template: domainPath, args: []string{orgSlug}, checks: in,
 	}, nil, opts)
 }
 
@@ -131,11 +131,11 @@ func (s *DomainService) Delete(ctx context.Context, org string, opts ...RequestO
 // proven yet is a response, not an error. POST /api/organizations/:org_slug/domain/verify; bearer,
 // capability org.settings.manage or platform owner; not repeated when its outcome is unknown,
 // although calling again is safe. Without a domain it is 400 BAD_REQUEST.
-func (s *DomainService) Verify(ctx context.Context, org string, opts ...RequestOption) (*DomainCheck, error) {
+func (s *DomainService) Verify(ctx context.Context, orgSlug string, opts ...RequestOption) (*DomainCheck, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	body, err := invoke[domainCheckBody](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/domain/verify", args: []string{org}, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/domain/verify", args: []string{orgSlug}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err

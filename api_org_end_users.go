@@ -120,7 +120,7 @@ type EndUserListParams struct {
 	ServiceSlug string
 	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for
 	// All, 100.
-	Page, Limit int
+	Limit, Page int
 }
 
 type endUserList struct {
@@ -144,14 +144,14 @@ func (r *revokedSessions) missing() string {
 // List returns one page of an organization's end users. Beyond the last page the server does not
 // count them: Total is -1 there. GET /api/organizations/:org_slug/users; bearer, capability
 // end_users.view; may be repeated; cached for the stale fallback.
-func (s *EndUsersService) List(ctx context.Context, org string, p EndUserListParams, opts ...RequestOption) (*Page[EndUser], error) {
+func (s *EndUsersService) List(ctx context.Context, orgSlug string, p EndUserListParams, opts ...RequestOption) (*Page[EndUser], error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.numbered(p.Limit, p.Page)
 	q := numbering(p.Limit, p.Page)
 	put(q, "service_slug", p.ServiceSlug)
 	list, err := invoke[endUserList](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/users", args: []string{org}, query: q, checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/users", args: []string{orgSlug}, query: q, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -164,22 +164,22 @@ func (s *EndUsersService) List(ctx context.Context, org string, p EndUserListPar
 
 // All iterates over an organization's end users from p.Page on, p.Limit at a time. It stops at the
 // first error, which it yields last.
-func (s *EndUsersService) All(ctx context.Context, org string, p EndUserListParams, opts ...RequestOption) iter.Seq2[EndUser, error] {
+func (s *EndUsersService) All(ctx context.Context, orgSlug string, p EndUserListParams, opts ...RequestOption) iter.Seq2[EndUser, error] {
 	return byNumber(p.Limit, p.Page, func(limit, number int) (*Page[EndUser], error) {
 		p.Limit, p.Page = limit, number
-		return s.List(ctx, org, p, opts...)
+		return s.List(ctx, orgSlug, p, opts...)
 	})
 }
 
 // Get returns an end user with sessions and the latest sign-ins. GET
 // /api/organizations/:org_slug/users/:user_id; bearer, capability end_users.view; may be repeated;
 // cached for the stale fallback. A user of none of the organization's services is 404 NOT_FOUND.
-func (s *EndUsersService) Get(ctx context.Context, org, userID string, opts ...RequestOption) (*EndUserDetails, error) {
+func (s *EndUsersService) Get(ctx context.Context, orgSlug, userID string, opts ...RequestOption) (*EndUserDetails, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.id("user_id", userID)
 	return invoke[EndUserDetails](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/users/:user_id", args: []string{org, userID}, checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/users/:user_id", args: []string{orgSlug, userID}, checks: in,
 	}, opts)
 }
 
@@ -187,12 +187,12 @@ func (s *EndUsersService) Get(ctx context.Context, org, userID string, opts ...R
 // many there were. DELETE /api/organizations/:org_slug/users/:user_id/sessions; bearer, capability
 // end_users.manage; may be repeated: the number is then what the last attempt found. Older servers
 // end the user's sessions everywhere.
-func (s *EndUsersService) RevokeSessions(ctx context.Context, org, userID string, opts ...RequestOption) (int, error) {
+func (s *EndUsersService) RevokeSessions(ctx context.Context, orgSlug, userID string, opts ...RequestOption) (int, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.id("user_id", userID)
 	revoked, err := invoke[revokedSessions](ctx, s.c, request{
-		method: http.MethodDelete, template: "/api/organizations/:org_slug/users/:user_id/sessions", args: []string{org, userID}, checks: in,
+		method: http.MethodDelete, template: "/api/organizations/:org_slug/users/:user_id/sessions", args: []string{orgSlug, userID}, checks: in,
 	}, opts)
 	if err != nil {
 		return 0, err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/webhook"
 )
 
 var eventCases = []typedCase{
@@ -25,7 +26,7 @@ var eventCases = []typedCase{
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
 			return c.Organizations.Webhooks.Create(ctx, "acme", authos.WebhookCreateParams{
 				Name: "audit", URL: "https://hooks.example/a",
-				Events: []authos.WebhookEvent{authos.EventUserLoginSuccess, authos.EventUserLoginFailed},
+				Events: []authos.EventType{webhook.EventUserLoginSuccess, webhook.EventUserLoginFailed},
 			})
 		},
 		body: `{"name":"audit","url":"https://hooks.example/a","events":["user.login.success","user.login.failed"]}`,
@@ -49,7 +50,7 @@ var eventCases = []typedCase{
 		setup: eventWebhook,
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return c.Organizations.Webhooks.Update(ctx, "acme", w.ID, authos.WebhookUpdateParams{
-				Name: new("b"), URL: new("http://hooks.example/b"), Events: []authos.WebhookEvent{authos.EventPlanCreated}, IsActive: new(false),
+				Name: new("b"), URL: new("http://hooks.example/b"), Events: []authos.EventType{webhook.EventPlanCreated}, IsActive: new(false),
 			})
 		},
 		body: `{"name":"b","url":"http://hooks.example/b","events":["plan.created"],"is_active":false}`,
@@ -69,7 +70,7 @@ var eventCases = []typedCase{
 		},
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return c.Organizations.Webhooks.Deliveries(ctx, "acme", w.ID, authos.DeliveryListParams{
-				EventType: authos.EventPlanCreated, Delivered: new(false), Page: 1, Limit: 5,
+				EventType: webhook.EventPlanCreated, Delivered: new(false), Page: 1, Limit: 5,
 			})
 		},
 		query:   "delivered=false&event_type=plan.created&limit=5&page=1",
@@ -275,7 +276,7 @@ func TestWebhookErrors(t *testing.T) {
 		n := 0
 		params := func() authos.WebhookCreateParams {
 			n++
-			return authos.WebhookCreateParams{Name: fmt.Sprint("hook ", n), URL: "https://x.example", Events: []authos.WebhookEvent{"user.logout"}}
+			return authos.WebhookCreateParams{Name: fmt.Sprint("hook ", n), URL: "https://x.example", Events: []authos.EventType{"user.logout"}}
 		}
 		made, err := hooks.Create(ctx, "acme", params())
 		if err != nil {
@@ -324,7 +325,7 @@ func TestWebhookErrors(t *testing.T) {
 		script := rtSteps(rtAPI(400, "DUPLICATE_CONSTRAINT"))
 		c := rtClient(t, script, eventSession())
 		_, err := c.Organizations.Webhooks.Create(t.Context(), "acme",
-			authos.WebhookCreateParams{Name: "a", URL: "https://x.example", Events: []authos.WebhookEvent{"user.logout"}})
+			authos.WebhookCreateParams{Name: "a", URL: "https://x.example", Events: []authos.EventType{"user.logout"}})
 		eventWant(t, "Create", err, 400, authos.CodeDuplicateConstraint, authos.ErrConflict)
 		if script.count() != 1 {
 			t.Errorf("%d requests, want 1", script.count())
@@ -339,7 +340,7 @@ func TestWebhookInput(t *testing.T) {
 	hooks := c.Organizations.Webhooks
 	ctx := t.Context()
 	w.Server.Reset()
-	create := func(org, name, url string, events ...authos.WebhookEvent) error {
+	create := func(org, name, url string, events ...authos.EventType) error {
 		_, err := hooks.Create(ctx, org, authos.WebhookCreateParams{Name: name, URL: url, Events: events})
 		return err
 	}
@@ -351,7 +352,7 @@ func TestWebhookInput(t *testing.T) {
 		_, err := hooks.Deliveries(ctx, "acme", "x", p)
 		return err
 	}
-	const good = authos.EventUserLogout
+	const good = webhook.EventUserLogout
 	for _, tt := range []struct {
 		what   string
 		err    error
@@ -362,12 +363,12 @@ func TestWebhookInput(t *testing.T) {
 		{"ftp", create("acme", "a", "ftp://x", good), []string{"url"}},
 		{"capitals", create("acme", "a", "HTTPS://x", good), []string{"url"}},
 		{"no scheme", create("acme", "a", "x.example", good), []string{"url"}},
-		{"bad events", create("acme", "a", "https://x", "user.anonymized", good, "", authos.EventWebhookTestPing, "User.Logout"),
+		{"bad events", create("acme", "a", "https://x", "user.anonymized", good, "", webhook.EventWebhookTestPing, "User.Logout"),
 			[]string{"events[0]", "events[2]", "events[3]", "events[4]"}},
 		{"dot segment", create("..", "a", "https://x", good), []string{"org_slug"}},
-		{"update", update("", authos.WebhookUpdateParams{Name: new(""), URL: new("x"), Events: []authos.WebhookEvent{}}),
+		{"update", update("", authos.WebhookUpdateParams{Name: new(""), URL: new("x"), Events: []authos.EventType{}}),
 			[]string{"webhook_id", "name", "url", "events"}},
-		{"update events", update("x", authos.WebhookUpdateParams{Events: []authos.WebhookEvent{"a", "b"}}), []string{"events[0]", "events[1]"}},
+		{"update events", update("x", authos.WebhookUpdateParams{Events: []authos.EventType{"a", "b"}}), []string{"events[0]", "events[1]"}},
 		{"page", deliveries(authos.DeliveryListParams{Page: -1, Limit: 101}), []string{"limit", "page"}},
 		{"limit", deliveries(authos.DeliveryListParams{Limit: -1}), []string{"limit"}},
 	} {
@@ -412,12 +413,12 @@ func TestWebhookEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []authos.WebhookEvent
+	var all []authos.EventType
 	for _, e := range types {
 		if e.Value == "" || e.Label == "" || e.Category == "" {
 			t.Errorf("event type %+v", e)
 		}
-		all = append(all, authos.WebhookEvent(e.Value))
+		all = append(all, authos.EventType(e.Value))
 	}
 	made, err := c.Organizations.Webhooks.Create(t.Context(), "acme", authos.WebhookCreateParams{Name: "all", URL: "https://x.example", Events: all})
 	if err != nil {
@@ -426,10 +427,10 @@ func TestWebhookEvents(t *testing.T) {
 	if len(all) != 38 || !slices.Equal(made.Events, all) {
 		t.Errorf("subscribed to %d events %v, want all 38 of %v", len(made.Events), made.Events, all)
 	}
-	for _, e := range []authos.WebhookEvent{
-		authos.EventUserSignupSuccess, authos.EventUserMFAVerifyFailed, authos.EventUserRoleUpdated, authos.EventServiceOAuthCredentialsUpdated,
-		authos.EventOrganizationSMTPRemoved, authos.EventSubscriptionCanceled, authos.EventInvitationRevoked, authos.EventSecurityPasswordChanged,
-		authos.EventAPIKeyDeleted, authos.EventDomainDeleted, authos.EventBrandingUpdated,
+	for _, e := range []authos.EventType{
+		webhook.EventUserSignupSuccess, webhook.EventUserMFAVerifyFailed, webhook.EventUserRoleUpdated, webhook.EventServiceOAuthCredentialsUpdated,
+		webhook.EventOrganizationSMTPRemoved, webhook.EventSubscriptionCanceled, webhook.EventInvitationRevoked, webhook.EventSecurityPasswordChanged,
+		webhook.EventAPIKeyDeleted, webhook.EventDomainDeleted, webhook.EventBrandingUpdated,
 	} {
 		if !slices.Contains(all, e) {
 			t.Errorf("the server does not know %s", e)
@@ -443,7 +444,7 @@ func TestWebhookLife(t *testing.T) {
 	c := w.Client(asOwner)
 	hooks := c.Organizations.Webhooks
 	made, err := hooks.Create(ctx, "acme", authos.WebhookCreateParams{
-		Name: "a", URL: "https://hooks.example/a", Events: []authos.WebhookEvent{authos.EventUserLogout},
+		Name: "a", URL: "https://hooks.example/a", Events: []authos.EventType{webhook.EventUserLogout},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -468,7 +469,7 @@ func TestWebhookLife(t *testing.T) {
 		t.Errorf("Update of one field = %+v, %v", one, err)
 	}
 	for i := range 3 {
-		p := authos.WebhookCreateParams{Name: fmt.Sprint(i), URL: "https://x.example", Events: []authos.WebhookEvent{authos.EventUserLogout}}
+		p := authos.WebhookCreateParams{Name: fmt.Sprint(i), URL: "https://x.example", Events: []authos.EventType{webhook.EventUserLogout}}
 		if _, err := hooks.Create(ctx, "acme", p); err != nil {
 			t.Fatal(err)
 		}
@@ -522,11 +523,11 @@ func TestWebhookDeliveries(t *testing.T) {
 			t.Fatalf("Deliveries = %+v, %v", page, err)
 		}
 		d := page.Items[0]
-		var payload struct{ Event authos.WebhookEvent }
-		if err := json.Unmarshal(d.Payload, &payload); err != nil || payload.Event != authos.EventWebhookTestPing {
+		var payload struct{ Event authos.EventType }
+		if err := json.Unmarshal(d.Payload, &payload); err != nil || payload.Event != webhook.EventWebhookTestPing {
 			t.Errorf("payload %s, %v", d.Payload, err)
 		}
-		if d.ID != ping.DeliveryID || d.WebhookID != id || d.EventType != authos.EventWebhookTestPing || !d.Delivered || d.ResponseStatusCode != 200 ||
+		if d.ID != ping.DeliveryID || d.WebhookID != id || d.EventType != webhook.EventWebhookTestPing || !d.Delivered || d.ResponseStatusCode != 200 ||
 			d.ResponseBody != "thanks" || d.MaxAttempts != 5 || !d.NextRetryAt.IsZero() || d.DeliveryError != "" || d.CreatedAt.IsZero() {
 			t.Errorf("delivery %+v", d)
 		}
@@ -545,7 +546,7 @@ func TestWebhookDeliveries(t *testing.T) {
 			{authos.DeliveryListParams{Limit: 100, Page: 3}, 5, 205},
 			{authos.DeliveryListParams{Limit: 100, Page: 4}, 0, 205},
 			{authos.DeliveryListParams{Limit: 1, Page: 205}, 1, 205},
-			{authos.DeliveryListParams{EventType: authos.EventWebhookTestPing}, 1, 1},
+			{authos.DeliveryListParams{EventType: webhook.EventWebhookTestPing}, 1, 1},
 			{authos.DeliveryListParams{EventType: "plan.deleted"}, 0, 0},
 			{authos.DeliveryListParams{Delivered: new(true), Limit: 10}, 10, 205},
 			{authos.DeliveryListParams{Delivered: new(false)}, 0, 0},
@@ -565,7 +566,7 @@ func TestWebhookDeliveries(t *testing.T) {
 			{authos.DeliveryListParams{Limit: 50, Page: 4}, 0, 55, 3},
 			{authos.DeliveryListParams{Limit: 50}, 50, 50, 1},
 			{authos.DeliveryListParams{Limit: 50}, 51, 51, 2},
-			{authos.DeliveryListParams{EventType: authos.EventPlanCreated}, 0, 204, 3},
+			{authos.DeliveryListParams{EventType: webhook.EventPlanCreated}, 0, 204, 3},
 		} {
 			srv.Reset()
 			seen := map[string]bool{}
@@ -610,7 +611,7 @@ func TestWebhookDeliveryThatWaits(t *testing.T) {
 func TestWebhookSecretIsNotPrinted(t *testing.T) {
 	w := newTypedWorld(t)
 	made, err := w.Client(asOwner).Organizations.Webhooks.Create(t.Context(), "acme", authos.WebhookCreateParams{
-		Name: "a", URL: "https://x.example", Events: []authos.WebhookEvent{authos.EventUserLogout},
+		Name: "a", URL: "https://x.example", Events: []authos.EventType{webhook.EventUserLogout},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -649,7 +650,7 @@ func TestWebhookMembers(t *testing.T) {
 	get := func(c *authos.Client) (any, error) { return c.Organizations.Webhooks.Get(ctx, "acme", "w") }
 	list := func(c *authos.Client) (any, error) { return c.Organizations.Webhooks.List(ctx, "acme") }
 	create := func(c *authos.Client) (any, error) {
-		return c.Organizations.Webhooks.Create(ctx, "acme", authos.WebhookCreateParams{Name: "a", URL: "https://x", Events: []authos.WebhookEvent{"user.logout"}})
+		return c.Organizations.Webhooks.Create(ctx, "acme", authos.WebhookCreateParams{Name: "a", URL: "https://x", Events: []authos.EventType{"user.logout"}})
 	}
 	deliveries := func(c *authos.Client) (any, error) {
 		return c.Organizations.Webhooks.Deliveries(ctx, "acme", "w", authos.DeliveryListParams{})
@@ -771,7 +772,7 @@ func TestAuditLog(t *testing.T) {
 			t.Errorf("metadata %s, %v", e.Metadata, err)
 		}
 		if e.Action != "branding.updated" || e.Actor == nil || e.Actor.Email != asOwner || e.Actor.ID != e.ActorID || !e.Success ||
-			e.TargetType != "organization" || e.TargetID != e.OrganizationID || time.Since(e.CreatedAt.Time).Abs() > time.Minute {
+			e.TargetType != "organization" || e.TargetID != e.OrgID || time.Since(e.CreatedAt.Time).Abs() > time.Minute {
 			t.Errorf("entry %+v", e)
 		}
 		for _, tt := range []struct {

@@ -30,7 +30,7 @@ type Invitation struct {
 	OrgID     string           `json:"org_id,omitempty"`
 	InvitedBy string           `json:"invited_by,omitempty"`
 	Email     string           `json:"email"`
-	Role      string           `json:"role"`
+	Role      RoleSlug         `json:"role"`
 	Status    InvitationStatus `json:"status"`
 	ExpiresAt Time             `json:"expires_at"`
 	CreatedAt Time             `json:"created_at"`
@@ -69,7 +69,7 @@ func (i *InvitationCreated) missing() string {
 type InvitationListParams struct {
 	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for
 	// All, 100.
-	Page, Limit int
+	Limit, Page int
 }
 
 // InvitationCreateParams are a new invitation.
@@ -77,7 +77,7 @@ type InvitationCreateParams struct {
 	Email string `json:"email"`
 	// Role is admin, member or the slug of a role of the organization's own. Nobody is invited as
 	// an owner: see [MembersService.TransferOwnership].
-	Role string `json:"role"`
+	Role RoleSlug `json:"role"`
 }
 
 const (
@@ -90,13 +90,13 @@ const (
 // /api/organizations/:org_slug/invitations; bearer, capability org.members.manage; may be repeated;
 // cached for the stale fallback.
 func (s *InvitationsService) List(
-	ctx context.Context, org string, p InvitationListParams, opts ...RequestOption,
+	ctx context.Context, orgSlug string, p InvitationListParams, opts ...RequestOption,
 ) (*Page[SentInvitation], error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.numbered(p.Limit, p.Page)
 	list, err := invoke[bare[SentInvitation, *SentInvitation]](ctx, s.c, request{
-		method: http.MethodGet, template: invitationsPath, args: []string{org}, query: numbering(p.Limit, p.Page), checks: in,
+		method: http.MethodGet, template: invitationsPath, args: []string{orgSlug}, query: numbering(p.Limit, p.Page), checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -107,10 +107,10 @@ func (s *InvitationsService) List(
 // All iterates over an organization's invitations from p.Page on, p.Limit at a time. It stops at
 // the first error, which it yields last.
 func (s *InvitationsService) All(
-	ctx context.Context, org string, p InvitationListParams, opts ...RequestOption,
+	ctx context.Context, orgSlug string, p InvitationListParams, opts ...RequestOption,
 ) iter.Seq2[SentInvitation, error] {
 	return byNumber(p.Limit, p.Page, func(limit, number int) (*Page[SentInvitation], error) {
-		return s.List(ctx, org, InvitationListParams{Limit: limit, Page: number}, opts...)
+		return s.List(ctx, orgSlug, InvitationListParams{Limit: limit, Page: number}, opts...)
 	})
 }
 
@@ -121,28 +121,28 @@ func (s *InvitationsService) All(
 // An address that is a member's, or that has a pending invitation, and a role that does not exist
 // are 400 BAD_REQUEST.
 func (s *InvitationsService) Create(
-	ctx context.Context, org string, p InvitationCreateParams, opts ...RequestOption,
+	ctx context.Context, orgSlug string, p InvitationCreateParams, opts ...RequestOption,
 ) (*InvitationCreated, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.email(p.Email)
 	if in.role("role", p.Role); p.Role == RoleOwner {
 		in.add("role", CodeInvalidFormat, "must not be owner: nobody is invited as an owner")
 	}
 	return invoke[InvitationCreated](ctx, s.c, request{
-		method: http.MethodPost, template: invitationsPath, args: []string{org}, body: p, checks: in,
+		method: http.MethodPost, template: invitationsPath, args: []string{orgSlug}, body: p, checks: in,
 	}, opts)
 }
 
 // Cancel takes a pending invitation back. POST
 // /api/organizations/:org_slug/invitations/:invitation_id, as the server has no DELETE there;
 // bearer, capability org.members.manage; may be repeated: a second one is 404 NOT_FOUND.
-func (s *InvitationsService) Cancel(ctx context.Context, org, invitationID string, opts ...RequestOption) error {
+func (s *InvitationsService) Cancel(ctx context.Context, orgSlug, invitationID string, opts ...RequestOption) error {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.id("invitation_id", invitationID)
 	return s.c.call(ctx, request{
-		method: http.MethodPost, template: invitationPath, args: []string{org, invitationID}, checks: in,
+		method: http.MethodPost, template: invitationPath, args: []string{orgSlug, invitationID}, checks: in,
 	}, nil, opts)
 }
 
@@ -153,11 +153,11 @@ func (s *InvitationsService) Cancel(ctx context.Context, org, invitationID strin
 //
 // An invitation that is over is 400 [CodeInvitationExpired], an organization that has as many
 // members as it may 400 [CodeTeamLimitExceeded].
-func (s *InvitationsService) Accept(ctx context.Context, org, invitationID string, opts ...RequestOption) error {
+func (s *InvitationsService) Accept(ctx context.Context, orgSlug, invitationID string, opts ...RequestOption) error {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.id("invitation_id", invitationID)
 	return s.c.call(ctx, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/invitations/:invitation_id/accept", args: []string{org, invitationID}, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/invitations/:invitation_id/accept", args: []string{orgSlug, invitationID}, checks: in,
 	}, nil, opts)
 }

@@ -12,11 +12,15 @@ import (
 // MembersService are the members of an organization: the users who run it.
 type MembersService struct{ c *Client }
 
+// RoleSlug names a role in an organization: one of the three that every organization has, or the
+// slug of a role of its own.
+type RoleSlug string
+
 // The roles that every organization has. Others are made with [RolesService].
 const (
-	RoleOwner  = "owner"
-	RoleAdmin  = "admin"
-	RoleMember = "member"
+	RoleOwner  RoleSlug = "owner"
+	RoleAdmin  RoleSlug = "admin"
+	RoleMember RoleSlug = "member"
 )
 
 // Member is a user with a role in an organization.
@@ -52,16 +56,16 @@ type MemberPage struct {
 // MemberListParams choose a page.
 type MemberListParams struct {
 	// Role lists members with one role only; empty: all.
-	Role string
+	Role RoleSlug
 	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for
 	// All, 100.
-	Page, Limit int
+	Limit, Page int
 }
 
 // MemberUpdateParams are a member's new role.
 type MemberUpdateParams struct {
 	// Role is owner, admin, member or the slug of a role of the organization's own.
-	Role string `json:"role"`
+	Role RoleSlug `json:"role"`
 }
 
 // ServiceAccess is what a member may do with one service. Other values than those named here are
@@ -121,14 +125,14 @@ const (
 
 // List returns one page of an organization's members. GET /api/organizations/:org_slug/members;
 // bearer, members; may be repeated; cached for the stale fallback.
-func (s *MembersService) List(ctx context.Context, org string, p MemberListParams, opts ...RequestOption) (*MemberPage, error) {
+func (s *MembersService) List(ctx context.Context, orgSlug string, p MemberListParams, opts ...RequestOption) (*MemberPage, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.numbered(p.Limit, p.Page)
 	q := numbering(p.Limit, p.Page)
-	put(q, "role", p.Role)
+	put(q, "role", string(p.Role))
 	list, err := invoke[memberList](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/members", args: []string{org}, query: q, checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/members", args: []string{orgSlug}, query: q, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -138,10 +142,10 @@ func (s *MembersService) List(ctx context.Context, org string, p MemberListParam
 
 // All iterates over an organization's members from p.Page on, p.Limit at a time. It stops at the
 // first error, which it yields last.
-func (s *MembersService) All(ctx context.Context, org string, p MemberListParams, opts ...RequestOption) iter.Seq2[Member, error] {
+func (s *MembersService) All(ctx context.Context, orgSlug string, p MemberListParams, opts ...RequestOption) iter.Seq2[Member, error] {
 	return byNumber(p.Limit, p.Page, func(limit, number int) (*Page[Member], error) {
 		p.Limit, p.Page = limit, number
-		page, err := s.List(ctx, org, p, opts...)
+		page, err := s.List(ctx, orgSlug, p, opts...)
 		if err != nil {
 			return nil, err
 		}
@@ -156,14 +160,14 @@ func (s *MembersService) All(ctx context.Context, org string, p MemberListParams
 // has for single services are taken away. The caller's own role and a role that does not exist are
 // 400 BAD_REQUEST; only an owner may touch owners and admins, or make an owner, others get 403.
 func (s *MembersService) UpdateRole(
-	ctx context.Context, org, userID string, p MemberUpdateParams, opts ...RequestOption,
+	ctx context.Context, orgSlug, userID string, p MemberUpdateParams, opts ...RequestOption,
 ) (*Member, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.id("user_id", userID)
 	in.role("role", p.Role)
 	return invoke[Member](ctx, s.c, request{
-		method: http.MethodPatch, template: memberPath, args: []string{org, userID}, body: p, checks: in,
+		method: http.MethodPatch, template: memberPath, args: []string{orgSlug, userID}, body: p, checks: in,
 	}, opts)
 }
 
@@ -171,12 +175,12 @@ func (s *MembersService) UpdateRole(
 // /api/organizations/:org_slug/members/:user_id, as the server has no DELETE there; bearer,
 // capability org.members.manage; may be repeated: a second one is 404 NOT_FOUND. Oneself is 400
 // BAD_REQUEST; owners and admins are removed by an owner only, others get 403.
-func (s *MembersService) Remove(ctx context.Context, org, userID string, opts ...RequestOption) error {
+func (s *MembersService) Remove(ctx context.Context, orgSlug, userID string, opts ...RequestOption) error {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.id("user_id", userID)
 	return s.c.call(ctx, request{
-		method: http.MethodPost, template: memberPath, args: []string{org, userID}, checks: in,
+		method: http.MethodPost, template: memberPath, args: []string{orgSlug, userID}, checks: in,
 	}, nil, opts)
 }
 
@@ -184,13 +188,13 @@ func (s *MembersService) Remove(ctx context.Context, org, userID string, opts ..
 // /api/organizations/:org_slug/members/:user_id/service-access; bearer, capability
 // org.members.manage; may be repeated; cached for the stale fallback.
 func (s *MembersService) ServiceAccess(
-	ctx context.Context, org, userID string, opts ...RequestOption,
+	ctx context.Context, orgSlug, userID string, opts ...RequestOption,
 ) ([]MemberServiceAccess, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.id("user_id", userID)
 	list, err := invoke[bare[MemberServiceAccess, *MemberServiceAccess]](ctx, s.c, request{
-		method: http.MethodGet, template: serviceAccessPath, args: []string{org, userID}, checks: in,
+		method: http.MethodGet, template: serviceAccessPath, args: []string{orgSlug, userID}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -203,10 +207,10 @@ func (s *MembersService) ServiceAccess(
 // bearer, capability org.members.manage; may be repeated. A service that does not exist is 404
 // NOT_FOUND.
 func (s *MembersService) UpdateServiceAccess(
-	ctx context.Context, org, userID string, grants []ServiceAccessGrant, opts ...RequestOption,
+	ctx context.Context, orgSlug, userID string, grants []ServiceAccessGrant, opts ...RequestOption,
 ) ([]MemberServiceAccess, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.id("user_id", userID)
 	for i, g := range grants {
 		in.required(fmt.Sprintf("grants[%d].service_slug", i), g.ServiceSlug)
@@ -217,7 +221,7 @@ func (s *MembersService) UpdateServiceAccess(
 	}
 	body := map[string]any{"grants": grants}
 	list, err := invoke[bare[MemberServiceAccess, *MemberServiceAccess]](ctx, s.c, request{
-		method: http.MethodPut, template: serviceAccessPath, args: []string{org, userID}, body: body, checks: in,
+		method: http.MethodPut, template: serviceAccessPath, args: []string{orgSlug, userID}, body: body, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -228,12 +232,12 @@ func (s *MembersService) UpdateServiceAccess(
 // TransferOwnership makes another member the owner and the caller an admin, and returns the new
 // owner. POST /api/organizations/:org_slug/transfer-ownership; bearer, owner; not repeated when its
 // outcome is unknown. Somebody who is no member is 404 NOT_FOUND, oneself 400 BAD_REQUEST.
-func (s *MembersService) TransferOwnership(ctx context.Context, org, newOwnerEmail string, opts ...RequestOption) (*Member, error) {
+func (s *MembersService) TransferOwnership(ctx context.Context, orgSlug, newOwnerEmail string, opts ...RequestOption) (*Member, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.emailField("new_owner_email", newOwnerEmail)
 	body := map[string]string{"new_owner_email": newOwnerEmail}
 	return invoke[Member](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/transfer-ownership", args: []string{org}, body: body, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/transfer-ownership", args: []string{orgSlug}, body: body, checks: in,
 	}, opts)
 }

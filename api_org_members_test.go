@@ -195,7 +195,7 @@ func TestMemberErrors(t *testing.T) {
 		w.Server.AddMember("acme", "ada@example.com", "admin")
 		w.Server.AddMember("acme", "bob@example.com", "admin")
 	}
-	update := func(email, role string) func(ctx context.Context, c *authos.Client, w *typedWorld) error {
+	update := func(email string, role authos.RoleSlug) func(ctx context.Context, c *authos.Client, w *typedWorld) error {
 		return func(ctx context.Context, c *authos.Client, w *typedWorld) error {
 			return tnErr(c.Organizations.Members.UpdateRole(ctx, "acme", id(w, email), authos.MemberUpdateParams{Role: role}))
 		}

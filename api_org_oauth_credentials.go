@@ -25,20 +25,20 @@ func (c *OAuthCredentials) missing() string {
 	return ""
 }
 
-// OAuthCredentialsParams are an OAuth client as the provider's console shows it.
-type OAuthCredentialsParams struct {
+// OAuthCredentialsSetParams are an OAuth client as the provider's console shows it.
+type OAuthCredentialsSetParams struct {
 	ClientID string `json:"client_id"`
 	// ClientSecret is not marshalled either: loggers marshal what is inside lists and structs.
 	ClientSecret string `json:"-"`
 }
 
 // Format implements [fmt.Formatter] for every verb: the secret does not print.
-func (p OAuthCredentialsParams) Format(s fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(s, "OAuthCredentialsParams(%s, secret %s)", p.ClientID, redacted)
+func (p OAuthCredentialsSetParams) Format(s fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(s, "OAuthCredentialsSetParams(%s, secret %s)", p.ClientID, redacted)
 }
 
 // LogValue implements [slog.LogValuer]; it leaves the secret out.
-func (p OAuthCredentialsParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
+func (p OAuthCredentialsSetParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
 const oauthClientPath = "/api/organizations/:org_slug/oauth-credentials/:provider"
 
@@ -51,16 +51,16 @@ func (c *checks) oauthProvider(value string) {
 // /api/organizations/:org_slug/oauth-credentials/:provider; bearer, capability org.settings.manage;
 // may be repeated. An organization that is not active is 403 [CodeOrganizationNotActive].
 func (s *OAuthCredentialsService) Set(
-	ctx context.Context, org, provider string, p OAuthCredentialsParams, opts ...RequestOption,
+	ctx context.Context, orgSlug, provider string, p OAuthCredentialsSetParams, opts ...RequestOption,
 ) (*OAuthCredentials, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.oauthProvider(provider)
 	in.required("client_id", p.ClientID)
 	in.required("client_secret", p.ClientSecret)
 	body := map[string]string{"client_id": p.ClientID, "client_secret": p.ClientSecret}
 	return invoke[OAuthCredentials](ctx, s.c, request{
-		method: http.MethodPost, template: oauthClientPath, args: []string{org, provider}, body: body, checks: in,
+		method: http.MethodPost, template: oauthClientPath, args: []string{orgSlug, provider}, body: body, checks: in,
 	}, opts)
 }
 
@@ -68,11 +68,11 @@ func (s *OAuthCredentialsService) Set(
 // /api/organizations/:org_slug/oauth-credentials/:provider; bearer, capability org.settings.manage;
 // may be repeated; cached for the stale fallback. Without any it is 404 NOT_FOUND; an organization
 // that is not active is 403 [CodeOrganizationNotActive].
-func (s *OAuthCredentialsService) Get(ctx context.Context, org, provider string, opts ...RequestOption) (*OAuthCredentials, error) {
+func (s *OAuthCredentialsService) Get(ctx context.Context, orgSlug, provider string, opts ...RequestOption) (*OAuthCredentials, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.oauthProvider(provider)
 	return invoke[OAuthCredentials](ctx, s.c, request{
-		method: http.MethodGet, template: oauthClientPath, args: []string{org, provider}, checks: in,
+		method: http.MethodGet, template: oauthClientPath, args: []string{orgSlug, provider}, checks: in,
 	}, opts)
 }

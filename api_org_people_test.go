@@ -26,7 +26,7 @@ var tenantCases = []typedCase{
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
 			return c.Organizations.Roles.Create(ctx, "acme", authos.RoleCreateParams{
 				Slug: "support", Name: "Support", Description: "Looks after users",
-				Permissions: []string{authos.CapabilityEndUsersView, authos.CapabilityAuditLogsView},
+				Permissions: []authos.Capability{authos.CapabilityEndUsersView, authos.CapabilityAuditLogsView},
 			})
 		},
 		body: `{"slug":"support","name":"Support","description":"Looks after users","permissions":["end_users.view","audit_logs.view"]}`,
@@ -43,14 +43,14 @@ var tenantCases = []typedCase{
 		setup: func(w *typedWorld) { w.ID = tnRole(w, "support", authos.CapabilityEndUsersView) },
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return c.Organizations.Roles.Update(ctx, "acme", w.ID, authos.RoleUpdateParams{
-				Name: new("Helpers"), Description: authos.Null[string](), Permissions: []string{},
+				Name: authos.Some("Helpers"), Description: authos.Null[string](), Permissions: []authos.Capability{},
 			})
 		},
 		body: `{"name":"Helpers","description":null,"permissions":[]}`,
 	},
 	{
 		name:  "Organizations.Roles.Delete",
-		setup: func(w *typedWorld) { w.ID = tnRole(w, "support") },
+		setup: func(w *typedWorld) { w.ID = tnRole(w, "support", authos.CapabilityEndUsersView) },
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return nil, c.Organizations.Roles.Delete(ctx, "acme", w.ID)
 		},
@@ -116,7 +116,7 @@ func TestRoles(t *testing.T) {
 	if err != nil || len(list) != 3 {
 		t.Fatalf("List = %+v, %v, want the built-in roles", list, err)
 	}
-	for i, slug := range []string{authos.RoleOwner, authos.RoleAdmin, authos.RoleMember} {
+	for i, slug := range []authos.RoleSlug{authos.RoleOwner, authos.RoleAdmin, authos.RoleMember} {
 		r := list[i]
 		if r.Slug != slug || !r.BuiltIn() || len(r.Permissions) != 1 || r.CreatedAt.IsZero() || r.OrgID == "" {
 			t.Errorf("role %d is %+v, want %s, built in", i, r, slug)
@@ -151,11 +151,11 @@ func TestRoles(t *testing.T) {
 		description string
 		permissions int
 	}{
-		{"permissions", authos.RoleUpdateParams{Permissions: []string{authos.CapabilityRolesManage}}, `{"permissions":["org.roles.manage"]}`, "Helps", 1},
+		{"permissions", authos.RoleUpdateParams{Permissions: []authos.Capability{authos.CapabilityRolesManage}}, `{"permissions":["org.roles.manage"]}`, "Helps", 1},
 		{"nothing", authos.RoleUpdateParams{}, `{}`, "Helps", 1},
 		{"description", authos.RoleUpdateParams{Description: authos.Some("")}, `{"description":""}`, "", 1},
-		{"null", authos.RoleUpdateParams{Name: new("Helpers"), Description: authos.Null[string]()}, `{"name":"Helpers","description":null}`, "", 1},
-		{"none", authos.RoleUpdateParams{Permissions: []string{}}, `{"permissions":[]}`, "", 0},
+		{"null", authos.RoleUpdateParams{Name: authos.Some("Helpers"), Description: authos.Null[string]()}, `{"name":"Helpers","description":null}`, "", 1},
+		{"none", authos.RoleUpdateParams{Permissions: []authos.Capability{}}, `{"permissions":[]}`, "", 0},
 	} {
 		got, err := roles.Update(ctx, "acme", made.ID, step.p)
 		if err != nil || tnBody(w) != step.sent || got.Description != step.description || len(got.Permissions) != step.permissions {
@@ -175,7 +175,7 @@ func TestRoles(t *testing.T) {
 
 func TestRolesAll(t *testing.T) {
 	tnUnpaged(t, "/api/organizations/:org_slug/roles", func(ctx context.Context, c *authos.Client) iter.Seq2[string, error] {
-		return tnIDs(c.Organizations.Roles.All(ctx, "acme"), func(r authos.Role) string { return r.Slug })
+		return tnIDs(c.Organizations.Roles.All(ctx, "acme"), func(r authos.Role) string { return string(r.Slug) })
 	}, []string{"owner", "admin", "member"})
 }
 
@@ -380,7 +380,7 @@ func TestTenantErrors(t *testing.T) {
 				return tnErr(c.Organizations.Roles.Create(ctx, "acme", authos.RoleCreateParams{Slug: "support", Name: "Support"}))
 			}, status: 400, is: tnBad, docStatus: 409, docIs: tnConflict},
 		{name: "no role to change", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Roles.Update(ctx, "acme", "role_admin", authos.RoleUpdateParams{Name: new("Boss")}))
+			return tnErr(c.Organizations.Roles.Update(ctx, "acme", "role_admin", authos.RoleUpdateParams{Name: authos.Some("Boss")}))
 		}, status: 404, is: tnMissing},
 		{name: "no role to delete", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return c.Organizations.Roles.Delete(ctx, "acme", "role_admin")
@@ -390,7 +390,7 @@ func TestTenantErrors(t *testing.T) {
 			return create(ctx, c, authos.InvitationCreateParams{Email: "new@example.com", Role: "member"})
 		}, status: 403, is: tnForbidden},
 		{name: "invitation of an admin without org.roles.manage", as: "hr@example.com", setup: func(w *typedWorld) {
-			w.Server.AddRole("acme", "hr", authos.CapabilityMembersManage)
+			w.Server.AddRole("acme", "hr", string(authos.CapabilityMembersManage))
 			w.Server.AddMember("acme", "hr@example.com", "hr")
 		}, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return create(ctx, c, authos.InvitationCreateParams{Email: "new@example.com", Role: "admin"})

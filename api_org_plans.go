@@ -6,7 +6,7 @@ import (
 	"net/http"
 )
 
-// PlansService are the plans of a service, which its users subscribe to. Every method needs an
+// PlansService are the plans of a serviceSlug, which its users subscribe to. Every method needs an
 // active organization, else it is 403 [CodeOrganizationNotActive].
 type PlansService struct{ c *Client }
 
@@ -66,12 +66,12 @@ const (
 // List returns all plans of a service. GET
 // /api/organizations/:org_slug/services/:service_slug/plans; bearer, capability services.view or a
 // grant; may be repeated; cached for the stale fallback.
-func (s *PlansService) List(ctx context.Context, org, service string, opts ...RequestOption) ([]PlanDetails, error) {
+func (s *PlansService) List(ctx context.Context, orgSlug, serviceSlug string, opts ...RequestOption) ([]PlanDetails, error) {
 	var in checks
-	in.id("org_slug", org)
-	in.id("service_slug", service)
+	in.id("org_slug", orgSlug)
+	in.id("service_slug", serviceSlug)
 	list, err := invoke[bare[PlanDetails, *PlanDetails]](ctx, s.c, request{
-		method: http.MethodGet, template: plansPath, args: []string{org, service}, checks: in,
+		method: http.MethodGet, template: plansPath, args: []string{orgSlug, serviceSlug}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -80,23 +80,23 @@ func (s *PlansService) List(ctx context.Context, org, service string, opts ...Re
 }
 
 // All iterates over the same plans. It yields an error last.
-func (s *PlansService) All(ctx context.Context, org, service string, opts ...RequestOption) iter.Seq2[PlanDetails, error] {
-	return unpaged(func() ([]PlanDetails, error) { return s.List(ctx, org, service, opts...) })
+func (s *PlansService) All(ctx context.Context, orgSlug, serviceSlug string, opts ...RequestOption) iter.Seq2[PlanDetails, error] {
+	return unpaged(func() ([]PlanDetails, error) { return s.List(ctx, orgSlug, serviceSlug, opts...) })
 }
 
 // Create makes a plan. POST /api/organizations/:org_slug/services/:service_slug/plans; bearer,
 // capability services.manage or a manager's grant; not repeated when its outcome is unknown. A name
 // that another plan of the service has is 400.
 func (s *PlansService) Create(
-	ctx context.Context, org, service string, p PlanCreateParams, opts ...RequestOption,
+	ctx context.Context, orgSlug, serviceSlug string, p PlanCreateParams, opts ...RequestOption,
 ) (*PlanDetails, error) {
 	var in checks
-	in.id("org_slug", org)
-	in.id("service_slug", service)
+	in.id("org_slug", orgSlug)
+	in.id("service_slug", serviceSlug)
 	in.required("name", p.Name)
 	in.required("currency", p.Currency)
 	return invoke[PlanDetails](ctx, s.c, request{
-		method: http.MethodPost, template: plansPath, args: []string{org, service}, body: p, checks: in,
+		method: http.MethodPost, template: plansPath, args: []string{orgSlug, serviceSlug}, body: p, checks: in,
 	}, opts)
 }
 
@@ -105,17 +105,17 @@ func (s *PlansService) Create(
 // plan of the service has is 400. Params with none of Name, PriceCents, Currency and Features are a
 // [*ValidationError], as the server refuses them.
 func (s *PlansService) Update(
-	ctx context.Context, org, service, planID string, p PlanUpdateParams, opts ...RequestOption,
+	ctx context.Context, orgSlug, serviceSlug, planID string, p PlanUpdateParams, opts ...RequestOption,
 ) (*PlanDetails, error) {
 	var in checks
-	in.id("org_slug", org)
-	in.id("service_slug", service)
+	in.id("org_slug", orgSlug)
+	in.id("service_slug", serviceSlug)
 	in.id("plan_id", planID)
 	if p.Name == nil && p.PriceCents == nil && p.Currency == nil && p.Features == nil {
 		in.oneNeeded("name", "price_cents", "currency", "features")
 	}
 	return invoke[PlanDetails](ctx, s.c, request{
-		method: http.MethodPatch, template: planPath, args: []string{org, service, planID}, body: p, checks: in,
+		method: http.MethodPatch, template: planPath, args: []string{orgSlug, serviceSlug, planID}, body: p, checks: in,
 	}, opts)
 }
 
@@ -123,12 +123,12 @@ func (s *PlansService) Update(
 // bearer, capability services.manage or a manager's grant; may be repeated: when an attempt's
 // outcome is unknown and its repeat finds 404, Delete has succeeded. A plan with active
 // subscriptions is 400 BAD_REQUEST.
-func (s *PlansService) Delete(ctx context.Context, org, service, planID string, opts ...RequestOption) error {
+func (s *PlansService) Delete(ctx context.Context, orgSlug, serviceSlug, planID string, opts ...RequestOption) error {
 	var in checks
-	in.id("org_slug", org)
-	in.id("service_slug", service)
+	in.id("org_slug", orgSlug)
+	in.id("service_slug", serviceSlug)
 	in.id("plan_id", planID)
 	return s.c.call(ctx, request{
-		method: http.MethodDelete, template: planPath, args: []string{org, service, planID}, checks: in,
+		method: http.MethodDelete, template: planPath, args: []string{orgSlug, serviceSlug, planID}, checks: in,
 	}, nil, opts)
 }

@@ -94,23 +94,23 @@ const riskPath = "/api/organizations/:org_slug/risk-settings"
 // Get returns an organization's rules. GET /api/organizations/:org_slug/risk-settings; bearer,
 // capability risk_events.view or risk_policies.manage, or platform owner; may be repeated; cached
 // for the stale fallback.
-func (s *RiskService) Get(ctx context.Context, org string, opts ...RequestOption) (*RiskSettings, error) {
+func (s *RiskService) Get(ctx context.Context, orgSlug string, opts ...RequestOption) (*RiskSettings, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	return invoke[RiskSettings](ctx, s.c, request{
-		method: http.MethodGet, template: riskPath, args: []string{org}, checks: in,
+		method: http.MethodGet, template: riskPath, args: []string{orgSlug}, checks: in,
 	}, opts)
 }
 
 // Update changes an organization's rules and returns them all. PUT
 // /api/organizations/:org_slug/risk-settings; bearer, capability risk_policies.manage or platform
 // owner; may be repeated.
-func (s *RiskService) Update(ctx context.Context, org string, p RiskUpdateParams, opts ...RequestOption) (*RiskSettings, error) {
+func (s *RiskService) Update(ctx context.Context, orgSlug string, p RiskUpdateParams, opts ...RequestOption) (*RiskSettings, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	p.check(&in)
 	body, err := invoke[riskBody](ctx, s.c, request{
-		method: http.MethodPut, template: riskPath, args: []string{org}, body: p, checks: in,
+		method: http.MethodPut, template: riskPath, args: []string{orgSlug}, body: p, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -121,11 +121,11 @@ func (s *RiskService) Update(ctx context.Context, org string, p RiskUpdateParams
 // Reset gives an organization the server's own rules again, and returns them. POST
 // /api/organizations/:org_slug/risk-settings/reset; bearer, capability risk_policies.manage or
 // platform owner; may be repeated.
-func (s *RiskService) Reset(ctx context.Context, org string, opts ...RequestOption) (*RiskSettings, error) {
+func (s *RiskService) Reset(ctx context.Context, orgSlug string, opts ...RequestOption) (*RiskSettings, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	body, err := invoke[riskBody](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/risk-settings/reset", args: []string{org}, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/risk-settings/reset", args: []string{orgSlug}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err

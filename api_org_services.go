@@ -77,11 +77,11 @@ type ServiceUsage struct {
 	// CurrentServices counts, in a list, only those that the caller may see.
 	CurrentServices int    `json:"current_services"`
 	MaxServices     int    `json:"max_services"`
-	Tier            string `json:"tier"` // its display name
+	TierName        string `json:"tier"` // its display name
 }
 
 func (u *ServiceUsage) missing() string {
-	if u == nil || u.Tier == "" {
+	if u == nil || u.TierName == "" {
 		return "usage"
 	}
 	return ""
@@ -237,9 +237,9 @@ const (
 // List returns the organization's services that the caller may see: all of them with the capability
 // services.view or services.manage, else those granted. GET /api/organizations/:org_slug/services;
 // bearer, members; may be repeated; cached for the stale fallback.
-func (s *ServicesService) List(ctx context.Context, org string, p ServiceListParams, opts ...RequestOption) (*ServicePage, error) {
+func (s *ServicesService) List(ctx context.Context, orgSlug string, p ServiceListParams, opts ...RequestOption) (*ServicePage, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	if p.Limit < 0 {
 		in.add("limit", CodeOutOfRange, "must be 1 or more, or 0 for all")
 	}
@@ -247,7 +247,7 @@ func (s *ServicesService) List(ctx context.Context, org string, p ServiceListPar
 	q := paging(p.Limit, p.Offset)
 	put(q, "service_type", string(p.ServiceType))
 	list, err := invoke[serviceList](ctx, s.c, request{
-		method: http.MethodGet, template: servicesPath, args: []string{org}, query: q, checks: in,
+		method: http.MethodGet, template: servicesPath, args: []string{orgSlug}, query: q, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -258,11 +258,11 @@ func (s *ServicesService) List(ctx context.Context, org string, p ServiceListPar
 // All iterates over the same services from p.Offset on, p.Limit at a time. It stops at the first
 // error, which it yields last.
 func (s *ServicesService) All(
-	ctx context.Context, org string, p ServiceListParams, opts ...RequestOption,
+	ctx context.Context, orgSlug string, p ServiceListParams, opts ...RequestOption,
 ) iter.Seq2[ServiceSummary, error] {
 	return byOffset(p.Limit, p.Offset, func(limit, offset int) (*Page[ServiceSummary], error) {
 		p.Limit, p.Offset = limit, offset
-		page, err := s.List(ctx, org, p, opts...)
+		page, err := s.List(ctx, orgSlug, p, opts...)
 		if err != nil {
 			return nil, err
 		}
@@ -277,27 +277,27 @@ func (s *ServicesService) All(
 // As many services as the organization may have are 400 [CodeServiceLimitExceeded]; a slug that is
 // taken is 400 [CodeDuplicateConstraint], which matches [ErrConflict].
 func (s *ServicesService) Create(
-	ctx context.Context, org string, p ServiceCreateParams, opts ...RequestOption,
+	ctx context.Context, orgSlug string, p ServiceCreateParams, opts ...RequestOption,
 ) (*ServiceCreated, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.id("slug", p.Slug) // no other rule, but it must be possible to name the service in a path
 	in.required("name", p.Name)
 	in.serviceType(p.ServiceType)
 	in.serviceURIs(p.RedirectURIs, p.ResourceURIs)
 	return invoke[ServiceCreated](ctx, s.c, request{
-		method: http.MethodPost, template: servicesPath, args: []string{org}, body: p, checks: in,
+		method: http.MethodPost, template: servicesPath, args: []string{orgSlug}, body: p, checks: in,
 	}, opts)
 }
 
 // Get returns a service. GET /api/organizations/:org_slug/services/:service_slug; bearer,
 // capability services.view or a grant; may be repeated; cached for the stale fallback.
-func (s *ServicesService) Get(ctx context.Context, org, service string, opts ...RequestOption) (*Service, error) {
+func (s *ServicesService) Get(ctx context.Context, orgSlug, serviceSlug string, opts ...RequestOption) (*Service, error) {
 	var in checks
-	in.id("org_slug", org)
-	in.id("service_slug", service)
+	in.id("org_slug", orgSlug)
+	in.id("service_slug", serviceSlug)
 	return invoke[Service](ctx, s.c, request{
-		method: http.MethodGet, template: servicePath, args: []string{org, service}, checks: in,
+		method: http.MethodGet, template: servicePath, args: []string{orgSlug, serviceSlug}, checks: in,
 	}, opts)
 }
 
@@ -305,11 +305,11 @@ func (s *ServicesService) Get(ctx context.Context, org, service string, opts ...
 // capability services.manage or a manager's grant; may be repeated. Params that change nothing are
 // a [*ValidationError], as the server refuses them.
 func (s *ServicesService) Update(
-	ctx context.Context, org, service string, p ServiceUpdateParams, opts ...RequestOption,
+	ctx context.Context, orgSlug, serviceSlug string, p ServiceUpdateParams, opts ...RequestOption,
 ) (*Service, error) {
 	var in checks
-	in.id("org_slug", org)
-	in.id("service_slug", service)
+	in.id("org_slug", orgSlug)
+	in.id("service_slug", serviceSlug)
 	if p.empty() {
 		in.oneNeeded("name", "service_type", "github_scopes", "microsoft_scopes", "google_scopes", "redirect_uris",
 			"device_activation_uri", "resource_uris")
@@ -319,7 +319,7 @@ func (s *ServicesService) Update(
 	}
 	in.serviceURIs(p.RedirectURIs, p.ResourceURIs)
 	return invoke[Service](ctx, s.c, request{
-		method: http.MethodPatch, template: servicePath, args: []string{org, service}, body: p, checks: in,
+		method: http.MethodPatch, template: servicePath, args: []string{orgSlug, serviceSlug}, body: p, checks: in,
 	}, opts)
 }
 
@@ -327,12 +327,12 @@ func (s *ServicesService) Update(
 // /api/organizations/:org_slug/services/:service_slug; bearer, owner; may be repeated: when an
 // attempt's outcome is unknown and its repeat finds 404, Delete has succeeded. A service with
 // active subscriptions is 400 BAD_REQUEST.
-func (s *ServicesService) Delete(ctx context.Context, org, service string, opts ...RequestOption) error {
+func (s *ServicesService) Delete(ctx context.Context, orgSlug, serviceSlug string, opts ...RequestOption) error {
 	var in checks
-	in.id("org_slug", org)
-	in.id("service_slug", service)
+	in.id("org_slug", orgSlug)
+	in.id("service_slug", serviceSlug)
 	return s.c.call(ctx, request{
-		method: http.MethodDelete, template: servicePath, args: []string{org, service}, checks: in,
+		method: http.MethodDelete, template: servicePath, args: []string{orgSlug, serviceSlug}, checks: in,
 	}, nil, opts)
 }
 
@@ -340,12 +340,12 @@ func (s *ServicesService) Delete(ctx context.Context, org, service string, opts 
 // /api/organizations/:org_slug/services/:service_slug/secret/rotate; bearer, capability
 // services.manage or a manager's grant; not repeated when its outcome is unknown: rotate again
 // then. The secret is shown once.
-func (s *ServicesService) RotateSecret(ctx context.Context, org, service string, opts ...RequestOption) (*ServiceSecret, error) {
+func (s *ServicesService) RotateSecret(ctx context.Context, orgSlug, serviceSlug string, opts ...RequestOption) (*ServiceSecret, error) {
 	var in checks
-	in.id("org_slug", org)
-	in.id("service_slug", service)
+	in.id("org_slug", orgSlug)
+	in.id("service_slug", serviceSlug)
 	return invoke[ServiceSecret](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/services/:service_slug/secret/rotate", args: []string{org, service}, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/services/:service_slug/secret/rotate", args: []string{orgSlug, serviceSlug}, checks: in,
 	}, opts)
 }
 
@@ -354,15 +354,15 @@ func (s *ServicesService) RotateSecret(ctx context.Context, org, service string,
 // its outcome is unknown. A plan without a price at the billing provider is 400 BAD_REQUEST, one
 // that does not exist 404 NOT_FOUND.
 func (s *ServicesService) Checkout(
-	ctx context.Context, org, service string, p CheckoutParams, opts ...RequestOption,
+	ctx context.Context, orgSlug, serviceSlug string, p CheckoutParams, opts ...RequestOption,
 ) (*Checkout, error) {
 	var in checks
-	in.id("org_slug", org)
-	in.id("service_slug", service)
+	in.id("org_slug", orgSlug)
+	in.id("service_slug", serviceSlug)
 	in.required("plan_id", p.PlanID)
 	in.absoluteURI("success_url", p.SuccessURL)
 	in.absoluteURI("cancel_url", p.CancelURL)
 	return invoke[Checkout](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/services/:service_slug/checkout", args: []string{org, service}, body: p, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/services/:service_slug/checkout", args: []string{orgSlug, serviceSlug}, body: p, checks: in,
 	}, opts)
 }

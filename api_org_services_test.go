@@ -145,7 +145,7 @@ var serviceCases = []typedCase{
 	{
 		name: "Organizations.OAuthCredentials.Set",
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
-			return c.Organizations.OAuthCredentials.Set(ctx, "acme", "github", authos.OAuthCredentialsParams{ClientID: "id", ClientSecret: "s3cret"})
+			return c.Organizations.OAuthCredentials.Set(ctx, "acme", "github", authos.OAuthCredentialsSetParams{ClientID: "id", ClientSecret: "s3cret"})
 		},
 		body: `{"client_id":"id","client_secret":"s3cret"}`,
 	},
@@ -153,7 +153,7 @@ var serviceCases = []typedCase{
 		name: "Organizations.OAuthCredentials.Get",
 		setup: func(w *typedWorld) {
 			tnDo(w, func(ctx context.Context, c *authos.Client) (*authos.OAuthCredentials, error) {
-				return c.Organizations.OAuthCredentials.Set(ctx, "acme", "google", authos.OAuthCredentialsParams{ClientID: "id", ClientSecret: "s3cret"})
+				return c.Organizations.OAuthCredentials.Set(ctx, "acme", "google", authos.OAuthCredentialsSetParams{ClientID: "id", ClientSecret: "s3cret"})
 			})
 		},
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
@@ -210,7 +210,7 @@ func TestServices(t *testing.T) {
 
 	w.Server.AddSubscription(asUser, w.Server.AddPlan("acme", "app", "pro", 900))
 	page, err := services.List(ctx, "acme", authos.ServiceListParams{})
-	if err != nil || len(page.Items) != 3 || page.Total != -1 || page.Usage.CurrentServices != 3 || page.Usage.Tier == "" {
+	if err != nil || len(page.Items) != 3 || page.Total != -1 || page.Usage.CurrentServices != 3 || page.Usage.TierName == "" {
 		t.Fatalf("List = %+v, %v", page, err)
 	}
 	if s := page.Items[0]; s.Slug != "app" || s.PlanCount != 2 || s.SubscriptionCount != 1 {
@@ -436,7 +436,7 @@ func TestAPIKeyPermissions(t *testing.T) {
 func TestOAuthCredentials(t *testing.T) {
 	w := newTypedWorld(t)
 	ctx, credentials := t.Context(), w.Client(asOwner).Organizations.OAuthCredentials
-	p := authos.OAuthCredentialsParams{ClientID: "client-1", ClientSecret: "gh-secret-0123456789"}
+	p := authos.OAuthCredentialsSetParams{ClientID: "client-1", ClientSecret: "gh-secret-0123456789"}
 	want := authos.OAuthCredentials{Provider: "microsoft", ClientID: "client-1", HasSecret: true}
 	if got, err := credentials.Set(ctx, "acme", "microsoft", p); err != nil || *got != want {
 		t.Errorf("Set = %+v, %v, want %+v", got, err, want)
@@ -444,7 +444,9 @@ func TestOAuthCredentials(t *testing.T) {
 	if got, err := credentials.Get(ctx, "acme", "microsoft"); err != nil || *got != want {
 		t.Errorf("Get = %+v, %v, want %+v", got, err, want)
 	}
-	tnHides(t, p.ClientSecret, p, &p, struct{ P authos.OAuthCredentialsParams }{p})
+	tnHides(t, p.ClientSecret, p, &p, struct {
+		P authos.OAuthCredentialsSetParams
+	}{p})
 	if _, err := credentials.Set(ctx, "acme", "gitlab", p); err != nil {
 		tnHides(t, p.ClientSecret, err)
 	}
@@ -590,7 +592,7 @@ func TestServiceErrors(t *testing.T) {
 			return tnErr(c.Organizations.OAuthCredentials.Get(ctx, "acme", "github"))
 		}, status: 403, is: tnForbidden},
 		{name: "OAuth credentials of a suspended organization", setup: suspend, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.OAuthCredentials.Set(ctx, "acme", "github", authos.OAuthCredentialsParams{ClientID: "a", ClientSecret: "b"}))
+			return tnErr(c.Organizations.OAuthCredentials.Set(ctx, "acme", "github", authos.OAuthCredentialsSetParams{ClientID: "a", ClientSecret: "b"}))
 		}, status: 403, is: tnInactive},
 	})
 }
@@ -667,7 +669,7 @@ func TestServiceInputs(t *testing.T) {
 		}, "org_slug service_slug api_key_id"},
 
 		{"OAuthCredentials.Set", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.OAuthCredentials.Set(ctx, "", "", authos.OAuthCredentialsParams{}))
+			return tnErr(c.Organizations.OAuthCredentials.Set(ctx, "", "", authos.OAuthCredentialsSetParams{}))
 		}, "org_slug provider client_id client_secret"},
 		{"OAuthCredentials.Get", func(ctx context.Context, c *authos.Client) error {
 			return tnErr(c.Organizations.OAuthCredentials.Get(ctx, "acme", "gitlab"))

@@ -110,7 +110,7 @@ var settingCases = []typedCase{
 	},
 }
 
-var settingMail = authos.SMTPParams{
+var settingMail = authos.SMTPSetParams{
 	Host: "mail.acme.example", Port: 465, Username: "acme", Password: "hush-hush", FromEmail: "noreply@acme.example", FromName: "Acme",
 }
 
@@ -261,7 +261,7 @@ func TestSettingsInput(t *testing.T) {
 	o := w.Client(asOwner).Organizations
 	ctx := t.Context()
 	w.Server.Reset()
-	smtp := func(change func(p *authos.SMTPParams)) error {
+	smtp := func(change func(p *authos.SMTPSetParams)) error {
 		p := settingMail
 		change(&p)
 		return o.SMTP.Set(ctx, "acme", p)
@@ -283,11 +283,11 @@ func TestSettingsInput(t *testing.T) {
 		err    error
 		fields []string
 	}{
-		{"SMTP of nothing", o.SMTP.Set(ctx, "", authos.SMTPParams{}), []string{"org_slug", "host", "port", "from_email"}},
-		{"blank host", smtp(func(p *authos.SMTPParams) { p.Host = " " }), []string{"host"}},
-		{"port 65536", smtp(func(p *authos.SMTPParams) { p.Port = 65536 }), []string{"port"}},
-		{"port -1", smtp(func(p *authos.SMTPParams) { p.Port = -1 }), []string{"port"}},
-		{"sender", smtp(func(p *authos.SMTPParams) { p.FromEmail = "Acme <noreply@acme.example>" }), []string{"from_email"}},
+		{"SMTP of nothing", o.SMTP.Set(ctx, "", authos.SMTPSetParams{}), []string{"org_slug", "host", "port", "from_email"}},
+		{"blank host", smtp(func(p *authos.SMTPSetParams) { p.Host = " " }), []string{"host"}},
+		{"port 65536", smtp(func(p *authos.SMTPSetParams) { p.Port = 65536 }), []string{"port"}},
+		{"port -1", smtp(func(p *authos.SMTPSetParams) { p.Port = -1 }), []string{"port"}},
+		{"sender", smtp(func(p *authos.SMTPSetParams) { p.FromEmail = "Acme <noreply@acme.example>" }), []string{"from_email"}},
 		{"color red", branding("red"), []string{"primary_color"}},
 		{"color #1234", branding("#1234"), []string{"primary_color"}},
 		{"color #12345", branding("#12345"), []string{"primary_color"}},
@@ -313,9 +313,9 @@ func TestSettingsInput(t *testing.T) {
 	}
 	settingFeatures(w)
 	for what, err := range map[string]error{
-		"port 1":             smtp(func(p *authos.SMTPParams) { p.Port = 1 }),
-		"port 65535":         smtp(func(p *authos.SMTPParams) { p.Port = 65535 }),
-		"no sign-in":         smtp(func(p *authos.SMTPParams) { p.Username, p.Password, p.FromName = "", "", "" }),
+		"port 1":             smtp(func(p *authos.SMTPSetParams) { p.Port = 1 }),
+		"port 65535":         smtp(func(p *authos.SMTPSetParams) { p.Port = 65535 }),
+		"no sign-in":         smtp(func(p *authos.SMTPSetParams) { p.Username, p.Password, p.FromName = "", "", "" }),
 		"#f57":               branding("#f57"),
 		"#FF5733":            branding("#FF5733"),
 		"domain with spaces": domain("acme", " SSO.acme.example "),
@@ -362,7 +362,7 @@ func TestSMTP(t *testing.T) {
 // A password does not come back in an error either.
 func TestSMTPPasswordIsNotInErrors(t *testing.T) {
 	c := rtClient(t, rtSteps(rtStep{status: 422, body: "Failed to deserialize: " + settingMail.Password}), eventSession())
-	err := c.Organizations.SMTP.Set(t.Context(), "acme", authos.SMTPParams{Password: "hush-hush"})
+	err := c.Organizations.SMTP.Set(t.Context(), "acme", authos.SMTPSetParams{Password: "hush-hush"})
 	if err == nil || strings.Contains(err.Error(), "hush-hush") {
 		t.Errorf("got %v", err)
 	}

@@ -42,8 +42,8 @@ func tnDo[T any](w *typedWorld, call func(ctx context.Context, c *authos.Client)
 }
 
 // tnRole adds a role and returns its id.
-func tnRole(w *typedWorld, slug string, capabilities ...string) string {
-	w.Server.AddRole("acme", slug, capabilities...)
+func tnRole(w *typedWorld, slug string, capability authos.Capability) string {
+	w.Server.AddRole("acme", slug, string(capability))
 	roles := tnDo(w, func(ctx context.Context, c *authos.Client) ([]authos.Role, error) {
 		return c.Organizations.Roles.List(ctx, "acme")
 	})

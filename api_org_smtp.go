@@ -25,8 +25,8 @@ type SMTPConfig struct {
 	FromName   string `json:"from_name"`
 }
 
-// SMTPParams are a mail server.
-type SMTPParams struct {
+// SMTPSetParams are a mail server.
+type SMTPSetParams struct {
 	Host string `json:"host"`
 	Port int    `json:"port"` // 1 to 65535
 	// Username and Password may be empty, for a server that asks for none.
@@ -39,15 +39,15 @@ type SMTPParams struct {
 }
 
 // Format implements [fmt.Formatter] for every verb: the password does not print.
-func (p SMTPParams) Format(s fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(s, "SMTPParams(%s port %d, username %s, password %s, from %s)", p.Host, p.Port, p.Username, redacted, p.FromEmail)
+func (p SMTPSetParams) Format(s fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(s, "SMTPSetParams(%s port %d, username %s, password %s, from %s)", p.Host, p.Port, p.Username, redacted, p.FromEmail)
 }
 
 // LogValue implements [slog.LogValuer]; it leaves the password out.
-func (p SMTPParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
+func (p SMTPSetParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
 type smtpRequest struct {
-	SMTPParams
+	SMTPSetParams
 	Password string `json:"password"`
 }
 
@@ -72,27 +72,27 @@ const smtpPath = "/api/organizations/:org_slug/smtp"
 // Set makes an organization's mail go through a mail server of its own, in place of the one before.
 // The server does not try it out. POST /api/organizations/:org_slug/smtp; bearer, capability
 // org.settings.manage or platform owner; not repeated when its outcome is unknown.
-func (s *SMTPService) Set(ctx context.Context, org string, p SMTPParams, opts ...RequestOption) error {
+func (s *SMTPService) Set(ctx context.Context, orgSlug string, p SMTPSetParams, opts ...RequestOption) error {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.required("host", p.Host)
 	if p.Port < 1 || p.Port > math.MaxUint16 {
 		in.add("port", CodeOutOfRange, "must be 1 to 65535")
 	}
 	in.emailField("from_email", p.FromEmail)
 	return acknowledged(ctx, s.c, request{
-		method: http.MethodPost, template: smtpPath, args: []string{org}, body: smtpRequest{p, p.Password}, checks: in,
+		method: http.MethodPost, template: smtpPath, args: []string{orgSlug}, body: smtpRequest{p, p.Password}, checks: in,
 	}, opts)
 }
 
 // Get returns an organization's mail server, or that it has none. GET
 // /api/organizations/:org_slug/smtp; bearer, capability org.settings.manage or platform owner; may
 // be repeated.
-func (s *SMTPService) Get(ctx context.Context, org string, opts ...RequestOption) (*SMTPConfig, error) {
+func (s *SMTPService) Get(ctx context.Context, orgSlug string, opts ...RequestOption) (*SMTPConfig, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	body, err := invoke[smtpBody](ctx, s.c, request{
-		method: http.MethodGet, template: smtpPath, args: []string{org}, checks: in,
+		method: http.MethodGet, template: smtpPath, args: []string{orgSlug}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -104,10 +104,10 @@ func (s *SMTPService) Get(ctx context.Context, org string, opts ...RequestOption
 // Delete makes an organization's mail go through the platform's mail server again; that there was
 // no other is no error. DELETE /api/organizations/:org_slug/smtp; bearer, capability
 // org.settings.manage or platform owner; may be repeated.
-func (s *SMTPService) Delete(ctx context.Context, org string, opts ...RequestOption) error {
+func (s *SMTPService) Delete(ctx context.Context, orgSlug string, opts ...RequestOption) error {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	return acknowledged(ctx, s.c, request{
-		method: http.MethodDelete, template: smtpPath, args: []string{org}, checks: in,
+		method: http.MethodDelete, template: smtpPath, args: []string{orgSlug}, checks: in,
 	}, opts)
 }

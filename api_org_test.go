@@ -84,7 +84,7 @@ func TestOrganizations(t *testing.T) {
 	}
 	for name, client := range map[string]*authos.Client{"new": other, "old": c} {
 		user, err := client.User.Get(ctx)
-		if err != nil || user.Email != asOwner || (user.Org == "new-org") != (client == other) {
+		if err != nil || user.Email != asOwner || (user.OrgSlug == "new-org") != (client == other) {
 			t.Errorf("the %s session's user is %+v, %v", name, user, err)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/authos-go/authos/webhook"
 )
 
 // WebhooksService are an organization's webhooks: URLs that are told about events as they happen.
@@ -17,80 +19,24 @@ import (
 // package webhook.
 type WebhooksService struct{ c *Client }
 
-// WebhookEvent is the name of something that webhooks are told about. Responses keep other names
-// than those below as the server sent them.
+// EventType names something that webhooks are told about. Its values are the constants of package
+// [webhook], such as [webhook.EventUserLoginSuccess]; responses keep others as the server sent
+// them.
 //
-// Only the events below can be subscribed to; others are refused before anything is sent, as the
-// server would refuse them. A newer server's events are subscribed to with [Client.Do].
-type WebhookEvent string
-
-// The events that can be subscribed to, in the server's order. The server publishes sign-ins,
-// sign-ups and the second factor's events; many of the others it accepts and never sends.
-const (
-	EventUserSignupSuccess              WebhookEvent = "user.signup.success"
-	EventUserLoginSuccess               WebhookEvent = "user.login.success"
-	EventUserLoginFailed                WebhookEvent = "user.login.failed"
-	EventUserLogout                     WebhookEvent = "user.logout"
-	EventUserMFAEnabled                 WebhookEvent = "user.mfa.enabled"
-	EventUserMFADisabled                WebhookEvent = "user.mfa.disabled"
-	EventUserMFAVerifySuccess           WebhookEvent = "user.mfa.verify.success"
-	EventUserMFAVerifyFailed            WebhookEvent = "user.mfa.verify.failed"
-	EventUserInvited                    WebhookEvent = "user.invited"
-	EventUserJoined                     WebhookEvent = "user.joined"
-	EventUserRemoved                    WebhookEvent = "user.removed"
-	EventUserRoleUpdated                WebhookEvent = "user.role_updated"
-	EventServiceCreated                 WebhookEvent = "service.created"
-	EventServiceUpdated                 WebhookEvent = "service.updated"
-	EventServiceDeleted                 WebhookEvent = "service.deleted"
-	EventServiceOAuthCredentialsUpdated WebhookEvent = "service.oauth_credentials.updated" //nolint:gosec // a name, no credential
-	EventOrganizationUpdated            WebhookEvent = "organization.updated"
-	EventOrganizationSMTPConfigured     WebhookEvent = "organization.smtp.configured"
-	EventOrganizationSMTPRemoved        WebhookEvent = "organization.smtp.removed"
-	EventPlanCreated                    WebhookEvent = "plan.created"
-	EventPlanUpdated                    WebhookEvent = "plan.updated"
-	EventPlanDeleted                    WebhookEvent = "plan.deleted"
-	EventSubscriptionCreated            WebhookEvent = "subscription.created"
-	EventSubscriptionUpdated            WebhookEvent = "subscription.updated"
-	EventSubscriptionCanceled           WebhookEvent = "subscription.canceled"
-	EventInvitationAccepted             WebhookEvent = "invitation.accepted"
-	EventInvitationDeclined             WebhookEvent = "invitation.declined"
-	EventInvitationExpired              WebhookEvent = "invitation.expired"
-	EventInvitationRevoked              WebhookEvent = "invitation.revoked"
-	EventSecurityMFAEnabled             WebhookEvent = "security.mfa.enabled"
-	EventSecurityMFADisabled            WebhookEvent = "security.mfa.disabled"
-	EventSecurityPasswordChanged        WebhookEvent = "security.password.changed"
-	EventAPIKeyCreated                  WebhookEvent = "api_key.created"
-	EventAPIKeyDeleted                  WebhookEvent = "api_key.deleted"
-	EventDomainSet                      WebhookEvent = "domain.set"
-	EventDomainVerified                 WebhookEvent = "domain.verified"
-	EventDomainDeleted                  WebhookEvent = "domain.deleted"
-	EventBrandingUpdated                WebhookEvent = "branding.updated"
-)
-
-// EventWebhookTestPing is what [WebhooksService.Test] sends. It cannot be subscribed to.
-const EventWebhookTestPing WebhookEvent = "webhook.test.ping"
-
-var subscribableEvents = []WebhookEvent{
-	EventUserSignupSuccess, EventUserLoginSuccess, EventUserLoginFailed, EventUserLogout, EventUserMFAEnabled,
-	EventUserMFADisabled, EventUserMFAVerifySuccess, EventUserMFAVerifyFailed, EventUserInvited,
-	EventUserJoined, EventUserRemoved, EventUserRoleUpdated, EventServiceCreated, EventServiceUpdated,
-	EventServiceDeleted, EventServiceOAuthCredentialsUpdated, EventOrganizationUpdated,
-	EventOrganizationSMTPConfigured, EventOrganizationSMTPRemoved, EventPlanCreated, EventPlanUpdated,
-	EventPlanDeleted, EventSubscriptionCreated, EventSubscriptionUpdated, EventSubscriptionCanceled,
-	EventInvitationAccepted, EventInvitationDeclined, EventInvitationExpired, EventInvitationRevoked,
-	EventSecurityMFAEnabled, EventSecurityMFADisabled, EventSecurityPasswordChanged, EventAPIKeyCreated,
-	EventAPIKeyDeleted, EventDomainSet, EventDomainVerified, EventDomainDeleted, EventBrandingUpdated,
-}
+// Only those of [webhook.SubscribableEvents] can be subscribed to; others are refused before
+// anything is sent, as the server would refuse them. A newer server's events are subscribed to with
+// [Client.Do].
+type EventType = webhook.EventType
 
 // Webhook is a URL with the events that it is told about.
 type Webhook struct {
-	ID        string         `json:"id"`
-	Name      string         `json:"name"`
-	URL       string         `json:"url"`
-	Events    []WebhookEvent `json:"events"`
-	IsActive  bool           `json:"is_active"`
-	CreatedAt Time           `json:"created_at"`
-	UpdatedAt Time           `json:"updated_at"`
+	ID        string      `json:"id"`
+	Name      string      `json:"name"`
+	URL       string      `json:"url"`
+	Events    []EventType `json:"events"`
+	IsActive  bool        `json:"is_active"`
+	CreatedAt Time        `json:"created_at"`
+	UpdatedAt Time        `json:"updated_at"`
 }
 
 func (w *Webhook) missing() string {
@@ -122,14 +68,14 @@ type WebhookCreateParams struct {
 	// URL begins with http:// or https://. The server delivers to public addresses only.
 	URL string `json:"url"`
 	// Events are one or more of those that can be subscribed to.
-	Events []WebhookEvent `json:"events"`
+	Events []EventType `json:"events"`
 }
 
 // WebhookUpdateParams are the changes of [WebhooksService.Update]; nil fields stay as they are.
 type WebhookUpdateParams struct {
-	Name   *string        `json:"name,omitzero"`
-	URL    *string        `json:"url,omitzero"`
-	Events []WebhookEvent `json:"events,omitzero"` // in place of those before; one or more
+	Name   *string     `json:"name,omitzero"`
+	URL    *string     `json:"url,omitzero"`
+	Events []EventType `json:"events,omitzero"` // in place of those before; one or more
 	// IsActive: false stops deliveries, those that wait for another attempt included.
 	IsActive *bool `json:"is_active,omitzero"`
 }
@@ -158,10 +104,10 @@ func (b *webhookTestBody) missing() string {
 // Delivery is one event on its way to one webhook. The server sends it up to MaxAttempts times
 // until the webhook responds with a 2xx, after about 1, 2, 4 and 8 minutes.
 type Delivery struct {
-	ID          string       `json:"id"`
-	WebhookID   string       `json:"webhook_id"`
-	WebhookName string       `json:"webhook_name"`
-	EventType   WebhookEvent `json:"event_type"`
+	ID          string    `json:"id"`
+	WebhookID   string    `json:"webhook_id"`
+	WebhookName string    `json:"webhook_name"`
+	EventType   EventType `json:"event_type"`
 	// Payload is the JSON that is delivered.
 	Payload json.RawMessage `json:"payload"`
 	// ResponseStatusCode and ResponseBody are the latest response; 0 and empty when there was none.
@@ -184,22 +130,22 @@ func (d *Delivery) missing() string { return missingID(d.ID) }
 // DeliveryListParams choose deliveries.
 type DeliveryListParams struct {
 	// EventType lists deliveries of one event only; empty: of all.
-	EventType WebhookEvent
+	EventType EventType
 	// Delivered lists those that arrived, or those that did not, or have not yet; nil: both.
 	Delivered *bool
 	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for
 	// AllDeliveries, 100.
-	Page, Limit int
+	Limit, Page int
 }
 
-// EventType is one of the server's names for something that happens, with a text to show for it.
-type EventType struct {
+// EventTypeInfo is one of the server's names for something that happens, with a text to show for it.
+type EventTypeInfo struct {
 	Value    string `json:"value"`
 	Label    string `json:"label"`
 	Category string `json:"category"`
 }
 
-func (e *EventType) missing() string {
+func (e *EventTypeInfo) missing() string {
 	if e.Value == "" {
 		return "value"
 	}
@@ -237,12 +183,12 @@ func (c *checks) webhookURL(value string) {
 }
 
 // events refuses an empty list, and each event that the server would not take.
-func (c *checks) events(list []WebhookEvent) {
+func (c *checks) events(list []EventType) {
 	if len(list) == 0 {
 		c.add("events", CodeRequired, "must not be empty")
 	}
 	for i, e := range list {
-		if !slices.Contains(subscribableEvents, e) {
+		if !slices.Contains(webhook.SubscribableEvents(), e) {
 			c.add(fmt.Sprintf("events[%d]", i), CodeInvalidFormat, "must be an event that can be subscribed to")
 		}
 	}
@@ -254,25 +200,25 @@ func (c *checks) events(list []WebhookEvent) {
 //
 // A name that another webhook has is 400 BAD_REQUEST or [CodeDuplicateConstraint]; where the secret
 // of a webhook whose outcome was unknown is lost, delete the webhook and make another.
-func (s *WebhooksService) Create(ctx context.Context, org string, p WebhookCreateParams, opts ...RequestOption) (*WebhookCreated, error) {
+func (s *WebhooksService) Create(ctx context.Context, orgSlug string, p WebhookCreateParams, opts ...RequestOption) (*WebhookCreated, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.required("name", p.Name)
 	in.webhookURL(p.URL)
 	in.events(p.Events)
 	return invoke[WebhookCreated](ctx, s.c, request{
-		method: http.MethodPost, template: webhooksPath, args: []string{org}, body: p, checks: in,
+		method: http.MethodPost, template: webhooksPath, args: []string{orgSlug}, body: p, checks: in,
 	}, opts)
 }
 
 // List returns all webhooks of an organization, newest first; the server does not page them. GET
 // /api/organizations/:org_slug/webhooks; bearer, capability webhooks.manage; may be repeated;
 // cached for the stale fallback.
-func (s *WebhooksService) List(ctx context.Context, org string, opts ...RequestOption) (*Page[Webhook], error) {
+func (s *WebhooksService) List(ctx context.Context, orgSlug string, opts ...RequestOption) (*Page[Webhook], error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	list, err := invoke[webhookList](ctx, s.c, request{
-		method: http.MethodGet, template: webhooksPath, args: []string{org}, checks: in,
+		method: http.MethodGet, template: webhooksPath, args: []string{orgSlug}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -281,9 +227,9 @@ func (s *WebhooksService) List(ctx context.Context, org string, opts ...RequestO
 }
 
 // All iterates over an organization's webhooks. It stops at an error, which it yields last.
-func (s *WebhooksService) All(ctx context.Context, org string, opts ...RequestOption) iter.Seq2[Webhook, error] {
+func (s *WebhooksService) All(ctx context.Context, orgSlug string, opts ...RequestOption) iter.Seq2[Webhook, error] {
 	return unpaged(func() ([]Webhook, error) {
-		page, err := s.List(ctx, org, opts...)
+		page, err := s.List(ctx, orgSlug, opts...)
 		if err != nil {
 			return nil, err
 		}
@@ -293,12 +239,12 @@ func (s *WebhooksService) All(ctx context.Context, org string, opts ...RequestOp
 
 // Get returns one webhook. GET /api/organizations/:org_slug/webhooks/:webhook_id; bearer,
 // capability webhooks.manage; may be repeated; cached for the stale fallback.
-func (s *WebhooksService) Get(ctx context.Context, org, webhookID string, opts ...RequestOption) (*Webhook, error) {
+func (s *WebhooksService) Get(ctx context.Context, orgSlug, webhookID string, opts ...RequestOption) (*Webhook, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.id("webhook_id", webhookID)
 	return invoke[Webhook](ctx, s.c, request{
-		method: http.MethodGet, template: webhookPath, args: []string{org, webhookID}, checks: in,
+		method: http.MethodGet, template: webhookPath, args: []string{orgSlug, webhookID}, checks: in,
 	}, opts)
 }
 
@@ -310,10 +256,10 @@ func (s *WebhooksService) Get(ctx context.Context, org, webhookID string, opts .
 // Calling again with the same changes completes them. A name that another webhook has is 400
 // BAD_REQUEST or [CodeDuplicateConstraint].
 func (s *WebhooksService) Update(
-	ctx context.Context, org, webhookID string, p WebhookUpdateParams, opts ...RequestOption,
+	ctx context.Context, orgSlug, webhookID string, p WebhookUpdateParams, opts ...RequestOption,
 ) (*Webhook, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.id("webhook_id", webhookID)
 	if p.Name != nil {
 		in.required("name", *p.Name)
@@ -325,19 +271,19 @@ func (s *WebhooksService) Update(
 		in.events(p.Events)
 	}
 	return invoke[Webhook](ctx, s.c, request{
-		method: http.MethodPatch, template: webhookPath, args: []string{org, webhookID}, body: p, checks: in,
+		method: http.MethodPatch, template: webhookPath, args: []string{orgSlug, webhookID}, body: p, checks: in,
 	}, opts)
 }
 
 // Delete removes a webhook and ends its deliveries. DELETE
 // /api/organizations/:org_slug/webhooks/:webhook_id; bearer, capability webhooks.manage; may be
 // repeated: when an attempt's outcome is unknown and its repeat finds 404, Delete has succeeded.
-func (s *WebhooksService) Delete(ctx context.Context, org, webhookID string, opts ...RequestOption) error {
+func (s *WebhooksService) Delete(ctx context.Context, orgSlug, webhookID string, opts ...RequestOption) error {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.id("webhook_id", webhookID)
 	return s.c.call(ctx, request{
-		method: http.MethodDelete, template: webhookPath, args: []string{org, webhookID}, checks: in,
+		method: http.MethodDelete, template: webhookPath, args: []string{orgSlug, webhookID}, checks: in,
 	}, nil, opts)
 }
 
@@ -345,10 +291,10 @@ func (s *WebhooksService) Delete(ctx context.Context, org, webhookID string, opt
 // /api/organizations/:org_slug/webhooks/:webhook_id/deliveries; bearer, capability webhooks.manage;
 // may be repeated.
 func (s *WebhooksService) Deliveries(
-	ctx context.Context, org, webhookID string, p DeliveryListParams, opts ...RequestOption,
+	ctx context.Context, orgSlug, webhookID string, p DeliveryListParams, opts ...RequestOption,
 ) (*Page[Delivery], error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.id("webhook_id", webhookID)
 	in.numbered(p.Limit, p.Page)
 	q := numbering(p.Limit, p.Page)
@@ -357,7 +303,7 @@ func (s *WebhooksService) Deliveries(
 		q.Set("delivered", strconv.FormatBool(*p.Delivered))
 	}
 	list, err := invoke[deliveryList](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/webhooks/:webhook_id/deliveries", args: []string{org, webhookID}, query: q, checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/webhooks/:webhook_id/deliveries", args: []string{orgSlug, webhookID}, query: q, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -369,23 +315,23 @@ func (s *WebhooksService) Deliveries(
 // time. It stops at the first error, which it yields last. Events that happen meanwhile move the
 // pages: a delivery may then be seen twice.
 func (s *WebhooksService) AllDeliveries(
-	ctx context.Context, org, webhookID string, p DeliveryListParams, opts ...RequestOption,
+	ctx context.Context, orgSlug, webhookID string, p DeliveryListParams, opts ...RequestOption,
 ) iter.Seq2[Delivery, error] {
 	return byNumber(p.Limit, p.Page, func(limit, number int) (*Page[Delivery], error) {
 		p.Limit, p.Page = limit, number
-		return s.Deliveries(ctx, org, webhookID, p, opts...)
+		return s.Deliveries(ctx, orgSlug, webhookID, p, opts...)
 	})
 }
 
-// Test queues an [EventWebhookTestPing] for a webhook, whatever it has subscribed to; how that went
+// Test queues an [webhook.EventWebhookTestPing] for a webhook, whatever it has subscribed to; how that went
 // is in its Deliveries. POST /api/organizations/:org_slug/webhooks/:webhook_id/test; bearer,
 // capability webhooks.manage; not repeated when its outcome is unknown.
-func (s *WebhooksService) Test(ctx context.Context, org, webhookID string, opts ...RequestOption) (*WebhookTest, error) {
+func (s *WebhooksService) Test(ctx context.Context, orgSlug, webhookID string, opts ...RequestOption) (*WebhookTest, error) {
 	var in checks
-	in.id("org_slug", org)
+	in.id("org_slug", orgSlug)
 	in.id("webhook_id", webhookID)
 	body, err := invoke[webhookTestBody](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/webhooks/:webhook_id/test", args: []string{org, webhookID}, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/webhooks/:webhook_id/test", args: []string{orgSlug, webhookID}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -396,11 +342,11 @@ func (s *WebhooksService) Test(ctx context.Context, org, webhookID string, opts 
 // EventTypes returns the events that this server lets webhooks subscribe to. GET
 // /api/organizations/:org_slug/webhooks/event-types; bearer; may be repeated; cached for the stale
 // fallback.
-func (s *WebhooksService) EventTypes(ctx context.Context, org string, opts ...RequestOption) ([]EventType, error) {
+func (s *WebhooksService) EventTypes(ctx context.Context, orgSlug string, opts ...RequestOption) ([]EventTypeInfo, error) {
 	var in checks
-	in.id("org_slug", org)
-	list, err := invoke[bare[EventType, *EventType]](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/webhooks/event-types", args: []string{org}, checks: in,
+	in.id("org_slug", orgSlug)
+	list, err := invoke[bare[EventTypeInfo, *EventTypeInfo]](ctx, s.c, request{
+		method: http.MethodGet, template: "/api/organizations/:org_slug/webhooks/event-types", args: []string{orgSlug}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err

@@ -237,7 +237,7 @@ func TestAllByNumber(t *testing.T) {
 			c, web := btClient(t)
 			web.set(btNumbered(tt.n, tt.size, tt.total))
 			seen := map[string]bool{}
-			for d, err := range c.User.Devices.All(t.Context(), authos.DeviceListParams{Page: tt.page, Limit: tt.limit}) {
+			for d, err := range c.User.Devices.All(t.Context(), authos.UserDeviceListParams{Page: tt.page, Limit: tt.limit}) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -254,7 +254,7 @@ func TestAllByNumber(t *testing.T) {
 func TestAllNeverLoops(t *testing.T) {
 	for name, all := range map[string]func(c *authos.Client) (int, error){
 		"number": func(c *authos.Client) (n int, last error) {
-			for _, err := range c.User.Devices.All(t.Context(), authos.DeviceListParams{}) {
+			for _, err := range c.User.Devices.All(t.Context(), authos.UserDeviceListParams{}) {
 				n, last = n+1, err
 			}
 			return n, last
@@ -282,7 +282,7 @@ func TestListWithoutTotal(t *testing.T) {
 	c, web := btClient(t)
 	for body, want := range map[string]int{`{"devices":[]}`: -1, `{"devices":[],"total":null}`: -1, `{"devices":[],"total":0}`: 0, `{"devices":[],"total":7}`: 7} {
 		web.set(btSay(200, body))
-		page, err := c.User.Devices.List(t.Context(), authos.DeviceListParams{})
+		page, err := c.User.Devices.List(t.Context(), authos.UserDeviceListParams{})
 		if err != nil || page.Total != want {
 			t.Errorf("%s: %+v, %v; want a total of %d", body, page, err, want)
 		}
@@ -293,7 +293,7 @@ func TestListWithoutTotal(t *testing.T) {
 func TestAllByNumberBadParams(t *testing.T) {
 	c, web := btClient(t)
 	var errs []error
-	for _, err := range c.User.Devices.All(t.Context(), authos.DeviceListParams{Page: -1, Limit: 101}) {
+	for _, err := range c.User.Devices.All(t.Context(), authos.UserDeviceListParams{Page: -1, Limit: 101}) {
 		errs = append(errs, err)
 	}
 	if len(errs) != 1 || web.count() != 0 {

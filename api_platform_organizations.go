@@ -60,10 +60,10 @@ type OrganizationApproveParams struct {
 	TierID string `json:"tier_id,omitempty"`
 }
 
-// OrganizationTierParams are an organization's tier and its limits where they differ from the
+// OrganizationUpdateTierParams are an organization's tier and its limits where they differ from the
 // tier's. All of it is set at once: a limit that is nil is the tier's own from then on, whatever it
 // was before.
-type OrganizationTierParams struct {
+type OrganizationUpdateTierParams struct {
 	TierID string `json:"tier_id"`
 	// MaxServices and MaxUsers are 0 to 2^31-1; nil: the tier's own limit.
 	MaxServices *int `json:"max_services,omitzero"`
@@ -119,13 +119,13 @@ func (s *PlatformOrganizationsService) All(
 // /api/platform/organizations/:id/approve; bearer, platform owner; not repeated when its outcome is
 // unknown. One that is not pending is 400 BAD_REQUEST, a tier that does not exist 404 NOT_FOUND.
 func (s *PlatformOrganizationsService) Approve(
-	ctx context.Context, id string, p OrganizationApproveParams, opts ...RequestOption,
+	ctx context.Context, orgID string, p OrganizationApproveParams, opts ...RequestOption,
 ) (*Organization, error) {
 	var in checks
-	in.id("id", id)
+	in.id("id", orgID)
 	// The server insists on a body, be it {}.
 	return invoke[Organization](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/platform/organizations/:id/approve", args: []string{id}, body: p, checks: in,
+		method: http.MethodPost, template: "/api/platform/organizations/:id/approve", args: []string{orgID}, body: p, checks: in,
 	}, opts)
 }
 
@@ -133,14 +133,14 @@ func (s *PlatformOrganizationsService) Approve(
 // /api/platform/organizations/:id/reject; bearer, platform owner; not repeated when its outcome is
 // unknown. One that is not pending is 400 BAD_REQUEST.
 func (s *PlatformOrganizationsService) Reject(
-	ctx context.Context, id, reason string, opts ...RequestOption,
+	ctx context.Context, orgID, reason string, opts ...RequestOption,
 ) (*Organization, error) {
 	var in checks
-	in.id("id", id)
+	in.id("id", orgID)
 	in.required("reason", reason)
 	body := map[string]string{"reason": reason}
 	return invoke[Organization](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/platform/organizations/:id/reject", args: []string{id}, body: body, checks: in,
+		method: http.MethodPost, template: "/api/platform/organizations/:id/reject", args: []string{orgID}, body: body, checks: in,
 	}, opts)
 }
 
@@ -148,22 +148,22 @@ func (s *PlatformOrganizationsService) Reject(
 // API keys stop working, and sessions bound to it are not refreshed. POST
 // /api/platform/organizations/:id/suspend; bearer, platform owner; not repeated when its outcome is
 // unknown. One that is suspended already is 400 BAD_REQUEST.
-func (s *PlatformOrganizationsService) Suspend(ctx context.Context, id string, opts ...RequestOption) (*Organization, error) {
+func (s *PlatformOrganizationsService) Suspend(ctx context.Context, orgID string, opts ...RequestOption) (*Organization, error) {
 	var in checks
-	in.id("id", id)
+	in.id("id", orgID)
 	return invoke[Organization](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/platform/organizations/:id/suspend", args: []string{id}, checks: in,
+		method: http.MethodPost, template: "/api/platform/organizations/:id/suspend", args: []string{orgID}, checks: in,
 	}, opts)
 }
 
 // Activate opens a suspended organization again, and returns it. POST
 // /api/platform/organizations/:id/activate; bearer, platform owner; not repeated when its outcome
 // is unknown. One that is not suspended is 400 BAD_REQUEST.
-func (s *PlatformOrganizationsService) Activate(ctx context.Context, id string, opts ...RequestOption) (*Organization, error) {
+func (s *PlatformOrganizationsService) Activate(ctx context.Context, orgID string, opts ...RequestOption) (*Organization, error) {
 	var in checks
-	in.id("id", id)
+	in.id("id", orgID)
 	return invoke[Organization](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/platform/organizations/:id/activate", args: []string{id}, checks: in,
+		method: http.MethodPost, template: "/api/platform/organizations/:id/activate", args: []string{orgID}, checks: in,
 	}, opts)
 }
 
@@ -171,15 +171,15 @@ func (s *PlatformOrganizationsService) Activate(ctx context.Context, id string, 
 // /api/platform/organizations/:id/tier; bearer, platform owner; may be repeated. A limit that p
 // leaves nil is reset to the tier's own. A tier that does not exist is 404 NOT_FOUND.
 func (s *PlatformOrganizationsService) UpdateTier(
-	ctx context.Context, id string, p OrganizationTierParams, opts ...RequestOption,
+	ctx context.Context, orgID string, p OrganizationUpdateTierParams, opts ...RequestOption,
 ) (*Organization, error) {
 	var in checks
-	in.id("id", id)
+	in.id("id", orgID)
 	in.required("tier_id", p.TierID)
 	checkLimit(&in, "max_services", p.MaxServices)
 	checkLimit(&in, "max_users", p.MaxUsers)
 	return invoke[Organization](ctx, s.c, request{
-		method: http.MethodPatch, template: "/api/platform/organizations/:id/tier", args: []string{id}, body: p, checks: in,
+		method: http.MethodPatch, template: "/api/platform/organizations/:id/tier", args: []string{orgID}, body: p, checks: in,
 	}, opts)
 }
 
@@ -189,25 +189,25 @@ func (s *PlatformOrganizationsService) UpdateTier(
 // What is nil in f stays as it is, overridden or not: an override can be changed, but the server
 // has no way to take it back.
 func (s *PlatformOrganizationsService) UpdateFeatures(
-	ctx context.Context, id string, f FeatureOverrides, opts ...RequestOption,
+	ctx context.Context, orgID string, f FeatureOverrides, opts ...RequestOption,
 ) (*Organization, error) {
 	var in checks
-	in.id("id", id)
+	in.id("id", orgID)
 	if reflect.ValueOf(f).IsZero() {
 		in.add("features", CodeRequired, "must change something")
 	}
 	return invoke[Organization](ctx, s.c, request{
-		method: http.MethodPatch, template: "/api/platform/organizations/:id/features", args: []string{id}, body: f, checks: in,
+		method: http.MethodPatch, template: "/api/platform/organizations/:id/features", args: []string{orgID}, body: f, checks: in,
 	}, opts)
 }
 
 // Delete removes an organization and everything in it. DELETE /api/platform/organizations/:id;
 // bearer, platform owner; may be repeated: when an attempt's outcome is unknown and its repeat
 // finds 404, Delete has succeeded.
-func (s *PlatformOrganizationsService) Delete(ctx context.Context, id string, opts ...RequestOption) error {
+func (s *PlatformOrganizationsService) Delete(ctx context.Context, orgID string, opts ...RequestOption) error {
 	var in checks
-	in.id("id", id)
+	in.id("id", orgID)
 	return acknowledged(ctx, s.c, request{
-		method: http.MethodDelete, template: "/api/platform/organizations/:id", args: []string{id}, checks: in,
+		method: http.MethodDelete, template: "/api/platform/organizations/:id", args: []string{orgID}, checks: in,
 	}, opts)
 }

@@ -69,8 +69,8 @@ func TestPlatformOrganizations(t *testing.T) {
 				"reject":   platformErr(orgs.Reject(ctx, "none", "x")),
 				"suspend":  platformErr(orgs.Suspend(ctx, "none")),
 				"activate": platformErr(orgs.Activate(ctx, "none")),
-				"tier":     platformErr(orgs.UpdateTier(ctx, "none", authos.OrganizationTierParams{TierID: "tier_free"})),
-				"no tier":  platformErr(orgs.UpdateTier(ctx, w.ID, authos.OrganizationTierParams{TierID: "tier_none"})),
+				"tier":     platformErr(orgs.UpdateTier(ctx, "none", authos.OrganizationUpdateTierParams{TierID: "tier_free"})),
+				"no tier":  platformErr(orgs.UpdateTier(ctx, w.ID, authos.OrganizationUpdateTierParams{TierID: "tier_none"})),
 				"features": platformErr(orgs.UpdateFeatures(ctx, "none", authos.FeatureOverrides{AllowSCIM: new(true)})),
 				"delete":   orgs.Delete(ctx, "none"),
 				"a path":   platformErr(orgs.Suspend(ctx, "a/b ?#%2F")),
@@ -103,12 +103,12 @@ func TestPlatformTier(t *testing.T) {
 	w := newTypedWorld(t)
 	id, orgs := platformOrg(w, authos.OrganizationActive), w.Client(asPlatform).Platform.Organizations
 	for _, tt := range []struct {
-		p    authos.OrganizationTierParams
+		p    authos.OrganizationUpdateTierParams
 		body string
 	}{
-		{authos.OrganizationTierParams{TierID: "tier_enterprise", MaxServices: new(7), MaxUsers: new(9)}, `{"tier_id":"tier_enterprise","max_services":7,"max_users":9}`},
-		{authos.OrganizationTierParams{TierID: "tier_enterprise", MaxUsers: new(0)}, `{"tier_id":"tier_enterprise","max_users":0}`},
-		{authos.OrganizationTierParams{TierID: "tier_free"}, `{"tier_id":"tier_free"}`},
+		{authos.OrganizationUpdateTierParams{TierID: "tier_enterprise", MaxServices: new(7), MaxUsers: new(9)}, `{"tier_id":"tier_enterprise","max_services":7,"max_users":9}`},
+		{authos.OrganizationUpdateTierParams{TierID: "tier_enterprise", MaxUsers: new(0)}, `{"tier_id":"tier_enterprise","max_users":0}`},
+		{authos.OrganizationUpdateTierParams{TierID: "tier_free"}, `{"tier_id":"tier_free"}`},
 	} {
 		w.Server.Reset()
 		o, err := orgs.UpdateTier(t.Context(), id, tt.p)
@@ -279,7 +279,7 @@ func TestPlatformRepeated(t *testing.T) {
 			applied      int
 		}{
 			{"PATCH", org + "/tier", func() error {
-				return platformErr(p.Organizations.UpdateTier(ctx, w.ID, authos.OrganizationTierParams{TierID: "tier_free"}))
+				return platformErr(p.Organizations.UpdateTier(ctx, w.ID, authos.OrganizationUpdateTierParams{TierID: "tier_free"}))
 			}, 2},
 			{"PATCH", org + "/features", func() error {
 				return platformErr(p.Organizations.UpdateFeatures(ctx, w.ID, authos.FeatureOverrides{AllowSCIM: new(true)}))
@@ -330,11 +330,11 @@ func TestPlatformTimes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		log, err := response(`{"logs":[{"id":"l1","created_at":"`+at+`"}],"total":1}`).AuditLog.List(ctx, authos.PlatformAuditLogParams{})
+		log, err := response(`{"logs":[{"id":"l1","created_at":"`+at+`"}],"total":1}`).AuditLog.List(ctx, authos.PlatformAuditLogListParams{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		recent, err := response("["+tier+"]").Analytics.RecentOrganizations(ctx, 0)
+		recent, err := response("["+tier+"]").Analytics.RecentOrganizations(ctx, authos.RecentOrganizationsParams{Limit: 0})
 		if err != nil {
 			t.Fatal(err)
 		}

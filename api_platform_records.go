@@ -58,8 +58,8 @@ type PlatformAuditEntry struct {
 
 func (e *PlatformAuditEntry) missing() string { return missingID(e.ID) }
 
-// PlatformAuditLogParams choose entries, and a page of them.
-type PlatformAuditLogParams struct {
+// PlatformAuditLogListParams choose entries, and a page of them.
+type PlatformAuditLogListParams struct {
 	// Action, TargetType and TargetID list entries that match all that are given; empty: any.
 	Action               PlatformAction
 	TargetType, TargetID string
@@ -175,6 +175,18 @@ type RecentOrganization struct {
 
 func (o *RecentOrganization) missing() string { return missingID(o.ID) }
 
+// RecentOrganizationsParams say how many organizations are wanted.
+type RecentOrganizationsParams struct {
+	// Limit is 1 to 50; zero: the server's default, 10.
+	Limit int
+}
+
+// SuspiciousActivityParams say whose alerts are wanted.
+type SuspiciousActivityParams struct {
+	// OrgID is the id of one organization; empty: the whole platform.
+	OrgID string
+}
+
 // MFAMetricsParams choose days, and whose.
 type MFAMetricsParams struct {
 	// OrgID is the id of one organization; empty: the whole platform.
@@ -242,7 +254,7 @@ func rawRows(list []rawRow) []json.RawMessage {
 // List returns one page of the platform's audit log. GET /api/platform/audit-log; bearer, platform
 // owner; may be repeated; cached for the stale fallback.
 func (s *PlatformAuditLogService) List(
-	ctx context.Context, p PlatformAuditLogParams, opts ...RequestOption,
+	ctx context.Context, p PlatformAuditLogListParams, opts ...RequestOption,
 ) (*Page[PlatformAuditEntry], error) {
 	var in checks
 	in.page(p.Limit, p.Offset)
@@ -262,7 +274,7 @@ func (s *PlatformAuditLogService) List(
 // All iterates over the platform's audit log from p.Offset on, p.Limit at a time. It stops at the
 // first error, which it yields last.
 func (s *PlatformAuditLogService) All(
-	ctx context.Context, p PlatformAuditLogParams, opts ...RequestOption,
+	ctx context.Context, p PlatformAuditLogListParams, opts ...RequestOption,
 ) iter.Seq2[PlatformAuditEntry, error] {
 	return byOffset(p.Limit, p.Offset, func(limit, offset int) (*Page[PlatformAuditEntry], error) {
 		p.Limit, p.Offset = limit, offset
@@ -298,11 +310,11 @@ func (s *PlatformAnalyticsService) OrganizationStatus(ctx context.Context, opts 
 // GrowthTrends counts new organizations and users by day, oldest first; days without any are left
 // out. GET /api/platform/analytics/growth-trends; bearer, platform owner; may be repeated; cached
 // for the stale fallback.
-func (s *PlatformAnalyticsService) GrowthTrends(ctx context.Context, r DateRange, opts ...RequestOption) ([]PlatformGrowth, error) {
+func (s *PlatformAnalyticsService) GrowthTrends(ctx context.Context, p DateRange, opts ...RequestOption) ([]PlatformGrowth, error) {
 	var in checks
-	r.check(&in)
+	p.check(&in)
 	list, err := invoke[bare[PlatformGrowth, *PlatformGrowth]](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/platform/analytics/growth-trends", query: r.query(), checks: in,
+		method: http.MethodGet, template: "/api/platform/analytics/growth-trends", query: p.query(), checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -313,11 +325,11 @@ func (s *PlatformAnalyticsService) GrowthTrends(ctx context.Context, r DateRange
 // LoginActivity counts the platform's sign-ins by day; days without any are left out. GET
 // /api/platform/analytics/login-activity; bearer, platform owner; may be repeated; cached for the
 // stale fallback.
-func (s *PlatformAnalyticsService) LoginActivity(ctx context.Context, r DateRange, opts ...RequestOption) ([]LoginTrend, error) {
+func (s *PlatformAnalyticsService) LoginActivity(ctx context.Context, p DateRange, opts ...RequestOption) ([]LoginTrend, error) {
 	var in checks
-	r.check(&in)
+	p.check(&in)
 	list, err := invoke[bare[platformLogins, *platformLogins]](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/platform/analytics/login-activity", query: r.query(), checks: in,
+		method: http.MethodGet, template: "/api/platform/analytics/login-activity", query: p.query(), checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -342,16 +354,16 @@ func (s *PlatformAnalyticsService) TopOrganizations(ctx context.Context, opts ..
 	return *list, nil
 }
 
-// RecentOrganizations returns the organizations that were made last, newest first. limit is 1 to
-// 50; zero: the server's default, 10. GET /api/platform/analytics/recent-organizations; bearer,
-// platform owner; may be repeated; cached for the stale fallback.
+// RecentOrganizations returns the organizations that were made last, newest first. GET
+// /api/platform/analytics/recent-organizations; bearer, platform owner; may be repeated; cached for
+// the stale fallback.
 func (s *PlatformAnalyticsService) RecentOrganizations(
-	ctx context.Context, limit int, opts ...RequestOption,
+	ctx context.Context, p RecentOrganizationsParams, opts ...RequestOption,
 ) ([]RecentOrganization, error) {
 	var in checks
-	checkFound(&in, limit)
+	checkFound(&in, p.Limit)
 	list, err := invoke[bare[RecentOrganization, *RecentOrganization]](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/platform/analytics/recent-organizations", query: paging(limit, 0), checks: in,
+		method: http.MethodGet, template: "/api/platform/analytics/recent-organizations", query: paging(p.Limit, 0), checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -373,12 +385,14 @@ func (s *PlatformMFAService) Metrics(ctx context.Context, p MFAMetricsParams, op
 	return rawRows(*list), nil
 }
 
-// SuspiciousActivity returns the alerts about second factors of one organization, or with an empty
-// orgID of the whole platform, 100 at most. GET /api/platform/mfa/suspicious-activity; bearer,
-// platform owner; may be repeated; never stale.
-func (s *PlatformMFAService) SuspiciousActivity(ctx context.Context, orgID string, opts ...RequestOption) ([]json.RawMessage, error) {
+// SuspiciousActivity returns the alerts about second factors of one organization or of the whole
+// platform, 100 at most. GET /api/platform/mfa/suspicious-activity; bearer, platform owner; may be
+// repeated; never stale.
+func (s *PlatformMFAService) SuspiciousActivity(
+	ctx context.Context, p SuspiciousActivityParams, opts ...RequestOption,
+) ([]json.RawMessage, error) {
 	q := url.Values{}
-	put(q, "org_id", orgID)
+	put(q, "org_id", p.OrgID)
 	list, err := invoke[bare[rawRow, *rawRow]](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/platform/mfa/suspicious-activity", query: q,
 	}, opts)

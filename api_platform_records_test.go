@@ -91,7 +91,7 @@ func TestPlatformAnalytics(t *testing.T) {
 		if err != nil || len(top) != 2 || top[0].Slug != "acme" || top[0].LoginCount30d != 2 || top[0].ServiceCount != 2 {
 			t.Errorf("top %+v, %v", top, err)
 		}
-		recent, err := a.RecentOrganizations(ctx, 1)
+		recent, err := a.RecentOrganizations(ctx, authos.RecentOrganizationsParams{Limit: 1})
 		if err != nil || len(recent) != 1 || recent[0].Slug != "new" || recent[0].Status != authos.OrganizationPending || !recent[0].CreatedAt.Equal(time.Now()) {
 			t.Errorf("recent %+v, %v", recent, err)
 		}
@@ -112,7 +112,7 @@ func TestPlatformAuditLog(t *testing.T) {
 	ctx, p := t.Context(), w.Client(asPlatform).Platform
 	platformErrs(t, platformErr(p.Organizations.Approve(ctx, w.ID, authos.OrganizationApproveParams{})),
 		platformErr(p.Organizations.Suspend(ctx, w.ID)), platformErr(p.Organizations.Activate(ctx, w.ID)),
-		platformErr(p.Organizations.UpdateTier(ctx, w.ID, authos.OrganizationTierParams{TierID: "tier_free"})),
+		platformErr(p.Organizations.UpdateTier(ctx, w.ID, authos.OrganizationUpdateTierParams{TierID: "tier_free"})),
 		platformErr(p.Organizations.UpdateFeatures(ctx, w.ID, authos.FeatureOverrides{AllowSCIM: new(true)})),
 		p.Organizations.Delete(ctx, w.ID))
 	w.Server.AddOrganization("copy", "pending", "new@example.com")
@@ -121,7 +121,7 @@ func TestPlatformAuditLog(t *testing.T) {
 		platformErr(p.Impersonate(ctx, authos.ImpersonateParams{UserID: user, Reason: "ticket 7"})), platformErr(p.Owners.Add(ctx, user)),
 		platformErr(p.Owners.Remove(ctx, user)), p.Users.DisableMFA(ctx, user))
 
-	actions := func(params authos.PlatformAuditLogParams) (list []authos.PlatformAction) {
+	actions := func(params authos.PlatformAuditLogListParams) (list []authos.PlatformAction) {
 		t.Helper()
 		for e, err := range p.AuditLog.All(ctx, params) {
 			if err != nil || e.ID == "" || e.PlatformOwnerID == "" || e.TargetID == "" || e.CreatedAt.IsZero() {
@@ -139,21 +139,21 @@ func TestPlatformAuditLog(t *testing.T) {
 		authos.PlatformActionActivateOrganization, authos.PlatformActionSuspendOrganization, authos.PlatformActionApproveOrganization,
 	}
 	for _, tt := range []struct {
-		p    authos.PlatformAuditLogParams
+		p    authos.PlatformAuditLogListParams
 		want []authos.PlatformAction
 	}{
-		{authos.PlatformAuditLogParams{TargetType: "user", Limit: 3}, ofUser},
-		{authos.PlatformAuditLogParams{TargetID: w.ID}, ofOrg},
-		{authos.PlatformAuditLogParams{TargetID: w.ID, TargetType: "user"}, nil},
-		{authos.PlatformAuditLogParams{Action: authos.PlatformActionRejectOrganization}, []authos.PlatformAction{"reject_organization"}},
-		{authos.PlatformAuditLogParams{Limit: 4}, append(append(ofUser, authos.PlatformActionRejectOrganization), ofOrg...)},
+		{authos.PlatformAuditLogListParams{TargetType: "user", Limit: 3}, ofUser},
+		{authos.PlatformAuditLogListParams{TargetID: w.ID}, ofOrg},
+		{authos.PlatformAuditLogListParams{TargetID: w.ID, TargetType: "user"}, nil},
+		{authos.PlatformAuditLogListParams{Action: authos.PlatformActionRejectOrganization}, []authos.PlatformAction{"reject_organization"}},
+		{authos.PlatformAuditLogListParams{Limit: 4}, append(append(ofUser, authos.PlatformActionRejectOrganization), ofOrg...)},
 	} {
 		if got := actions(tt.p); fmt.Sprint(got) != fmt.Sprint(tt.want) {
 			t.Errorf("%+v: %v, want %v", tt.p, got, tt.want)
 		}
 	}
 
-	page, err := p.AuditLog.List(ctx, authos.PlatformAuditLogParams{Action: authos.PlatformActionSuspendOrganization})
+	page, err := p.AuditLog.List(ctx, authos.PlatformAuditLogListParams{Action: authos.PlatformActionSuspendOrganization})
 	if err != nil || len(page.Items) != 1 {
 		t.Fatalf("%+v, %v", page, err)
 	}
@@ -164,7 +164,7 @@ func TestPlatformAuditLog(t *testing.T) {
 	if err := page.Items[0].Metadata.Decode(&note); err != nil || note.OldStatus != authos.OrganizationActive || note.NewStatus != authos.OrganizationSuspended {
 		t.Errorf("metadata %s says %+v, %v", page.Items[0].Metadata, note, err)
 	}
-	page, err = p.AuditLog.List(ctx, authos.PlatformAuditLogParams{Action: authos.PlatformActionDisableMFA})
+	page, err = p.AuditLog.List(ctx, authos.PlatformAuditLogListParams{Action: authos.PlatformActionDisableMFA})
 	if err != nil || page.Items[0].Metadata != nil {
 		t.Errorf("no metadata: %+v, %v", page, err)
 	}
@@ -186,7 +186,7 @@ func TestPlatformMFARows(t *testing.T) {
 	if err != nil || len(metrics) != 2 || string(metrics[0]) != row || string(metrics[1]) != "{}" {
 		t.Errorf("metrics %s, %v", metrics, err)
 	}
-	alerts, err := c.Platform.MFA.SuspiciousActivity(ctx, "")
+	alerts, err := c.Platform.MFA.SuspiciousActivity(ctx, authos.SuspiciousActivityParams{})
 	if err != nil || len(alerts) != 2 || string(alerts[0]) != row {
 		t.Errorf("alerts %s, %v", alerts, err)
 	}
@@ -201,7 +201,7 @@ func TestPlatformMFARows(t *testing.T) {
 	for _, body := range []string{"[{},1]", `["x"]`, "[[]]", "[null,{}]"} {
 		c, _ := platformScript(t, platformResponse(body))
 		for _, err := range []error{
-			platformErr(c.Platform.MFA.Metrics(ctx, authos.MFAMetricsParams{})), platformErr(c.Platform.MFA.SuspiciousActivity(ctx, "")),
+			platformErr(c.Platform.MFA.Metrics(ctx, authos.MFAMetricsParams{})), platformErr(c.Platform.MFA.SuspiciousActivity(ctx, authos.SuspiciousActivityParams{})),
 			platformErr(c.Platform.MFA.GenerateMetrics(ctx, authos.MFAMetricsGenerateParams{})),
 		} {
 			if _, ok := errors.AsType[*authos.DecodeError](err); !ok {
@@ -231,13 +231,13 @@ func TestPlatformQueries(t *testing.T) {
 	}{
 		{platformErr(p.MFA.Metrics(ctx, authos.MFAMetricsParams{Days: 7})), "?days=7"},
 		{platformErr(p.MFA.Metrics(ctx, authos.MFAMetricsParams{Start: late, End: late})), "?end_date=2026-06-01&start_date=2026-06-01"},
-		{platformErr(p.MFA.SuspiciousActivity(ctx, "")), ""},
+		{platformErr(p.MFA.SuspiciousActivity(ctx, authos.SuspiciousActivityParams{})), ""},
 		{platformErr(p.MFA.GenerateMetrics(ctx, authos.MFAMetricsGenerateParams{})), ""},
 		{platformErr(p.MFA.GenerateMetrics(ctx, authos.MFAMetricsGenerateParams{Date: late})), "?date=2026-06-01"},
 		{platformErr(p.Analytics.GrowthTrends(ctx, authos.DateRange{End: late})), "?end_date=2026-06-01"},
-		{platformErr(p.Analytics.RecentOrganizations(ctx, 0)), ""},
+		{platformErr(p.Analytics.RecentOrganizations(ctx, authos.RecentOrganizationsParams{Limit: 0})), ""},
 		{platformErr(p.Users.Search(ctx, authos.UserSearchParams{Query: "a&b=c"})), "?q=a%26b%3Dc"},
-		{platformErr(p.AuditLog.List(ctx, authos.PlatformAuditLogParams{})), ""},
+		{platformErr(p.AuditLog.List(ctx, authos.PlatformAuditLogListParams{})), ""},
 		{platformErr(p.Organizations.List(ctx, authos.PlatformOrganizationListParams{Offset: 3})), "?offset=3"},
 	} {
 		url := script.requests()[i].url

@@ -116,7 +116,7 @@ var platformCases = []typedCase{
 		name:  "Platform.Organizations.UpdateTier",
 		setup: platformPending,
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
-			p := authos.OrganizationTierParams{TierID: "tier_enterprise", MaxServices: new(0)}
+			p := authos.OrganizationUpdateTierParams{TierID: "tier_enterprise", MaxServices: new(0)}
 			return c.Platform.Organizations.UpdateTier(ctx, w.ID, p)
 		},
 		body: `{"tier_id":"tier_enterprise","max_services":0}`,
@@ -202,7 +202,7 @@ var platformCases = []typedCase{
 			w.Server.ActivateOrg("acme")
 		},
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
-			return c.Platform.AuditLog.List(ctx, authos.PlatformAuditLogParams{
+			return c.Platform.AuditLog.List(ctx, authos.PlatformAuditLogListParams{
 				Action: authos.PlatformActionSuspendOrganization, TargetType: "organization", TargetID: w.ID, Limit: 9,
 			})
 		},
@@ -246,7 +246,7 @@ var platformCases = []typedCase{
 	{
 		name: "Platform.Analytics.RecentOrganizations",
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
-			return c.Platform.Analytics.RecentOrganizations(ctx, 50)
+			return c.Platform.Analytics.RecentOrganizations(ctx, authos.RecentOrganizationsParams{Limit: 50})
 		},
 		query: "limit=50",
 	},
@@ -261,7 +261,7 @@ var platformCases = []typedCase{
 	{
 		name: "Platform.MFA.SuspiciousActivity",
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
-			return platformSaid(c.Platform.MFA.SuspiciousActivity(ctx, "o1"))
+			return platformSaid(c.Platform.MFA.SuspiciousActivity(ctx, authos.SuspiciousActivityParams{OrgID: "o1"}))
 		},
 		query: "org_id=o1",
 	},
@@ -349,7 +349,7 @@ func platformInput(ctx context.Context, c *authos.Client) map[string]struct {
 	}
 	p := c.Platform
 	day := platformMay.Start
-	endless := authos.OrganizationTierParams{TierID: " ", MaxServices: new(-1), MaxUsers: new(1 << 31)}
+	endless := authos.OrganizationUpdateTierParams{TierID: " ", MaxServices: new(-1), MaxUsers: new(1 << 31)}
 	backwards := authos.DateRange{Start: platformMay.End, End: day}
 	return map[string]bad{
 		"nobody to be, no reason":       of("user_id reason")(p.Impersonate(ctx, authos.ImpersonateParams{Reason: " \t\n"})),
@@ -370,11 +370,11 @@ func platformInput(ctx context.Context, c *authos.Client) map[string]struct {
 		"get nobody":                    of("user_id")(p.Users.Get(ctx, "")),
 		"nobody's second factor":        of("user_id")(p.Users.MFAStatus(ctx, "")),
 		"disable nobody's":              {p.Users.DisableMFA(ctx, ""), "user_id"},
-		"audit log: limit, offset":      of("limit offset")(p.AuditLog.List(ctx, authos.PlatformAuditLogParams{Limit: 101, Offset: -1})),
+		"audit log: limit, offset":      of("limit offset")(p.AuditLog.List(ctx, authos.PlatformAuditLogListParams{Limit: 101, Offset: -1})),
 		"growth: backwards":             of("end_date")(p.Analytics.GrowthTrends(ctx, backwards)),
 		"logins: backwards":             of("end_date")(p.Analytics.LoginActivity(ctx, backwards)),
-		"recent: too many":              of("limit")(p.Analytics.RecentOrganizations(ctx, 51)),
-		"recent: negative":              of("limit")(p.Analytics.RecentOrganizations(ctx, -1)),
+		"recent: too many":              of("limit")(p.Analytics.RecentOrganizations(ctx, authos.RecentOrganizationsParams{Limit: 51})),
+		"recent: negative":              of("limit")(p.Analytics.RecentOrganizations(ctx, authos.RecentOrganizationsParams{Limit: -1})),
 		"metrics: start alone":          of("end_date")(p.MFA.Metrics(ctx, authos.MFAMetricsParams{Start: day})),
 		"metrics: end alone, and days":  of("start_date days")(p.MFA.Metrics(ctx, authos.MFAMetricsParams{End: day, Days: 7})),
 		"metrics: dates and days":       of("days")(p.MFA.Metrics(ctx, authos.MFAMetricsParams{Start: day, End: day, Days: 7})),
@@ -385,7 +385,7 @@ func platformInput(ctx context.Context, c *authos.Client) map[string]struct {
 		"metrics: a negative number":    of("days")(p.MFA.Metrics(ctx, authos.MFAMetricsParams{Days: -1})),
 		"All of organizations: a limit": {platformLast(p.Organizations.All(ctx, authos.PlatformOrganizationListParams{Limit: 101})), "limit"},
 		"All of users: an offset":       {platformLast(p.Users.All(ctx, authos.PlatformUserListParams{Offset: -1})), "offset"},
-		"All of the audit log: a limit": {platformLast(p.AuditLog.All(ctx, authos.PlatformAuditLogParams{Limit: -5})), "limit"},
+		"All of the audit log: a limit": {platformLast(p.AuditLog.All(ctx, authos.PlatformAuditLogListParams{Limit: -5})), "limit"},
 	}
 }
 
@@ -427,7 +427,7 @@ func TestPlatformBounds(t *testing.T) {
 	member := w.Server.AddMember("acme", "m@example.com", "member").ID
 	for name, err := range map[string]error{
 		"a reason of 500":  platformErr(p.Impersonate(ctx, authos.ImpersonateParams{UserID: member, Reason: "  " + strings.Repeat("é", 500) + "\n"})),
-		"limits":           platformErr(p.Organizations.UpdateTier(ctx, w.ID, authos.OrganizationTierParams{TierID: "tier_free", MaxServices: new(0), MaxUsers: new(1<<31 - 1)})),
+		"limits":           platformErr(p.Organizations.UpdateTier(ctx, w.ID, authos.OrganizationUpdateTierParams{TierID: "tier_free", MaxServices: new(0), MaxUsers: new(1<<31 - 1)})),
 		"no providers":     platformErr(p.Organizations.UpdateFeatures(ctx, w.ID, authos.FeatureOverrides{AllowedSocialProviders: []string{}})),
 		"366 days":         platformErr(p.MFA.Metrics(ctx, authos.MFAMetricsParams{Days: 366})),
 		"one day":          platformErr(p.MFA.Metrics(ctx, authos.MFAMetricsParams{Start: platformMay.Start, End: platformMay.Start})),
@@ -541,7 +541,7 @@ func TestPlatformStale(t *testing.T) {
 				return platformErr(c.Platform.MFA.Metrics(t.Context(), authos.MFAMetricsParams{}, o))
 			},
 			"alerts": func(o authos.RequestOption) error {
-				return platformErr(c.Platform.MFA.SuspiciousActivity(t.Context(), "", o))
+				return platformErr(c.Platform.MFA.SuspiciousActivity(t.Context(), authos.SuspiciousActivityParams{}, o))
 			},
 		}
 		for name, call := range calls {

@@ -23,8 +23,8 @@ func TestParamsKeepSecrets(t *testing.T) {
 		authos.CompleteMFAParams{PreAuthToken: authos.NewSecret(secret), Code: secret},
 		authos.ExchangeDeviceCodeParams{DeviceCode: authos.NewSecret(secret)},
 		authos.ChangePasswordParams{CurrentPassword: secret, NewPassword: secret},
-		authos.SMTPParams{Password: secret},
-		authos.OAuthCredentialsParams{ClientSecret: secret},
+		authos.SMTPSetParams{Password: secret},
+		authos.OAuthCredentialsSetParams{ClientSecret: secret},
 	}
 	for _, p := range all {
 		nested := struct {

@@ -173,8 +173,8 @@ func TestServiceInfoAndUser(t *testing.T) {
 			t.Errorf("Info = %+v, %v", info, err)
 		}
 		u, err := c.User.Get(ctx)
-		if err != nil || u.ID != ada.ID || u.Email != "ada@example.com" || u.Org != "acme" || u.Service != "app" || u.IsPlatformOwner ||
-			u.EmailVerifiedAt.IsZero() || u.CreatedAt.IsZero() || !slices.Contains(u.Permissions, "org.members.view") || u.Plan != "" || u.Features != nil {
+		if err != nil || u.ID != ada.ID || u.Email != "ada@example.com" || u.OrgSlug != "acme" || u.ServiceSlug != "app" || isOwner(*u) ||
+			u.EmailVerifiedAt.IsZero() || u.CreatedAt.IsZero() || !slices.Contains(u.Permissions, "org.members.view") || u.PlanName != "" || u.Features != nil {
 			t.Errorf("User.Get = %+v, %v", u, err)
 		}
 		u, err = c.User.Update(ctx, authos.UserUpdateParams{Email: new("lovelace@example.com")})

@@ -11,23 +11,25 @@ import (
 // UserService is the signed-in user's own account.
 type UserService struct {
 	// Devices are those the user signed in from, MFA is the second factor.
-	Devices *DevicesService
+	Devices *UserDevicesService
 	MFA     *UserMFAService
 
 	c *Client
 }
 
 func newUser(c *Client) *UserService {
-	return &UserService{Devices: &DevicesService{c}, MFA: &UserMFAService{c}, c: c}
+	return &UserService{Devices: &UserDevicesService{c}, MFA: &UserMFAService{c}, c: c}
 }
 
 // User is a user of AuthOS. The signed-in user's own profile ([UserService.Get]) has every field
 // but OrgID, UpdatedAt and DeletedAt; where a user is part of another response, those three may be
-// set and Org to Features are not.
+// set and OrgSlug to Features are not.
 type User struct {
-	ID              string `json:"id"`
-	Email           string `json:"email"`
-	IsPlatformOwner bool   `json:"is_platform_owner"`
+	ID    string `json:"id"`
+	Email string `json:"email"`
+	// IsPlatformOwner is nil where the response does not say: profiles of servers of October 2025
+	// have no such member, which does not mean no.
+	IsPlatformOwner *bool `json:"is_platform_owner,omitempty"`
 	// EmailVerifiedAt is zero until the address is verified, and in lists, which do not say.
 	EmailVerifiedAt Time `json:"email_verified_at,omitzero"`
 	CreatedAt       Time `json:"created_at"`
@@ -35,13 +37,13 @@ type User struct {
 	OrgID     string `json:"org_id,omitempty"`
 	UpdatedAt Time   `json:"updated_at,omitzero"`
 	DeletedAt Time   `json:"deleted_at,omitzero"`
-	// Org and Service are the slugs the session is bound to; empty when it is not.
-	Org     string `json:"org,omitempty"`
-	Service string `json:"service,omitempty"`
+	// OrgSlug and ServiceSlug are what the session is bound to; empty when it is not.
+	OrgSlug     string `json:"org,omitempty"`
+	ServiceSlug string `json:"service,omitempty"`
 	// Permissions are relations ("namespace:object#relation") and capability names, sorted.
 	Permissions []string `json:"permissions,omitempty"`
-	// Plan is empty and Features nil without a subscription.
-	Plan     string   `json:"plan,omitempty"`
+	// PlanName is empty and Features nil without a subscription.
+	PlanName string   `json:"plan,omitempty"`
 	Features Features `json:"features,omitempty"`
 }
 
@@ -116,16 +118,16 @@ func (s *UserService) SetPassword(ctx context.Context, newPassword string, opts 
 
 // Subscription is what the signed-in user has subscribed to at the service the session is bound to.
 type Subscription struct {
-	Service  string             `json:"service"` // slug
-	Plan     string             `json:"plan"`    // name; "free" without a subscription
-	Features Features           `json:"features"`
-	Status   SubscriptionStatus `json:"status"`
+	ServiceSlug string             `json:"service"`
+	PlanName    string             `json:"plan"` // "free" without a subscription
+	Features    Features           `json:"features"`
+	Status      SubscriptionStatus `json:"status"`
 	// CurrentPeriodEnd is zero without a subscription.
 	CurrentPeriodEnd Time `json:"current_period_end"`
 }
 
 func (s *Subscription) missing() string {
-	if s.Service == "" {
+	if s.ServiceSlug == "" {
 		return "service"
 	}
 	return ""

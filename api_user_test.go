@@ -64,7 +64,7 @@ var userCases = []typedCase{
 		name:  "User.Devices.List",
 		setup: userDevice,
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
-			return c.User.Devices.List(ctx, authos.DeviceListParams{
+			return c.User.Devices.List(ctx, authos.UserDeviceListParams{
 				Page: 1, Limit: 7, SortBy: authos.SortName, SortOrder: authos.SortDescending,
 			})
 		},
@@ -81,7 +81,7 @@ var userCases = []typedCase{
 		name:  "User.Devices.Update",
 		setup: userDevice,
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
-			return c.User.Devices.Update(ctx, w.ID, authos.DeviceUpdateParams{DeviceName: "Old laptop"})
+			return c.User.Devices.Update(ctx, w.ID, authos.UserDeviceUpdateParams{DeviceName: "Old laptop"})
 		},
 		body: `{"device_name":"Old laptop"}`,
 	},
@@ -89,7 +89,7 @@ var userCases = []typedCase{
 		name:  "User.Devices.Revoke",
 		setup: userDevice,
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
-			return nil, c.User.Devices.Revoke(ctx, w.ID, authos.DeviceRevokeParams{})
+			return nil, c.User.Devices.Revoke(ctx, w.ID, authos.UserDeviceRevokeParams{})
 		},
 		body:     `{}`, // the server wants a body, although nothing in it is required
 		optional: true,
@@ -228,7 +228,7 @@ func TestUserSubscription(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if free.Plan != "free" || !free.CurrentPeriodEnd.IsZero() { // the server sends "N/A"
+	if free.PlanName != "free" || !free.CurrentPeriodEnd.IsZero() { // the server sends "N/A"
 		t.Errorf("without a subscription: %+v", free)
 	}
 	w.Server.AddSubscription(asUser, w.Server.AddPlan("acme", "app", "pro", 900))
@@ -236,7 +236,7 @@ func TestUserSubscription(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pro.Plan != "pro" || pro.Status != authos.SubscriptionActive || time.Until(pro.CurrentPeriodEnd.Time) < 24*time.Hour {
+	if pro.PlanName != "pro" || pro.Status != authos.SubscriptionActive || time.Until(pro.CurrentPeriodEnd.Time) < 24*time.Hour {
 		t.Errorf("with one: %+v", pro)
 	}
 	unbound, err := w.Client(asNobody).With(authos.WithTokens(authos.Tokens{AccessToken: w.Server.SignInTo("acme", "", asOwner).AccessToken}))
@@ -256,7 +256,7 @@ func TestUserDevices(t *testing.T) {
 	}
 	w.Server.Reset()
 	var names []string
-	for d, err := range c.User.Devices.All(t.Context(), authos.DeviceListParams{Limit: 2, SortBy: authos.SortName, SortOrder: authos.SortAscending}) {
+	for d, err := range c.User.Devices.All(t.Context(), authos.UserDeviceListParams{Limit: 2, SortBy: authos.SortName, SortOrder: authos.SortAscending}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -269,7 +269,7 @@ func TestUserDevices(t *testing.T) {
 		t.Errorf("%d requests for 5 devices by 2", n)
 	}
 	w.Server.Reset()
-	for _, err := range c.User.Devices.All(t.Context(), authos.DeviceListParams{Limit: 2}) {
+	for _, err := range c.User.Devices.All(t.Context(), authos.UserDeviceListParams{Limit: 2}) {
 		if err != nil {
 			t.Error(err)
 		}
@@ -278,15 +278,15 @@ func TestUserDevices(t *testing.T) {
 	if n := w.Server.Count(http.MethodGet, "/api/user/devices"); n != 1 {
 		t.Errorf("%d requests for the first device", n)
 	}
-	past, err := c.User.Devices.List(t.Context(), authos.DeviceListParams{Limit: 2, Page: 9})
+	past, err := c.User.Devices.List(t.Context(), authos.UserDeviceListParams{Limit: 2, Page: 9})
 	if err != nil || len(past.Items) != 0 || past.Total != 5 {
 		t.Errorf("past the end: %+v, %v", past, err)
 	}
 	id := w.Server.AddDevice(asOwner, "one more")
-	if err := c.User.Devices.Revoke(t.Context(), id, authos.DeviceRevokeParams{Reason: "lost"}); err != nil {
+	if err := c.User.Devices.Revoke(t.Context(), id, authos.UserDeviceRevokeParams{Reason: "lost"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.User.Devices.Revoke(t.Context(), id, authos.DeviceRevokeParams{}); !errors.Is(err, authos.ErrNotFound) {
+	if err := c.User.Devices.Revoke(t.Context(), id, authos.UserDeviceRevokeParams{}); !errors.Is(err, authos.ErrNotFound) {
 		t.Errorf("revoked twice: %v", err)
 	}
 	if _, err := c.User.Devices.Get(t.Context(), id); !errors.Is(err, authos.ErrNotFound) {
@@ -338,7 +338,7 @@ func TestUserInvitations(t *testing.T) {
 		}
 		got = append(got, inv)
 	}
-	if len(got) != 1 || got[0].OrganizationSlug != "globex" || time.Until(got[0].ExpiresAt.Time) < 24*time.Hour {
+	if len(got) != 1 || got[0].OrgSlug != "globex" || time.Until(got[0].ExpiresAt.Time) < 24*time.Hour {
 		t.Fatalf("invitations %+v", got)
 	}
 	if err := w.Client(asMember).Invitations.AcceptToken(t.Context(), w.Secret); !errors.Is(err, authos.ErrForbidden) {
@@ -375,12 +375,12 @@ func TestUserInput(t *testing.T) {
 	}{
 		{"passwords", c.User.ChangePassword(t.Context(), authos.ChangePasswordParams{NewPassword: "short"}), []string{"current_password", "new_password"}},
 		{"new password", c.User.SetPassword(t.Context(), ""), []string{"new_password"}},
-		{"device list", typedErr(c.User.Devices.List(t.Context(), authos.DeviceListParams{Page: -1, Limit: 101, SortBy: "size", SortOrder: "up"})),
+		{"device list", typedErr(c.User.Devices.List(t.Context(), authos.UserDeviceListParams{Page: -1, Limit: 101, SortBy: "size", SortOrder: "up"})),
 			[]string{"limit", "page", "sort_by", "sort_order"}},
-		{"device", typedErr(c.User.Devices.Update(t.Context(), "..", authos.DeviceUpdateParams{DeviceName: " "})), []string{"device_id", "device_name"}},
+		{"device", typedErr(c.User.Devices.Update(t.Context(), "..", authos.UserDeviceUpdateParams{DeviceName: " "})), []string{"device_id", "device_name"}},
 		{"device id", typedErr(c.User.Devices.Get(t.Context(), "")), []string{"device_id"}},
 		{"trust", typedErr(c.User.Devices.Trust(t.Context(), "")), []string{"device_id"}},
-		{"revoke", c.User.Devices.Revoke(t.Context(), "", authos.DeviceRevokeParams{}), []string{"device_id"}},
+		{"revoke", c.User.Devices.Revoke(t.Context(), "", authos.UserDeviceRevokeParams{}), []string{"device_id"}},
 		{"code", typedErr(c.User.MFA.Enable(t.Context(), "")), []string{"code"}},
 		{"invitation", c.Invitations.Accept(t.Context(), ""), []string{"invitation_id"}},
 		{"invitation to decline", c.Invitations.Decline(t.Context(), ""), []string{"invitation_id"}},

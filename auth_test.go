@@ -185,7 +185,7 @@ func TestUser(t *testing.T) {
 		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)))
 		u, err := c.User.Get(t.Context())
 		stMust(t, "Get", err)
-		if u.ID == "" || u.Email != stEmail || u.Org != "acme" || u.Service != "app" || u.CreatedAt.IsZero() || u.EmailVerifiedAt.IsZero() || len(u.Permissions) == 0 {
+		if u.ID == "" || u.Email != stEmail || u.OrgSlug != "acme" || u.ServiceSlug != "app" || u.CreatedAt.IsZero() || u.EmailVerifiedAt.IsZero() || len(u.Permissions) == 0 {
 			t.Errorf("Get = %+v, want the whole profile", u)
 		}
 		u, err = c.User.Update(t.Context(), authos.UserUpdateParams{Email: new("lovelace@example.com")})

@@ -90,11 +90,11 @@ func (c *checks) oneOf(field, value string, allowed ...string) {
 }
 
 // role accepts owner, admin, member and whatever may be the slug of an organization's own role.
-func (c *checks) role(field, value string) {
+func (c *checks) role(field string, value RoleSlug) {
 	switch {
 	case value == "":
 		c.add(field, CodeRequired, "must not be empty")
-	case strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+	case strings.ContainsFunc(string(value), func(r rune) bool { return r <= ' ' || r == 0x7f }):
 		c.add(field, CodeInvalidFormat, "must be a role's slug, without spaces or control characters")
 	}
 }

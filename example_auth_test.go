@@ -45,7 +45,7 @@ func ExampleAuthService_DeviceLogin() {
 	defer srv.Close()
 
 	tokens, err := client.Auth.DeviceLogin(context.Background(),
-		authos.DeviceLoginParams{ClientID: "acme_app", Org: "acme", Service: "app"},
+		authos.DeviceLoginParams{ClientID: "acme_app", OrgSlug: "acme", ServiceSlug: "app"},
 		func(code authos.DeviceCode) error {
 			fmt.Println("open", code.VerificationURI, "and type the code shown:", len(code.UserCode), "characters")
 			srv.ApproveDevice(code.UserCode, "ada@example.com") // what the user does there
@@ -92,7 +92,7 @@ func ExampleAuthService_LoginURL() {
 		return
 	}
 	target, err := client.Auth.LoginURL("github", authos.LoginURLParams{
-		Org: "acme", Service: "app", RedirectURI: "https://app.acme.example/callback", State: "unguessable",
+		OrgSlug: "acme", ServiceSlug: "app", RedirectURI: "https://app.acme.example/callback", State: "unguessable",
 	})
 	fmt.Println(target, err)
 	// Output:

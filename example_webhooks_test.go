@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/webhook"
 )
 
 // A webhook's secret is shown once, and does not print: hand what Reveal gives to who verifies
@@ -24,7 +25,7 @@ func ExampleWebhooksService_Create() {
 	hook, err := ada.Organizations.Webhooks.Create(ctx, "acme", authos.WebhookCreateParams{
 		Name:   "billing",
 		URL:    "https://billing.example/hooks",
-		Events: []authos.WebhookEvent{authos.EventSubscriptionCreated, authos.EventSubscriptionCanceled},
+		Events: []authos.EventType{webhook.EventSubscriptionCreated, webhook.EventSubscriptionCanceled},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -34,7 +35,7 @@ func ExampleWebhooksService_Create() {
 	fmt.Println(len(hook.Secret.Reveal()), "characters")
 
 	_, err = ada.Organizations.Webhooks.Update(ctx, "acme", hook.ID, authos.WebhookUpdateParams{
-		Events: []authos.WebhookEvent{authos.EventSubscriptionCreated, "subscription.paused"},
+		Events: []authos.EventType{webhook.EventSubscriptionCreated, "subscription.paused"},
 	})
 	fmt.Println(err)
 	// Output:

@@ -71,8 +71,11 @@ func (v *Verifier) ask(ctx context.Context, token string, c Claims, failOpen boo
 	case err == nil && a.user.ID != c.Subject:
 		return Claims{}, refuse(ErrCheckUnavailable, "the server answered for another user") // and never let through
 	case err == nil:
-		c.CheckedAt, c.IsPlatformOwner = a.at, a.user.IsPlatformOwner
-		c.Permissions, c.Plan, c.Features = a.user.Permissions, a.user.Plan, a.user.Features
+		c.CheckedAt = a.at
+		if owner := a.user.IsPlatformOwner; owner != nil { // servers of October 2025 do not say
+			c.IsPlatformOwner = *owner
+		}
+		c.Permissions, c.Plan, c.Features = a.user.Permissions, a.user.PlanName, a.user.Features
 		return c, nil
 	case failOpen && errors.Is(err, ErrCheckUnavailable) && ctx.Err() == nil:
 		return c, nil

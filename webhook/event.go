@@ -57,6 +57,22 @@ const (
 	EventBrandingUpdated                EventType = "branding.updated"
 )
 
+// SubscribableEvents lists the events that a webhook can subscribe to, in the server's order.
+func SubscribableEvents() []EventType {
+	return []EventType{
+		EventUserSignupSuccess, EventUserLoginSuccess, EventUserLoginFailed, EventUserLogout,
+		EventUserMFAEnabled, EventUserMFADisabled, EventUserMFAVerifySuccess, EventUserMFAVerifyFailed,
+		EventUserInvited, EventUserJoined, EventUserRemoved, EventUserRoleUpdated, EventServiceCreated,
+		EventServiceUpdated, EventServiceDeleted, EventServiceOAuthCredentialsUpdated,
+		EventOrganizationUpdated, EventOrganizationSMTPConfigured, EventOrganizationSMTPRemoved,
+		EventPlanCreated, EventPlanUpdated, EventPlanDeleted, EventSubscriptionCreated,
+		EventSubscriptionUpdated, EventSubscriptionCanceled, EventInvitationAccepted,
+		EventInvitationDeclined, EventInvitationExpired, EventInvitationRevoked, EventSecurityMFAEnabled,
+		EventSecurityMFADisabled, EventSecurityPasswordChanged, EventAPIKeyCreated, EventAPIKeyDeleted,
+		EventDomainSet, EventDomainVerified, EventDomainDeleted, EventBrandingUpdated,
+	}
+}
+
 // EventWebhookTestPing is what a test of the webhook sends, whatever the webhook has subscribed to.
 const EventWebhookTestPing EventType = "webhook.test.ping"
 
@@ -70,8 +86,8 @@ type Event struct {
 	// Timestamp is when it happened, in UTC. It is part of the signed body, unlike the time in the delivery's header. Zero when the body
 	// has none that can be read.
 	Timestamp time.Time
-	// OrganizationID is where it happened.
-	OrganizationID string
+	// OrgID is the organization where it happened.
+	OrgID string
 	// ActorUserID and ActorEmail are who did it.
 	ActorUserID, ActorEmail string
 	// TargetType and TargetID are what it was done to.
@@ -99,7 +115,7 @@ func (e Event) LogValue() slog.Value {
 		slog.String("type", string(e.Type)),
 		slog.String("id", e.ID),
 		slog.Time("timestamp", e.Timestamp),
-		slog.String("organization_id", e.OrganizationID),
+		slog.String("organization_id", e.OrgID),
 	)
 }
 
@@ -130,7 +146,7 @@ func parseEvent(body []byte) (Event, error) {
 	}
 	id := sha256.Sum256(body)
 	return Event{
-		ID: hex.EncodeToString(id[:]), Type: EventType(in.Event), Timestamp: parseTime(in.Timestamp), OrganizationID: in.OrganizationID,
+		ID: hex.EncodeToString(id[:]), Type: EventType(in.Event), Timestamp: parseTime(in.Timestamp), OrgID: in.OrganizationID,
 		ActorUserID: in.ActorUserID, ActorEmail: in.ActorEmail, TargetType: in.TargetType, TargetID: in.TargetID,
 		Data: in.Data, Body: bytes.Clone(body), // the caller may use its buffer again
 	}, nil

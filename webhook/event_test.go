@@ -37,7 +37,7 @@ func TestEvent(t *testing.T) {
 			`{"event":"user.role_updated","timestamp":"2026-05-20T12:00:00+00:00","organization_id":"o","actor_user_id":"a","actor_email":"e",` +
 				`"target_type":"user","target_id":"t","data":{"role":"admin"}}`,
 			webhook.Event{
-				Type: webhook.EventUserRoleUpdated, Timestamp: noon, OrganizationID: "o", ActorUserID: "a", ActorEmail: "e",
+				Type: webhook.EventUserRoleUpdated, Timestamp: noon, OrgID: "o", ActorUserID: "a", ActorEmail: "e",
 				TargetType: "user", TargetID: "t", Data: json.RawMessage(`{"role":"admin"}`),
 			},
 		},

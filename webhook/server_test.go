@@ -114,7 +114,7 @@ func TestDeliveriesOfTheServer(t *testing.T) {
 					t.Fatalf("%d calls, want %d", len(events), tt.calls)
 				}
 				for _, e := range events {
-					if e.ID != events[0].ID || e.Type != webhook.EventSubscriptionCreated || e.OrganizationID == "" || !e.Timestamp.Equal(start) {
+					if e.ID != events[0].ID || e.Type != webhook.EventSubscriptionCreated || e.OrgID == "" || !e.Timestamp.Equal(start) {
 						t.Errorf("event %+v at %v", e, e.Timestamp)
 					}
 					var data struct{ Plan string }

@@ -34,7 +34,7 @@ func TestVerifyKnownDelivery(t *testing.T) {
 	if e.ID != "7d628506f31df84b4329ab5c35872285b75a8dd56001dc7dd14db2691e23db33" {
 		t.Errorf("ID = %s", e.ID)
 	}
-	if e.Type != webhook.EventSubscriptionCreated || e.OrganizationID != "org_1" || string(e.Data) != `{"plan":"pro"}` || string(e.Body) != body {
+	if e.Type != webhook.EventSubscriptionCreated || e.OrgID != "org_1" || string(e.Data) != `{"plan":"pro"}` || string(e.Body) != body {
 		t.Errorf("event = %#v", e)
 	}
 	if want := time.Date(2026, 5, 20, 12, 0, 0, 123456000, time.UTC); e.Timestamp != want {

@@ -23,7 +23,7 @@ import (
 
 func main() {
 	p := authos.DeviceLoginParams{
-		Org: os.Getenv("AUTHOS_ORG"), Service: os.Getenv("AUTHOS_SERVICE"), ClientID: os.Getenv("AUTHOS_CLIENT_ID"),
+		OrgSlug: os.Getenv("AUTHOS_ORG"), ServiceSlug: os.Getenv("AUTHOS_SERVICE"), ClientID: os.Getenv("AUTHOS_CLIENT_ID"),
 	}
 	var err error
 	if base := os.Getenv("AUTHOS_BASE_URL"); base != "" {
@@ -57,7 +57,7 @@ func offline(ctx context.Context) error {
 	for start := range 2 {
 		fmt.Println("start", start+1)
 		err := whoAmI(ctx, srv.URL, filepath.Join(dir, "tokens.json"),
-			authos.DeviceLoginParams{Org: "acme", Service: "app", ClientID: "acme_app"},
+			authos.DeviceLoginParams{OrgSlug: "acme", ServiceSlug: "app", ClientID: "acme_app"},
 			func(code authos.DeviceCode) error {
 				srv.ApproveDevice(code.UserCode, "ada@example.com")
 				return nil
