@@ -316,8 +316,8 @@ func (e *deviceError) Is(target error) bool { return target == ErrOutcomeUnknown
 
 // DeviceLoginParams are a sign-in on a device.
 type DeviceLoginParams struct {
-	// ClientID, OrgSlug and ServiceSlug are those of [DeviceCodeParams]; for the platform's own tool
-	// [AdminCLIClientID], [AdminCLIOrgSlug] and [AdminCLIServiceSlug].
+	// ClientID, OrgSlug and ServiceSlug are those of [DeviceCodeParams]; for the platform's own
+	// tool [AdminCLIClientID], [AdminCLIOrgSlug] and [AdminCLIServiceSlug].
 	ClientID, OrgSlug, ServiceSlug string
 	// Resource is an absolute URI that is registered with the service, of another server that the
 	// token is for (RFC 8707).

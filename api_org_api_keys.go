@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// APIKeysService are the API keys of a serviceSlug, which open [Client.Service]. Every method needs an
+// APIKeysService are the API keys of a service, which open [Client.Service]. Every method needs an
 // active organization, else it is 403 [CodeOrganizationNotActive].
 type APIKeysService struct{ c *Client }
 

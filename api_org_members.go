@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"strings"
 )
 
 // MembersService are the members of an organization: the users who run it.
@@ -22,6 +23,16 @@ const (
 	RoleAdmin  RoleSlug = "admin"
 	RoleMember RoleSlug = "member"
 )
+
+// role accepts owner, admin, member and whatever may be the slug of an organization's own role.
+func (c *checks) role(field string, value RoleSlug) {
+	switch {
+	case value == "":
+		c.add(field, CodeRequired, "must not be empty")
+	case strings.ContainsFunc(string(value), func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		c.add(field, CodeInvalidFormat, "must be a role's slug, without spaces or control characters")
+	}
+}
 
 // Member is a user with a role in an organization.
 type Member struct {

@@ -6,7 +6,7 @@ import (
 	"net/http"
 )
 
-// PlansService are the plans of a serviceSlug, which its users subscribe to. Every method needs an
+// PlansService are the plans of a service, which its users subscribe to. Every method needs an
 // active organization, else it is 403 [CodeOrganizationNotActive].
 type PlansService struct{ c *Client }
 

@@ -138,7 +138,8 @@ type DeliveryListParams struct {
 	Limit, Page int
 }
 
-// EventTypeInfo is one of the server's names for something that happens, with a text to show for it.
+// EventTypeInfo is one of the server's names for something that happens, with a text to show for
+// it.
 type EventTypeInfo struct {
 	Value    string `json:"value"`
 	Label    string `json:"label"`
@@ -323,9 +324,9 @@ func (s *WebhooksService) AllDeliveries(
 	})
 }
 
-// Test queues an [webhook.EventWebhookTestPing] for a webhook, whatever it has subscribed to; how that went
-// is in its Deliveries. POST /api/organizations/:org_slug/webhooks/:webhook_id/test; bearer,
-// capability webhooks.manage; not repeated when its outcome is unknown.
+// Test queues an [webhook.EventWebhookTestPing] for a webhook, whatever it has subscribed to; how
+// that went is in its Deliveries. POST /api/organizations/:org_slug/webhooks/:webhook_id/test;
+// bearer, capability webhooks.manage; not repeated when its outcome is unknown.
 func (s *WebhooksService) Test(ctx context.Context, orgSlug, webhookID string, opts ...RequestOption) (*WebhookTest, error) {
 	var in checks
 	in.id("org_slug", orgSlug)

@@ -89,16 +89,6 @@ func (c *checks) oneOf(field, value string, allowed ...string) {
 		func(s string) bool { return s == "" }), ", "))
 }
 
-// role accepts owner, admin, member and whatever may be the slug of an organization's own role.
-func (c *checks) role(field string, value RoleSlug) {
-	switch {
-	case value == "":
-		c.add(field, CodeRequired, "must not be empty")
-	case strings.ContainsFunc(string(value), func(r rune) bool { return r <= ' ' || r == 0x7f }):
-		c.add(field, CodeInvalidFormat, "must be a role's slug, without spaces or control characters")
-	}
-}
-
 // absoluteURI accepts any URI with a scheme (RFC 3986, section 4.3): apps have schemes of their
 // own.
 func (c *checks) absoluteURI(field, value string) {
