@@ -8,7 +8,7 @@ import (
 )
 
 // authenticate fills in who is calling, or refuses.
-func (c *call) authenticate(need access) (refused answer, ok bool) {
+func (c *call) authenticate(need access) (refused response, ok bool) {
 	switch need {
 	case bearer:
 		return c.authenticateUser()
@@ -25,11 +25,11 @@ func (c *call) authenticate(need access) (refused answer, ok bool) {
 	case scimToken:
 		return c.authenticateSCIM()
 	}
-	return answer{}, true
+	return response{}, true
 }
 
 // bearerToken is byte-exact about the scheme, like the server.
-func (c *call) bearerToken() (string, *answer) {
+func (c *call) bearerToken() (string, *response) {
 	token, ok := strings.CutPrefix(c.r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
 		a := c.unauthorized("Missing or invalid Authorization header")
@@ -38,7 +38,7 @@ func (c *call) bearerToken() (string, *answer) {
 	return token, nil
 }
 
-func (c *call) authenticateUser() (refused answer, ok bool) {
+func (c *call) authenticateUser() (refused response, ok bool) {
 	token, bad := c.bearerToken()
 	if bad != nil {
 		return *bad, false
@@ -55,10 +55,10 @@ func (c *call) authenticateUser() (refused answer, ok bool) {
 		return c.unauthorized("Impersonation authorization is no longer valid"), false
 	}
 	c.session, c.user = row, who
-	return answer{}, true
+	return response{}, true
 }
 
-func (c *call) authenticateKey() (refused answer, ok bool) {
+func (c *call) authenticateKey() (refused response, ok bool) {
 	presented := c.r.Header.Get("X-Api-Key")
 	if presented == "" {
 		return c.unauthorized("Missing or invalid X-Api-Key header"), false
@@ -82,12 +82,12 @@ func (c *call) authenticateKey() (refused answer, ok bool) {
 	}
 	key.used = c.now.Truncate(time.Microsecond)
 	c.key = key
-	return answer{}, true
+	return response{}, true
 }
 
 // may checks a permission of the API key. Handlers ask after they have read
 // their input, so a bad body is reported first.
-func (c *call) may(permission string) *answer {
+func (c *call) may(permission string) *response {
 	if slices.Contains(c.key.permissions, permission) {
 		return nil
 	}

@@ -43,7 +43,7 @@ func (c *call) identitiesOf(u *user) []string {
 	return slices.Compact(list)
 }
 
-func (c *call) listIdentities() answer {
+func (c *call) listIdentities() response {
 	type identity struct {
 		Provider string `json:"provider"`
 	}
@@ -52,17 +52,17 @@ func (c *call) listIdentities() answer {
 	for _, provider := range names {
 		list = append(list, identity{provider})
 	}
-	return jsonAnswer(http.StatusOK, list)
+	return jsonResponse(http.StatusOK, list)
 }
 
 // startLink sends the user to the provider, who never comes back here.
-func (c *call) startLink() answer {
+func (c *call) startLink() response {
 	provider := strings.ToLower(c.params[0])
 	authorize, ok := authorizeURLs[provider]
 	if !ok {
 		return c.badRequest("Unsupported provider: " + c.params[0])
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		AuthorizationURL string `json:"authorization_url"`
 	}{authorize + "?" + url.Values{
 		"client_id": {"authostest"}, "redirect_uri": {c.s.URL + "/auth/" + provider + "/callback"},
@@ -70,7 +70,7 @@ func (c *call) startLink() answer {
 	}.Encode()})
 }
 
-func (c *call) unlinkIdentity() answer {
+func (c *call) unlinkIdentity() response {
 	provider, have := c.params[0], c.identitiesOf(c.user)
 	switch {
 	case !slices.Contains(have, provider):
@@ -94,12 +94,12 @@ func (c *call) unlinkIdentity() answer {
 }
 
 // ownProviderToken gives the user's own token at a provider.
-func (c *call) ownProviderToken() answer {
+func (c *call) ownProviderToken() response {
 	a := find(c.user.accounts, func(a *account) bool { return a.provider == strings.ToLower(c.params[0]) })
 	if a == nil {
 		return c.notFound("No account is linked with this provider")
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		AccessToken  string   `json:"access_token"`
 		RefreshToken *string  `json:"refresh_token"`
 		ExpiresAt    *string  `json:"expires_at"`
@@ -125,7 +125,7 @@ type linkedAccount struct {
 }
 
 // linkedAccounts shows the grants for the service of the session, not for others.
-func (c *call) linkedAccounts() answer {
+func (c *call) linkedAccounts() response {
 	v := c.s.scene.service(c.session.org, c.session.service)
 	accounts := make([]linkedAccount, 0, len(c.user.accounts))
 	for _, a := range c.user.accounts {
@@ -142,13 +142,13 @@ func (c *call) linkedAccounts() answer {
 	for _, provider := range providers {
 		available = append(available, offered{provider})
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Accounts  []linkedAccount `json:"accounts"`
 		Available []offered       `json:"available_providers"`
 	}{accounts, available})
 }
 
-func (c *call) ownAccount() (*account, *answer) {
+func (c *call) ownAccount() (*account, *response) {
 	if a := find(c.user.accounts, func(a *account) bool { return a.id == c.params[0] }); a != nil {
 		return a, nil
 	}
@@ -156,19 +156,19 @@ func (c *call) ownAccount() (*account, *answer) {
 	return nil, &a
 }
 
-func (c *call) unlinkAccount() answer {
+func (c *call) unlinkAccount() response {
 	a, missing := c.ownAccount()
 	if missing != nil {
 		return *missing
 	}
 	c.user.accounts = without(c.user.accounts, a)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, outcome{true, "Account unlinked successfully"})
+	return jsonResponse(http.StatusOK, outcome{true, "Account unlinked successfully"})
 }
 
 // grantAccount lets a service have some of an account's scopes: the service of the
 // session, or where that has none the one that is named.
-func (c *call) grantAccount() answer {
+func (c *call) grantAccount() response {
 	in, bad := decode[struct {
 		ServiceID *string  `json:"service_id"`
 		Scopes    []string `json:"scopes"`
@@ -197,10 +197,10 @@ func (c *call) grantAccount() answer {
 	}
 	a.granted[v.id] = in.Scopes
 	c.applied = true
-	return jsonAnswer(http.StatusOK, linkedGrant{v.id, in.Scopes})
+	return jsonResponse(http.StatusOK, linkedGrant{v.id, in.Scopes})
 }
 
-func (c *call) ungrantAccount() answer {
+func (c *call) ungrantAccount() response {
 	a, missing := c.ownAccount()
 	switch {
 	case missing != nil:
@@ -210,15 +210,15 @@ func (c *call) ungrantAccount() answer {
 	}
 	delete(a.granted, c.params[1])
 	c.applied = true
-	return jsonAnswer(http.StatusOK, outcome{true, "Grant revoked successfully"})
+	return jsonResponse(http.StatusOK, outcome{true, "Grant revoked successfully"})
 }
 
 // tokenRequest knows no request: consent is given by browsers, on hosted pages.
-func (c *call) tokenRequest() answer {
+func (c *call) tokenRequest() response {
 	return c.notFound("Provider token request not found")
 }
 
 // connectPage is where a service sends a user to consent.
-func (c *call) connectPage() answer {
+func (c *call) connectPage() response {
 	return redirect(c.s.URL + "/app/connect/provider-token/" + url.PathEscape(c.params[0]))
 }

@@ -16,7 +16,7 @@ func (t *table) analyticsRoutes() {
 }
 
 // analyticsOrg finds the organization of the path for who may see its sign-ins.
-func (c *call) analyticsOrg() (*organization, *answer) {
+func (c *call) analyticsOrg() (*organization, *response) {
 	return c.orgFor("view organization analytics", "audit_logs.view")
 }
 
@@ -64,7 +64,7 @@ func tally[K cmp.Ordered](c *call, o *organization, key func(login) K) []count[K
 }
 
 // loginTrends leaves out the days without sign-ins.
-func (c *call) loginTrends() answer {
+func (c *call) loginTrends() response {
 	o, refused := c.analyticsOrg()
 	if refused != nil {
 		return *refused
@@ -78,10 +78,10 @@ func (c *call) loginTrends() answer {
 		list = append(list, row{day.of, day.n})
 	}
 	slices.SortFunc(list, func(a, b row) int { return strings.Compare(a.Date, b.Date) })
-	return jsonAnswer(http.StatusOK, list)
+	return jsonResponse(http.StatusOK, list)
 }
 
-func (c *call) loginsByService() answer {
+func (c *call) loginsByService() response {
 	o, refused := c.analyticsOrg()
 	if refused != nil {
 		return *refused
@@ -97,10 +97,10 @@ func (c *call) loginsByService() answer {
 			list = append(list, row{v.id, v.name, s.n})
 		}
 	}
-	return jsonAnswer(http.StatusOK, list)
+	return jsonResponse(http.StatusOK, list)
 }
 
-func (c *call) loginsByProvider() answer {
+func (c *call) loginsByProvider() response {
 	o, refused := c.analyticsOrg()
 	if refused != nil {
 		return *refused
@@ -113,13 +113,13 @@ func (c *call) loginsByProvider() answer {
 	for _, p := range tally(c, o, func(l login) string { return l.provider }) {
 		list = append(list, row{p.of, p.n})
 	}
-	return jsonAnswer(http.StatusOK, list)
+	return jsonResponse(http.StatusOK, list)
 }
 
 // stampDatabase is how time looks when it comes straight from the database.
 func stampDatabase(t time.Time) string { return t.UTC().Format(time.DateTime) }
 
-func (c *call) recentLogins() answer {
+func (c *call) recentLogins() response {
 	limit, bad := c.integer("limit", 10)
 	if bad != nil {
 		return *bad
@@ -142,5 +142,5 @@ func (c *call) recentLogins() answer {
 			list = append(list, row{l.id, l.userID, id, l.provider, stampDatabase(l.at)})
 		}
 	}
-	return jsonAnswer(http.StatusOK, slice(list, min(max(limit, 1), 100), 0))
+	return jsonResponse(http.StatusOK, slice(list, min(max(limit, 1), 100), 0))
 }

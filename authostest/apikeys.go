@@ -34,7 +34,7 @@ func newAPIKeyModel(k *apiKey) apiKeyModel {
 	}
 }
 
-func (c *call) listAPIKeys() answer {
+func (c *call) listAPIKeys() response {
 	limit, offset, bad := c.window()
 	if bad != nil {
 		return *bad
@@ -47,7 +47,7 @@ func (c *call) listAPIKeys() answer {
 	for _, k := range slices.Backward(v.apiKeys) {
 		list = append(list, newAPIKeyModel(k))
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		APIKeys []apiKeyModel `json:"api_keys"`
 		Total   int           `json:"total"`
 	}{slice(list, limit, offset), len(list)})
@@ -69,7 +69,7 @@ func validPermission(p string) bool {
 	return provider != "" && strings.Trim(provider, allowed) == ""
 }
 
-func (c *call) createAPIKey() answer {
+func (c *call) createAPIKey() response {
 	in, bad := decode[struct {
 		Name          string   `json:"name"`
 		Permissions   []string `json:"permissions"`
@@ -103,7 +103,7 @@ func (c *call) createAPIKey() answer {
 		"expires_at": stamped(k.expires, stampZ),
 	})
 	c.applied = true
-	return jsonAnswer(http.StatusCreated, struct {
+	return jsonResponse(http.StatusCreated, struct {
 		ID          string   `json:"id"`
 		ServiceID   string   `json:"service_id"`
 		Name        string   `json:"name"`
@@ -117,7 +117,7 @@ func (c *call) createAPIKey() answer {
 }
 
 // pathKey finds the API key of the path in a service.
-func (c *call) pathKey(v *service) (*apiKey, *answer) {
+func (c *call) pathKey(v *service) (*apiKey, *response) {
 	k := find(v.apiKeys, func(k *apiKey) bool { return k.id == c.params[2] })
 	if k == nil {
 		a := c.notFound("API key not found")
@@ -126,7 +126,7 @@ func (c *call) pathKey(v *service) (*apiKey, *answer) {
 	return k, nil
 }
 
-func (c *call) getAPIKey() answer {
+func (c *call) getAPIKey() response {
 	v, refused := c.viewedService("view API keys for this service")
 	if refused != nil {
 		return *refused
@@ -135,10 +135,10 @@ func (c *call) getAPIKey() answer {
 	if missing != nil {
 		return *missing
 	}
-	return jsonAnswer(http.StatusOK, newAPIKeyModel(k))
+	return jsonResponse(http.StatusOK, newAPIKeyModel(k))
 }
 
-func (c *call) deleteAPIKey() answer {
+func (c *call) deleteAPIKey() response {
 	v, refused := c.managedService("delete API keys for this service")
 	if refused != nil {
 		return *refused

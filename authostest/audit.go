@@ -72,7 +72,7 @@ func newAuditModel(o *organization, e *auditEntry) auditModel {
 
 // auditLog counts with all filters and shows with one: the action, or else a whole
 // target.
-func (c *call) auditLog() answer {
+func (c *call) auditLog() response {
 	page, limit, bad := c.page(50)
 	if bad != nil {
 		return *bad
@@ -97,7 +97,7 @@ func (c *call) auditLog() answer {
 			list = append(list, newAuditModel(o, e))
 		}
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Logs       []auditModel `json:"logs"`
 		Pagination pagination   `json:"pagination"`
 	}{pageOf(list, page, limit), newPagination(page, limit, total)})
@@ -122,7 +122,7 @@ func newEventType(name, label string) eventType {
 }
 
 // auditEventTypes is a list of its own: it does not name what is recorded.
-func (c *call) auditEventTypes() answer {
+func (c *call) auditEventTypes() response {
 	if _, refused := c.orgFor("view organization audit logs", "audit_logs.view"); refused != nil {
 		return *refused
 	}
@@ -132,7 +132,7 @@ func (c *call) auditEventTypes() answer {
 			list = append(list, newEventType(name, label))
 		}
 	}
-	return jsonAnswer(http.StatusOK, list)
+	return jsonResponse(http.StatusOK, list)
 }
 
 var auditLabels = map[string]string{

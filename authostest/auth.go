@@ -26,12 +26,12 @@ const mfaCode = "123456"
 // preauthLife is how long the second factor may take.
 const preauthLife = 5 * time.Minute
 
-// message is the answer of routes that have nothing to return.
+// message is the response of routes that have nothing to return.
 type message struct {
 	Message string `json:"message"`
 }
 
-func (c *call) login() answer {
+func (c *call) login() response {
 	in, bad := decode[struct {
 		Email       string  `json:"email"`
 		Password    string  `json:"password"`
@@ -75,17 +75,17 @@ func (c *call) login() answer {
 	org, svc := deref(in.OrgSlug), deref(in.ServiceSlug)
 	if who.mfa {
 		// Not an error: a 200 whose refresh token is empty.
-		return jsonAnswer(http.StatusOK, tokenAnswer{c.preauth(who, org, svc), "", int64(preauthLife / time.Second)})
+		return jsonResponse(http.StatusOK, tokenResponse{c.preauth(who, org, svc), "", int64(preauthLife / time.Second)})
 	}
 	c.applied = true
-	return jsonAnswer(http.StatusOK, c.s.open(who, org, svc, c.now))
+	return jsonResponse(http.StatusOK, c.s.open(who, org, svc, c.now))
 }
 
 func (c *call) preauth(who *user, org, service string) string {
 	return c.s.sign(preauthType, who, org, service, c.now, c.now.Add(preauthLife))
 }
 
-func (c *call) refresh() answer {
+func (c *call) refresh() response {
 	in, bad := decode[struct {
 		RefreshToken string `json:"refresh_token"`
 	}](c, json400)
@@ -101,13 +101,13 @@ func (c *call) refresh() answer {
 }
 
 // logout does not look at the token, only for it: any Bearer value will do.
-func (c *call) logout() answer {
+func (c *call) logout() response {
 	token, bad := c.bearerToken()
 	if bad != nil {
 		return *bad
 	}
 	c.endByAccess(token)
-	return jsonAnswer(http.StatusOK, message{"Logged out successfully"})
+	return jsonResponse(http.StatusOK, message{"Logged out successfully"})
 }
 
 func (c *call) endByAccess(token string) {
@@ -119,9 +119,9 @@ func (c *call) endByAccess(token string) {
 	}
 }
 
-// revoke answers 200 whatever it is given (RFC 7009), and knows a refresh token
+// revoke responds 200 whatever it is given (RFC 7009), and knows a refresh token
 // only when the hint says that it is one.
-func (c *call) revoke() answer {
+func (c *call) revoke() response {
 	form, bad := c.form("token")
 	if bad != nil {
 		return *bad
@@ -144,7 +144,7 @@ func (c *call) revoke() answer {
 	return empty(http.StatusOK)
 }
 
-func (c *call) verifyMFA() answer {
+func (c *call) verifyMFA() response {
 	in, bad := decode[struct {
 		PreauthToken string  `json:"preauth_token"`
 		Code         string  `json:"code"`
@@ -171,11 +171,11 @@ func (c *call) verifyMFA() answer {
 	}
 	c.s.scene.preauths[claims.JTI] = true
 	c.applied = true
-	return jsonAnswer(http.StatusOK, c.s.open(who, claims.Org, claims.Service, c.now))
+	return jsonResponse(http.StatusOK, c.s.open(who, claims.Org, claims.Service, c.now))
 }
 
 // verifyMagicLink is a GET with effects: it consumes the link.
-func (c *call) verifyMagicLink() answer {
+func (c *call) verifyMagicLink() response {
 	token, bad := c.requiredQuery("token")
 	if bad != nil {
 		return *bad
@@ -205,25 +205,25 @@ func (c *call) verifyMagicLink() answer {
 		if state == nil && query.Has("state") {
 			state = new(query.Get("state"))
 		}
-		return jsonAnswer(http.StatusOK, struct {
+		return jsonResponse(http.StatusOK, struct {
 			RequiresMFA  bool    `json:"requires_mfa"`
 			PreauthToken string  `json:"preauth_token"`
 			State        *string `json:"state"`
 			Message      string  `json:"message"`
 		}{true, c.preauth(who, bound.org, bound.service), state, "Additional verification required"})
 	}
-	a := jsonAnswer(http.StatusOK, c.s.openVia("magic_link", who, bound.org, bound.service, c.now))
+	a := jsonResponse(http.StatusOK, c.s.openVia("magic_link", who, bound.org, bound.service, c.now))
 	a.header.Set("Set-Cookie", "device_token="+randomHex(32)+"; HttpOnly; Secure; SameSite=Lax; Path=/; Max-Age=7776000")
 	return a
 }
 
 // linkAccess checks that the tenant a link was asked for still lets the user in.
-func (c *call) linkAccess(who *user, bound linkContext) *answer {
+func (c *call) linkAccess(who *user, bound linkContext) *response {
 	o, v, refused := c.tenant(optional(bound.org), optional(bound.service))
-	for _, check := range []func() *answer{
-		func() *answer { return refused },
-		func() *answer { return c.inactive(o) },
-		func() *answer { return c.mayEnterHere(who, o, v) },
+	for _, check := range []func() *response{
+		func() *response { return refused },
+		func() *response { return c.inactive(o) },
+		func() *response { return c.mayEnterHere(who, o, v) },
 	} {
 		if refused := check(); refused != nil {
 			return refused

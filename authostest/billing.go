@@ -11,17 +11,17 @@ func (t *table) billingRoutes() {
 	t.add("DELETE", credentials, bearer, (*call).deleteBillingCredentials)
 }
 
-func (c *call) billingInfo() answer {
+func (c *call) billingInfo() response {
 	if _, refused := c.orgFor("manage billing", "billing.manage"); refused != nil {
 		return *refused
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		HasBillingAccount bool    `json:"has_billing_account"`
 		Provider          *string `json:"provider"`
 	}{})
 }
 
-func (c *call) billingPortal() answer {
+func (c *call) billingPortal() response {
 	_, bad := decode[struct {
 		ReturnURL string `json:"return_url"`
 	}](c, plainJSON)
@@ -35,7 +35,7 @@ func (c *call) billingPortal() answer {
 }
 
 // billingShelf finds the credentials of the path's organization with a provider.
-func (c *call) billingShelf() (shelfKey, *answer) {
+func (c *call) billingShelf() (shelfKey, *response) {
 	o, refused := c.orgFor("manage billing", "billing.manage")
 	if refused != nil {
 		return shelfKey{}, refused
@@ -43,7 +43,7 @@ func (c *call) billingShelf() (shelfKey, *answer) {
 	return shelfKey{o.id, "billing-" + c.params[1]}, nil
 }
 
-func (c *call) billingCredentials() answer {
+func (c *call) billingCredentials() response {
 	key, refused := c.billingShelf()
 	if refused != nil {
 		return *refused
@@ -51,14 +51,14 @@ func (c *call) billingCredentials() answer {
 	return c.describeBilling(c.only(key) != nil)
 }
 
-func (c *call) describeBilling(configured bool) answer {
-	return jsonAnswer(http.StatusOK, struct {
+func (c *call) describeBilling(configured bool) response {
+	return jsonResponse(http.StatusOK, struct {
 		Provider   string `json:"provider"`
 		Configured bool   `json:"configured"`
 	}{c.params[1], configured})
 }
 
-func (c *call) setBillingCredentials() answer {
+func (c *call) setBillingCredentials() response {
 	in, bad := c.thing("")
 	if bad != nil {
 		return *bad
@@ -72,7 +72,7 @@ func (c *call) setBillingCredentials() answer {
 	return c.describeBilling(true)
 }
 
-func (c *call) deleteBillingCredentials() answer {
+func (c *call) deleteBillingCredentials() response {
 	key, refused := c.billingShelf()
 	if refused != nil {
 		return *refused
@@ -81,5 +81,5 @@ func (c *call) deleteBillingCredentials() answer {
 		return c.notFound("Billing credentials not found")
 	}
 	c.drop(key, 0)
-	return jsonAnswer(http.StatusOK, outcome{true, "Billing credentials deleted successfully"})
+	return jsonResponse(http.StatusOK, outcome{true, "Billing credentials deleted successfully"})
 }

@@ -30,7 +30,7 @@ type customDomain struct {
 }
 
 // updateBranding sets both fields: what is left out is cleared.
-func (c *call) updateBranding() answer {
+func (c *call) updateBranding() response {
 	in, bad := decode[brand](c, plainJSON)
 	if bad != nil {
 		return *bad
@@ -48,7 +48,7 @@ func (c *call) updateBranding() answer {
 	o.touch(c.now)
 	c.record(o, "branding.updated", "organization", o.id, details{"logo_url": in.LogoURL, "primary_color": in.PrimaryColor})
 	c.applied = true
-	return jsonAnswer(http.StatusOK, o.brand)
+	return jsonResponse(http.StatusOK, o.brand)
 }
 
 func isColor(text string) bool {
@@ -57,7 +57,7 @@ func isColor(text string) bool {
 }
 
 // lookedAtOrg finds the organization of the path for a member or a platform owner.
-func (c *call) lookedAtOrg() (*organization, *answer) {
+func (c *call) lookedAtOrg() (*organization, *response) {
 	o, missing := c.org()
 	if missing != nil {
 		return nil, missing
@@ -69,23 +69,23 @@ func (c *call) lookedAtOrg() (*organization, *answer) {
 	return o, nil
 }
 
-func (c *call) getBranding() answer {
+func (c *call) getBranding() response {
 	o, refused := c.lookedAtOrg()
 	if refused != nil {
 		return *refused
 	}
-	return jsonAnswer(http.StatusOK, o.brand)
+	return jsonResponse(http.StatusOK, o.brand)
 }
 
-func (c *call) publicBranding() answer {
+func (c *call) publicBranding() response {
 	o, missing := c.org()
 	if missing != nil {
 		return *missing
 	}
-	return jsonAnswer(http.StatusOK, o.brand)
+	return jsonResponse(http.StatusOK, o.brand)
 }
 
-func (c *call) setDomain() answer {
+func (c *call) setDomain() response {
 	in, bad := decode[struct {
 		Domain string `json:"domain"`
 	}](c, plainJSON)
@@ -119,7 +119,7 @@ func (c *call) setDomain() answer {
 		RecordName   *string `json:"record_name"`
 		RecordValue  *string `json:"record_value"`
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		VerificationToken   string   `json:"verification_token"`
 		VerificationMethods []method `json:"verification_methods"`
 	}{o.domain.token, []method{
@@ -134,18 +134,18 @@ func (c *call) setDomain() answer {
 	}})
 }
 
-func (c *call) getDomain() answer {
+func (c *call) getDomain() response {
 	o, refused := c.lookedAtOrg()
 	if refused != nil {
 		return *refused
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		CustomDomain   *string `json:"custom_domain"`
 		DomainVerified bool    `json:"domain_verified"`
 	}{optional(o.domain.name), o.domain.verified})
 }
 
-func (c *call) deleteDomain() answer {
+func (c *call) deleteDomain() response {
 	o, refused := c.settingsOrg()
 	if refused != nil {
 		return *refused
@@ -160,7 +160,7 @@ func (c *call) deleteDomain() answer {
 }
 
 // verifyDomain looks for the token under the name. Not finding it is a 200 too.
-func (c *call) verifyDomain() answer {
+func (c *call) verifyDomain() response {
 	o, refused := c.settingsOrg()
 	switch {
 	case refused != nil:
@@ -174,14 +174,14 @@ func (c *call) verifyDomain() answer {
 	}
 	switch {
 	case o.domain.verified:
-		return jsonAnswer(http.StatusOK, result{true, "Domain is already verified"})
+		return jsonResponse(http.StatusOK, result{true, "Domain is already verified"})
 	case !o.domain.proven:
-		return jsonAnswer(http.StatusOK, result{false,
+		return jsonResponse(http.StatusOK, result{false,
 			"Domain verification failed. Please ensure the TXT record or HTTP file is correctly configured."})
 	}
 	o.domain.verified = true
 	o.touch(c.now)
 	c.record(o, "domain.verified", "organization", o.id, details{"domain": o.domain.name, "method": "DNS"})
 	c.applied = true
-	return jsonAnswer(http.StatusOK, result{true, "Domain verified successfully via DNS TXT record"})
+	return jsonResponse(http.StatusOK, result{true, "Domain verified successfully via DNS TXT record"})
 }

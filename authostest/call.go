@@ -53,7 +53,7 @@ func (c *call) documented() bool { return c.s.config.contract == Documented }
 
 // dispatch takes the request through the server's layers in their order: body
 // limit, routing, rate limit, authentication, handler.
-func (c *call) dispatch() answer {
+func (c *call) dispatch() response {
 	if c.tooLarge {
 		return c.bodyTooLarge()
 	}
@@ -83,7 +83,7 @@ func (c *call) dispatch() answer {
 }
 
 // foreignParams refuses a path parameter that is not UTF-8.
-func (c *call) foreignParams() *answer {
+func (c *call) foreignParams() *response {
 	if i := slices.IndexFunc(c.params, func(value string) bool { return !utf8.ValidString(value) }); i >= 0 {
 		name := c.place.params()[i]
 		a := c.plainText(http.StatusBadRequest, "Invalid URL: Invalid UTF-8 in `"+name+"`", "BAD_REQUEST", "Invalid path parameter: "+name)
@@ -92,23 +92,23 @@ func (c *call) foreignParams() *answer {
 	return nil
 }
 
-// answer is a whole response, before and after finish.
-type answer struct {
+// response is what goes back to the client, before and after finish.
+type response struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-func typed(status int, contentType string, body []byte) answer {
-	return answer{status: status, header: http.Header{"Content-Type": {contentType}}, body: body}
+func typed(status int, contentType string, body []byte) response {
+	return response{status: status, header: http.Header{"Content-Type": {contentType}}, body: body}
 }
 
-func empty(status int) answer {
-	return answer{status: status, header: http.Header{}}
+func empty(status int) response {
+	return response{status: status, header: http.Header{}}
 }
 
-// jsonAnswer encodes v as the server does, without HTML escapes and newline.
-func jsonAnswer(status int, v any) answer {
+// jsonResponse encodes v as the server does, without HTML escapes and newline.
+func jsonResponse(status int, v any) response {
 	return typed(status, "application/json", encode(v))
 }
 
@@ -123,8 +123,8 @@ func encode(v any) []byte {
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 }
 
-// finish adds the headers that every answer of the server carries.
-func (c *call) finish(a answer) answer {
+// finish adds the headers that every response of the server carries.
+func (c *call) finish(a response) response {
 	h := a.header
 	h["Strict-Transport-Security"] = []string{"max-age=31536000; includeSubDomains"}
 	h["X-Content-Type-Options"] = []string{"nosniff"}
@@ -138,8 +138,8 @@ func (c *call) finish(a answer) answer {
 	return c.seal(a)
 }
 
-// seal adds what HTTP itself wants, to canned answers too.
-func (c *call) seal(a answer) answer {
+// seal adds what HTTP itself wants, to canned responses too.
+func (c *call) seal(a response) response {
 	a.header["Date"] = []string{c.now.Format(http.TimeFormat)}
 	if a.status != http.StatusNoContent && a.status != http.StatusNotModified {
 		a.header["Content-Length"] = []string{strconv.Itoa(len(a.body))}

@@ -61,7 +61,7 @@ func checkDocumentedHeaders(t *testing.T, got reply) {
 	}
 }
 
-func TestDocumentedGoodAnswers(t *testing.T) {
+func TestDocumentedGoodResponses(t *testing.T) {
 	srv, c := inMemory(t, authostest.WithContract(authostest.Documented))
 	key := "X-Api-Key: " + srv.AddAPIKey()
 	user := srv.AddServiceUser("ada@example.com")

@@ -29,7 +29,7 @@ const (
 // and whose other fields are required, and refuses it as the real server would.
 // It does not use encoding/json on T itself, which is laxer than the server about
 // the case of names and about missing fields.
-func decode[T any](c *call, kind extractor) (T, *answer) {
+func decode[T any](c *call, kind extractor) (T, *response) {
 	var in T
 	if !isJSON(c.r.Header.Get("Content-Type")) {
 		return in, c.refuseJSON(kind, http.StatusUnsupportedMediaType,
@@ -53,7 +53,7 @@ func decode[T any](c *call, kind extractor) (T, *answer) {
 	return in, nil
 }
 
-func (c *call) refuseShape(kind extractor, bad *shapeError) *answer {
+func (c *call) refuseShape(kind extractor, bad *shapeError) *response {
 	if c.documented() && bad.missing {
 		a := c.invalid(bad.field, "REQUIRED", "Missing required field: "+bad.field)
 		return &a
@@ -66,7 +66,7 @@ func (c *call) refuseShape(kind extractor, bad *shapeError) *answer {
 		"Failed to deserialize the JSON body into the target type: "+bad.Error(), "Invalid JSON data: "+bad.Error())
 }
 
-func (c *call) refuseJSON(kind extractor, status int, plain, own string) *answer {
+func (c *call) refuseJSON(kind extractor, status int, plain, own string) *response {
 	a := c.badRequest(own)
 	if kind == plainJSON && !c.documented() {
 		a = typed(status, "text/plain; charset=utf-8", []byte(plain))
@@ -282,7 +282,7 @@ func position(body []byte, offset int) string {
 }
 
 // form takes a form body, refused in plain text as the framework does.
-func (c *call) form(required string) (url.Values, *answer) {
+func (c *call) form(required string) (url.Values, *response) {
 	mediaType, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if mediaType != "application/x-www-form-urlencoded" {
 		a := c.plainText(http.StatusUnsupportedMediaType,
@@ -304,7 +304,7 @@ func (c *call) form(required string) (url.Values, *answer) {
 }
 
 // window reads limit and offset, clamped as everywhere in the API.
-func (c *call) window() (limit, offset int, refused *answer) {
+func (c *call) window() (limit, offset int, refused *response) {
 	if limit, refused = c.integer("limit", 50); refused == nil {
 		offset, refused = c.integer("offset", 0)
 	}
@@ -312,7 +312,7 @@ func (c *call) window() (limit, offset int, refused *answer) {
 }
 
 // integer reads a query parameter that is a whole number.
-func (c *call) integer(name string, fallback int) (int, *answer) {
+func (c *call) integer(name string, fallback int) (int, *response) {
 	query := c.r.URL.Query()
 	if !query.Has(name) {
 		return fallback, nil
@@ -330,7 +330,7 @@ func slice[T any](items []T, limit, offset int) []T {
 	return items[:min(limit, len(items))]
 }
 
-func (c *call) refuseQuery(name, value string, err error) *answer {
+func (c *call) refuseQuery(name, value string, err error) *response {
 	reason := "invalid digit found in string"
 	switch {
 	case value == "":
@@ -348,7 +348,7 @@ func (c *call) refuseQuery(name, value string, err error) *answer {
 }
 
 // requiredQuery reads a query parameter that the handler cannot do without.
-func (c *call) requiredQuery(name string) (string, *answer) {
+func (c *call) requiredQuery(name string) (string, *response) {
 	query := c.r.URL.Query()
 	if query.Has(name) {
 		return query.Get(name), nil

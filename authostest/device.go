@@ -83,7 +83,7 @@ func (s *Server) decideDevice(userCode string, decide func(*deviceGrant)) bool {
 	return true
 }
 
-func (c *call) deviceCode() answer {
+func (c *call) deviceCode() response {
 	in, bad := decode[struct {
 		ClientID string `json:"client_id"`
 		Org      string `json:"org"`
@@ -117,7 +117,7 @@ func (c *call) deviceCode() answer {
 	g := &deviceGrant{client: in.ClientID, org: in.Org, service: in.Service, expires: c.now.Add(deviceCodeLife)}
 	flow.byCode[code], flow.byUserCode[userCode] = g, g
 	c.applied = true
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		DeviceCode      string `json:"device_code"`
 		UserCode        string `json:"user_code"`
 		VerificationURI string `json:"verification_uri"`
@@ -140,7 +140,7 @@ func newUserCode() string {
 
 // verifyDevice tells the activation page what a user code is for. Every failure
 // looks the same, so that codes cannot be guessed.
-func (c *call) verifyDevice() answer {
+func (c *call) verifyDevice() response {
 	in, bad := decode[struct {
 		UserCode string `json:"user_code"`
 	}](c, json400)
@@ -161,7 +161,7 @@ func (c *call) verifyDevice() answer {
 		}
 		providers = c.providersOf(c.s.scene.orgs[g.org])
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		OrgSlug            string   `json:"org_slug"`
 		ServiceSlug        string   `json:"service_slug"`
 		AvailableProviders []string `json:"available_providers"`
@@ -170,7 +170,7 @@ func (c *call) verifyDevice() answer {
 
 // exchangeDeviceCode is what a device polls. There is no slow_down and no
 // access_denied: a denied code and a used one both look pending until they expire.
-func (c *call) exchangeDeviceCode() answer {
+func (c *call) exchangeDeviceCode() response {
 	in, bad := decode[struct {
 		ClientID   string  `json:"client_id"`
 		DeviceCode string  `json:"device_code"`
@@ -214,14 +214,14 @@ func (c *call) exchangeDeviceCode() answer {
 	if in.Resource != nil {
 		opened.AccessToken = c.resourceToken(who, org, service, *in.Resource, "")
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		AccessToken string `json:"access_token"`
 		TokenType   string `json:"token_type"`
 		ExpiresIn   int64  `json:"expires_in"`
 	}{opened.AccessToken, "Bearer", opened.ExpiresIn}) // the session's refresh token reaches nobody
 }
 
-func (c *call) deviceAccess(g *deviceGrant, who *user) *answer {
+func (c *call) deviceAccess(g *deviceGrant, who *user) *response {
 	if g.forPlatform() {
 		if who.platformOwner {
 			return nil
@@ -229,7 +229,7 @@ func (c *call) deviceAccess(g *deviceGrant, who *user) *answer {
 		a := c.forbidden("Platform owner access required")
 		return &a
 	}
-	var a answer
+	var a response
 	o := c.s.scene.orgs[g.org]
 	switch v := c.s.scene.service(g.org, g.service); {
 	case v == nil:

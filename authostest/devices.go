@@ -56,7 +56,7 @@ func newDeviceModel(d *device) deviceModel {
 	}
 }
 
-func (c *call) listDevices() answer {
+func (c *call) listDevices() response {
 	page, limit, bad := c.page(20)
 	if bad != nil {
 		return *bad
@@ -79,7 +79,7 @@ func (c *call) listDevices() answer {
 	for _, d := range pageOf(list, page, limit) {
 		models = append(models, newDeviceModel(d))
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Devices []deviceModel `json:"devices"`
 		Total   int           `json:"total"`
 		Page    int           `json:"page"`
@@ -88,7 +88,7 @@ func (c *call) listDevices() answer {
 }
 
 // ownDevice finds the device of the path among the user's.
-func (c *call) ownDevice() (*device, *answer) {
+func (c *call) ownDevice() (*device, *response) {
 	if d := find(c.user.devices, func(d *device) bool { return d.id == c.params[0] }); d != nil {
 		return d, nil
 	}
@@ -96,15 +96,15 @@ func (c *call) ownDevice() (*device, *answer) {
 	return nil, &a
 }
 
-func (c *call) getDevice() answer {
+func (c *call) getDevice() response {
 	d, missing := c.ownDevice()
 	if missing != nil {
 		return *missing
 	}
-	return jsonAnswer(http.StatusOK, newDeviceModel(d))
+	return jsonResponse(http.StatusOK, newDeviceModel(d))
 }
 
-func (c *call) renameDevice() answer {
+func (c *call) renameDevice() response {
 	in, bad := decode[struct {
 		DeviceName string `json:"device_name"`
 	}](c, plainJSON)
@@ -117,7 +117,7 @@ func (c *call) renameDevice() answer {
 	}
 	d.name = in.DeviceName
 	c.applied = true
-	return jsonAnswer(http.StatusOK, newDeviceModel(d))
+	return jsonResponse(http.StatusOK, newDeviceModel(d))
 }
 
 type deviceOutcome struct {
@@ -126,7 +126,7 @@ type deviceOutcome struct {
 }
 
 // revokeDevice wants a body although nothing in it is required.
-func (c *call) revokeDevice() answer {
+func (c *call) revokeDevice() response {
 	_, bad := decode[struct {
 		Reason *string `json:"reason"`
 	}](c, plainJSON)
@@ -139,21 +139,21 @@ func (c *call) revokeDevice() answer {
 	}
 	c.user.devices = without(c.user.devices, d)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, deviceOutcome{"Device revoked successfully", true})
+	return jsonResponse(http.StatusOK, deviceOutcome{"Device revoked successfully", true})
 }
 
-func (c *call) revokeDevices() answer {
+func (c *call) revokeDevices() response {
 	c.applied = len(c.user.devices) > 0
 	c.user.devices = nil
-	return jsonAnswer(http.StatusOK, deviceOutcome{"All devices revoked successfully", true})
+	return jsonResponse(http.StatusOK, deviceOutcome{"All devices revoked successfully", true})
 }
 
-func (c *call) trustDevice() answer {
+func (c *call) trustDevice() response {
 	d, missing := c.ownDevice()
 	if missing != nil {
 		return *missing
 	}
 	d.trusted, d.expires = true, c.now.Add(trustLife).Truncate(time.Microsecond)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, newDeviceModel(d))
+	return jsonResponse(http.StatusOK, newDeviceModel(d))
 }

@@ -21,7 +21,7 @@ const (
 	// firstRetry is how long it waits after the first failure; each further wait is
 	// twice as long.
 	firstRetry = time.Minute
-	// maxReply is how much of a receiver's answer is kept, in bytes.
+	// maxReply is how much of a receiver's response is kept, in bytes.
 	maxReply = 10_000
 	// replyTimeout bounds one attempt. The real server's bound is not known.
 	replyTimeout = 30 * time.Second
@@ -34,7 +34,7 @@ type dispatch struct {
 	event     string
 	payload   []byte // the same bytes at each attempt
 	status    *int
-	answer    *string
+	response  *string
 	attempts  int       // that failed; a success does not count
 	next      time.Time // zero when there will be no further attempt
 	delivered bool
@@ -162,7 +162,7 @@ func (s *Server) settle(d *dispatch, status int, reply string, err error) (pause
 	now := s.now().Truncate(time.Microsecond)
 	d.updated = now
 	if err == nil {
-		d.status, d.answer = &status, &reply
+		d.status, d.response = &status, &reply
 		if status/100 == 2 {
 			d.delivered, d.next, d.problem = true, time.Time{}, ""
 			return 0, false

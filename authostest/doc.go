@@ -37,7 +37,7 @@
 //
 // # Faults
 //
-// [Server.Fault] makes requests go wrong by route, count, chance or time: answers
+// [Server.Fault] makes requests go wrong by route, count, chance or time: responses
 // of a proxy, delays, hangs, resets before or after the request took effect, cut
 // and slow bodies. [Server.Outage] is all of it going down. Other trouble is part of
 // the scene: [Server.ExpireAccessTokens], [Server.RevokeSessions],
@@ -68,7 +68,7 @@
 // # Stores
 //
 // [TestTokenStore] and [TestCacheStore] check implementations of the client's
-// interfaces that keep tokens and answers somewhere else.
+// interfaces that keep tokens and responses somewhere else.
 //
 // # As a process
 //

@@ -64,7 +64,7 @@ func isEndUser(u *user, services []*service) bool {
 }
 
 // listEndUsers gives no total with an empty page.
-func (c *call) listEndUsers() answer {
+func (c *call) listEndUsers() response {
 	page, limit, bad := c.page(50)
 	if bad != nil {
 		return *bad
@@ -97,7 +97,7 @@ func (c *call) listEndUsers() answer {
 	if len(list) == 0 {
 		total = 0
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Users []endUserModel `json:"users"`
 		Total int            `json:"total"`
 		Page  int            `json:"page"`
@@ -135,7 +135,7 @@ type endUserLogin struct {
 const recentLogins = 20
 
 // endUser finds the user of the path among the end users of an organization.
-func (c *call) endUser(o *organization) (*user, *answer) {
+func (c *call) endUser(o *organization) (*user, *response) {
 	u := c.s.scene.users[c.params[1]]
 	if u != nil && isEndUser(u, o.servicesInOrder()) {
 		return u, nil
@@ -147,7 +147,7 @@ func (c *call) endUser(o *organization) (*user, *answer) {
 	return nil, &a
 }
 
-func (c *call) getEndUser() answer {
+func (c *call) getEndUser() response {
 	o, refused := c.orgFor("view end users", "end_users.view", "end_users.manage")
 	if refused != nil {
 		return *refused
@@ -157,7 +157,7 @@ func (c *call) getEndUser() answer {
 		return *missing
 	}
 	sessions, live := c.endUserSessions(o, u)
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		endUserModel
 
 		SessionCount int              `json:"session_count"`
@@ -222,7 +222,7 @@ func serviceNames(o *organization, slug string) (id, name *string) {
 }
 
 // endEndUserSessions leaves the user's sessions elsewhere alone.
-func (c *call) endEndUserSessions() answer {
+func (c *call) endEndUserSessions() response {
 	o, refused := c.orgFor("manage end users", "end_users.manage")
 	if refused != nil {
 		return *refused
@@ -236,7 +236,7 @@ func (c *call) endEndUserSessions() answer {
 		c.s.end(row)
 	}
 	c.applied = len(rows) > 0
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Message      string `json:"message"`
 		RevokedCount int    `json:"revoked_count"`
 	}{"Sessions revoked successfully", len(rows)})

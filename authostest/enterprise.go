@@ -69,7 +69,7 @@ func (k collection) routes(t *table) {
 }
 
 // shelf finds the things of the organization of the path.
-func (k collection) shelf(c *call) (*organization, shelfKey, *answer) {
+func (k collection) shelf(c *call) (*organization, shelfKey, *response) {
 	o, refused := c.orgFor("manage integrations", k.capability)
 	if refused != nil {
 		return nil, shelfKey{}, refused
@@ -77,7 +77,7 @@ func (k collection) shelf(c *call) (*organization, shelfKey, *answer) {
 	return o, shelfKey{o.id, k.path}, nil
 }
 
-func (k collection) showAll(c *call) answer {
+func (k collection) showAll(c *call) response {
 	_, key, refused := k.shelf(c)
 	if refused != nil {
 		return *refused
@@ -86,13 +86,13 @@ func (k collection) showAll(c *call) answer {
 }
 
 // listing shows the things on a shelf.
-func (c *call) listing(name string, key shelfKey) answer {
+func (c *call) listing(name string, key shelfKey) response {
 	things := slices.AppendSeq([]thing{}, slices.Values(c.s.scene.shelves[key]))
 	return typed(http.StatusOK, "application/json", slices.Concat(
 		[]byte(`{"`+name+`":`), encode(things), []byte(`,"total":`), strconv.AppendInt(nil, int64(len(things)), 10), []byte("}")))
 }
 
-func (k collection) create(c *call) answer {
+func (k collection) create(c *call) response {
 	in, bad := c.thing(k.required)
 	if bad != nil {
 		return *bad
@@ -105,12 +105,12 @@ func (k collection) create(c *call) answer {
 		return c.featureMissing(k.printed)
 	}
 	in["organization_id"] = o.id
-	return jsonAnswer(http.StatusOK, c.put(key, in))
+	return jsonResponse(http.StatusOK, c.put(key, in))
 }
 
 // thing reads a body of any fields, of which one is required and secrets are
 // dropped.
-func (c *call) thing(required string) (thing, *answer) {
+func (c *call) thing(required string) (thing, *response) {
 	if _, bad := decode[struct{}](c, plainJSON); bad != nil {
 		return nil, bad
 	}
@@ -137,7 +137,7 @@ func (c *call) put(key shelfKey, in thing) thing {
 }
 
 // one finds the thing of the path.
-func (c *call) one(key shelfKey, id, noun string) (int, *answer) {
+func (c *call) one(key shelfKey, id, noun string) (int, *response) {
 	if i := slices.IndexFunc(c.s.scene.shelves[key], func(t thing) bool { return t["id"] == id }); i >= 0 {
 		return i, nil
 	}
@@ -146,7 +146,7 @@ func (c *call) one(key shelfKey, id, noun string) (int, *answer) {
 }
 
 // pick finds the organization's thing of the path.
-func (k collection) pick(c *call) (shelfKey, int, *answer) {
+func (k collection) pick(c *call) (shelfKey, int, *response) {
 	_, key, refused := k.shelf(c)
 	if refused != nil {
 		return key, 0, refused
@@ -155,15 +155,15 @@ func (k collection) pick(c *call) (shelfKey, int, *answer) {
 	return key, i, missing
 }
 
-func (k collection) show(c *call) answer {
+func (k collection) show(c *call) response {
 	key, i, refused := k.pick(c)
 	if refused != nil {
 		return *refused
 	}
-	return jsonAnswer(http.StatusOK, c.s.scene.shelves[key][i])
+	return jsonResponse(http.StatusOK, c.s.scene.shelves[key][i])
 }
 
-func (k collection) change(c *call) answer {
+func (k collection) change(c *call) response {
 	in, bad := c.thing("")
 	if bad != nil {
 		return *bad
@@ -180,16 +180,16 @@ func (k collection) change(c *call) answer {
 	}
 	t["updated_at"] = stampZ(c.now.Truncate(time.Microsecond))
 	c.applied = true
-	return jsonAnswer(http.StatusOK, t)
+	return jsonResponse(http.StatusOK, t)
 }
 
-func (k collection) remove(c *call) answer {
+func (k collection) remove(c *call) response {
 	key, i, refused := k.pick(c)
 	if refused != nil {
 		return *refused
 	}
 	c.drop(key, i)
-	return jsonAnswer(http.StatusOK, outcome{true, k.noun + " deleted successfully"})
+	return jsonResponse(http.StatusOK, outcome{true, k.noun + " deleted successfully"})
 }
 
 func (c *call) drop(key shelfKey, i int) {
@@ -198,15 +198,15 @@ func (c *call) drop(key shelfKey, i int) {
 }
 
 // try says that it works: there is nothing behind it that could not.
-func (k collection) try(c *call) answer {
+func (k collection) try(c *call) response {
 	if _, _, refused := k.pick(c); refused != nil {
 		return *refused
 	}
-	return jsonAnswer(http.StatusOK, outcome{true, "Test event sent successfully"})
+	return jsonResponse(http.StatusOK, outcome{true, "Test event sent successfully"})
 }
 
 // verifyDomainRoute never finds the DNS record it looks for.
-func (c *call) verifyDomainRoute() answer {
+func (c *call) verifyDomainRoute() response {
 	o, refused := c.orgFor("manage integrations", "integrations.manage")
 	if refused != nil {
 		return *refused
@@ -214,7 +214,7 @@ func (c *call) verifyDomainRoute() answer {
 	if _, missing := c.one(shelfKey{o.id, "domain-routes"}, c.params[1], "Domain route"); missing != nil {
 		return *missing
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Verified bool   `json:"verified"`
 		Message  string `json:"message"`
 	}{false, "No matching DNS record was found"})

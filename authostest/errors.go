@@ -43,18 +43,18 @@ type problem struct {
 }
 
 // fail is an error that carries a code, in the shape the contract asks for.
-func (c *call) fail(status int, code, text string) answer {
+func (c *call) fail(status int, code, text string) response {
 	return c.failDetailed(status, code, text, nil)
 }
 
-func (c *call) failDetailed(status int, code, text string, details []errorDetail) answer {
+func (c *call) failDetailed(status int, code, text string, details []errorDetail) response {
 	if !c.documented() {
-		return jsonAnswer(status, flatError{text, code, stampOffset(c.now)})
+		return jsonResponse(status, flatError{text, code, stampOffset(c.now)})
 	}
 	stamp := stampDocumented(c.now)
 	switch c.s.config.format {
 	case Nested:
-		return jsonAnswer(status, nestedError{nestedErrorBody{code, text, details, c.requestID, stamp}})
+		return jsonResponse(status, nestedError{nestedErrorBody{code, text, details, c.requestID, stamp}})
 	case Problem:
 		return typed(status, "application/problem+json", encode(problem{
 			Type:      "about:blank",
@@ -67,38 +67,38 @@ func (c *call) failDetailed(status int, code, text string, details []errorDetail
 			Timestamp: stamp,
 		}))
 	default:
-		return jsonAnswer(status, flatError{text, code, stamp})
+		return jsonResponse(status, flatError{text, code, stamp})
 	}
 }
 
-func (c *call) badRequest(text string) answer {
+func (c *call) badRequest(text string) response {
 	return c.fail(http.StatusBadRequest, "BAD_REQUEST", text)
 }
 
-func (c *call) unauthorized(text string) answer {
+func (c *call) unauthorized(text string) response {
 	return c.fail(http.StatusUnauthorized, "UNAUTHORIZED", text)
 }
 
-func (c *call) forbidden(text string) answer {
+func (c *call) forbidden(text string) response {
 	return c.fail(http.StatusForbidden, "FORBIDDEN", text)
 }
 
-func (c *call) notFound(text string) answer {
+func (c *call) notFound(text string) response {
 	return c.fail(http.StatusNotFound, "NOT_FOUND", text)
 }
 
 // taken is how a duplicate is refused that a handler has looked for: real servers
 // have no 409 at all.
-func (c *call) taken(text string) answer {
+func (c *call) taken(text string) response {
 	return c.conflict("BAD_REQUEST", text)
 }
 
 // duplicate is how a duplicate is refused that only the database has noticed.
-func (c *call) duplicate(text string) answer {
+func (c *call) duplicate(text string) response {
 	return c.conflict("DUPLICATE_CONSTRAINT", text)
 }
 
-func (c *call) conflict(realCode, text string) answer {
+func (c *call) conflict(realCode, text string) response {
 	switch {
 	case !c.documented():
 		return c.fail(http.StatusBadRequest, realCode, text)
@@ -111,7 +111,7 @@ func (c *call) conflict(realCode, text string) answer {
 
 // invalid refuses a field of the input. Only the nested format has a place for
 // the field's name.
-func (c *call) invalid(field, code, text string) answer {
+func (c *call) invalid(field, code, text string) response {
 	if c.documented() && c.s.config.format == Nested {
 		return c.failDetailed(http.StatusBadRequest, "VALIDATION_ERROR", "Request validation failed",
 			[]errorDetail{{field, code, text}})
@@ -120,30 +120,30 @@ func (c *call) invalid(field, code, text string) answer {
 }
 
 // organizationNotActive exists as a code, but no server version ever sends it.
-func (c *call) organizationNotActive(status string) answer {
+func (c *call) organizationNotActive(status string) response {
 	if c.documented() {
 		return c.fail(http.StatusForbidden, "ORGANIZATION_NOT_ACTIVE", "Organization is not active")
 	}
 	return c.forbidden("Organization is not active. Current status: " + status)
 }
 
-// plainText is what the layers around the handlers answer with. Under the
+// plainText is what the layers around the handlers respond with. Under the
 // documented contract they speak JSON like everything else.
-func (c *call) plainText(status int, text, documentedCode, documentedText string) answer {
+func (c *call) plainText(status int, text, documentedCode, documentedText string) response {
 	if c.documented() {
 		return c.fail(status, documentedCode, documentedText)
 	}
 	return typed(status, "text/plain; charset=utf-8", []byte(text))
 }
 
-func (c *call) unknownPath() answer {
+func (c *call) unknownPath() response {
 	if c.documented() {
 		return c.notFound("Resource not found")
 	}
 	return empty(http.StatusNotFound)
 }
 
-func (c *call) wrongMethod() answer {
+func (c *call) wrongMethod() response {
 	a := empty(http.StatusMethodNotAllowed)
 	if c.documented() {
 		a = c.fail(http.StatusMethodNotAllowed, "BAD_REQUEST", "Method not allowed")
@@ -152,7 +152,7 @@ func (c *call) wrongMethod() answer {
 	return a
 }
 
-func (c *call) bodyTooLarge() answer {
+func (c *call) bodyTooLarge() response {
 	return c.plainText(http.StatusRequestEntityTooLarge, "length limit exceeded", "BAD_REQUEST", "Request body too large")
 }
 

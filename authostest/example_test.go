@@ -126,11 +126,11 @@ func ExampleServer_ApproveDevice() {
 		func() {},
 	} {
 		step()
-		var answer struct {
+		var response struct {
 			Code string `json:"error_code"`
 			Type string `json:"token_type"`
 		}
-		fmt.Println(post("/auth/token", poll, &answer), answer.Code+answer.Type)
+		fmt.Println(post("/auth/token", poll, &response), response.Code+response.Type)
 	}
 	// Output:
 	// 400 DEVICE_CODE_PENDING
@@ -198,7 +198,7 @@ func TestVirtualTime(t *testing.T) {
 		time.Sleep(25 * time.Hour)
 		var r authos.Response
 		if _, err := client.User.Get(t.Context(), authos.WithResponse(&r)); err != nil || !r.Refreshed {
-			t.Errorf("Get after a day = %v, refreshed %t, want success with renewed tokens", err, r.Refreshed)
+			t.Errorf("Get after a day = %v, refreshed %t, want success with refreshed tokens", err, r.Refreshed)
 		}
 	})
 }

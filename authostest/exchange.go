@@ -25,28 +25,28 @@ const (
 )
 
 // oauthError is under either contract what OAuth says it is (RFC 6749, section 5.2).
-func oauthError(status int, code, description string) answer {
-	return noStore(jsonAnswer(status, struct {
+func oauthError(status int, code, description string) response {
+	return noStore(jsonResponse(status, struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 	}{code, description}))
 }
 
-func noStore(a answer) answer {
+func noStore(a response) response {
 	a.header.Set("Cache-Control", "no-store")
 	a.header.Set("Pragma", "no-cache")
 	return a
 }
 
-func invalidRequest(description string) answer {
+func invalidRequest(description string) response {
 	return oauthError(http.StatusBadRequest, "invalid_request", description)
 }
 
-func invalidGrant(description string) answer {
+func invalidGrant(description string) response {
 	return oauthError(http.StatusBadRequest, "invalid_grant", description)
 }
 
-func (c *call) oauthToken() answer {
+func (c *call) oauthToken() response {
 	form, bad := c.form("grant_type")
 	if bad != nil {
 		return *bad
@@ -63,7 +63,7 @@ func (c *call) oauthToken() answer {
 
 // oauthClient finds the service that a client id names, and checks the secret
 // where one is given or wanted.
-func (c *call) oauthClient(form url.Values, wantSecret bool) (*service, *answer) {
+func (c *call) oauthClient(form url.Values, wantSecret bool) (*service, *response) {
 	id, secret, basic := c.r.BasicAuth()
 	if !basic {
 		id, secret = form.Get("client_id"), form.Get("client_secret")
@@ -91,7 +91,7 @@ type exchanged struct {
 }
 
 // exchangeToken turns a token for a resource into an assertion about its user.
-func (c *call) exchangeToken(form url.Values) answer {
+func (c *call) exchangeToken(form url.Values) response {
 	switch {
 	case form.Get("requested_token_type") != idJAGType:
 		return invalidRequest("Unsupported requested_token_type")
@@ -115,13 +115,13 @@ func (c *call) exchangeToken(form url.Values) answer {
 		TokenUse: assertionUse, Sub: who.ID, Email: who.Email, JTI: newID(), Aud: c.s.URL, Resource: form.Get("resource"),
 		ClientID: v.clientID, Scope: form.Get("scope"), Exp: c.now.Add(assertionLife).Unix(), Iat: c.now.Unix(),
 	}
-	return noStore(jsonAnswer(http.StatusOK, exchanged{
+	return noStore(jsonResponse(http.StatusOK, exchanged{
 		idJAGType, c.s.signClaims(assertionType, assertion), "N_A", int64(assertionLife / time.Second), form.Get("scope"),
 	}))
 }
 
 // redeemAssertion gives a token for an assertion, once.
-func (c *call) redeemAssertion(form url.Values) answer {
+func (c *call) redeemAssertion(form url.Values) response {
 	v, refused := c.oauthClient(form, true)
 	if refused != nil {
 		return *refused
@@ -138,7 +138,7 @@ func (c *call) redeemAssertion(form url.Values) answer {
 	}
 	c.s.scene.preauths[assertion.JTI] = true
 	c.applied = true
-	return noStore(jsonAnswer(http.StatusOK, exchanged{
+	return noStore(jsonResponse(http.StatusOK, exchanged{
 		AccessToken: c.resourceToken(who, v.org.slug, v.slug, assertion.Resource, assertion.Scope),
 		TokenType:   "Bearer", ExpiresIn: ceilSeconds(c.s.config.accessLife), Scope: assertion.Scope,
 	}))

@@ -19,12 +19,12 @@ const (
 	// ResetAfter lets the handler run, then resets the connection.
 	ResetAfter
 	// TruncateBody promises the whole body and cuts the connection after half of
-	// it. The handler runs. An answer without a body arrives whole.
+	// it. The handler runs. A response without a body arrives whole.
 	TruncateBody
-	// Hang never answers. It ends when the client gives up or the server closes;
+	// Hang never responds. It ends when the client gives up or the server closes;
 	// the handler does not run.
 	Hang
-	// HangAfter lets the handler run, then never answers.
+	// HangAfter lets the handler run, then never responds.
 	HangAfter
 	// SlowBody sends the head at once and the body in up to eight chunks, with
 	// [Fault.Delay] between them.
@@ -51,10 +51,10 @@ type Fault struct {
 	// the chunks instead.
 	Delay time.Duration
 
-	// Status, when not zero, is answered in place of the handler's answer, with
+	// Status, when not zero, is sent in place of the handler's response, with
 	// Header and Body and nothing else but Date and Content-Length. A missing
 	// Content-Type is guessed from Body; a key with no value sends none. A Status
-	// outside 200 to 999 is sent as 500. Kinds that lose the answer after the
+	// outside 200 to 999 is sent as 500. Kinds that lose the response after the
 	// handler ran ignore it.
 	Status int
 	Header http.Header
@@ -84,7 +84,7 @@ func (s *Server) Fault(f Fault) (remove func()) {
 	}
 }
 
-// Outage answers every request with status and the HTML page of a proxy, until
+// Outage responds to every request with status and the HTML page of a proxy, until
 // end is called. There is no Retry-After.
 func (s *Server) Outage(status int) (end func()) {
 	text := http.StatusText(status)
@@ -130,10 +130,10 @@ func (c *call) template() string {
 	return c.place.template
 }
 
-// canned is the answer of a fault. It has none of AuthOS's own headers, because
-// what answers in place of AuthOS usually is not AuthOS.
-func canned(c *call, f Fault) answer {
-	a := answer{status: f.Status, header: http.Header{}, body: []byte(f.Body)}
+// canned is the response of a fault. It has none of AuthOS's own headers, because
+// what responds in place of AuthOS usually is not AuthOS.
+func canned(c *call, f Fault) response {
+	a := response{status: f.Status, header: http.Header{}, body: []byte(f.Body)}
 	if a.status < 200 || a.status > 999 {
 		a.status = http.StatusInternalServerError
 	}

@@ -146,7 +146,7 @@ func TestSlowBodyStopsWithTheClient(t *testing.T) {
 	})
 }
 
-func TestCannedAnswers(t *testing.T) {
+func TestCannedResponses(t *testing.T) {
 	bothWays(t, func(t *testing.T, srv *authostest.Server, c *client) {
 		remove := srv.Fault(authostest.Fault{
 			Status: 429, Header: http.Header{"retry-after": {"7"}}, Body: `{"error":"slow down"}`,

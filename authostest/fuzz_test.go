@@ -55,7 +55,7 @@ func FuzzServer(f *testing.F) {
 				fill = strings.NewReplacer("$key", srv.AddAPIKey(), "$user", tokens.AccessToken, "$refresh", tokens.RefreshToken,
 					"$root", srv.SignIn("root@example.com").AccessToken).Replace
 			}
-			checkAnswer(t, srv, junk(method, path, fill(headers), fill(body)))
+			checkResponse(t, srv, junk(method, path, fill(headers), fill(body)))
 		}
 	})
 }
@@ -77,7 +77,7 @@ func junk(method, path, headers, body string) *http.Request {
 	return req
 }
 
-func checkAnswer(t *testing.T, srv *authostest.Server, req *http.Request) {
+func checkResponse(t *testing.T, srv *authostest.Server, req *http.Request) {
 	t.Helper()
 	resp, err := srv.Transport().RoundTrip(req)
 	if err != nil {

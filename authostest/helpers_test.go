@@ -77,7 +77,7 @@ func (c *client) request(method, path, body string, headers ...string) *http.Req
 	return req
 }
 
-// try sends a request and reads the whole answer.
+// try sends a request and reads the whole response.
 func (c *client) try(req *http.Request) (reply, error) {
 	resp, err := c.http.Do(req)
 	if err != nil {

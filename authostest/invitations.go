@@ -42,7 +42,7 @@ func (o *organization) invite(email, role string, inviter *user, now time.Time) 
 	return row, token
 }
 
-func (c *call) createInvitation() answer {
+func (c *call) createInvitation() response {
 	in, bad := decode[struct {
 		Email string `json:"email"`
 		Role  string `json:"role"`
@@ -79,7 +79,7 @@ func (c *call) createInvitation() answer {
 		ExpiresAt string `json:"expires_at"`
 		CreatedAt string `json:"created_at"`
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Invitation created     `json:"invitation"`
 		Inviter    serviceUser `json:"inviter"`
 		Token      string      `json:"token"` // here and never again
@@ -89,9 +89,9 @@ func (c *call) createInvitation() answer {
 	})
 }
 
-// listInvitations has another shape and other times than the answer to a create.
+// listInvitations has another shape and other times than the response to a create.
 // It takes a status and ignores it.
-func (c *call) listInvitations() answer {
+func (c *call) listInvitations() response {
 	page, limit, bad := c.page(50)
 	if bad != nil {
 		return *bad
@@ -119,10 +119,10 @@ func (c *call) listInvitations() answer {
 			serviceUser{i.inviter.ID, i.inviter.Email, stampOffset(i.inviter.created)},
 		})
 	}
-	return jsonAnswer(http.StatusOK, pageOf(list, page, limit))
+	return jsonResponse(http.StatusOK, pageOf(list, page, limit))
 }
 
-func (c *call) cancelInvitation() answer {
+func (c *call) cancelInvitation() response {
 	o, refused := c.orgFor("cancel invitations", "org.members.manage")
 	if refused != nil {
 		return *refused
@@ -136,10 +136,12 @@ func (c *call) cancelInvitation() answer {
 	return null()
 }
 
-func (c *call) noInvitation() answer { return c.notFound("Invitation not found or already processed") }
+func (c *call) noInvitation() response {
+	return c.notFound("Invitation not found or already processed")
+}
 
 // acceptForInvitee lets an administrator accept in somebody's place.
-func (c *call) acceptForInvitee() answer {
+func (c *call) acceptForInvitee() response {
 	o, refused := c.orgFor("accept invitations", "org.members.manage")
 	if refused != nil {
 		return *refused
@@ -155,7 +157,7 @@ func (c *call) acceptForInvitee() answer {
 }
 
 // listOwnInvitations is flat, unlike the lists of the organizations.
-func (c *call) listOwnInvitations() answer {
+func (c *call) listOwnInvitations() response {
 	type entry struct {
 		ID               string `json:"id"`
 		Email            string `json:"email"`
@@ -173,7 +175,7 @@ func (c *call) listOwnInvitations() answer {
 			}
 		}
 	}
-	return jsonAnswer(http.StatusOK, list)
+	return jsonResponse(http.StatusOK, list)
 }
 
 // invitation finds a pending invitation of whatever organization.
@@ -186,7 +188,7 @@ func (c *call) invitation(wanted func(*invitation) bool) (*organization, *invita
 	return nil, nil
 }
 
-func (c *call) tokenInvitation() (*organization, *invitation, *answer) {
+func (c *call) tokenInvitation() (*organization, *invitation, *response) {
 	in, bad := decode[struct {
 		Token string `json:"token"`
 	}](c, plainJSON)
@@ -198,7 +200,7 @@ func (c *call) tokenInvitation() (*organization, *invitation, *answer) {
 	return o, row, nil
 }
 
-func (c *call) acceptByToken() answer {
+func (c *call) acceptByToken() response {
 	o, row, bad := c.tokenInvitation()
 	if bad != nil {
 		return *bad
@@ -206,11 +208,11 @@ func (c *call) acceptByToken() answer {
 	return c.acceptOwn(o, row)
 }
 
-func (c *call) acceptByID() answer {
+func (c *call) acceptByID() response {
 	return c.acceptOwn(c.invitation(func(i *invitation) bool { return i.id == c.params[0] }))
 }
 
-func (c *call) acceptOwn(o *organization, row *invitation) answer {
+func (c *call) acceptOwn(o *organization, row *invitation) response {
 	if refused := c.notOurs(row); refused != nil {
 		return *refused
 	}
@@ -220,9 +222,9 @@ func (c *call) acceptOwn(o *organization, row *invitation) answer {
 	return c.accept(o, row)
 }
 
-// notOurs refuses an invitation that the caller cannot answer.
-func (c *call) notOurs(row *invitation) *answer {
-	var a answer
+// notOurs refuses an invitation that the caller may not settle.
+func (c *call) notOurs(row *invitation) *response {
+	var a response
 	switch {
 	case row == nil:
 		a = c.noInvitation()
@@ -237,7 +239,7 @@ func (c *call) notOurs(row *invitation) *answer {
 }
 
 // accept makes the invitee a member, and a user where the address has none.
-func (c *call) accept(o *organization, row *invitation) answer {
+func (c *call) accept(o *organization, row *invitation) response {
 	if row == nil {
 		return c.noInvitation()
 	}
@@ -258,7 +260,7 @@ func (c *call) accept(o *organization, row *invitation) answer {
 }
 
 // declineByToken asks for no sign-in: who has the token may decline.
-func (c *call) declineByToken() answer {
+func (c *call) declineByToken() response {
 	_, row, bad := c.tokenInvitation()
 	switch {
 	case bad != nil:
@@ -271,7 +273,7 @@ func (c *call) declineByToken() answer {
 	return c.decline(row)
 }
 
-func (c *call) declineByID() answer {
+func (c *call) declineByID() response {
 	_, row := c.invitation(func(i *invitation) bool { return i.id == c.params[0] })
 	if refused := c.notOurs(row); refused != nil {
 		return *refused
@@ -279,14 +281,14 @@ func (c *call) declineByID() answer {
 	return c.decline(row)
 }
 
-func (c *call) decline(row *invitation) answer {
+func (c *call) decline(row *invitation) response {
 	row.status = "rejected"
 	c.applied = true
 	return null()
 }
 
 // acceptPage is where the link in the mail leads: on to the hosted pages.
-func (c *call) acceptPage() answer {
+func (c *call) acceptPage() response {
 	a := empty(http.StatusTemporaryRedirect)
 	a.header.Set("Location", c.s.URL+"/invitations/accept?token="+c.params[0])
 	return a

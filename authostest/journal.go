@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Request is what the server saw of one request, and what it answered.
+// Request is what the server saw of one request, and how it responded.
 type Request struct {
 	Time     time.Time // when it arrived, by the unskewed clock
 	Method   string
@@ -16,7 +16,7 @@ type Request struct {
 	Route    string // the route's template; empty for an unknown path
 	Header   http.Header
 	Body     []byte // of a body that was too large, only the beginning
-	Status   int    // what was answered; 0 when nothing was
+	Status   int    // of the response; 0 when there was none
 	Fault    bool   // whether a fault hit it
 }
 

@@ -73,7 +73,7 @@ func signingKey(i int) *rsa.PrivateKey {
 
 // jwks is the public half of the ring: the active key first, then the others by
 // name.
-func (c *call) jwks() answer {
+func (c *call) jwks() response {
 	type jwk struct {
 		Kty string `json:"kty"`
 		Alg string `json:"alg"`
@@ -93,7 +93,7 @@ func (c *call) jwks() answer {
 		previous = append(previous, public(i))
 	}
 	slices.SortFunc(previous, func(a, b jwk) int { return strings.Compare(a.Kid, b.Kid) })
-	return jsonAnswer(200, struct {
+	return jsonResponse(200, struct {
 		Keys []jwk `json:"keys"`
 	}{append([]jwk{public(ring.active)}, previous...)})
 }

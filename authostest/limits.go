@@ -56,10 +56,10 @@ func newLimits() limits { return limits{full: make([]time.Time, len(limitGroups)
 // limited takes a token out of the group's bucket, or refuses the request. The
 // limiter sits before the handler, and but for one group before the check of the
 // token: a refused request has no effect.
-func (c *call) limited(afterAuth bool) (answer, bool) {
+func (c *call) limited(afterAuth bool) (response, bool) {
 	i, ok := limitGroupOf[c.template()]
 	if !ok || !c.s.config.limiters || limitGroups[i].afterAuth != afterAuth {
-		return answer{}, false
+		return response{}, false
 	}
 	group, full := limitGroups[i], c.s.limits.full[i]
 	if full.Before(c.now) {
@@ -71,10 +71,10 @@ func (c *call) limited(afterAuth bool) (answer, bool) {
 		return c.tooMany(group, full, wait), true
 	}
 	c.s.limits.full[i] = full.Add(group.every)
-	return answer{}, false
+	return response{}, false
 }
 
-func (c *call) tooMany(group limitGroup, full time.Time, wait time.Duration) answer {
+func (c *call) tooMany(group limitGroup, full time.Time, wait time.Duration) response {
 	if c.documented() {
 		return c.quotaExceeded(group.burst, full, wait)
 	}
@@ -86,14 +86,14 @@ func (c *call) tooMany(group limitGroup, full time.Time, wait time.Duration) ans
 }
 
 // quotaExceeded is the documented 429.
-func (c *call) quotaExceeded(limit int, reset time.Time, wait time.Duration) answer {
+func (c *call) quotaExceeded(limit int, reset time.Time, wait time.Duration) response {
 	a := c.fail(http.StatusTooManyRequests, "RATE_LIMIT_EXCEEDED", "Rate limit exceeded")
 	a.header.Set("Retry-After", strconv.FormatInt(ceilSeconds(wait), 10))
 	setQuota(a.header, limit, 0, reset)
 	return a
 }
 
-// quotaHeaders are on every documented answer, good ones included.
+// quotaHeaders are on every documented response, good ones included.
 func (c *call) quotaHeaders(h http.Header) {
 	i, ok := limitGroupOf[c.template()]
 	if !ok || !c.s.config.limiters {

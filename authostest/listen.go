@@ -92,7 +92,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) write(w http.ResponseWriter, r *http.Request, d delivery) {
-	a, h := d.answer, w.Header()
+	a, h := d.response, w.Header()
 	maps.Copy(h, a.header)
 	if len(h["Content-Type"]) == 0 {
 		h["Content-Type"] = nil // or net/http would guess one
@@ -120,7 +120,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, d delivery) {
 	}
 }
 
-// cut ends a connection without an answer. No linger makes the kernel send a
+// cut ends a connection without a response. No linger makes the kernel send a
 // reset rather than a clean close.
 func cut(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()

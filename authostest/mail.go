@@ -100,7 +100,7 @@ func (c *call) post(kind MailKind, to, page string) hash {
 
 // mailOff refuses what needs mail on a server that has none. It is a lasting
 // condition in spite of the status.
-func (c *call) mailOff(what string) *answer {
+func (c *call) mailOff(what string) *response {
 	if c.s.config.mail {
 		return nil
 	}
@@ -111,7 +111,7 @@ func (c *call) mailOff(what string) *answer {
 
 // mailLimited counts a request for mail, and refuses the sixth within an hour.
 // The window slides: only requests that were let through count.
-func (c *call) mailLimited(email string) *answer {
+func (c *call) mailLimited(email string) *response {
 	if !c.s.config.limiters {
 		return nil
 	}

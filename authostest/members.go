@@ -34,7 +34,7 @@ func (sc *scene) membersInOrder(o *organization) []*user {
 }
 
 // listMembers filters the rows by role but not the total.
-func (c *call) listMembers() answer {
+func (c *call) listMembers() response {
 	page, limit, bad := c.page(50)
 	if bad != nil {
 		return *bad
@@ -59,7 +59,7 @@ func (c *call) listMembers() answer {
 	if o.maxUsers != nil {
 		quota.Source = "custom"
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Members []memberModel `json:"members"`
 		Total   int           `json:"total"`
 		Limit   seats         `json:"limit"` // not the size of a page
@@ -67,7 +67,7 @@ func (c *call) listMembers() answer {
 }
 
 // member finds the user of the path among the members of an organization.
-func (c *call) member(o *organization) (*user, *answer) {
+func (c *call) member(o *organization) (*user, *response) {
 	if o.members[c.params[1]] == "" {
 		a := c.notFound("User is not a member of this organization")
 		return nil, &a
@@ -75,7 +75,7 @@ func (c *call) member(o *organization) (*user, *answer) {
 	return c.s.scene.users[c.params[1]], nil
 }
 
-func (c *call) updateMember() answer {
+func (c *call) updateMember() response {
 	in, bad := decode[struct {
 		Role string `json:"role"`
 	}](c, plainJSON)
@@ -113,7 +113,7 @@ func (c *call) updateMember() answer {
 		})
 	}
 	c.applied = true
-	return jsonAnswer(http.StatusOK, memberModel{newUserModel(u), newMembershipModel(o, u.ID)})
+	return jsonResponse(http.StatusOK, memberModel{newUserModel(u), newMembershipModel(o, u.ID)})
 }
 
 // handOver makes somebody the owner in place of the caller, who becomes an admin.
@@ -124,7 +124,7 @@ func (c *call) handOver(o *organization, to *user) {
 	o.touch(c.now)
 }
 
-func (c *call) removeMember() answer {
+func (c *call) removeMember() response {
 	o, missing := c.org()
 	switch {
 	case missing != nil:
@@ -156,16 +156,16 @@ type serviceAccess struct {
 	Access      *string `json:"access"`
 }
 
-func describeAccess(o *organization, userID string) answer {
+func describeAccess(o *organization, userID string) response {
 	services := o.servicesInOrder()
 	list := make([]serviceAccess, 0, len(services))
 	for _, v := range services {
 		list = append(list, serviceAccess{v.id, v.slug, v.name, optional(v.grants[userID])})
 	}
-	return jsonAnswer(http.StatusOK, list)
+	return jsonResponse(http.StatusOK, list)
 }
 
-func (c *call) listServiceAccess() answer {
+func (c *call) listServiceAccess() response {
 	o, missing := c.org()
 	switch {
 	case missing != nil:
@@ -181,7 +181,7 @@ func (c *call) listServiceAccess() answer {
 }
 
 // updateServiceAccess changes the services it is told about and no others.
-func (c *call) updateServiceAccess() answer {
+func (c *call) updateServiceAccess() response {
 	type grant struct {
 		ServiceSlug string  `json:"service_slug"`
 		Access      *string `json:"access"`
@@ -221,7 +221,7 @@ func (c *call) updateServiceAccess() answer {
 	return describeAccess(o, u.ID)
 }
 
-func (c *call) transferOwnership() answer {
+func (c *call) transferOwnership() response {
 	in, bad := decode[struct {
 		NewOwnerEmail string `json:"new_owner_email"`
 	}](c, plainJSON)
@@ -243,5 +243,5 @@ func (c *call) transferOwnership() answer {
 	}
 	c.handOver(o, u)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, memberModel{newUserModel(u), newMembershipModel(o, u.ID)})
+	return jsonResponse(http.StatusOK, memberModel{newUserModel(u), newMembershipModel(o, u.ID)})
 }

@@ -84,18 +84,18 @@ func (u *user) mfaStatus() mfaStatus {
 	return mfaStatus{u.mfa, len(u.factor.backup) > 0}
 }
 
-func (c *call) mfaStatus() answer {
-	return jsonAnswer(http.StatusOK, c.user.mfaStatus())
+func (c *call) mfaStatus() response {
+	return jsonResponse(http.StatusOK, c.user.mfaStatus())
 }
 
-// setupMFA turns off what was on: the old secret is gone with the first answer.
-func (c *call) setupMFA() answer {
+// setupMFA turns off what was on: the old secret is gone with the first response.
+func (c *call) setupMFA() response {
 	c.user.mfa = false
 	c.user.factor = secondFactor{secret: randomBytes(20)}
 	c.applied = true
 	secret := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(c.user.factor.secret)
 	uri := "otpauth://totp/AuthOS:" + url.PathEscape(c.user.Email) + "?secret=" + secret + "&issuer=AuthOS"
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Secret    string `json:"secret"`
 		QRCodeSVG string `json:"qr_code_svg"`
 		QRCodeURI string `json:"qr_code_uri"`
@@ -103,7 +103,7 @@ func (c *call) setupMFA() answer {
 }
 
 // enableMFA calls a wrong code a 400 where signing in calls it a 401.
-func (c *call) enableMFA() answer {
+func (c *call) enableMFA() response {
 	in, bad := decode[struct {
 		Code string `json:"code"`
 	}](c, plainJSON)
@@ -120,27 +120,27 @@ func (c *call) enableMFA() answer {
 	}
 	u.mfa, u.factor.backup = true, newBackupCodes()
 	c.applied = true
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Enabled     bool     `json:"enabled"`
 		BackupCodes []string `json:"backup_codes"`
 	}{true, u.factor.backup})
 }
 
-func (c *call) disableMFA() answer {
+func (c *call) disableMFA() response {
 	c.user.dropMFA()
 	c.applied = true
-	return jsonAnswer(http.StatusOK, outcome{true, "MFA disabled successfully"})
+	return jsonResponse(http.StatusOK, outcome{true, "MFA disabled successfully"})
 }
 
 func (u *user) dropMFA() { u.mfa, u.factor = false, secondFactor{} }
 
-func (c *call) regenerateBackupCodes() answer {
+func (c *call) regenerateBackupCodes() response {
 	if !c.user.mfa {
 		return c.badRequest("MFA is not enabled")
 	}
 	c.user.factor.backup = newBackupCodes()
 	c.applied = true
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		BackupCodes []string `json:"backup_codes"`
 	}{c.user.factor.backup})
 }

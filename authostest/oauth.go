@@ -37,7 +37,7 @@ type signInState struct {
 	expires                time.Time
 }
 
-func redirect(to string) answer {
+func redirect(to string) response {
 	a := empty(http.StatusFound)
 	a.header.Set("Location", to)
 	return a
@@ -46,7 +46,7 @@ func redirect(to string) answer {
 // startSignIn sends the browser to the provider. What the provider would send it
 // back with, a test sends to the callback itself: the state of the redirect, and as
 // the code the e-mail address of who signs in.
-func (c *call) startSignIn() answer {
+func (c *call) startSignIn() response {
 	org, bad := c.requiredQuery("org")
 	if bad != nil {
 		return *bad
@@ -77,13 +77,13 @@ func (c *call) startSignIn() answer {
 	return c.toProvider(state, "")
 }
 
-func (c *call) startAdminSignIn() answer {
+func (c *call) startAdminSignIn() response {
 	query := c.r.URL.Query()
 	state := signInState{org: query.Get("org_slug"), redirectURI: c.s.URL + "/callback", userCode: query.Get("user_code")}
 	return c.toProvider(state, "/admin")
 }
 
-func (c *call) toProvider(state signInState, prefix string) answer {
+func (c *call) toProvider(state signInState, prefix string) response {
 	state.provider = strings.ToLower(c.params[0])
 	authorize, ok := authorizeURLs[state.provider]
 	if !ok {
@@ -105,7 +105,7 @@ func (c *call) toProvider(state signInState, prefix string) answer {
 
 // finishSignIn is where the provider sends the browser back to. Tokens travel in
 // the fragment, which browsers do not send on.
-func (c *call) finishSignIn() answer {
+func (c *call) finishSignIn() response {
 	query := c.r.URL.Query()
 	name := query.Get("state")
 	state, ok := c.s.scene.signIns[name]
@@ -155,7 +155,7 @@ func withQuery(base string, more url.Values) string {
 }
 
 // finishSAMLSignIn knows no identity provider whose word it could take.
-func (c *call) finishSAMLSignIn() answer {
+func (c *call) finishSAMLSignIn() response {
 	if _, bad := c.form("SAMLResponse"); bad != nil {
 		return *bad
 	}
@@ -170,7 +170,7 @@ func (c *call) resourceToken(who *user, org, service, resource string, scope str
 	return c.s.signClaims(resourceType, token)
 }
 
-func (c *call) unknownResource(v *service, resource *string) *answer {
+func (c *call) unknownResource(v *service, resource *string) *response {
 	if resource == nil || v != nil && slices.Contains(v.resourceURIs, *resource) {
 		return nil
 	}

@@ -110,14 +110,14 @@ func WithLimiters() Option {
 }
 
 // WithMail makes the server one that can send mail; see [Server.MailFor]. Without
-// it, as on a server where nobody has set mail up, the routes that send some answer
+// it, as on a server where nobody has set mail up, the routes that send some respond
 // 503 SERVICE_UNAVAILABLE.
 func WithMail() Option {
 	return func(c *config) { c.mail = true }
 }
 
 // WithMetrics turns /metrics on, for clients that present this bearer token.
-// Without it the route answers 404.
+// Without it the route responds 404.
 func WithMetrics(token string) Option {
 	return func(c *config) { c.metrics = token }
 }

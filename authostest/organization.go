@@ -67,20 +67,20 @@ func newOrganizationModel(o *organization) organizationModel {
 	}
 }
 
-type organizationAnswer struct {
+type organizationResponse struct {
 	Organization    organizationModel `json:"organization"`
 	MembershipCount int               `json:"membership_count"`
 	ServiceCount    int               `json:"service_count"`
 	Tier            *tier             `json:"tier"`
 }
 
-func newOrganizationAnswer(o *organization) organizationAnswer {
-	return organizationAnswer{newOrganizationModel(o), len(o.members), len(o.services), new(o.tierOf().stamped(stampNaive))}
+func newOrganizationResponse(o *organization) organizationResponse {
+	return organizationResponse{newOrganizationModel(o), len(o.members), len(o.services), new(o.tierOf().stamped(stampNaive))}
 }
 
 // memberOf finds the organization of the path for a member of it. Existence
 // comes first, so strangers can tell a 404 from a 403.
-func (c *call) memberOf() (o *organization, role string, refused *answer) {
+func (c *call) memberOf() (o *organization, role string, refused *response) {
 	if o, refused = c.org(); refused != nil {
 		return nil, "", refused
 	}
@@ -92,7 +92,7 @@ func (c *call) memberOf() (o *organization, role string, refused *answer) {
 }
 
 // ownedOrg finds the organization of the path for an owner of it.
-func (c *call) ownedOrg() (*organization, *answer) {
+func (c *call) ownedOrg() (*organization, *response) {
 	o, role, refused := c.memberOf()
 	if refused == nil && role != "owner" {
 		a := c.forbidden("Requires one of roles: owner")
@@ -101,19 +101,19 @@ func (c *call) ownedOrg() (*organization, *answer) {
 	return o, refused
 }
 
-func (c *call) listOrganizations() answer {
+func (c *call) listOrganizations() response {
 	page, limit, bad := c.page(20)
 	if bad != nil {
 		return *bad
 	}
 	query := c.r.URL.Query()
-	list := []organizationAnswer{}
+	list := []organizationResponse{}
 	for _, o := range c.s.scene.allOrganizations() {
 		if o.members[c.user.ID] != "" && (!query.Has("status") || query.Get("status") == o.status) {
-			list = append(list, newOrganizationAnswer(o))
+			list = append(list, newOrganizationResponse(o))
 		}
 	}
-	return jsonAnswer(http.StatusOK, pageOf(list, page, limit))
+	return jsonResponse(http.StatusOK, pageOf(list, page, limit))
 }
 
 // maxOwned is how many organizations one user may own.
@@ -126,7 +126,7 @@ var reservedSlugs = []string{
 
 // createOrganization makes a pending organization, and a session in it beside the
 // one that asked.
-func (c *call) createOrganization() answer {
+func (c *call) createOrganization() response {
 	in, bad := decode[struct {
 		Slug string `json:"slug"`
 		Name string `json:"name"`
@@ -156,7 +156,7 @@ func (c *call) createOrganization() answer {
 	o := c.s.scene.addOrg(in.Slug, in.Name, "pending", c.user, c.now)
 	tokens := c.s.openSession(c.user, o.slug, "", c.now)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Organization organizationModel `json:"organization"`
 		Owner        userModel         `json:"owner"`
 		Membership   membershipModel   `json:"membership"`
@@ -165,8 +165,8 @@ func (c *call) createOrganization() answer {
 	}{newOrganizationModel(o), newUserModel(c.user), newMembershipModel(o, c.user.ID), tokens.AccessToken, tokens.RefreshToken})
 }
 
-func (c *call) checkSlug(slug string) *answer {
-	var a answer
+func (c *call) checkSlug(slug string) *response {
+	var a response
 	switch {
 	case len(slug) < 3 || len(slug) > 50:
 		a = c.invalid("slug", "OUT_OF_RANGE", "Slug must be between 3 and 50 characters")
@@ -180,8 +180,8 @@ func (c *call) checkSlug(slug string) *answer {
 	return &a
 }
 
-func (c *call) checkName(name string) *answer {
-	var a answer
+func (c *call) checkName(name string) *response {
+	var a response
 	switch {
 	case len(name) < 2 || len(name) > 100:
 		a = c.invalid("name", "OUT_OF_RANGE", "Name must be between 2 and 100 characters")
@@ -193,15 +193,15 @@ func (c *call) checkName(name string) *answer {
 	return &a
 }
 
-func (c *call) getOrganization() answer {
+func (c *call) getOrganization() response {
 	o, _, refused := c.memberOf()
 	if refused != nil {
 		return *refused
 	}
-	return jsonAnswer(http.StatusOK, newOrganizationAnswer(o))
+	return jsonResponse(http.StatusOK, newOrganizationResponse(o))
 }
 
-func (c *call) updateOrganization() answer {
+func (c *call) updateOrganization() response {
 	in, bad := decode[struct {
 		Name *string `json:"name"`
 	}](c, plainJSON)
@@ -220,10 +220,10 @@ func (c *call) updateOrganization() answer {
 	}
 	o.touch(c.now) // even by {}
 	c.applied = true
-	return jsonAnswer(http.StatusOK, newOrganizationAnswer(o))
+	return jsonResponse(http.StatusOK, newOrganizationResponse(o))
 }
 
-func (c *call) deleteOrganization() answer {
+func (c *call) deleteOrganization() response {
 	o, refused := c.ownedOrg()
 	if refused != nil {
 		return *refused
@@ -234,7 +234,7 @@ func (c *call) deleteOrganization() answer {
 }
 
 // selectOrganization opens a session in an organization beside the one that asked.
-func (c *call) selectOrganization() answer {
+func (c *call) selectOrganization() response {
 	o, refused := c.activeOrg()
 	switch {
 	case refused != nil:
@@ -247,9 +247,9 @@ func (c *call) selectOrganization() answer {
 	}
 	tokens := c.s.openSession(c.user, o.slug, "", c.now)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Organization organizationModel `json:"organization"`
 		Membership   membershipModel   `json:"membership"`
-		tokenAnswer
+		tokenResponse
 	}{newOrganizationModel(o), newMembershipModel(o, c.user.ID), tokens})
 }

@@ -3,7 +3,7 @@ package authostest
 import "net/http"
 
 // page reads page and limit, clamped as everywhere in the API.
-func (c *call) page(fallback int) (page, limit int, refused *answer) {
+func (c *call) page(fallback int) (page, limit int, refused *response) {
 	if page, refused = c.integer("page", 1); refused == nil {
 		limit, refused = c.integer("limit", fallback)
 	}
@@ -34,7 +34,7 @@ func newPagination(page, limit, total int) pagination {
 }
 
 // truth reads a query parameter that is a boolean.
-func (c *call) truth(name string) (*bool, *answer) {
+func (c *call) truth(name string) (*bool, *response) {
 	query := c.r.URL.Query()
 	if !query.Has(name) {
 		return nil, nil
@@ -54,5 +54,5 @@ func (c *call) truth(name string) (*bool, *answer) {
 	return nil, &a
 }
 
-// null is the answer of the routes that have nothing to say and say it in JSON.
-func null() answer { return typed(http.StatusOK, "application/json", []byte("null")) }
+// null is the response of the routes that have nothing to say and say it in JSON.
+func null() response { return typed(http.StatusOK, "application/json", []byte("null")) }

@@ -48,7 +48,7 @@ func (c *call) begin(started passkeyChallenge) (id, challenge string) {
 }
 
 // finishCeremony ends one of the right kind, once.
-func (c *call) finishCeremony(registration bool) (passkeyChallenge, *answer) {
+func (c *call) finishCeremony(registration bool) (passkeyChallenge, *response) {
 	in, bad := decode[struct {
 		ChallengeID string          `json:"challenge_id"`
 		Credential  json.RawMessage `json:"credential"`
@@ -65,14 +65,14 @@ func (c *call) finishCeremony(registration bool) (passkeyChallenge, *answer) {
 	return started, nil
 }
 
-func (c *call) startPasskeySignIn() answer {
+func (c *call) startPasskeySignIn() response {
 	in, bad := decode[askedByMail](c, plainJSON)
 	var v *service
-	for _, check := range []func() *answer{
-		func() *answer { return bad },
-		func() *answer { return c.needsTenant(in.OrgSlug, in.ServiceSlug, in.RedirectURI) },
-		func() (refused *answer) { _, v, refused = c.tenant(in.OrgSlug, in.ServiceSlug); return refused },
-		func() *answer { return c.unregisteredURI(v, in.RedirectURI) },
+	for _, check := range []func() *response{
+		func() *response { return bad },
+		func() *response { return c.needsTenant(in.OrgSlug, in.ServiceSlug, in.RedirectURI) },
+		func() (refused *response) { _, v, refused = c.tenant(in.OrgSlug, in.ServiceSlug); return refused },
+		func() *response { return c.unregisteredURI(v, in.RedirectURI) },
 	} {
 		if refused := check(); refused != nil {
 			return *refused
@@ -91,7 +91,7 @@ func (c *call) startPasskeySignIn() answer {
 		}
 	}
 	id, challenge := c.begin(started)
-	return jsonAnswer(http.StatusOK, map[string]any{
+	return jsonResponse(http.StatusOK, map[string]any{
 		"challenge_id": id,
 		"options": map[string]any{"publicKey": map[string]any{
 			"challenge": challenge, "timeout": int64(challengeLife / time.Millisecond), "rpId": "localhost",
@@ -100,7 +100,7 @@ func (c *call) startPasskeySignIn() answer {
 	})
 }
 
-func (c *call) finishPasskeySignIn() answer {
+func (c *call) finishPasskeySignIn() response {
 	started, bad := c.finishCeremony(false)
 	if bad != nil {
 		return *bad
@@ -115,8 +115,8 @@ func (c *call) finishPasskeySignIn() answer {
 	who.passkeys[0].used = c.now.Truncate(time.Microsecond)
 	c.applied = true
 	opened := c.s.openVia("passkey", who, started.org, started.service, c.now)
-	return jsonAnswer(http.StatusOK, struct {
-		tokenAnswer
+	return jsonResponse(http.StatusOK, struct {
+		tokenResponse
 
 		Token  string `json:"token"`
 		UserID string `json:"user_id"`
@@ -137,15 +137,15 @@ func newPasskeyModel(p *passkey) passkeyModel {
 	return passkeyModel{p.id, p.name, true, true, []string{"internal"}, stamped(p.used, stampOffset), stampOffset(p.created)}
 }
 
-func (c *call) listPasskeys() answer {
+func (c *call) listPasskeys() response {
 	list := make([]passkeyModel, 0, len(c.user.passkeys))
 	for _, p := range c.user.passkeys {
 		list = append(list, newPasskeyModel(p))
 	}
-	return jsonAnswer(http.StatusOK, list)
+	return jsonResponse(http.StatusOK, list)
 }
 
-func (c *call) startPasskey() answer {
+func (c *call) startPasskey() response {
 	in, bad := decode[struct {
 		Name *string `json:"name"`
 	}](c, plainJSON)
@@ -153,7 +153,7 @@ func (c *call) startPasskey() answer {
 		return *bad
 	}
 	id, challenge := c.begin(passkeyChallenge{userID: c.user.ID, name: deref(in.Name), registration: true})
-	return jsonAnswer(http.StatusOK, map[string]any{
+	return jsonResponse(http.StatusOK, map[string]any{
 		"challenge_id": id,
 		"options": map[string]any{"publicKey": map[string]any{
 			"challenge":        challenge,
@@ -165,7 +165,7 @@ func (c *call) startPasskey() answer {
 	})
 }
 
-func (c *call) finishPasskey() answer {
+func (c *call) finishPasskey() response {
 	started, bad := c.finishCeremony(true)
 	switch {
 	case bad != nil:
@@ -176,13 +176,13 @@ func (c *call) finishPasskey() answer {
 	p := &passkey{id: newID(), name: started.name, created: c.now.Truncate(time.Microsecond)}
 	c.user.passkeys = append(c.user.passkeys, p)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Success   bool   `json:"success"`
 		PasskeyID string `json:"passkey_id"`
 	}{true, p.id})
 }
 
-func (c *call) ownPasskey() (*passkey, *answer) {
+func (c *call) ownPasskey() (*passkey, *response) {
 	if p := find(c.user.passkeys, func(p *passkey) bool { return p.id == c.params[0] }); p != nil {
 		return p, nil
 	}
@@ -190,7 +190,7 @@ func (c *call) ownPasskey() (*passkey, *answer) {
 	return nil, &a
 }
 
-func (c *call) renamePasskey() answer {
+func (c *call) renamePasskey() response {
 	in, bad := decode[struct {
 		Name string `json:"name"`
 	}](c, plainJSON)
@@ -203,15 +203,15 @@ func (c *call) renamePasskey() answer {
 	}
 	p.name = in.Name
 	c.applied = true
-	return jsonAnswer(http.StatusOK, newPasskeyModel(p))
+	return jsonResponse(http.StatusOK, newPasskeyModel(p))
 }
 
-func (c *call) deletePasskey() answer {
+func (c *call) deletePasskey() response {
 	p, missing := c.ownPasskey()
 	if missing != nil {
 		return *missing
 	}
 	c.user.passkeys = without(c.user.passkeys, p)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, outcome{true, "Passkey deleted successfully"})
+	return jsonResponse(http.StatusOK, outcome{true, "Passkey deleted successfully"})
 }

@@ -34,29 +34,29 @@ func newPlanModel(v *service, p *plan) planModel {
 	}
 }
 
-type planAnswer struct {
+type planResponse struct {
 	Plan              planModel `json:"plan"`
 	SubscriptionCount int       `json:"subscription_count"`
 }
 
-func newPlanAnswer(v *service, p *plan) planAnswer {
-	return planAnswer{newPlanModel(v, p), v.active(p)}
+func newPlanResponse(v *service, p *plan) planResponse {
+	return planResponse{newPlanModel(v, p), v.active(p)}
 }
 
-func (c *call) listPlans() answer {
+func (c *call) listPlans() response {
 	v, refused := c.viewedService("view plans for this service")
 	if refused != nil {
 		return *refused
 	}
-	list := []planAnswer{}
+	list := []planResponse{}
 	for _, p := range v.plans {
-		list = append(list, newPlanAnswer(v, p))
+		list = append(list, newPlanResponse(v, p))
 	}
-	return jsonAnswer(http.StatusOK, list)
+	return jsonResponse(http.StatusOK, list)
 }
 
 // planNamed refuses a name that another plan of the service has.
-func (c *call) planNamed(v *service, name string, own *plan) *answer {
+func (c *call) planNamed(v *service, name string, own *plan) *response {
 	if other := find(v.plans, func(p *plan) bool { return p.name == name }); other == nil || other == own {
 		return nil
 	}
@@ -64,7 +64,7 @@ func (c *call) planNamed(v *service, name string, own *plan) *answer {
 	return &a
 }
 
-func (c *call) createPlan() answer {
+func (c *call) createPlan() response {
 	in, bad := decode[struct {
 		Name          string    `json:"name"`
 		PriceCents    int       `json:"price_cents"`
@@ -92,11 +92,11 @@ func (c *call) createPlan() answer {
 	set(&p.byDefault, in.IsDefault)
 	v.plans = append(v.plans, p)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, newPlanAnswer(v, p))
+	return jsonResponse(http.StatusOK, newPlanResponse(v, p))
 }
 
 // pathPlan finds the plan of the path in a service.
-func (c *call) pathPlan(v *service) (*plan, *answer) {
+func (c *call) pathPlan(v *service) (*plan, *response) {
 	if p := v.plan(c.params[2]); p != nil {
 		return p, nil
 	}
@@ -106,7 +106,7 @@ func (c *call) pathPlan(v *service) (*plan, *answer) {
 
 // updatePlan overlooks three of its fields when it decides whether there is
 // anything to do.
-func (c *call) updatePlan() answer {
+func (c *call) updatePlan() response {
 	in, bad := decode[struct {
 		Name          *string   `json:"name"`
 		Description   *string   `json:"description"`
@@ -143,10 +143,10 @@ func (c *call) updatePlan() answer {
 	set(&p.description, given(in.Description))
 	set(&p.priceID, given(in.StripePriceID))
 	c.applied = true
-	return jsonAnswer(http.StatusOK, newPlanAnswer(v, p))
+	return jsonResponse(http.StatusOK, newPlanResponse(v, p))
 }
 
-func (c *call) deletePlan() answer {
+func (c *call) deletePlan() response {
 	v, refused := c.managedService("delete plans for this service")
 	if refused != nil {
 		return *refused
@@ -164,7 +164,7 @@ func (c *call) deletePlan() answer {
 	return empty(http.StatusNoContent)
 }
 
-func (c *call) checkout() answer {
+func (c *call) checkout() response {
 	in, bad := decode[struct {
 		PlanID     string `json:"plan_id"`
 		SuccessURL string `json:"success_url"`
@@ -193,7 +193,7 @@ func (c *call) checkout() answer {
 	}
 	id := "cs_test_" + randomHex(16)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		CheckoutURL string `json:"checkout_url"`
 		SessionID   string `json:"session_id"`
 	}{"https://checkout.stripe.com/c/pay/" + id, id})

@@ -22,7 +22,7 @@ type platformState struct {
 	audits []platformAudit // oldest first
 }
 
-// outcome is the answer of actions that succeed without an entity to show.
+// outcome is the response of actions that succeed without an entity to show.
 type outcome struct {
 	Success bool   `json:"success"`
 	Message string `json:"message"`
@@ -71,12 +71,12 @@ func (t tier) stamped(format func(time.Time) string) tier {
 	return t
 }
 
-func (c *call) listTiers() answer {
+func (c *call) listTiers() response {
 	list := make([]tier, len(tiers))
 	for i, t := range tiers {
 		list[i] = t.stamped(stampZ)
 	}
-	return jsonAnswer(http.StatusOK, list)
+	return jsonResponse(http.StatusOK, list)
 }
 
 type platformAudit struct {
@@ -101,7 +101,7 @@ func (c *call) auditPlatform(action, targetType, targetID string, details map[st
 	c.s.scene.platform.audits = append(c.s.scene.platform.audits, entry)
 }
 
-func (c *call) platformAuditLog() answer {
+func (c *call) platformAuditLog() response {
 	limit, offset, bad := c.window()
 	if bad != nil {
 		return *bad
@@ -114,13 +114,13 @@ func (c *call) platformAuditLog() answer {
 			list = append(list, entry)
 		}
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Logs  []platformAudit `json:"logs"`
 		Total int             `json:"total"`
 	}{slice(list, limit, offset), len(list)})
 }
 
 // managedConfig exists on servers that the standalone installer set up.
-func (c *call) managedConfig() answer {
+func (c *call) managedConfig() response {
 	return c.notFound("Managed config is not enabled")
 }

@@ -133,7 +133,7 @@ func (sc *scene) allOrganizations() []*organization {
 	})
 }
 
-func (c *call) platformOrganizations() answer {
+func (c *call) platformOrganizations() response {
 	limit, offset, bad := c.window()
 	if bad != nil {
 		return *bad
@@ -157,14 +157,14 @@ func (c *call) platformOrganizations() answer {
 		}
 		rows = append(rows, row{newPlatformOrganization(o), o.tierOf().stamped(stampZ), owner})
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Organizations []row `json:"organizations"`
 		Total         int   `json:"total"`
 	}{rows, len(matching)})
 }
 
 // organizationByID finds the organization of the path, which here is an id.
-func (c *call) organizationByID() (*organization, *answer) {
+func (c *call) organizationByID() (*organization, *response) {
 	for _, o := range c.s.scene.orgs {
 		if o.id == c.params[0] {
 			return o, nil
@@ -176,7 +176,7 @@ func (c *call) organizationByID() (*organization, *answer) {
 
 // decide makes a decision about the organization of the path, if its status allows
 // it, and puts it on record.
-func (c *call) decide(allowed bool, refusal string, o *organization, action string, details map[string]any, change func()) answer {
+func (c *call) decide(allowed bool, refusal string, o *organization, action string, details map[string]any, change func()) response {
 	if !allowed {
 		return c.badRequest(refusal)
 	}
@@ -184,11 +184,11 @@ func (c *call) decide(allowed bool, refusal string, o *organization, action stri
 	o.updated = c.now.Truncate(time.Microsecond)
 	c.auditPlatform(action, "organization", o.id, details)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, newPlatformOrganization(o))
+	return jsonResponse(http.StatusOK, newPlatformOrganization(o))
 }
 
 // approve wants a body although nothing in it is required.
-func (c *call) approve() answer {
+func (c *call) approve() response {
 	in, bad := decode[struct {
 		TierID *string `json:"tier_id"`
 	}](c, plainJSON)
@@ -212,7 +212,7 @@ func (c *call) approve() answer {
 		})
 }
 
-func (c *call) reject() answer {
+func (c *call) reject() response {
 	in, bad := decode[struct {
 		Reason string `json:"reason"`
 	}](c, plainJSON)
@@ -230,7 +230,7 @@ func (c *call) reject() answer {
 		})
 }
 
-func (c *call) suspend() answer {
+func (c *call) suspend() response {
 	o, missing := c.organizationByID()
 	if missing != nil {
 		return *missing
@@ -239,7 +239,7 @@ func (c *call) suspend() answer {
 		map[string]any{"old_status": o.status, "new_status": "suspended"}, func() { o.status = "suspended" })
 }
 
-func (c *call) activate() answer {
+func (c *call) activate() response {
 	o, missing := c.organizationByID()
 	if missing != nil {
 		return *missing
@@ -249,7 +249,7 @@ func (c *call) activate() answer {
 }
 
 // setTier resets a limit that the request leaves out.
-func (c *call) setTier() answer {
+func (c *call) setTier() response {
 	in, bad := decode[struct {
 		TierID      string `json:"tier_id"`
 		MaxServices *int   `json:"max_services"`
@@ -289,7 +289,7 @@ var featureNames = map[string]string{
 }
 
 // setFeatures merges into what was overridden before.
-func (c *call) setFeatures() answer {
+func (c *call) setFeatures() response {
 	_, bad := decode[struct {
 		AllowCustomDomain      *bool     `json:"allow_custom_domain"`
 		AllowSAMLIDP           *bool     `json:"allow_saml_idp"`
@@ -325,7 +325,7 @@ func (c *call) setFeatures() answer {
 	})
 }
 
-func (c *call) platformDelete() answer {
+func (c *call) platformDelete() response {
 	o, missing := c.organizationByID()
 	if missing != nil {
 		return *missing
@@ -333,5 +333,5 @@ func (c *call) platformDelete() answer {
 	c.s.scene.deleteOrg(o)
 	c.auditPlatform("delete_organization", "organization", o.id, map[string]any{"slug": o.slug})
 	c.applied = true
-	return jsonAnswer(http.StatusOK, outcome{true, "Organization deleted successfully"})
+	return jsonResponse(http.StatusOK, outcome{true, "Organization deleted successfully"})
 }

@@ -36,7 +36,7 @@ func (c *call) loginsSince(org string, age time.Duration) int {
 	return n
 }
 
-func (c *call) overview() answer {
+func (c *call) overview() response {
 	services, endUsers := 0, map[string]bool{}
 	for _, o := range c.s.scene.orgs {
 		services += len(o.services)
@@ -46,7 +46,7 @@ func (c *call) overview() answer {
 			}
 		}
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		TotalOrganizations int `json:"total_organizations"`
 		TotalUsers         int `json:"total_users"`
 		TotalEndUsers      int `json:"total_end_users"`
@@ -56,12 +56,12 @@ func (c *call) overview() answer {
 	}{len(c.s.scene.orgs), len(c.s.scene.users), len(endUsers), services, c.loginsSince("", day), c.loginsSince("", 30*day)})
 }
 
-func (c *call) organizationStatus() answer {
+func (c *call) organizationStatus() response {
 	n := map[string]int{}
 	for _, o := range c.s.scene.orgs {
 		n[o.status]++
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Pending   int `json:"pending"`
 		Active    int `json:"active"`
 		Suspended int `json:"suspended"`
@@ -97,7 +97,7 @@ func perDay(within func(time.Time) bool, moments []time.Time) map[string]int {
 	return n
 }
 
-func (c *call) growthTrends() answer {
+func (c *call) growthTrends() response {
 	within := c.span()
 	orgs := make([]time.Time, 0, len(c.s.scene.orgs))
 	users := make([]time.Time, 0, len(c.s.scene.users))
@@ -119,10 +119,10 @@ func (c *call) growthTrends() answer {
 	for _, date := range slices.Sorted(maps.Keys(days)) {
 		rows = append(rows, row{date, newOrgs[date], newUsers[date]})
 	}
-	return jsonAnswer(http.StatusOK, rows)
+	return jsonResponse(http.StatusOK, rows)
 }
 
-func (c *call) loginActivity() answer {
+func (c *call) loginActivity() response {
 	moments := make([]time.Time, 0, len(c.s.scene.logins))
 	for _, l := range c.s.scene.logins {
 		moments = append(moments, l.at)
@@ -136,10 +136,10 @@ func (c *call) loginActivity() answer {
 	for _, date := range slices.Sorted(maps.Keys(n)) {
 		rows = append(rows, row{date, n[date]})
 	}
-	return jsonAnswer(http.StatusOK, rows)
+	return jsonResponse(http.StatusOK, rows)
 }
 
-func (c *call) topOrganizations() answer {
+func (c *call) topOrganizations() response {
 	type row struct {
 		ID            string `json:"id"`
 		Name          string `json:"name"`
@@ -156,10 +156,10 @@ func (c *call) topOrganizations() answer {
 	slices.SortStableFunc(rows, func(a, b row) int {
 		return cmp.Or(b.LoginCount30d-a.LoginCount30d, b.UserCount-a.UserCount, strings.Compare(a.Slug, b.Slug))
 	})
-	return jsonAnswer(http.StatusOK, slice(rows, 10, 0))
+	return jsonResponse(http.StatusOK, slice(rows, 10, 0))
 }
 
-func (c *call) recentOrganizations() answer {
+func (c *call) recentOrganizations() response {
 	limit, bad := c.integer("limit", 10)
 	if bad != nil {
 		return *bad
@@ -176,12 +176,12 @@ func (c *call) recentOrganizations() answer {
 	for _, o := range slices.Backward(all) {
 		rows = append(rows, row{o.id, o.name, o.slug, o.status, stampOffset(o.created)})
 	}
-	return jsonAnswer(http.StatusOK, slice(rows, min(max(limit, 1), 50), 0))
+	return jsonResponse(http.StatusOK, slice(rows, min(max(limit, 1), 50), 0))
 }
 
 // operationsStatus is all zero: jobs here are done by the time anybody asks.
-func (c *call) operationsStatus() answer {
-	return jsonAnswer(http.StatusOK, struct {
+func (c *call) operationsStatus() response {
+	return jsonResponse(http.StatusOK, struct {
 		JobsPending             int `json:"jobs_pending"`
 		JobsRunning             int `json:"jobs_running"`
 		JobsFailed              int `json:"jobs_failed"`
@@ -192,7 +192,7 @@ func (c *call) operationsStatus() answer {
 }
 
 // mfaMetrics has nothing to sum up before metrics are generated, and none are kept.
-func (c *call) mfaMetrics() answer {
+func (c *call) mfaMetrics() response {
 	query := c.r.URL.Query()
 	days, bad := c.integer("days", 30)
 	switch {
@@ -208,11 +208,11 @@ func (c *call) mfaMetrics() answer {
 			return *refused
 		}
 	}
-	return jsonAnswer(http.StatusOK, []struct{}{})
+	return jsonResponse(http.StatusOK, []struct{}{})
 }
 
 // date reads an optional date that is refused when it is none.
-func (c *call) date(name string) (time.Time, *answer) {
+func (c *call) date(name string) (time.Time, *response) {
 	query := c.r.URL.Query()
 	if !query.Has(name) {
 		return c.now.Truncate(day), nil
@@ -225,12 +225,12 @@ func (c *call) date(name string) (time.Time, *answer) {
 	return at, nil
 }
 
-func (c *call) suspiciousActivity() answer {
-	return jsonAnswer(http.StatusOK, []struct{}{})
+func (c *call) suspiciousActivity() response {
+	return jsonResponse(http.StatusOK, []struct{}{})
 }
 
 // generateMFAMetrics counts a day. It writes on the real server, under GET too.
-func (c *call) generateMFAMetrics() answer {
+func (c *call) generateMFAMetrics() response {
 	at, bad := c.date("date")
 	if bad != nil {
 		return *bad
@@ -246,7 +246,7 @@ func (c *call) generateMFAMetrics() answer {
 	if query := c.r.URL.Query(); query.Has("org_id") {
 		org = new(query.Get("org_id"))
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		ID         string  `json:"id"`
 		OrgID      *string `json:"org_id"`
 		Date       string  `json:"date"`

@@ -25,7 +25,7 @@ func (t *table) platformUserRoutes() {
 // refreshed.
 const impersonationLife = 15 * time.Minute
 
-// platformUser is a user in the answers about organizations and owners.
+// platformUser is a user in the responses about organizations and owners.
 type platformUser struct {
 	ID              string  `json:"id"`
 	Email           string  `json:"email"`
@@ -65,7 +65,7 @@ func (sc *scene) allUsers() []*user {
 	})
 }
 
-func (c *call) userByID(id string) (*user, *answer) {
+func (c *call) userByID(id string) (*user, *response) {
 	if u := c.s.scene.users[id]; u != nil {
 		return u, nil
 	}
@@ -73,7 +73,7 @@ func (c *call) userByID(id string) (*user, *answer) {
 	return nil, &a
 }
 
-func (c *call) promote() answer {
+func (c *call) promote() response {
 	in, bad := decode[struct {
 		UserID string `json:"user_id"`
 	}](c, plainJSON)
@@ -90,10 +90,10 @@ func (c *call) promote() answer {
 	u.platformOwner = true
 	c.auditPlatform("promote_platform_owner", "user", u.ID, map[string]any{"email": u.Email})
 	c.applied = true
-	return jsonAnswer(http.StatusOK, newPlatformUser(u))
+	return jsonResponse(http.StatusOK, newPlatformUser(u))
 }
 
-func (c *call) demote() answer {
+func (c *call) demote() response {
 	u, missing := c.userByID(c.params[0])
 	switch {
 	case missing != nil:
@@ -107,22 +107,22 @@ func (c *call) demote() answer {
 	u.platformOwner = false
 	c.auditPlatform("demote_platform_owner", "user", u.ID, map[string]any{"email": u.Email})
 	c.applied = true
-	return jsonAnswer(http.StatusOK, newPlatformUser(u))
+	return jsonResponse(http.StatusOK, newPlatformUser(u))
 }
 
-func (c *call) platformUsers() answer {
+func (c *call) platformUsers() response {
 	limit, offset, bad := c.window()
 	if bad != nil {
 		return *bad
 	}
 	all := c.s.scene.allUsers()
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Users []platformUserRow `json:"users"`
 		Total int               `json:"total"`
 	}{userRows(slice(all, limit, offset)), len(all)})
 }
 
-func (c *call) searchUsers() answer {
+func (c *call) searchUsers() response {
 	q, bad := c.requiredQuery("q")
 	if bad != nil {
 		return *bad
@@ -134,26 +134,26 @@ func (c *call) searchUsers() answer {
 	matching := slices.DeleteFunc(c.s.scene.allUsers(), func(u *user) bool {
 		return !strings.Contains(strings.ToLower(u.Email), strings.ToLower(q))
 	})
-	return jsonAnswer(http.StatusOK, userRows(slice(matching, min(max(limit, 1), 50), 0)))
+	return jsonResponse(http.StatusOK, userRows(slice(matching, min(max(limit, 1), 50), 0)))
 }
 
-func (c *call) platformUser() answer {
+func (c *call) platformUser() response {
 	u, missing := c.userByID(c.params[0])
 	if missing != nil {
 		return *missing
 	}
-	return jsonAnswer(http.StatusOK, newPlatformUserRow(u))
+	return jsonResponse(http.StatusOK, newPlatformUserRow(u))
 }
 
-func (c *call) platformMFAStatus() answer {
+func (c *call) platformMFAStatus() response {
 	u, missing := c.userByID(c.params[0])
 	if missing != nil {
 		return *missing
 	}
-	return jsonAnswer(http.StatusOK, u.mfaStatus())
+	return jsonResponse(http.StatusOK, u.mfaStatus())
 }
 
-func (c *call) forceDisableMFA() answer {
+func (c *call) forceDisableMFA() response {
 	u, missing := c.userByID(c.params[0])
 	if missing != nil {
 		return *missing
@@ -161,7 +161,7 @@ func (c *call) forceDisableMFA() answer {
 	u.dropMFA()
 	c.auditPlatform("force_disable_mfa", "user", u.ID, nil)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, outcome{true, "MFA disabled for this user"})
+	return jsonResponse(http.StatusOK, outcome{true, "MFA disabled for this user"})
 }
 
 // impersonated describes one of the two users of an impersonation.
@@ -175,7 +175,7 @@ type impersonated struct {
 
 // impersonate opens a session in the name of another user, in the first
 // organization they belong to. There is no refresh token.
-func (c *call) impersonate() answer {
+func (c *call) impersonate() response {
 	in, bad := decode[struct {
 		UserID string `json:"user_id"`
 		Reason string `json:"reason"`
@@ -212,7 +212,7 @@ func (c *call) impersonate() answer {
 	c.s.scene.issued[row.access] = &issuedToken{sessionID: row.id, expires: row.accessExpires, key: c.s.scene.keyRing.active}
 	c.auditPlatform("user.impersonate", "user", target.ID, map[string]any{"reason": reason, "severity": "HIGH"})
 	c.applied = true
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Token      string       `json:"token"`
 		TargetUser impersonated `json:"target_user"`
 		ActorUser  impersonated `json:"actor_user"`

@@ -13,7 +13,7 @@ func (t *table) privacyRoutes() {
 
 // ownsAllOf checks that the caller may speak for a user: as a platform owner, or as
 // an owner of every organization the user is in.
-func (c *call) ownsAllOf(u *user, action string) *answer {
+func (c *call) ownsAllOf(u *user, action string) *response {
 	if c.user.platformOwner {
 		return nil
 	}
@@ -66,7 +66,7 @@ type export struct {
 	Passkeys         []passkeyModel       `json:"passkeys"`
 }
 
-func (c *call) exportUser() answer {
+func (c *call) exportUser() response {
 	u, missing := c.userByID(c.params[0])
 	if missing != nil {
 		return *missing
@@ -97,12 +97,12 @@ func (c *call) exportUser() answer {
 	for _, p := range u.passkeys {
 		out.Passkeys = append(out.Passkeys, newPasskeyModel(p))
 	}
-	return jsonAnswer(http.StatusOK, out)
+	return jsonResponse(http.StatusOK, out)
 }
 
 // forgetUser removes what identifies a user. Doing that to oneself takes the
 // password or a code again, in the body of the DELETE.
-func (c *call) forgetUser() answer {
+func (c *call) forgetUser() response {
 	u, missing := c.userByID(c.params[0])
 	switch {
 	case missing != nil:
@@ -122,7 +122,7 @@ func (c *call) forgetUser() answer {
 	u.Password, u.accounts, u.devices, u.passkeys, u.verified = "", nil, nil, nil, time.Time{}
 	u.dropMFA()
 	c.applied = true
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Success bool   `json:"success"`
 		Message string `json:"message"`
 		UserID  string `json:"user_id"`
@@ -130,7 +130,7 @@ func (c *call) forgetUser() answer {
 }
 
 // confirmed checks that the user means it.
-func (c *call) confirmed() *answer {
+func (c *call) confirmed() *response {
 	const text = "Confirm account deletion with your current password or MFA code"
 	if len(c.body) == 0 {
 		a := c.badRequest(text)

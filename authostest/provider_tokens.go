@@ -16,12 +16,12 @@ type account struct {
 	granted      map[string][]string // service id: the scopes the user lets it have
 }
 
-// providerTokenLife is that of the tokens of providers that renew them.
+// providerTokenLife is that of the tokens of providers that refresh them.
 const providerTokenLife = time.Hour
 
-// renew gets a new token from the provider. GitHub's cannot be renewed and do not
+// refresh gets a new token from the provider. GitHub's cannot be refreshed and do not
 // need to be.
-func (a *account) renew(now time.Time) {
+func (a *account) refresh(now time.Time) {
 	a.token = a.provider + "_" + randomHex(20)
 	if a.provider != "github" {
 		a.expires = now.Add(providerTokenLife).Truncate(time.Microsecond)
@@ -30,7 +30,7 @@ func (a *account) renew(now time.Time) {
 
 // providerToken hands a provider's token to a service, or says what the user has
 // to do first. Both are a 200.
-func (c *call) providerToken() answer {
+func (c *call) providerToken() response {
 	in, bad := decode[struct {
 		UserID      string    `json:"user_id"`
 		Provider    string    `json:"provider"`
@@ -104,7 +104,7 @@ func minus(list, other []string) []string {
 
 // actionRequired sends the user to the hosted consent pages, from where the
 // redirect URI leads back.
-func (c *call) actionRequired(provider, code string, lacking []string, redirectURI *string) answer {
+func (c *call) actionRequired(provider, code string, lacking []string, redirectURI *string) response {
 	registered := c.key.service.redirectURIs
 	switch {
 	case redirectURI == nil && len(registered) == 0:
@@ -115,7 +115,7 @@ func (c *call) actionRequired(provider, code string, lacking []string, redirectU
 		return c.badRequest("redirect_uri '" + *redirectURI + "' is not registered for this service")
 	}
 	c.applied = true // a request is pending now
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Status        string   `json:"status"`
 		Code          string   `json:"code"`
 		ReauthURL     string   `json:"reauth_url"`
@@ -124,10 +124,10 @@ func (c *call) actionRequired(provider, code string, lacking []string, redirectU
 	}{"action_required", code, c.s.URL + "/connect/provider-token/" + segment(randomBytes(32)), lacking, provider})
 }
 
-func (c *call) issueProviderToken(u *user, a *account, wanted []string) answer {
+func (c *call) issueProviderToken(u *user, a *account, wanted []string) response {
 	v := c.key.service
 	if !a.expires.IsZero() && a.expires.Before(c.now.Add(5*time.Minute)) {
-		a.renew(c.now)
+		a.refresh(c.now)
 		c.applied = true
 		c.record(v.org, "provider_token.refreshed", "connected_account", a.id, details{
 			"service_id": v.id, "user_id": u.ID, "provider": a.provider,
@@ -142,7 +142,7 @@ func (c *call) issueProviderToken(u *user, a *account, wanted []string) answer {
 		Email          *string `json:"email"`
 		DisplayName    *string `json:"display_name"`
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Status      string       `json:"status"`
 		AccessToken string       `json:"access_token"`
 		ExpiresAt   *string      `json:"expires_at"`

@@ -25,26 +25,26 @@ func (t *table) publicRoutes() {
 // version is that of the server whose behavior this package follows.
 const version = "0.1.40"
 
-func (c *call) health() answer {
-	return jsonAnswer(http.StatusOK, struct {
+func (c *call) health() response {
+	return jsonResponse(http.StatusOK, struct {
 		Status  string `json:"status"`
 		Version string `json:"version"`
 	}{"healthy", version})
 }
 
-func (c *call) live() answer { return empty(http.StatusOK) }
+func (c *call) live() response { return empty(http.StatusOK) }
 
-func (c *call) ready() answer {
-	return jsonAnswer(http.StatusOK, struct {
+func (c *call) ready() response {
+	return jsonResponse(http.StatusOK, struct {
 		Status   string `json:"status"`
 		Version  string `json:"version"`
 		Database string `json:"database"`
 	}{"ready", version, "connected"})
 }
 
-// metrics answers without a body when it refuses, under either contract: it is not
+// metrics responds without a body when it refuses, under either contract: it is not
 // part of the API.
-func (c *call) metrics() answer {
+func (c *call) metrics() response {
 	want := c.s.config.metrics
 	switch token, ok := strings.CutPrefix(c.r.Header.Get("Authorization"), "Bearer "); {
 	case want == "":
@@ -64,7 +64,7 @@ func (c *call) metrics() answer {
 
 // configuration says what this server is: no OpenID provider, but one that does the
 // device flow and token exchange.
-func (c *call) configuration() answer {
+func (c *call) configuration() response {
 	type openID struct {
 		Status                    string `json:"status"`
 		AuthorizationCodeProvider bool   `json:"authorization_code_provider"`
@@ -87,7 +87,7 @@ func (c *call) configuration() answer {
 		ClientAuthentications []string `json:"client_authentication"`
 	}
 	base := c.s.URL
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Service         string              `json:"service"`
 		MetadataVersion int                 `json:"metadata_version"`
 		Issuer          string              `json:"issuer"`
@@ -106,8 +106,8 @@ func (c *call) configuration() answer {
 	})
 }
 
-func (c *call) webConfig() answer {
-	return jsonAnswer(http.StatusOK, struct {
+func (c *call) webConfig() response {
+	return jsonResponse(http.StatusOK, struct {
 		FullClientURL        *string `json:"full_client_url"`
 		ManagedConfigEnabled bool    `json:"managed_config_enabled"`
 	}{})
@@ -115,7 +115,7 @@ func (c *call) webConfig() answer {
 
 // bootstrapLogin signs in the first owner of a server that the standalone
 // installer set up, which this one is not.
-func (c *call) bootstrapLogin() answer {
+func (c *call) bootstrapLogin() response {
 	in, bad := decode[struct {
 		Token string `json:"token"`
 	}](c, plainJSON)
@@ -129,6 +129,6 @@ func (c *call) bootstrapLogin() answer {
 }
 
 // billingWebhook is called by a payment provider, which nobody has set up here.
-func (c *call) billingWebhook() answer {
+func (c *call) billingWebhook() response {
 	return c.badRequest("Billing provider is not configured")
 }

@@ -16,7 +16,7 @@ func (o *organization) feature(name string) bool {
 }
 
 // featureMissing is the refusal of a feature by the name that the server prints.
-func (c *call) featureMissing(printed string) answer {
+func (c *call) featureMissing(printed string) response {
 	return c.fail(http.StatusForbidden, "FEATURE_NOT_AVAILABLE_IN_TIER",
 		"The feature '"+printed+"' is not available on your current plan. Please upgrade to access it.")
 }
@@ -24,7 +24,7 @@ func (c *call) featureMissing(printed string) answer {
 // monthlyLimit refuses to let somebody into an organization that has had as many
 // active users in 30 days as it may. It is the one limit with a code of its own on
 // real servers.
-func (c *call) monthlyLimit(o *organization) *answer {
+func (c *call) monthlyLimit(o *organization) *response {
 	limit, _ := o.overrides["max_mau"].(float64)
 	overage, _ := o.overrides["allow_overage"].(bool)
 	if limit <= 0 || overage {
@@ -46,7 +46,7 @@ func (c *call) monthlyLimit(o *organization) *answer {
 
 // serviceLimitReached refuses one more service. Real servers have a code for that
 // and do not use it.
-func (c *call) serviceLimitReached(o *organization) answer {
+func (c *call) serviceLimitReached(o *organization) response {
 	if c.documented() {
 		return c.fail(http.StatusBadRequest, "SERVICE_LIMIT_EXCEEDED", "Service limit exceeded for organization tier")
 	}
@@ -55,7 +55,7 @@ func (c *call) serviceLimitReached(o *organization) answer {
 }
 
 // teamLimitReached refuses one more member.
-func (c *call) teamLimitReached() answer {
+func (c *call) teamLimitReached() response {
 	if c.documented() {
 		return c.fail(http.StatusBadRequest, "TEAM_LIMIT_EXCEEDED", "Team limit reached")
 	}
@@ -63,7 +63,7 @@ func (c *call) teamLimitReached() answer {
 }
 
 // invitationExpired refuses an invitation that came too late.
-func (c *call) invitationExpired() answer {
+func (c *call) invitationExpired() response {
 	if c.documented() {
 		return c.fail(http.StatusBadRequest, "INVITATION_EXPIRED", "Invitation has expired")
 	}

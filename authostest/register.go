@@ -18,7 +18,7 @@ func (t *table) registerRoutes() {
 // minPassword is the only rule for passwords, in bytes.
 const minPassword = 8
 
-func (c *call) shortPassword(field, password string) *answer {
+func (c *call) shortPassword(field, password string) *response {
 	if len(password) >= minPassword {
 		return nil
 	}
@@ -26,7 +26,7 @@ func (c *call) shortPassword(field, password string) *answer {
 	return &a
 }
 
-func (c *call) badAddress(email string) *answer {
+func (c *call) badAddress(email string) *response {
 	if strings.Contains(email, "@") {
 		return nil
 	}
@@ -36,11 +36,11 @@ func (c *call) badAddress(email string) *answer {
 
 // tenant finds the organization and the service that a sign-in form names. Either
 // may be absent.
-func (c *call) tenant(org, slug *string) (o *organization, v *service, refused *answer) {
+func (c *call) tenant(org, slug *string) (o *organization, v *service, refused *response) {
 	if org == nil {
 		return nil, nil, nil
 	}
-	var a answer
+	var a response
 	if o = c.s.scene.orgs[*org]; o == nil {
 		a = c.notFound("Organization not found")
 		return nil, nil, &a
@@ -55,8 +55,8 @@ func (c *call) tenant(org, slug *string) (o *organization, v *service, refused *
 	return o, v, nil
 }
 
-func (c *call) unregisteredURI(v *service, uri *string) *answer {
-	var a answer
+func (c *call) unregisteredURI(v *service, uri *string) *response {
+	var a response
 	switch {
 	case v == nil || uri == nil || slices.Contains(v.redirectURIs, *uri):
 		return nil
@@ -69,7 +69,7 @@ func (c *call) unregisteredURI(v *service, uri *string) *answer {
 }
 
 // register says the same whether or not the address was free.
-func (c *call) register() answer {
+func (c *call) register() response {
 	in, bad := decode[struct {
 		Email       string  `json:"email"`
 		Password    string  `json:"password"`
@@ -80,14 +80,14 @@ func (c *call) register() answer {
 	}](c, json400)
 	var o *organization
 	var v *service
-	for _, check := range []func() *answer{
-		func() *answer { return bad },
-		func() *answer { return c.mailOff("account registration") },
-		func() *answer { return c.mailLimited(in.Email) },
-		func() *answer { return c.badAddress(in.Email) },
-		func() *answer { return c.shortPassword("password", in.Password) },
-		func() (refused *answer) { o, v, refused = c.tenant(in.OrgSlug, in.ServiceSlug); return refused },
-		func() *answer { return c.unregisteredURI(v, in.RedirectURI) },
+	for _, check := range []func() *response{
+		func() *response { return bad },
+		func() *response { return c.mailOff("account registration") },
+		func() *response { return c.mailLimited(in.Email) },
+		func() *response { return c.badAddress(in.Email) },
+		func() *response { return c.shortPassword("password", in.Password) },
+		func() (refused *response) { o, v, refused = c.tenant(in.OrgSlug, in.ServiceSlug); return refused },
+		func() *response { return c.unregisteredURI(v, in.RedirectURI) },
 	} {
 		if refused := check(); refused != nil {
 			return *refused
@@ -104,7 +104,7 @@ func (c *call) register() answer {
 		c.mailVerification(u)
 		c.applied = true
 	}
-	return jsonAnswer(http.StatusOK, message{"If this address can be registered, a verification email is on its way."})
+	return jsonResponse(http.StatusOK, message{"If this address can be registered, a verification email is on its way."})
 }
 
 func (c *call) mailVerification(u *user) {
@@ -112,9 +112,9 @@ func (c *call) mailVerification(u *user) {
 	c.s.scene.mail.verify[h] = mailedToken{userID: u.ID, expires: c.now.Add(verificationLife)}
 }
 
-// verifyEmail is a GET with effects, and the one JSON route that answers in HTML
+// verifyEmail is a GET with effects, and the one JSON route that responds in HTML
 // when all is well.
-func (c *call) verifyEmail() answer {
+func (c *call) verifyEmail() response {
 	token, bad := c.requiredQuery("token")
 	if bad != nil {
 		return *bad
@@ -147,15 +147,15 @@ type askedByMail struct {
 }
 
 // askForMail reads such a request and makes the checks that they share.
-func (c *call) askForMail(what string) (in askedByMail, refused *answer) {
+func (c *call) askForMail(what string) (in askedByMail, refused *response) {
 	in, bad := decode[askedByMail](c, plainJSON)
 	var v *service
-	for _, check := range []func() *answer{
-		func() *answer { return bad },
-		func() *answer { return c.mailOff(what) },
-		func() *answer { return c.mailLimited(in.Email) },
-		func() (refused *answer) { _, v, refused = c.tenant(in.OrgSlug, in.ServiceSlug); return refused },
-		func() *answer { return c.unregisteredURI(v, in.RedirectURI) },
+	for _, check := range []func() *response{
+		func() *response { return bad },
+		func() *response { return c.mailOff(what) },
+		func() *response { return c.mailLimited(in.Email) },
+		func() (refused *response) { _, v, refused = c.tenant(in.OrgSlug, in.ServiceSlug); return refused },
+		func() *response { return c.unregisteredURI(v, in.RedirectURI) },
 	} {
 		if refused := check(); refused != nil {
 			return in, refused
@@ -164,7 +164,7 @@ func (c *call) askForMail(what string) (in askedByMail, refused *answer) {
 	return in, nil
 }
 
-func (c *call) resendVerification() answer {
+func (c *call) resendVerification() response {
 	in, refused := c.askForMail("email verification")
 	if refused != nil {
 		return *refused
@@ -173,10 +173,10 @@ func (c *call) resendVerification() answer {
 		c.mailVerification(u)
 		c.applied = true
 	}
-	return jsonAnswer(http.StatusOK, message{"If this address waits for verification, another email is on its way."})
+	return jsonResponse(http.StatusOK, message{"If this address waits for verification, another email is on its way."})
 }
 
-func (c *call) forgotPassword() answer {
+func (c *call) forgotPassword() response {
 	in, refused := c.askForMail("password reset")
 	if refused != nil {
 		return *refused
@@ -186,11 +186,11 @@ func (c *call) forgotPassword() answer {
 		c.s.scene.mail.resets[h] = mailedToken{userID: u.ID, expires: c.now.Add(resetLife)}
 		c.applied = true
 	}
-	return jsonAnswer(http.StatusOK, message{"If this address has an account, a password reset email is on its way."})
+	return jsonResponse(http.StatusOK, message{"If this address has an account, a password reset email is on its way."})
 }
 
 // resetPassword ends every session of the user.
-func (c *call) resetPassword() answer {
+func (c *call) resetPassword() response {
 	in, bad := decode[struct {
 		Token       string `json:"token"`
 		NewPassword string `json:"new_password"`
@@ -217,5 +217,5 @@ func (c *call) resetPassword() answer {
 	u.Password, u.updated = in.NewPassword, c.now.Truncate(time.Microsecond)
 	c.s.endAll(u.ID, "")
 	c.applied = true
-	return jsonAnswer(http.StatusOK, message{"Password reset successfully"})
+	return jsonResponse(http.StatusOK, message{"Password reset successfully"})
 }

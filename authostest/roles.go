@@ -45,7 +45,7 @@ func newRoleModel(o *organization, r *role) roleModel {
 
 // rolesOrg finds the organization of the path for who may manage roles, which is
 // also who may look at them.
-func (c *call) rolesOrg(doing string) (*organization, *answer) {
+func (c *call) rolesOrg(doing string) (*organization, *response) {
 	o, missing := c.org()
 	if missing != nil {
 		return nil, missing
@@ -59,7 +59,7 @@ func (c *call) rolesOrg(doing string) (*organization, *answer) {
 
 // listRoles begins with three roles that have no row: asking for one by its id
 // gives a 404.
-func (c *call) listRoles() answer {
+func (c *call) listRoles() response {
 	o, refused := c.rolesOrg("view roles")
 	if refused != nil {
 		return *refused
@@ -76,14 +76,14 @@ func (c *call) listRoles() answer {
 	for _, r := range o.roles {
 		list = append(list, newRoleModel(o, r))
 	}
-	return jsonAnswer(http.StatusOK, list)
+	return jsonResponse(http.StatusOK, list)
 }
 
 func (c *call) recordRole(o *organization, action string, r *role) {
 	c.record(o, action, "organization_role", r.id, details{"slug": r.slug, "name": r.name, "permissions": r.permissions})
 }
 
-func (c *call) createRole() answer {
+func (c *call) createRole() response {
 	in, bad := decode[struct {
 		Slug        string   `json:"slug"`
 		Name        string   `json:"name"`
@@ -107,11 +107,11 @@ func (c *call) createRole() answer {
 	o.roles = append(o.roles, r)
 	c.recordRole(o, "organization_role.created", r)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, newRoleModel(o, r))
+	return jsonResponse(http.StatusOK, newRoleModel(o, r))
 }
 
 // pathRole finds the role of the path among the organization's own.
-func (c *call) pathRole(o *organization) (*role, *answer) {
+func (c *call) pathRole(o *organization) (*role, *response) {
 	r := find(o.roles, func(r *role) bool { return r.id == c.params[1] })
 	if r == nil {
 		a := c.notFound("Role not found")
@@ -120,7 +120,7 @@ func (c *call) pathRole(o *organization) (*role, *answer) {
 	return r, nil
 }
 
-func (c *call) getRole() answer {
+func (c *call) getRole() response {
 	o, refused := c.rolesOrg("view role details")
 	if refused != nil {
 		return *refused
@@ -129,12 +129,12 @@ func (c *call) getRole() answer {
 	if missing != nil {
 		return *missing
 	}
-	return jsonAnswer(http.StatusOK, newRoleModel(o, r))
+	return jsonResponse(http.StatusOK, newRoleModel(o, r))
 }
 
 // updateRole tells an absent description, which stays, from a null one, which
 // clears it.
-func (c *call) updateRole() answer {
+func (c *call) updateRole() response {
 	in, bad := decode[struct {
 		Name        *string         `json:"name"`
 		Description json.RawMessage `json:"description"`
@@ -167,11 +167,11 @@ func (c *call) updateRole() answer {
 	r.updated = c.now.Truncate(time.Microsecond)
 	c.recordRole(o, "organization_role.updated", r)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, newRoleModel(o, r))
+	return jsonResponse(http.StatusOK, newRoleModel(o, r))
 }
 
 // nullable reads a field that may be null.
-func (c *call) nullable(name string, raw json.RawMessage) (value *string, refused *answer) {
+func (c *call) nullable(name string, raw json.RawMessage) (value *string, refused *response) {
 	if raw != nil && json.Unmarshal(raw, &value) != nil {
 		return nil, c.refuseShape(plainJSON, &shapeError{field: name, text: "invalid type: " + kindOf(raw) + ", expected a string"})
 	}
@@ -179,7 +179,7 @@ func (c *call) nullable(name string, raw json.RawMessage) (value *string, refuse
 }
 
 // deleteRole leaves the members who had the role with its name and no rights.
-func (c *call) deleteRole() answer {
+func (c *call) deleteRole() response {
 	o, refused := c.rolesOrg("delete roles")
 	if refused != nil {
 		return *refused

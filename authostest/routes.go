@@ -20,10 +20,10 @@ const (
 
 type route struct {
 	auth   access
-	handle func(*call) answer
+	handle func(*call) response
 }
 
-// place is one path of the API with everything it answers to.
+// place is one path of the API with everything it responds to.
 type place struct {
 	template string
 	segments []string
@@ -69,7 +69,7 @@ var routes = func() *table {
 	return t
 }()
 
-func (t *table) add(method, template string, auth access, handle func(*call) answer) {
+func (t *table) add(method, template string, auth access, handle func(*call) response) {
 	p := t.byPath[template]
 	if p == nil {
 		p = &place{template: template, segments: split(template), methods: map[string]route{}}

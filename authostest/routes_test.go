@@ -100,7 +100,7 @@ func TestEveryRouteIsKnown(t *testing.T) {
 		case got.StatusCode == 405:
 			t.Errorf("%s %s: the fake does not know the method", r.Method, r.Path)
 		case got.StatusCode == 404 && got.body == "" && r.SuccessStatus != 404:
-			t.Errorf("%s %s: answered like an unknown path", r.Method, r.Path)
+			t.Errorf("%s %s: responded like an unknown path", r.Method, r.Path)
 		case got.StatusCode == 401 && r.Auth != "oauth_client":
 			if !strings.Contains(r.Path, "logout") && !strings.Contains(r.Path, "passkeys/authenticate") {
 				t.Errorf("%s %s = 401 %s in spite of credentials", r.Method, r.Path, got.body)

@@ -35,12 +35,12 @@ const (
 )
 
 // samlService finds the service of the path for somebody who may manage it.
-func (c *call) samlService(change bool) (*service, *answer) {
+func (c *call) samlService(change bool) (*service, *response) {
 	o, refused := c.activeOrg()
 	if refused != nil {
 		return nil, refused
 	}
-	var a answer
+	var a response
 	switch v := o.services[c.params[1]]; {
 	case v == nil:
 		a = c.notFound("Service not found")
@@ -62,7 +62,7 @@ func (c *call) only(key shelfKey) thing {
 	return nil
 }
 
-func (c *call) samlConfig() answer {
+func (c *call) samlConfig() response {
 	v, refused := c.samlService(false)
 	if refused != nil {
 		return *refused
@@ -78,10 +78,10 @@ func (c *call) samlConfig() answer {
 	for _, name := range []string{"id", "created_at", "updated_at"} {
 		delete(shown, name)
 	}
-	return jsonAnswer(http.StatusOK, shown)
+	return jsonResponse(http.StatusOK, shown)
 }
 
-func (c *call) setSAMLConfig() answer {
+func (c *call) setSAMLConfig() response {
 	in, bad := c.thing("")
 	if bad != nil {
 		return *bad
@@ -95,18 +95,18 @@ func (c *call) setSAMLConfig() answer {
 	return c.samlConfig()
 }
 
-func (c *call) deleteSAMLConfig() answer {
+func (c *call) deleteSAMLConfig() response {
 	v, refused := c.samlService(false)
 	if refused != nil {
 		return *refused
 	}
 	delete(c.s.scene.shelves, shelfKey{v.id, samlShelf})
 	c.applied = true
-	return jsonAnswer(http.StatusOK, outcome{true, "SAML configuration deleted successfully"})
+	return jsonResponse(http.StatusOK, outcome{true, "SAML configuration deleted successfully"})
 }
 
 // samlCertificate shows the certificate, whose key is not a real one.
-func (c *call) samlCertificate() answer {
+func (c *call) samlCertificate() response {
 	v, refused := c.samlService(false)
 	if refused != nil {
 		return *refused
@@ -117,7 +117,7 @@ func (c *call) samlCertificate() answer {
 	}
 	from, _ := kept["from"].(time.Time)
 	until := from.Add(certificateLife)
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		PublicKey        string     `json:"public_key"`
 		ValidFrom        string     `json:"valid_from"`
 		ValidUntil       string     `json:"valid_until"`
@@ -136,7 +136,7 @@ func samlKey(v *service) string {
 	return "-----BEGIN CERTIFICATE-----\n" + base64.StdEncoding.EncodeToString([]byte("authostest "+v.id)) + "\n-----END CERTIFICATE-----\n"
 }
 
-func (c *call) newSAMLCertificate() answer {
+func (c *call) newSAMLCertificate() response {
 	v, refused := c.samlService(true)
 	if refused != nil {
 		return *refused
@@ -147,14 +147,14 @@ func (c *call) newSAMLCertificate() answer {
 }
 
 // endSAMLOverlap has no previous certificate to withdraw.
-func (c *call) endSAMLOverlap() answer {
+func (c *call) endSAMLOverlap() response {
 	if _, refused := c.samlService(false); refused != nil {
 		return *refused
 	}
 	return c.notFound("No previous SAML certificate is published")
 }
 
-func (c *call) samlLogin() answer {
+func (c *call) samlLogin() response {
 	v, refused := c.samlService(false)
 	if refused != nil {
 		return *refused
@@ -162,14 +162,14 @@ func (c *call) samlLogin() answer {
 	if c.only(shelfKey{v.id, samlShelf}) == nil {
 		return c.badRequest("SAML is not enabled for this service")
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		LoginURL string `json:"login_url"`
 	}{c.s.URL + "/saml/" + v.org.slug + "/" + v.slug + "/sso"})
 }
 
 // samlProvider finds the service of the path where SAML is on.
-func (c *call) samlProvider() (*service, *answer) {
-	var a answer
+func (c *call) samlProvider() (*service, *response) {
+	var a response
 	switch o := c.s.scene.orgs[c.params[0]]; {
 	case o == nil:
 		a = c.notFound("Organization not found")
@@ -183,7 +183,7 @@ func (c *call) samlProvider() (*service, *answer) {
 	return nil, &a
 }
 
-func (c *call) samlMetadata() answer {
+func (c *call) samlMetadata() response {
 	v, refused := c.samlProvider()
 	if refused != nil {
 		return *refused
@@ -196,9 +196,9 @@ func (c *call) samlMetadata() answer {
 		`</IDPSSODescriptor></EntityDescriptor>`+"\n"))
 }
 
-// samlRequest understands no message of the protocol: signing answers is beyond a
+// samlRequest understands no message of the protocol: signing responses is beyond a
 // fake.
-func (c *call) samlRequest() answer {
+func (c *call) samlRequest() response {
 	if _, refused := c.samlProvider(); refused != nil {
 		return *refused
 	}
@@ -207,7 +207,7 @@ func (c *call) samlRequest() answer {
 
 // verifySAMLMFA finishes a sign-in that a service provider began, of which there
 // are none.
-func (c *call) verifySAMLMFA() answer {
+func (c *call) verifySAMLMFA() response {
 	form, bad := c.form("preauth_token")
 	if bad != nil {
 		return *bad

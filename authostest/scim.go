@@ -37,7 +37,7 @@ type scimGrant struct {
 
 const scimShelf = "scim-tokens"
 
-func (c *call) listSCIMTokens() answer {
+func (c *call) listSCIMTokens() response {
 	o, refused := c.orgFor("manage SCIM tokens", "integrations.manage")
 	if refused != nil {
 		return *refused
@@ -46,7 +46,7 @@ func (c *call) listSCIMTokens() answer {
 }
 
 // createSCIMToken shows the token this once.
-func (c *call) createSCIMToken() answer {
+func (c *call) createSCIMToken() response {
 	in, bad := c.thing("")
 	if bad != nil {
 		return *bad
@@ -68,14 +68,14 @@ func (c *call) createSCIMToken() answer {
 	c.s.scene.scim[hashOf(secret)] = scimGrant{orgID: o.id, id: id}
 	shown := maps.Clone(kept)
 	shown["token"] = secret
-	return jsonAnswer(http.StatusOK, shown)
+	return jsonResponse(http.StatusOK, shown)
 }
 
-func (c *call) revokeSCIMToken() answer { return c.endSCIMToken(false) }
+func (c *call) revokeSCIMToken() response { return c.endSCIMToken(false) }
 
-func (c *call) deleteSCIMToken() answer { return c.endSCIMToken(true) }
+func (c *call) deleteSCIMToken() response { return c.endSCIMToken(true) }
 
-func (c *call) endSCIMToken(forget bool) answer {
+func (c *call) endSCIMToken(forget bool) response {
 	o, refused := c.orgFor("manage SCIM tokens", "integrations.manage")
 	if refused != nil {
 		return *refused
@@ -95,13 +95,13 @@ func (c *call) endSCIMToken(forget bool) answer {
 	c.applied = true
 	if forget {
 		c.drop(key, i)
-		return jsonAnswer(http.StatusOK, outcome{true, "SCIM token deleted successfully"})
+		return jsonResponse(http.StatusOK, outcome{true, "SCIM token deleted successfully"})
 	}
-	return jsonAnswer(http.StatusOK, outcome{true, "SCIM token revoked successfully"})
+	return jsonResponse(http.StatusOK, outcome{true, "SCIM token revoked successfully"})
 }
 
 // authenticateSCIM refuses without a word, under either contract.
-func (c *call) authenticateSCIM() (refused answer, ok bool) {
+func (c *call) authenticateSCIM() (refused response, ok bool) {
 	token, found := strings.CutPrefix(c.r.Header.Get("Authorization"), "Bearer ")
 	grant, known := c.s.scene.scim[hashOf(token)]
 	if !found || !known || grant.revoked {
@@ -111,7 +111,7 @@ func (c *call) authenticateSCIM() (refused answer, ok bool) {
 		return empty(http.StatusForbidden), false
 	}
 	c.scimOrg = grant.orgID
-	return answer{}, true
+	return response{}, true
 }
 
 // scimKind is a type of SCIM resource (RFC 7643).
@@ -119,20 +119,20 @@ type scimKind string
 
 func (k scimKind) key(c *call) shelfKey { return shelfKey{c.scimOrg, "scim-" + string(k)} }
 
-// scimAnswer is JSON of the protocol's own type.
-func scimAnswer(status int, v any) answer {
+// scimResponse is JSON of the protocol's own type.
+func scimResponse(status int, v any) response {
 	return typed(status, "application/scim+json", encode(v))
 }
 
-func scimError(status int, detail string) answer {
-	return scimAnswer(status, struct {
+func scimError(status int, detail string) response {
+	return scimResponse(status, struct {
 		Schemas []string `json:"schemas"`
 		Detail  string   `json:"detail"`
 		Status  string   `json:"status"`
 	}{[]string{"urn:ietf:params:scim:api:messages:2.0:Error"}, detail, strconv.Itoa(status)})
 }
 
-func (k scimKind) list(c *call) answer {
+func (k scimKind) list(c *call) response {
 	start, bad := c.integer("startIndex", 1)
 	if bad != nil {
 		return *bad
@@ -143,7 +143,7 @@ func (k scimKind) list(c *call) answer {
 	}
 	all := c.s.scene.shelves[k.key(c)]
 	found := slices.AppendSeq([]thing{}, slices.Values(slice(all, min(max(count, 0), 100), max(start, 1)-1)))
-	return scimAnswer(http.StatusOK, struct {
+	return scimResponse(http.StatusOK, struct {
 		Schemas      []string `json:"schemas"`
 		TotalResults int      `json:"totalResults"`
 		StartIndex   int      `json:"startIndex"`
@@ -152,12 +152,12 @@ func (k scimKind) list(c *call) answer {
 	}{[]string{"urn:ietf:params:scim:api:messages:2.0:ListResponse"}, len(all), max(start, 1), len(found), found})
 }
 
-func (k scimKind) create(c *call) answer {
+func (k scimKind) create(c *call) response {
 	in, bad := c.thing("")
 	if bad != nil {
 		return *bad
 	}
-	return scimAnswer(http.StatusCreated, k.dress(c, c.put(k.key(c), in)))
+	return scimResponse(http.StatusCreated, k.dress(c, c.put(k.key(c), in)))
 }
 
 // dress gives a resource the fields of the protocol in place of ours.
@@ -177,7 +177,7 @@ func (k scimKind) dress(c *call, t thing) thing {
 	return t
 }
 
-func (k scimKind) pick(c *call) (int, *answer) {
+func (k scimKind) pick(c *call) (int, *response) {
 	i, missing := c.one(k.key(c), c.params[0], string(k))
 	if missing != nil {
 		a := scimError(http.StatusNotFound, string(k)+" not found")
@@ -186,15 +186,15 @@ func (k scimKind) pick(c *call) (int, *answer) {
 	return i, nil
 }
 
-func (k scimKind) show(c *call) answer {
+func (k scimKind) show(c *call) response {
 	i, missing := k.pick(c)
 	if missing != nil {
 		return *missing
 	}
-	return scimAnswer(http.StatusOK, c.s.scene.shelves[k.key(c)][i])
+	return scimResponse(http.StatusOK, c.s.scene.shelves[k.key(c)][i])
 }
 
-func (k scimKind) replace(c *call) answer {
+func (k scimKind) replace(c *call) response {
 	in, bad := c.thing("")
 	if bad != nil {
 		return *bad
@@ -206,12 +206,12 @@ func (k scimKind) replace(c *call) answer {
 	in["id"], in["meta"] = c.params[0], c.s.scene.shelves[k.key(c)][i]["meta"]
 	c.s.scene.shelves[k.key(c)][i] = k.dress(c, in)
 	c.applied = true
-	return scimAnswer(http.StatusOK, in)
+	return scimResponse(http.StatusOK, in)
 }
 
 // patch applies the operations whose path is one attribute, or that have none
 // (RFC 7644, section 3.5.2). Others change nothing.
-func (k scimKind) patch(c *call) answer {
+func (k scimKind) patch(c *call) response {
 	in, bad := decode[struct {
 		Operations []struct {
 			Op    string          `json:"op"`
@@ -245,10 +245,10 @@ func (k scimKind) patch(c *call) answer {
 		}
 	}
 	c.applied = true
-	return scimAnswer(http.StatusOK, k.dress(c, t))
+	return scimResponse(http.StatusOK, k.dress(c, t))
 }
 
-func (k scimKind) remove(c *call) answer {
+func (k scimKind) remove(c *call) response {
 	i, missing := k.pick(c)
 	if missing != nil {
 		return *missing

@@ -139,15 +139,15 @@ func (s *Server) wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// delivery says how one answer travels back.
+// delivery says how one response travels back.
 type delivery struct {
-	answer answer
-	kind   FaultKind
-	pause  time.Duration // between the chunks of a slow body
-	err    error         // why there is no answer: the client gave up, or Close
+	response response
+	kind     FaultKind
+	pause    time.Duration // between the chunks of a slow body
+	err      error         // why there is no response: the client gave up, or Close
 }
 
-// serve computes the answer to one request whose body has been read. Both
+// serve computes the response to one request whose body has been read. Both
 // transports call it, so that they cannot differ in anything but delivery.
 func (s *Server) serve(r *http.Request, body []byte, tooLarge bool) delivery {
 	c := newCall(s, r, body, tooLarge)
@@ -170,7 +170,7 @@ func (s *Server) serve(r *http.Request, body []byte, tooLarge bool) delivery {
 		return delivery{err: s.wait(r.Context(), forever)}
 	}
 
-	out.answer = s.respond(c, entry, hit)
+	out.response = s.respond(c, entry, hit)
 	if hit.Kind == HangAfter {
 		return delivery{err: s.wait(r.Context(), forever)}
 	}
@@ -188,8 +188,8 @@ func (s *Server) admit(c *call) (*Request, Fault, error) {
 	return s.journal.note(c, ok), hit, nil
 }
 
-// respond runs the handler, or answers as the fault says.
-func (s *Server) respond(c *call, entry *Request, hit Fault) answer {
+// respond runs the handler, or responds as the fault says.
+func (s *Server) respond(c *call, entry *Request, hit Fault) response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if hit.Status != 0 && hit.Kind != ResetAfter && hit.Kind != HangAfter {

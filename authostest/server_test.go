@@ -10,7 +10,7 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-func TestAnswersOfTheLayers(t *testing.T) {
+func TestResponsesOfTheLayers(t *testing.T) {
 	bothWays(t, func(t *testing.T, srv *authostest.Server, c *client) {
 		key := "X-Api-Key: " + srv.AddAPIKey()
 		for _, tc := range []struct {
@@ -185,7 +185,7 @@ func TestCloseTwiceAndAfterwards(t *testing.T) {
 		srv.Close()
 		srv.Close()
 		if _, err := c.try(c.request("GET", "/health", "")); err == nil {
-			t.Error("a closed server answered")
+			t.Error("a closed server responded")
 		}
 	})
 }

@@ -34,7 +34,7 @@ func newServiceUser(u *user) serviceUser {
 	return serviceUser{u.ID, u.Email, stampZ(u.created)}
 }
 
-func (c *call) listServiceUsers() answer {
+func (c *call) listServiceUsers() response {
 	limit, offset, bad := c.window()
 	if bad != nil {
 		return *bad
@@ -47,7 +47,7 @@ func (c *call) listServiceUsers() answer {
 	for _, u := range slice(linked, limit, offset) {
 		page = append(page, newServiceUser(u))
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Users []serviceUser `json:"users"`
 		Total int           `json:"total"`
 	}{page, len(linked)})
@@ -55,7 +55,7 @@ func (c *call) listServiceUsers() answer {
 
 // createServiceUser goes by e-mail, so repeating it is harmless: 201 the first
 // time, 200 after that.
-func (c *call) createServiceUser() answer {
+func (c *call) createServiceUser() response {
 	in, bad := decode[struct {
 		Email string `json:"email"`
 	}](c, plainJSON)
@@ -71,21 +71,21 @@ func (c *call) createServiceUser() answer {
 	v := c.key.service
 	u, fresh := c.s.scene.addUser(in.Email, "", c.now)
 	if !v.link(u, "service_api", c.now) {
-		return jsonAnswer(http.StatusOK, newServiceUser(u))
+		return jsonResponse(http.StatusOK, newServiceUser(u))
 	}
 	if fresh {
 		u.tenantID = v.org.id
 		c.s.publish(v.org, event{name: "user.signup.success", actor: u, data: details{"service_id": v.id, "api_key_method": true}}, c.now)
 	}
 	c.applied = true
-	return jsonAnswer(http.StatusCreated, newServiceUser(u))
+	return jsonResponse(http.StatusCreated, newServiceUser(u))
 }
 
 // linkedUser finds the user of the path among those of the key's service.
-func (c *call) linkedUser() (*user, *answer) { return c.linked(c.params[0]) }
+func (c *call) linkedUser() (*user, *response) { return c.linked(c.params[0]) }
 
 // linked finds a user among those of the key's service.
-func (c *call) linked(userID string) (*user, *answer) {
+func (c *call) linked(userID string) (*user, *response) {
 	u := c.s.scene.users[userID]
 	if u == nil || !slices.Contains(c.key.service.linked, u) {
 		a := c.notFound("User not found or has not authenticated with this service")
@@ -94,7 +94,7 @@ func (c *call) linked(userID string) (*user, *answer) {
 	return u, nil
 }
 
-func (c *call) getServiceUser() answer {
+func (c *call) getServiceUser() response {
 	if refused := c.may("read:users"); refused != nil {
 		return *refused
 	}
@@ -102,12 +102,12 @@ func (c *call) getServiceUser() answer {
 	if missing != nil {
 		return *missing
 	}
-	return jsonAnswer(http.StatusOK, newServiceUser(u))
+	return jsonResponse(http.StatusOK, newServiceUser(u))
 }
 
 // updateServiceUser changes nothing on real servers: a key may not edit profiles,
 // and there is nothing else to edit.
-func (c *call) updateServiceUser() answer {
+func (c *call) updateServiceUser() response {
 	in, bad := decode[struct {
 		Email *string `json:"email"`
 	}](c, plainJSON)
@@ -129,11 +129,11 @@ func (c *call) updateServiceUser() answer {
 			return *refused
 		}
 	}
-	return jsonAnswer(http.StatusOK, newServiceUser(u))
+	return jsonResponse(http.StatusOK, newServiceUser(u))
 }
 
 // deleteServiceUser unlinks: the user lives on in other services.
-func (c *call) deleteServiceUser() answer {
+func (c *call) deleteServiceUser() response {
 	if refused := c.may("delete:users"); refused != nil {
 		return *refused
 	}
@@ -146,16 +146,16 @@ func (c *call) deleteServiceUser() answer {
 	return empty(http.StatusNoContent)
 }
 
-func (c *call) serviceInfo() answer {
+func (c *call) serviceInfo() response {
 	if refused := c.may("read:service"); refused != nil {
 		return *refused
 	}
 	return c.describeService()
 }
 
-func (c *call) describeService() answer {
+func (c *call) describeService() response {
 	v := c.key.service
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		ID          string `json:"id"`
 		Name        string `json:"name"`
 		Slug        string `json:"slug"`
@@ -164,7 +164,7 @@ func (c *call) describeService() answer {
 	}{v.id, v.name, v.slug, v.kind, stampZ(v.created)})
 }
 
-func (c *call) updateServiceInfo() answer {
+func (c *call) updateServiceInfo() response {
 	in, bad := decode[struct {
 		Name *string `json:"name"`
 	}](c, plainJSON)
@@ -181,7 +181,7 @@ func (c *call) updateServiceInfo() answer {
 	return c.describeService()
 }
 
-func (c *call) serviceAnalytics() answer {
+func (c *call) serviceAnalytics() response {
 	if refused := c.may("read:analytics"); refused != nil {
 		return *refused
 	}
@@ -193,7 +193,7 @@ func (c *call) serviceAnalytics() answer {
 			unique[l.userID] = true
 		}
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		TotalUsers          int `json:"total_users"`
 		TotalSubscriptions  int `json:"total_subscriptions"`
 		ActiveSubscriptions int `json:"active_subscriptions"`

@@ -26,7 +26,7 @@ type serviceModel struct {
 	Name                 string            `json:"name"`
 	ServiceType          string            `json:"service_type"`
 	ClientID             string            `json:"client_id"`
-	ClientSecret         *string           `json:"client_secret"` // in the answer to a create only
+	ClientSecret         *string           `json:"client_secret"` // in the response to a create only
 	GithubScopes         []string          `json:"github_scopes"`
 	MicrosoftScopes      []string          `json:"microsoft_scopes"`
 	GoogleScopes         []string          `json:"google_scopes"`
@@ -84,7 +84,7 @@ type serviceInput struct {
 	ResourceURIs        *[]string `json:"resource_uris"`
 }
 
-func (c *call) checkService(in serviceInput) *answer {
+func (c *call) checkService(in serviceInput) *response {
 	if in.RedirectURIs != nil && len(*in.RedirectURIs) == 0 {
 		a := c.invalid("redirect_uris", "REQUIRED", "At least one redirect URI is required")
 		return &a
@@ -156,7 +156,7 @@ type serviceRow struct {
 }
 
 // listServices shows the services that the member may see, and counts only those.
-func (c *call) listServices() answer {
+func (c *call) listServices() response {
 	limit, bad := c.integer("limit", -1)
 	if bad != nil {
 		return *bad
@@ -183,13 +183,13 @@ func (c *call) listServices() answer {
 	if !query.Has("limit") {
 		limit = total
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Services []serviceRow `json:"services"`
 		Usage    usage        `json:"usage"`
 	}{slice(list, max(limit, 0), max(offset, 0)), newUsage(o, total)})
 }
 
-func (c *call) createService() answer {
+func (c *call) createService() response {
 	in, bad := decode[struct {
 		Slug        string `json:"slug"`
 		Name        string `json:"name"`
@@ -224,7 +224,7 @@ func (c *call) createService() answer {
 	c.applied = true
 	model := newServiceModel(v)
 	model.ClientSecret = &v.secret
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Service     serviceModel `json:"service"`
 		DefaultPlan planModel    `json:"default_plan"`
 		Usage       usage        `json:"usage"`
@@ -232,7 +232,7 @@ func (c *call) createService() answer {
 }
 
 // pathService finds the service of the path in an organization.
-func (c *call) pathService(o *organization) (*service, *answer) {
+func (c *call) pathService(o *organization) (*service, *response) {
 	if v := o.services[c.params[1]]; v != nil {
 		return v, nil
 	}
@@ -241,7 +241,7 @@ func (c *call) pathService(o *organization) (*service, *answer) {
 }
 
 // viewedService finds the service of the path for a member who may look at it.
-func (c *call) viewedService(refusal string) (*service, *answer) {
+func (c *call) viewedService(refusal string) (*service, *response) {
 	o, refused := c.activeOrg()
 	if refused != nil {
 		return nil, refused
@@ -262,7 +262,7 @@ func (c *call) viewedService(refusal string) (*service, *answer) {
 }
 
 // managedService finds the service of the path for who may change it.
-func (c *call) managedService(refusal string) (*service, *answer) {
+func (c *call) managedService(refusal string) (*service, *response) {
 	o, refused := c.activeOrg()
 	if refused != nil {
 		return nil, refused
@@ -278,15 +278,15 @@ func (c *call) managedService(refusal string) (*service, *answer) {
 	return v, nil
 }
 
-func (c *call) getService() answer {
+func (c *call) getService() response {
 	v, refused := c.viewedService("view this service")
 	if refused != nil {
 		return *refused
 	}
-	return jsonAnswer(http.StatusOK, newServiceModel(v))
+	return jsonResponse(http.StatusOK, newServiceModel(v))
 }
 
-func (c *call) updateService() answer {
+func (c *call) updateService() response {
 	in, bad := decode[serviceInput](c, plainJSON)
 	if bad == nil {
 		bad = c.checkService(in)
@@ -303,11 +303,11 @@ func (c *call) updateService() answer {
 	}
 	in.apply(v)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, newServiceModel(v))
+	return jsonResponse(http.StatusOK, newServiceModel(v))
 }
 
 // rotateSecret shows the new secret beside the service, not in it.
-func (c *call) rotateSecret() answer {
+func (c *call) rotateSecret() response {
 	v, refused := c.managedService("rotate service secrets")
 	if refused != nil {
 		return *refused
@@ -317,13 +317,13 @@ func (c *call) rotateSecret() answer {
 		"service_slug": v.slug, "service_name": v.name, "client_id": v.clientID,
 	})
 	c.applied = true
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Service      serviceModel `json:"service"`
 		ClientSecret string       `json:"client_secret"`
 	}{newServiceModel(v), v.secret})
 }
 
-func (c *call) deleteService() answer {
+func (c *call) deleteService() response {
 	o, refused := c.activeOrg()
 	switch {
 	case refused != nil:

@@ -26,19 +26,19 @@ type issuedToken struct {
 	key       int  // that signed it
 }
 
-type tokenAnswer struct {
+type tokenResponse struct {
 	AccessToken  string `json:"access_token"`
 	RefreshToken string `json:"refresh_token"`
 	ExpiresIn    int64  `json:"expires_in"`
 }
 
 // open signs a user in with a password. The caller holds the lock.
-func (s *Server) open(who *user, org, service string, now time.Time) tokenAnswer {
+func (s *Server) open(who *user, org, service string, now time.Time) tokenResponse {
 	return s.openVia(passwordProvider, who, org, service, now)
 }
 
 // openVia signs a user in through a provider. The caller holds the lock.
-func (s *Server) openVia(provider string, who *user, org, service string, now time.Time) tokenAnswer {
+func (s *Server) openVia(provider string, who *user, org, service string, now time.Time) tokenResponse {
 	if o := s.scene.orgs[org]; o != nil {
 		s.scene.addLogin(login{org: org, service: service, userID: who.ID, provider: provider, at: now})
 		s.publish(o, event{name: "user.login.success", actor: who}, now)
@@ -47,7 +47,7 @@ func (s *Server) openVia(provider string, who *user, org, service string, now ti
 }
 
 // openSession starts a session that no sign-in led to.
-func (s *Server) openSession(who *user, org, service string, now time.Time) tokenAnswer {
+func (s *Server) openSession(who *user, org, service string, now time.Time) tokenResponse {
 	row := &session{id: newID(), userID: who.ID, org: org, service: service, created: now.Truncate(time.Microsecond)}
 	s.scene.sessions[row.id] = row
 	return s.mint(row, who, now)
@@ -55,7 +55,7 @@ func (s *Server) openSession(who *user, org, service string, now time.Time) toke
 
 // mint puts new tokens into a session. Those it held die with that: the row knows
 // only one of each.
-func (s *Server) mint(row *session, who *user, now time.Time) tokenAnswer {
+func (s *Server) mint(row *session, who *user, now time.Time) tokenResponse {
 	row.accessExpires = now.Add(s.config.accessLife)
 	row.refreshExpires = now.Add(s.config.refreshLife)
 	access := s.sign(managementType, who, row.org, row.service, now, row.accessExpires)
@@ -63,7 +63,7 @@ func (s *Server) mint(row *session, who *user, now time.Time) tokenAnswer {
 	row.access, row.refresh = hashOf(access), hashOf(refresh)
 	s.scene.issued[row.access] = &issuedToken{sessionID: row.id, expires: row.accessExpires, key: s.scene.keyRing.active}
 	s.scene.refreshes[row.refresh] = row.id
-	return tokenAnswer{access, refresh, ceilSeconds(s.config.accessLife)}
+	return tokenResponse{access, refresh, ceilSeconds(s.config.accessLife)}
 }
 
 // end deletes a session row. Nothing in it works any more.
@@ -82,7 +82,7 @@ func (s *Server) endAll(userID, except string) {
 }
 
 // liveSession finds the session of an access token, or says why there is none.
-func (c *call) liveSession(token string) (*session, *answer) {
+func (c *call) liveSession(token string) (*session, *response) {
 	known := c.s.scene.issued[hashOf(token)]
 	if known == nil {
 		return nil, c.strangeToken(token)
@@ -107,7 +107,7 @@ func (c *call) liveSession(token string) (*session, *answer) {
 }
 
 // strangeToken explains a token that this server never issued as an access token.
-func (c *call) strangeToken(token string) *answer {
+func (c *call) strangeToken(token string) *response {
 	typ, claims, found := c.s.verify(token, c.now)
 	a := c.fail(401, "JWT_ERROR", "Invalid token")
 	switch {
@@ -129,15 +129,15 @@ func (c *call) strangeToken(token string) *answer {
 	return &a
 }
 
-func (c *call) unknownKey() *answer {
+func (c *call) unknownKey() *response {
 	a := c.unauthorized("JWT key identifier is not recognized")
 	return &a
 }
 
 // refreshSession exchanges a refresh token. There is no grace period: a token
 // presented twice costs the whole session, new tokens included, because the
-// server cannot tell a lost answer from a stolen token.
-func (c *call) refreshSession(token string) answer {
+// server cannot tell a lost response from a stolen token.
+func (c *call) refreshSession(token string) response {
 	s, presented := c.s, hashOf(token)
 	id, current := s.scene.refreshes[presented]
 	if !current {
@@ -162,5 +162,5 @@ func (c *call) refreshSession(token string) answer {
 	delete(s.scene.refreshes, presented)
 	s.scene.consumed[presented] = row.id
 	c.applied = true
-	return jsonAnswer(200, s.mint(row, who, c.now))
+	return jsonResponse(200, s.mint(row, who, c.now))
 }

@@ -31,7 +31,7 @@ type smtp struct {
 	Configured bool    `json:"configured"`
 }
 
-func (c *call) setSMTP() answer {
+func (c *call) setSMTP() response {
 	in, bad := decode[struct {
 		Host      string  `json:"host"`
 		Port      int     `json:"port"`
@@ -54,21 +54,21 @@ func (c *call) setSMTP() answer {
 	o.smtp = &smtp{in.Host, in.Port, in.Username, in.FromEmail, in.FromName, true}
 	o.touch(c.now)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, message{"SMTP configuration saved successfully"})
+	return jsonResponse(http.StatusOK, message{"SMTP configuration saved successfully"})
 }
 
-func (c *call) getSMTP() answer {
+func (c *call) getSMTP() response {
 	o, refused := c.settingsOrg()
 	if refused != nil {
 		return *refused
 	}
 	if o.smtp == nil {
-		return jsonAnswer(http.StatusOK, smtp{Port: 587})
+		return jsonResponse(http.StatusOK, smtp{Port: 587})
 	}
-	return jsonAnswer(http.StatusOK, o.smtp)
+	return jsonResponse(http.StatusOK, o.smtp)
 }
 
-func (c *call) deleteSMTP() answer {
+func (c *call) deleteSMTP() response {
 	o, refused := c.settingsOrg()
 	if refused != nil {
 		return *refused
@@ -76,7 +76,7 @@ func (c *call) deleteSMTP() answer {
 	c.applied = o.smtp != nil
 	o.smtp = nil
 	o.touch(c.now)
-	return jsonAnswer(http.StatusOK, message{
+	return jsonResponse(http.StatusOK, message{
 		"SMTP configuration deleted successfully. Organization will now use platform-level SMTP.",
 	})
 }
@@ -94,37 +94,37 @@ type riskSettings struct {
 
 var defaultRisk = riskSettings{"log_only", 30, 70, 20, 50, 10, 30}
 
-type riskAnswer struct {
+type riskResponse struct {
 	Message  string       `json:"message"`
 	Settings riskSettings `json:"settings"`
 }
 
 // riskOrg finds the organization of the path for somebody with one of the
 // capabilities, or a platform owner.
-func (c *call) riskOrg(doing string, anyOf ...string) (*organization, *answer) {
+func (c *call) riskOrg(doing string, anyOf ...string) (*organization, *response) {
 	if c.user.platformOwner {
 		return c.activeOrg()
 	}
 	return c.orgFor(doing, anyOf...)
 }
 
-func (c *call) getRiskSettings() answer {
+func (c *call) getRiskSettings() response {
 	o, refused := c.riskOrg("view risk settings", "risk_events.view", "risk_policies.manage")
 	if refused != nil {
 		return *refused
 	}
-	return jsonAnswer(http.StatusOK, o.risk)
+	return jsonResponse(http.StatusOK, o.risk)
 }
 
 // riskEvents are the sign-ins that were given a score. Here none ever is.
-func (c *call) riskEvents() answer {
+func (c *call) riskEvents() response {
 	if _, refused := c.riskOrg("view security insights", "risk_events.view", "risk_policies.manage"); refused != nil {
 		return *refused
 	}
-	return jsonAnswer(http.StatusOK, []struct{}{})
+	return jsonResponse(http.StatusOK, []struct{}{})
 }
 
-func (c *call) updateRiskSettings() answer {
+func (c *call) updateRiskSettings() response {
 	in, bad := decode[struct {
 		EnforcementMode       *string `json:"enforcement_mode"`
 		LowThreshold          *int    `json:"low_threshold"`
@@ -171,17 +171,17 @@ func (c *call) updateRiskSettings() answer {
 	set(&o.risk.VelocityThreshold, in.VelocityThreshold)
 	set(&o.risk.VelocityScore, in.VelocityScore)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, riskAnswer{"Risk settings updated successfully", o.risk})
+	return jsonResponse(http.StatusOK, riskResponse{"Risk settings updated successfully", o.risk})
 }
 
-func (c *call) resetRiskSettings() answer {
+func (c *call) resetRiskSettings() response {
 	o, refused := c.riskOrg("manage risk settings", "risk_policies.manage")
 	if refused != nil {
 		return *refused
 	}
 	o.risk = defaultRisk
 	c.applied = true
-	return jsonAnswer(http.StatusOK, riskAnswer{"Risk settings reset to default values", o.risk})
+	return jsonResponse(http.StatusOK, riskResponse{"Risk settings reset to default values", o.risk})
 }
 
 type oauthCredentials struct {
@@ -191,7 +191,7 @@ type oauthCredentials struct {
 }
 
 // credentialsOrg finds the organization of the path, and checks the provider.
-func (c *call) credentialsOrg() (*organization, *answer) {
+func (c *call) credentialsOrg() (*organization, *response) {
 	o, refused := c.settingsOrg()
 	if refused != nil {
 		return nil, refused
@@ -207,7 +207,7 @@ func (c *call) credentialsOrg() (*organization, *answer) {
 	return o, nil
 }
 
-func (c *call) setOAuthCredentials() answer {
+func (c *call) setOAuthCredentials() response {
 	in, bad := decode[struct {
 		ClientID     string `json:"client_id"`
 		ClientSecret string `json:"client_secret"`
@@ -221,10 +221,10 @@ func (c *call) setOAuthCredentials() answer {
 	}
 	o.oauth[c.params[1]] = in.ClientID
 	c.applied = true
-	return jsonAnswer(http.StatusOK, oauthCredentials{c.params[1], in.ClientID, true})
+	return jsonResponse(http.StatusOK, oauthCredentials{c.params[1], in.ClientID, true})
 }
 
-func (c *call) getOAuthCredentials() answer {
+func (c *call) getOAuthCredentials() response {
 	o, refused := c.credentialsOrg()
 	if refused != nil {
 		return *refused
@@ -233,5 +233,5 @@ func (c *call) getOAuthCredentials() answer {
 	if !ok {
 		return c.notFound("OAuth credentials not found for this provider")
 	}
-	return jsonAnswer(http.StatusOK, oauthCredentials{c.params[1], id, true})
+	return jsonResponse(http.StatusOK, oauthCredentials{c.params[1], id, true})
 }

@@ -64,7 +64,7 @@ func (s *Server) SetRole(org, email, role string) {
 }
 
 // RequireMFA makes signing in as this user take a second step: login and magic
-// links answer with a pre-auth token, and /api/auth/mfa/verify accepts the code
+// links respond with a pre-auth token, and /api/auth/mfa/verify accepts the code
 // "123456". An unknown user is added first.
 func (s *Server) RequireMFA(email string) {
 	s.mu.Lock()

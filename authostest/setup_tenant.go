@@ -236,7 +236,7 @@ func (s *Server) LinkProvider(email, provider string, scopes ...string) {
 		scopes = v.scopes[provider]
 	}
 	a := &account{id: newID(), provider: provider, scopes: slices.Clone(scopes), granted: map[string][]string{v.id: slices.Clone(scopes)}}
-	a.renew(s.now())
+	a.refresh(s.now())
 	u.accounts = append(u.accounts, a)
 }
 

@@ -18,7 +18,7 @@ var providers = []string{"github", "google", "microsoft"}
 
 // lookupEmail finds the identity provider of an address. Nobody's domain is routed
 // to one here.
-func (c *call) lookupEmail() answer {
+func (c *call) lookupEmail() response {
 	in, bad := decode[struct {
 		Email string `json:"email"`
 	}](c, plainJSON)
@@ -28,7 +28,7 @@ func (c *call) lookupEmail() answer {
 	case !strings.Contains(in.Email, "@"):
 		return c.invalid("email", "INVALID_FORMAT", "Invalid email address")
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		ConnectionID   *string `json:"connection_id"`
 		ProviderName   *string `json:"provider_name"`
 		DomainVerified bool    `json:"domain_verified"`
@@ -60,7 +60,7 @@ type authContext struct {
 }
 
 // authContext is what a sign-in page shows before anybody signs in.
-func (c *call) authContext() answer {
+func (c *call) authContext() response {
 	out := authContext{
 		AvailableProviders: providers,
 		AuthMethods:        []string{"password", "magic_link", "passkey"},
@@ -69,7 +69,7 @@ func (c *call) authContext() answer {
 	query := c.r.URL.Query()
 	org := strings.TrimSpace(query.Get("org"))
 	if org == "" {
-		return jsonAnswer(http.StatusOK, out)
+		return jsonResponse(http.StatusOK, out)
 	}
 	var slug, redirectURI *string
 	if name := strings.TrimSpace(query.Get("service")); name != "" {
@@ -95,23 +95,23 @@ func (c *call) authContext() answer {
 	if !o.active() {
 		out.AvailableProviders, out.AuthMethods = []string{}, []string{}
 	}
-	return jsonAnswer(http.StatusOK, out)
+	return jsonResponse(http.StatusOK, out)
 }
 
 // requestMagicLink mails a link to anybody who asks, known or not.
-func (c *call) requestMagicLink() answer {
+func (c *call) requestMagicLink() response {
 	in, bad := decode[askedByMail](c, plainJSON)
 	var o *organization
 	var v *service
-	for _, check := range []func() *answer{
-		func() *answer { return bad },
-		func() *answer { return c.mailOff("magic-link sign-in") },
-		func() *answer { return c.badAddress(in.Email) },
-		func() *answer { return c.mailLimited(in.Email) }, // here after the address, elsewhere before
-		func() *answer { return c.needsTenant(in.OrgSlug, in.ServiceSlug, in.RedirectURI) },
-		func() (refused *answer) { o, v, refused = c.tenant(in.OrgSlug, in.ServiceSlug); return refused },
-		func() *answer { return c.inactive(o) },
-		func() *answer { return c.unregisteredURI(v, in.RedirectURI) },
+	for _, check := range []func() *response{
+		func() *response { return bad },
+		func() *response { return c.mailOff("magic-link sign-in") },
+		func() *response { return c.badAddress(in.Email) },
+		func() *response { return c.mailLimited(in.Email) }, // here after the address, elsewhere before
+		func() *response { return c.needsTenant(in.OrgSlug, in.ServiceSlug, in.RedirectURI) },
+		func() (refused *response) { o, v, refused = c.tenant(in.OrgSlug, in.ServiceSlug); return refused },
+		func() *response { return c.inactive(o) },
+		func() *response { return c.unregisteredURI(v, in.RedirectURI) },
 	} {
 		if refused := check(); refused != nil {
 			return *refused
@@ -125,12 +125,12 @@ func (c *call) requestMagicLink() answer {
 	c.s.scene.links[h] = link
 	c.s.scene.mail.context[h] = linkContext{deref(in.OrgSlug), deref(in.ServiceSlug), in.RedirectURI, in.State}
 	c.applied = true
-	return jsonAnswer(http.StatusOK, message{"If this address has an account, a sign-in link is on its way."})
+	return jsonResponse(http.StatusOK, message{"If this address has an account, a sign-in link is on its way."})
 }
 
 // needsTenant refuses a context with a hole in it.
-func (c *call) needsTenant(org, service, redirectURI *string) *answer {
-	var a answer
+func (c *call) needsTenant(org, service, redirectURI *string) *response {
+	var a response
 	switch {
 	case service != nil && org == nil:
 		a = c.badRequest("service_slug requires org_slug")
@@ -142,7 +142,7 @@ func (c *call) needsTenant(org, service, redirectURI *string) *answer {
 	return &a
 }
 
-func (c *call) inactive(o *organization) *answer {
+func (c *call) inactive(o *organization) *response {
 	if o == nil || o.active() {
 		return nil
 	}
@@ -151,7 +151,7 @@ func (c *call) inactive(o *organization) *answer {
 }
 
 // mayEnterHere is the check of every sign-in that names a tenant.
-func (c *call) mayEnterHere(who *user, o *organization, v *service) *answer {
+func (c *call) mayEnterHere(who *user, o *organization, v *service) *response {
 	if o == nil || c.s.scene.mayEnter(who, o, v) {
 		return nil
 	}

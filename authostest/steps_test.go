@@ -9,7 +9,7 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// step is one request with the answer it should get. An empty want means that the
+// step is one request with the response it should get. An empty want means that the
 // body does not matter, but for 204, which has none.
 type step struct {
 	auth   string // a header
@@ -20,7 +20,7 @@ type step struct {
 	want   string
 }
 
-// walk takes the steps in order, and returns the last answer.
+// walk takes the steps in order, and returns the last response.
 func (c *client) walk(steps ...step) reply {
 	c.t.Helper()
 	var got reply

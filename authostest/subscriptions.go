@@ -21,7 +21,7 @@ func newSubscriptionModel(s *subscription) subscriptionModel {
 }
 
 // listSubscriptions begins with the one that runs longest.
-func (c *call) listSubscriptions() answer {
+func (c *call) listSubscriptions() response {
 	limit, offset, bad := c.window()
 	if bad != nil {
 		return *bad
@@ -38,7 +38,7 @@ func (c *call) listSubscriptions() answer {
 	for _, s := range slice(matching, limit, offset) {
 		page = append(page, newSubscriptionModel(s))
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Subscriptions []subscriptionModel `json:"subscriptions"`
 		Total         int                 `json:"total"`
 	}{page, len(matching)})
@@ -57,7 +57,7 @@ func (sc *scene) planOf(id string) (*service, *plan) {
 }
 
 // createSubscription takes any status. A user has one subscription in a service.
-func (c *call) createSubscription() answer {
+func (c *call) createSubscription() response {
 	in, bad := decode[struct {
 		UserID           string  `json:"user_id"`
 		PlanID           string  `json:"plan_id"`
@@ -96,11 +96,11 @@ func (c *call) createSubscription() answer {
 	s.status = cmp.Or(deref(in.Status), s.status)
 	set(&s.ends, ends)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, newSubscriptionModel(s))
+	return jsonResponse(http.StatusOK, newSubscriptionModel(s))
 }
 
 // periodEnd reads a time, which must have a zone.
-func (c *call) periodEnd(text *string) (*time.Time, *answer) {
+func (c *call) periodEnd(text *string) (*time.Time, *response) {
 	if text == nil {
 		return nil, nil
 	}
@@ -112,7 +112,7 @@ func (c *call) periodEnd(text *string) (*time.Time, *answer) {
 	return new(t.UTC().Truncate(time.Microsecond)), nil
 }
 
-func (c *call) getSubscription() answer {
+func (c *call) getSubscription() response {
 	if refused := c.may("read:subscriptions"); refused != nil {
 		return *refused
 	}
@@ -120,11 +120,11 @@ func (c *call) getSubscription() answer {
 	if s == nil {
 		return c.notFound("Subscription not found for this user")
 	}
-	return jsonAnswer(http.StatusOK, newSubscriptionModel(s))
+	return jsonResponse(http.StatusOK, newSubscriptionModel(s))
 }
 
 // pathSubscription finds the subscription of the user of the path.
-func (c *call) pathSubscription() (*subscription, *answer) {
+func (c *call) pathSubscription() (*subscription, *response) {
 	u, missing := c.linkedUser()
 	if missing != nil {
 		return nil, missing
@@ -138,7 +138,7 @@ func (c *call) pathSubscription() (*subscription, *answer) {
 }
 
 // updateSubscription cannot change the plan.
-func (c *call) updateSubscription() answer {
+func (c *call) updateSubscription() response {
 	in, bad := decode[struct {
 		Status           *string `json:"status"`
 		CurrentPeriodEnd *string `json:"current_period_end"`
@@ -163,10 +163,10 @@ func (c *call) updateSubscription() answer {
 	set(&s.status, in.Status)
 	set(&s.ends, ends)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, newSubscriptionModel(s))
+	return jsonResponse(http.StatusOK, newSubscriptionModel(s))
 }
 
-func (c *call) deleteSubscription() answer {
+func (c *call) deleteSubscription() response {
 	if refused := c.may("delete:subscriptions"); refused != nil {
 		return *refused
 	}

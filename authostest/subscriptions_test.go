@@ -158,11 +158,11 @@ func TestProviderTokenIsRenewed(t *testing.T) {
 		first := token()
 		time.Sleep(54 * time.Minute)
 		if got := token(); got != first {
-			t.Error("renewed with six minutes left")
+			t.Error("refreshed with six minutes left")
 		}
 		time.Sleep(2 * time.Minute)
 		if got := token(); got == first {
-			t.Error("not renewed with four minutes left")
+			t.Error("not refreshed with four minutes left")
 		}
 		owner := as(srv, "acme", "owner@acme.example")
 		log := c.do("GET", "/api/organizations/acme/audit-log?action=provider_token.refreshed", "", owner).body

@@ -106,7 +106,7 @@ func without[T any](list []*T, gone *T) []*T {
 }
 
 // org finds the organization of the path.
-func (c *call) org() (*organization, *answer) {
+func (c *call) org() (*organization, *response) {
 	if o := c.s.scene.orgs[c.params[0]]; o != nil {
 		return o, nil
 	}
@@ -115,7 +115,7 @@ func (c *call) org() (*organization, *answer) {
 }
 
 // activeOrg finds the organization of the path for a route that wants it active.
-func (c *call) activeOrg() (*organization, *answer) {
+func (c *call) activeOrg() (*organization, *response) {
 	o, missing := c.org()
 	if missing != nil {
 		return nil, missing
@@ -129,7 +129,7 @@ func (c *call) activeOrg() (*organization, *answer) {
 
 // orgFor finds the active organization of the path for somebody with one of the
 // capabilities, and refuses others with the text of the route.
-func (c *call) orgFor(refusal string, anyOf ...string) (*organization, *answer) {
+func (c *call) orgFor(refusal string, anyOf ...string) (*organization, *response) {
 	o, refused := c.activeOrg()
 	if refused != nil {
 		return nil, refused
@@ -143,7 +143,7 @@ func (c *call) orgFor(refusal string, anyOf ...string) (*organization, *answer) 
 
 // settingsOrg finds the organization of the path for who may manage its settings,
 // which includes platform owners. Its status does not matter.
-func (c *call) settingsOrg() (*organization, *answer) {
+func (c *call) settingsOrg() (*organization, *response) {
 	o, missing := c.org()
 	if missing != nil {
 		return nil, missing

@@ -52,12 +52,12 @@ func (m *memory) RoundTrip(req *http.Request) (*http.Response, error) {
 	case d.err != nil:
 		return nil, d.err
 	}
-	return s.response(req, d), nil
+	return s.httpResponse(req, d), nil
 }
 
-// response dresses an answer up as [http.Transport] would.
-func (s *Server) response(req *http.Request, d delivery) *http.Response {
-	a := d.answer
+// httpResponse dresses a response up as [http.Transport] would.
+func (s *Server) httpResponse(req *http.Request, d delivery) *http.Response {
+	a := d.response
 	resp := &http.Response{
 		Status:        strconv.Itoa(a.status) + " " + http.StatusText(a.status),
 		StatusCode:    a.status,

@@ -123,7 +123,7 @@ func TestDelaysInABubble(t *testing.T) {
 		start := time.Now()
 		c.do("GET", "/health", "")
 		if took := time.Since(start); took != time.Hour {
-			t.Errorf("a delayed answer took %v, want 1h", took)
+			t.Errorf("a delayed response took %v, want 1h", took)
 		}
 
 		srv.Fault(authostest.Fault{Delay: time.Hour, Times: 1})

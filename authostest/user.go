@@ -40,7 +40,7 @@ type profile struct {
 }
 
 // profile describes the user as this session sees them: in its tenant.
-func (c *call) profile() answer {
+func (c *call) profile() response {
 	u := c.user
 	p := profile{
 		ID:              u.ID,
@@ -57,7 +57,7 @@ func (c *call) profile() answer {
 			p.Plan, p.Features = &s.plan.name, s.plan.features
 		}
 	}
-	return jsonAnswer(http.StatusOK, p)
+	return jsonResponse(http.StatusOK, p)
 }
 
 func (c *call) permissions() []string {
@@ -75,7 +75,7 @@ func (c *call) permissions() []string {
 	return list
 }
 
-func (c *call) updateProfile() answer {
+func (c *call) updateProfile() response {
 	in, bad := decode[struct {
 		Email *string `json:"email"`
 	}](c, plainJSON)
@@ -90,7 +90,7 @@ func (c *call) updateProfile() answer {
 	return c.profile()
 }
 
-func (c *call) changeEmail(u *user, email string) *answer {
+func (c *call) changeEmail(u *user, email string) *response {
 	if bad := c.badAddress(email); bad != nil {
 		return bad
 	}
@@ -103,9 +103,9 @@ func (c *call) changeEmail(u *user, email string) *answer {
 	return nil
 }
 
-// changePassword answers a wrong current password with a 401 that has nothing to
+// changePassword responds to a wrong current password with a 401 that has nothing to
 // do with the session.
-func (c *call) changePassword() answer {
+func (c *call) changePassword() response {
 	in, bad := decode[struct {
 		CurrentPassword string `json:"current_password"`
 		NewPassword     string `json:"new_password"`
@@ -124,11 +124,11 @@ func (c *call) changePassword() answer {
 	c.user.Password, c.user.updated = in.NewPassword, c.now.Truncate(time.Microsecond)
 	c.s.endAll(c.user.ID, c.session.id)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, message{"Password changed successfully"})
+	return jsonResponse(http.StatusOK, message{"Password changed successfully"})
 }
 
 // setPassword is for accounts that have none yet.
-func (c *call) setPassword() answer {
+func (c *call) setPassword() response {
 	in, bad := decode[struct {
 		NewPassword string `json:"new_password"`
 	}](c, plainJSON)
@@ -143,12 +143,12 @@ func (c *call) setPassword() answer {
 	}
 	c.user.Password, c.user.updated = in.NewPassword, c.now.Truncate(time.Microsecond)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, message{"Password set successfully"})
+	return jsonResponse(http.StatusOK, message{"Password set successfully"})
 }
 
 // ownSubscription writes the end of a subscription that does not exist as "N/A",
 // in the place of a time.
-func (c *call) ownSubscription() answer {
+func (c *call) ownSubscription() response {
 	switch {
 	case c.session.org == "":
 		return c.badRequest("Missing org in token")
@@ -168,5 +168,5 @@ func (c *call) ownSubscription() answer {
 			out.CurrentPeriodEnd = s.ends.UTC().Format(time.DateTime) // as the database writes it
 		}
 	}
-	return jsonAnswer(http.StatusOK, out)
+	return jsonResponse(http.StatusOK, out)
 }

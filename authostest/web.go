@@ -18,11 +18,11 @@ func (t *table) webRoutes() {
 	}
 }
 
-func (c *call) webPage() answer {
+func (c *call) webPage() response {
 	return page("AuthOS", "This page belongs to the web client.")
 }
 
-func page(title, text string) answer {
+func page(title, text string) response {
 	title, text = html.EscapeString(title), html.EscapeString(text)
 	return typed(http.StatusOK, "text/html; charset=utf-8", []byte(
 		"<!doctype html>\n<html><head><title>"+title+"</title></head><body><h1>"+title+"</h1><p>"+text+"</p></body></html>\n"))

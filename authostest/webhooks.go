@@ -65,7 +65,7 @@ type webhookModel struct {
 	URL       string   `json:"url"`
 	Events    []string `json:"events"`
 	IsActive  bool     `json:"is_active"`
-	Secret    string   `json:"secret,omitempty"` // in the answer to a create only
+	Secret    string   `json:"secret,omitempty"` // in the response to a create only
 	CreatedAt string   `json:"created_at"`
 	UpdatedAt string   `json:"updated_at"`
 }
@@ -82,7 +82,7 @@ type webhookInput struct {
 	IsActive *bool     `json:"is_active"`
 }
 
-func (c *call) checkWebhook(in webhookInput) *answer {
+func (c *call) checkWebhook(in webhookInput) *response {
 	if in.Name != nil && strings.TrimSpace(*in.Name) == "" {
 		a := c.invalid("name", "REQUIRED", "Webhook name cannot be empty")
 		return &a
@@ -115,12 +115,12 @@ func (c *call) checkWebhook(in webhookInput) *answer {
 }
 
 // webhooksOrg finds the organization of the path for who may manage webhooks.
-func (c *call) webhooksOrg() (*organization, *answer) {
+func (c *call) webhooksOrg() (*organization, *response) {
 	return c.orgFor("manage webhooks", "webhooks.manage")
 }
 
 // pathWebhook finds the webhook of the path.
-func (c *call) pathWebhook() (*webhook, *answer) {
+func (c *call) pathWebhook() (*webhook, *response) {
 	o, refused := c.webhooksOrg()
 	if refused != nil {
 		return nil, refused
@@ -134,7 +134,7 @@ func (c *call) pathWebhook() (*webhook, *answer) {
 }
 
 // webhookNamed refuses a name that another webhook of the organization has.
-func (c *call) webhookNamed(o *organization, name string, own *webhook) *answer {
+func (c *call) webhookNamed(o *organization, name string, own *webhook) *response {
 	if other := find(o.webhooks, func(w *webhook) bool { return w.name == name }); other == nil || other == own {
 		return nil
 	}
@@ -142,7 +142,7 @@ func (c *call) webhookNamed(o *organization, name string, own *webhook) *answer 
 	return &a
 }
 
-func (c *call) createWebhook() answer {
+func (c *call) createWebhook() response {
 	in, bad := decode[struct {
 		Name   string   `json:"name"`
 		URL    string   `json:"url"`
@@ -165,10 +165,10 @@ func (c *call) createWebhook() answer {
 	c.applied = true
 	model := newWebhookModel(w)
 	model.Secret = w.secret
-	return jsonAnswer(http.StatusOK, model)
+	return jsonResponse(http.StatusOK, model)
 }
 
-func (c *call) listWebhooks() answer {
+func (c *call) listWebhooks() response {
 	o, refused := c.webhooksOrg()
 	if refused != nil {
 		return *refused
@@ -177,21 +177,21 @@ func (c *call) listWebhooks() answer {
 	for _, w := range slices.Backward(o.webhooks) {
 		list = append(list, newWebhookModel(w))
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Webhooks []webhookModel `json:"webhooks"`
 		Total    int            `json:"total"`
 	}{list, len(list)})
 }
 
-func (c *call) getWebhook() answer {
+func (c *call) getWebhook() response {
 	w, refused := c.pathWebhook()
 	if refused != nil {
 		return *refused
 	}
-	return jsonAnswer(http.StatusOK, newWebhookModel(w))
+	return jsonResponse(http.StatusOK, newWebhookModel(w))
 }
 
-func (c *call) updateWebhook() answer {
+func (c *call) updateWebhook() response {
 	in, bad := decode[webhookInput](c, plainJSON)
 	if bad != nil {
 		return *bad
@@ -216,11 +216,11 @@ func (c *call) updateWebhook() answer {
 		w.updated = c.now.Truncate(time.Microsecond)
 		c.applied = true
 	}
-	return jsonAnswer(http.StatusOK, newWebhookModel(w))
+	return jsonResponse(http.StatusOK, newWebhookModel(w))
 }
 
 // deleteWebhook ends its deliveries too.
-func (c *call) deleteWebhook() answer {
+func (c *call) deleteWebhook() response {
 	w, refused := c.pathWebhook()
 	if refused != nil {
 		return *refused
@@ -231,12 +231,12 @@ func (c *call) deleteWebhook() answer {
 }
 
 // webhookEventTypes is the same for everybody who is signed in.
-func (c *call) webhookEventTypes() answer {
+func (c *call) webhookEventTypes() response {
 	list := make([]eventType, 0, len(webhookEvents))
 	for _, name := range webhookEvents {
 		list = append(list, newEventType(name, strings.ToUpper(strings.NewReplacer(".", " ", "_", " ").Replace(name))))
 	}
-	return jsonAnswer(http.StatusOK, list)
+	return jsonResponse(http.StatusOK, list)
 }
 
 type dispatchModel struct {
@@ -258,12 +258,12 @@ type dispatchModel struct {
 
 func newDispatchModel(d *dispatch) dispatchModel {
 	return dispatchModel{
-		d.id, d.webhook.id, d.webhook.name, d.event, d.payload, d.status, d.answer, d.attempts, maxAttempts,
+		d.id, d.webhook.id, d.webhook.name, d.event, d.payload, d.status, d.response, d.attempts, maxAttempts,
 		stamped(d.next, stampZ), d.delivered, optional(d.problem), stampZ(d.created), stampZ(d.updated),
 	}
 }
 
-func (c *call) listDeliveries() answer {
+func (c *call) listDeliveries() response {
 	page, limit, bad := c.page(50)
 	if bad != nil {
 		return *bad
@@ -283,14 +283,14 @@ func (c *call) listDeliveries() answer {
 			list = append(list, newDispatchModel(d))
 		}
 	}
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Deliveries []dispatchModel `json:"deliveries"`
 		Pagination pagination      `json:"pagination"`
 	}{pageOf(list, page, limit), newPagination(page, limit, len(list))})
 }
 
 // testWebhook queues a ping, whatever the webhook has subscribed to.
-func (c *call) testWebhook() answer {
+func (c *call) testWebhook() response {
 	w, refused := c.pathWebhook()
 	if refused != nil {
 		return *refused
@@ -301,7 +301,7 @@ func (c *call) testWebhook() answer {
 		"message": "This is a test event triggered from the AuthOS dashboard.",
 	}), c.now)
 	c.applied = true
-	return jsonAnswer(http.StatusOK, struct {
+	return jsonResponse(http.StatusOK, struct {
 		Success    bool   `json:"success"`
 		JobID      string `json:"job_id"`
 		DeliveryID string `json:"delivery_id"`

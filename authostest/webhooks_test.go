@@ -20,7 +20,7 @@ import (
 
 const webhooksPath = "/api/organizations/acme/webhooks"
 
-// receiver takes deliveries in memory. It answers with the statuses in turn, the
+// receiver takes deliveries in memory. It responds with the statuses in turn, the
 // last one for ever; 0 is a network error, and -1 hangs.
 type receiver struct {
 	statuses []int
