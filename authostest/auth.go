@@ -213,7 +213,7 @@ func (c *call) verifyMagicLink() response {
 		}{true, c.preauth(who, bound.org, bound.service), state, "Additional verification required"})
 	}
 	a := jsonResponse(http.StatusOK, c.s.openVia("magic_link", who, bound.org, bound.service, c.now))
-	a.header.Set("Set-Cookie", "device_token="+randomHex(32)+"; HttpOnly; Secure; SameSite=Lax; Path=/; Max-Age=7776000")
+	a.header.Set("Set-Cookie", "device_token="+c.s.randomHex(32)+"; HttpOnly; Secure; SameSite=Lax; Path=/; Max-Age=7776000")
 	return a
 }
 

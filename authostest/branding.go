@@ -100,7 +100,7 @@ func (c *call) setDomain() response {
 		return c.featureMissing("Custom Domain")
 	}
 	name := strings.ToLower(strings.TrimSpace(in.Domain))
-	if !strings.Contains(name, ".") || strings.ContainsAny(name, " /:@") || strings.Trim(name, ".") != name {
+	if !isDomain(name) {
 		return c.invalid("domain", "INVALID_FORMAT", "Invalid domain")
 	}
 	for _, other := range c.s.scene.orgs {
@@ -108,7 +108,7 @@ func (c *call) setDomain() response {
 			return c.taken("This domain is already in use by another organization")
 		}
 	}
-	o.domain = customDomain{name: name, token: newID()}
+	o.domain = customDomain{name: name, token: c.s.newID()}
 	o.touch(c.now)
 	c.record(o, "domain.set", "organization", o.id, details{"domain": name})
 	c.applied = true

@@ -42,19 +42,22 @@ func newCall(s *Server, r *http.Request, body []byte, tooLarge bool) *call {
 	if c.path == "" {
 		c.path = "/" // as net/http writes it on the wire
 	}
-	c.place, c.params = routes.find(r.URL.EscapedPath())
-	if c.documented() {
-		c.requestID = requestID(r)
-	}
+	c.place, c.params = s.routes().find(r.URL.EscapedPath())
 	return c
 }
 
 func (c *call) documented() bool { return c.s.config.contract == Documented }
 
-// dispatch takes the request through the server's layers in their order: body
+// october reports whether the server is the one of October 2025.
+func (c *call) october() bool { return c.s.config.contract == October2025 }
+
+// dispatch takes the request through the server's layers in their order: CORS, body
 // limit, routing, rate limit, authentication, handler.
 func (c *call) dispatch() response {
-	if c.tooLarge {
+	if c.method == http.MethodOptions {
+		return empty(http.StatusOK) // by the CORS layer, whatever the path
+	}
+	if c.tooLarge && !c.october() {
 		return c.bodyTooLarge()
 	}
 	if c.place == nil {
@@ -68,6 +71,10 @@ func (c *call) dispatch() response {
 		route, ok = c.place.methods[http.MethodGet]
 	}
 	if !ok {
+		// Authority comes first: the layer that asks for it wraps the whole path.
+		if refused, ok := c.authenticate(c.place.guard()); !ok {
+			return refused
+		}
 		return c.wrongMethod()
 	}
 	if refused, ok := c.authenticate(route.auth); !ok {
@@ -77,6 +84,9 @@ func (c *call) dispatch() response {
 		return refused
 	}
 	if refused := c.foreignParams(); refused != nil {
+		return *refused
+	}
+	if refused := c.repeatedQuery(); refused != nil {
 		return *refused
 	}
 	return route.handle(c)
@@ -149,9 +159,10 @@ func (c *call) seal(a response) response {
 	return a
 }
 
-func requestID(r *http.Request) string {
-	if id := strings.TrimSpace(r.Header.Get("X-Request-ID")); id != "" {
+// newRequestID is the client's own id, or one that is made for it.
+func (c *call) newRequestID() string {
+	if id := strings.TrimSpace(c.r.Header.Get("X-Request-ID")); id != "" {
 		return id
 	}
-	return "req_" + randomHex(8)
+	return "req_" + c.s.randomHex(8)
 }

@@ -16,6 +16,8 @@ type catalog struct {
 	apiKeys       []*apiKey
 	grants        map[string]string // user id: viewer or manager
 	identities    map[string]identity
+	saml          samlSettings
+	certificates  []samlCert // oldest first
 }
 
 // passwordProvider is the identity provider of who signs in with a password.
@@ -79,9 +81,9 @@ type plan struct {
 }
 
 // newFreePlan is the plan that every service is born with.
-func newFreePlan(now time.Time) *plan {
+func newFreePlan(from *entropy, now time.Time) *plan {
 	return &plan{
-		id: newID(), name: freeTier.Name, currency: "usd", features: []string{}, byDefault: true,
+		id: from.newID(), name: freeTier.Name, currency: "usd", features: []string{}, byDefault: true,
 		created: now.Truncate(time.Microsecond),
 	}
 }
@@ -102,7 +104,7 @@ type subscription struct {
 // subscribe puts a user on a plan for 30 days.
 func (v *service) subscribe(userID string, p *plan, now time.Time) *subscription {
 	now = now.Truncate(time.Microsecond)
-	s := &subscription{id: newID(), userID: userID, plan: p, status: "active", ends: now.AddDate(0, 0, 30), created: now}
+	s := &subscription{id: v.org.entropy.newID(), userID: userID, plan: p, status: "active", ends: now.AddDate(0, 0, 30), created: now}
 	v.subscriptions = append(v.subscriptions, s)
 	return s
 }
@@ -125,9 +127,9 @@ func (v *service) active(of *plan) int {
 
 // addKey makes an API key that does not expire.
 func (sc *scene) addKey(v *service, name string, permissions []string, by string, now time.Time) *apiKey {
-	prefix := "sk_" + randomHex(6)
+	prefix := "sk_" + sc.entropy.hex(6)
 	k := &apiKey{
-		id: newID(), name: name, prefix: prefix, secret: prefix + "_" + randomHex(32),
+		id: sc.entropy.newID(), name: name, prefix: prefix, secret: prefix + "_" + sc.entropy.hex(32),
 		permissions: slices.Clone(permissions), service: v, createdBy: by, created: now.Truncate(time.Microsecond),
 	}
 	sc.keys[prefix] = k
@@ -149,7 +151,7 @@ func (sc *scene) deleteService(v *service) {
 
 // addLogin puts a sign-in on record, which is in order of time.
 func (sc *scene) addLogin(l login) {
-	l.id, l.at = newID(), l.at.Truncate(time.Microsecond)
+	l.id, l.at = sc.entropy.newID(), l.at.Truncate(time.Microsecond)
 	i := len(sc.logins)
 	for i > 0 && sc.logins[i-1].at.After(l.at) {
 		i--

@@ -2,16 +2,21 @@ package authostest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"mime"
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // extractor is one of the two ways the server's handlers take JSON.
@@ -21,7 +26,7 @@ const (
 	// plainJSON is the web framework's own: errors are plain text, and JSON of
 	// the wrong shape is a 422.
 	plainJSON extractor = iota
-	// json400 is AuthOS's: every error is a JSON 400. Six routes use it.
+	// json400 is AuthOS's: every error is a JSON 400. Seven routes use it.
 	json400
 )
 
@@ -31,9 +36,16 @@ const (
 // the case of names and about missing fields.
 func decode[T any](c *call, kind extractor) (T, *response) {
 	var in T
+	if c.october() {
+		kind = plainJSON // the other one came later
+	}
 	if !isJSON(c.r.Header.Get("Content-Type")) {
 		return in, c.refuseJSON(kind, http.StatusUnsupportedMediaType,
 			"Expected request with `Content-Type: application/json`", "Content-Type must be application/json")
+	}
+	if c.tooLarge {
+		a := typed(http.StatusRequestEntityTooLarge, "text/plain; charset=utf-8", []byte("Failed to buffer the request body: length limit exceeded"))
+		return in, &a
 	}
 	fields, err := readObject(c.body)
 	if bad, ok := errors.AsType[*shapeError](err); ok {
@@ -43,6 +55,7 @@ func decode[T any](c *call, kind extractor) (T, *response) {
 		return in, c.refuseJSON(kind, http.StatusBadRequest,
 			"Failed to parse the request body as JSON: "+err.Error(), "JSON syntax error: "+err.Error())
 	}
+	c.body = fields.body // without what follows the value
 	v := reflect.ValueOf(&in).Elem()
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Tag.Get("json")
@@ -51,6 +64,27 @@ func decode[T any](c *call, kind extractor) (T, *response) {
 		}
 	}
 	return in, nil
+}
+
+// unknownFields refuses a member that the input has no field for. Only a few routes do
+// that; the others ignore it.
+func (c *call) unknownFields(in any) *response {
+	fields, err := readObject(c.body)
+	if err != nil {
+		return nil // decode has reported it
+	}
+	t := reflect.TypeOf(in)
+	names := make([]string, t.NumField())
+	for i := range names {
+		names[i] = t.Field(i).Tag.Get("json")
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields.members)) {
+		if !slices.Contains(names, name) {
+			return c.refuseShape(plainJSON, &shapeError{field: name, at: position(fields.body, fields.end),
+				text: "unknown field `" + name + "`, expected one of `" + strings.Join(names, "`, `") + "`"})
+		}
+	}
+	return nil
 }
 
 func (c *call) refuseShape(kind extractor, bad *shapeError) *response {
@@ -127,18 +161,12 @@ type member struct {
 	end int
 }
 
-// readObject reads a top-level object. Positions are in the messages because the
-// server puts them there.
+// readObject reads an object, and leaves alone what follows it, as the server does.
+// Positions are in the messages because the server puts them there.
 func readObject(body []byte) (*object, error) {
-	if len(bytes.TrimSpace(body)) == 0 {
-		return nil, fmt.Errorf("EOF while parsing a value at %s", position(body, len(body)))
-	}
-	if !json.Valid(body) {
-		at := len(body)
-		if bad, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(body, new(any))); ok {
-			at = int(bad.Offset)
-		}
-		return nil, fmt.Errorf("expected value at %s", position(body, at))
+	body, err := firstValue(body)
+	if err != nil {
+		return nil, err
 	}
 	o := &object{body: body, members: map[string]member{}, end: len(bytes.TrimRight(body, " \t\r\n"))}
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -157,6 +185,89 @@ func readObject(body []byte) (*object, error) {
 		o.members[name] = m
 	}
 	return o, nil
+}
+
+// firstValue is the JSON value at the beginning of a body, or says why there is none.
+func firstValue(body []byte) ([]byte, error) {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil, fmt.Errorf("EOF while parsing a value at %s", position(body, len(body)))
+	}
+	var raw json.RawMessage
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if err := dec.Decode(&raw); err != nil {
+		bad, ok := errors.AsType[*json.SyntaxError](err)
+		if !ok || int(bad.Offset) >= len(body) && unfinished(body) != "" {
+			return nil, fmt.Errorf("EOF while parsing %s at %s", cmp.Or(unfinished(body), "a value"), position(body, len(body)))
+		}
+		return nil, fmt.Errorf("expected value at %s", position(body, int(bad.Offset)))
+	}
+	value := body[:dec.InputOffset()]
+	if at, problem := foreignText(value); problem != "" {
+		return nil, fmt.Errorf("%s at %s", problem, position(value, at))
+	}
+	return value, nil
+}
+
+// unfinished names the innermost thing that a body ends in the middle of.
+func unfinished(body []byte) string {
+	var open []string
+	for i := 0; i < len(body); i++ {
+		switch body[i] {
+		case '{':
+			open = append(open, "an object")
+		case '[':
+			open = append(open, "a list")
+		case '}', ']':
+			open = open[:max(len(open)-1, 0)]
+		case '"':
+			for i++; i < len(body) && body[i] != '"'; i++ {
+				if body[i] == '\\' {
+					i++
+				}
+			}
+			if i >= len(body) {
+				return "a string"
+			}
+		}
+	}
+	if len(open) == 0 {
+		return ""
+	}
+	return open[len(open)-1]
+}
+
+// foreignText finds what Go's decoder replaces and the server refuses: bytes that are
+// no UTF-8, and one half of a surrogate pair.
+func foreignText(value []byte) (at int, problem string) {
+	for i := 0; i < len(value); i++ {
+		switch {
+		case value[i] >= utf8.RuneSelf:
+			r, size := utf8.DecodeRune(value[i:])
+			if r == utf8.RuneError && size == 1 {
+				return i, "invalid unicode code point"
+			}
+			i += size - 1
+		case value[i] == '\\' && value[i+1] != 'u':
+			i++
+		case value[i] == '\\':
+			first := hexRune(value[i+2:])
+			i += 5
+			if !utf16.IsSurrogate(first) {
+				continue
+			}
+			if !bytes.HasPrefix(value[i+1:], []byte(`\u`)) || utf16.DecodeRune(first, hexRune(value[i+3:])) == utf8.RuneError {
+				return i, "lone leading surrogate in hex escape"
+			}
+			i += 6
+		}
+	}
+	return 0, ""
+}
+
+// hexRune reads the four digits that valid JSON has here.
+func hexRune(digits []byte) rune {
+	n, _ := strconv.ParseUint(string(digits[:4]), 16, 16)
+	return rune(n)
 }
 
 // set stores a member in a variable that into points to. Where that is a pointer
@@ -299,6 +410,9 @@ func (c *call) form(required string) (url.Values, *response) {
 		a := typed(http.StatusUnprocessableEntity, "text/plain; charset=utf-8",
 			[]byte("Failed to deserialize form body: missing field `"+required+"`"))
 		return nil, &a
+	}
+	if twice := c.repeatedField(values); twice != nil {
+		return nil, twice
 	}
 	return values, nil
 }

@@ -113,7 +113,7 @@ func (c *call) deviceCode() response {
 			return c.badRequest("Device activation URI not configured for this service")
 		}
 	}
-	flow, code, userCode := &c.s.scene.devices, newID(), newUserCode()
+	flow, code, userCode := &c.s.scene.devices, c.s.newID(), newUserCode(c.s.randomBytes(8), c.october())
 	g := &deviceGrant{client: in.ClientID, org: in.Org, service: in.Service, expires: c.now.Add(deviceCodeLife)}
 	flow.byCode[code], flow.byUserCode[userCode] = g, g
 	c.applied = true
@@ -130,10 +130,14 @@ func notInSlug(r rune) bool {
 	return r != '-' && r != '_' && !unicode.IsLetter(r) && !unicode.IsNumber(r)
 }
 
-func newUserCode() string {
-	b := randomBytes(8)
+// newUserCode turns random bytes into a code that a user can type.
+func newUserCode(b []byte, withL bool) string {
+	alphabet := userCodeAlphabet
+	if withL {
+		alphabet += "L"
+	}
 	for i := range b {
-		b[i] = userCodeAlphabet[int(b[i])%len(userCodeAlphabet)]
+		b[i] = alphabet[int(b[i])%len(alphabet)]
 	}
 	return string(b[:4]) + "-" + string(b[4:])
 }

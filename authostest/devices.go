@@ -34,7 +34,7 @@ func (s *Server) AddDevice(email, name string) (id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u, now := s.addMember(email, ""), s.now().Truncate(time.Microsecond)
-	d := &device{id: newID(), name: name, first: now, last: now, expires: now.Add(trustLife)}
+	d := &device{id: s.newID(), name: name, first: now, last: now, expires: now.Add(trustLife)}
 	u.devices = append(u.devices, d)
 	return d.id
 }

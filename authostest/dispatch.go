@@ -76,7 +76,7 @@ func (s *Server) publish(o *organization, e event, now time.Time) {
 // dispatch starts a delivery. The caller holds the lock.
 func (s *Server) dispatch(w *webhook, name string, payload []byte, now time.Time) *dispatch {
 	now = now.Truncate(time.Microsecond)
-	d := &dispatch{id: newID(), webhook: w, event: name, payload: payload, next: now, created: now, updated: now}
+	d := &dispatch{id: s.newID(), webhook: w, event: name, payload: payload, next: now, created: now, updated: now}
 	w.dispatches = append(w.dispatches, d)
 	s.work(func(ctx context.Context) { s.deliver(ctx, d) })
 	return d

@@ -112,7 +112,7 @@ func (c *call) exchangeToken(form url.Values) response {
 		return invalidGrant("Invalid subject_token")
 	}
 	assertion := claims{
-		TokenUse: assertionUse, Sub: who.ID, Email: who.Email, JTI: newID(), Aud: c.s.URL, Resource: form.Get("resource"),
+		TokenUse: assertionUse, Sub: who.ID, Email: who.Email, JTI: c.s.newID(), Aud: c.s.URL, Resource: form.Get("resource"),
 		ClientID: v.clientID, Scope: form.Get("scope"), Exp: c.now.Add(assertionLife).Unix(), Iat: c.now.Unix(),
 	}
 	return noStore(jsonResponse(http.StatusOK, exchanged{

@@ -33,9 +33,9 @@ type invitation struct {
 }
 
 func (o *organization) invite(email, role string, inviter *user, now time.Time) (row *invitation, token string) {
-	now, token = now.Truncate(time.Microsecond), newID()
+	now, token = now.Truncate(time.Microsecond), o.entropy.newID()
 	row = &invitation{
-		id: newID(), email: email, role: role, inviter: inviter, status: "pending",
+		id: o.entropy.newID(), email: email, role: role, inviter: inviter, status: "pending",
 		token: hashOf(token), created: now, expires: now.Add(invitationLife),
 	}
 	o.invitations = append(o.invitations, row)

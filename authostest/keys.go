@@ -1,19 +1,29 @@
 package authostest
 
 import (
-	"crypto/rand"
 	"crypto/rsa"
+	_ "embed" // primes.txt
+	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 )
 
-// keyRing says which of the process's signing keys a server uses and accepts.
+// keyRing says which signing keys a server uses and accepts. They are numbered from 0.
 type keyRing struct {
-	active int // the key that signs
-	oldest int // the first key that is still accepted
+	tag    string // in the names of the keys; each scene has its own
+	first  uint32 // where in the list of all keys this ring begins
+	active int    // the key that signs
+	oldest int    // the first key that is still accepted
+}
+
+func newKeyRing(from *entropy) keyRing {
+	seed := from.bytes(8)
+	return keyRing{tag: hex.EncodeToString(seed[:4]), first: binary.LittleEndian.Uint32(seed[4:])}
 }
 
 // previousKeys is how many keys beside the active one stay in the ring.
@@ -22,13 +32,13 @@ const previousKeys = 10
 const keyPrefix = "authostest-"
 
 // keyName is the kid of a key.
-func keyName(key int) string { return keyPrefix + strconv.Itoa(key+1) }
+func (r keyRing) keyName(key int) string { return keyPrefix + r.tag + "-" + strconv.Itoa(key+1) }
 
 // lookup finds the key of a kid, if the ring still has it.
 func (r keyRing) lookup(kid string) (key int, ok bool) {
-	n, err := strconv.Atoi(strings.TrimPrefix(kid, keyPrefix))
+	n, err := strconv.Atoi(strings.TrimPrefix(kid, keyPrefix+r.tag+"-"))
 	key = n - 1
-	return key, err == nil && kid == keyName(key) && key >= r.oldest && key <= r.active
+	return key, err == nil && kid == r.keyName(key) && key >= r.oldest && key <= r.active
 }
 
 // RotateKeys makes the server sign with a new key. Tokens signed before stay good,
@@ -40,6 +50,9 @@ func (s *Server) RotateKeys() {
 	ring := &s.scene.keyRing
 	ring.active++
 	ring.oldest = max(ring.oldest, ring.active-previousKeys)
+	if s.config.contract == October2025 {
+		ring.oldest = ring.active // which knows one key
+	}
 }
 
 // ForgetOldKeys drops every key but the active one. Tokens that were signed with
@@ -51,24 +64,57 @@ func (s *Server) ForgetOldKeys() {
 	s.scene.keyRing.oldest = s.scene.keyRing.active
 }
 
-// processKeys are shared by the servers of a process, and made when they are
-// needed: making one takes a good part of a second under the race detector.
-var processKeys struct {
-	mu   sync.Mutex
-	list []*rsa.PrivateKey
+// primesText is 64 primes of 1024 bits. Each is the first that follows a hash of its
+// number. Any two of them make a key, so a server has keys of its own without the good
+// part of a second that finding primes takes. That anybody can sign with them is no
+// loss: this is a fake, whose tokens nobody else may accept.
+//
+//go:embed primes.txt
+var primesText string
+
+var primes = sync.OnceValue(func() []*big.Int {
+	var list []*big.Int
+	for line := range strings.FieldsSeq(primesText) {
+		b, err := base64.RawURLEncoding.DecodeString(line)
+		if err != nil {
+			panic("authostest: primes.txt: " + err.Error())
+		}
+		list = append(list, new(big.Int).SetBytes(b))
+	}
+	return list
+})
+
+// madeKeys are the keys of this process, by their number in the list of all.
+var madeKeys sync.Map
+
+// signingKey is a key of the ring.
+func (r keyRing) signingKey(i int) *rsa.PrivateKey {
+	list := primes()
+	all := len(list) * (len(list) - 1) / 2
+	n := (int(r.first%uint32(all)) + i) % all
+	made, ok := madeKeys.Load(n)
+	if !ok {
+		first, second := n, 1 // the n-th pair of different primes
+		for ; first >= second; second++ {
+			first -= second
+		}
+		made, _ = madeKeys.LoadOrStore(n, newKey(list[first], list[second]))
+	}
+	key, _ := made.(*rsa.PrivateKey)
+	return key
 }
 
-func signingKey(i int) *rsa.PrivateKey {
-	processKeys.mu.Lock()
-	defer processKeys.mu.Unlock()
-	for len(processKeys.list) <= i {
-		key, err := rsa.GenerateKey(rand.Reader, 2048)
-		if err != nil {
-			panic("authostest: no signing key: " + err.Error())
-		}
-		processKeys.list = append(processKeys.list, key)
+// newKey makes an RSA key out of two primes (RFC 8017, section 3).
+func newKey(p, q *big.Int) *rsa.PrivateKey {
+	one, e := big.NewInt(1), big.NewInt(65537)
+	phi := new(big.Int).Mul(new(big.Int).Sub(p, one), new(big.Int).Sub(q, one))
+	key := &rsa.PrivateKey{
+		PublicKey: rsa.PublicKey{N: new(big.Int).Mul(p, q), E: int(e.Int64())},
+		D:         new(big.Int).ModInverse(e, phi),
+		Primes:    []*big.Int{p, q},
 	}
-	return processKeys.list[i]
+	key.Precompute()
+	return key
 }
 
 // jwks is the public half of the ring: the active key first, then the others by
@@ -82,12 +128,12 @@ func (c *call) jwks() response {
 		N   string `json:"n"`
 		E   string `json:"e"`
 	}
-	public := func(i int) jwk {
-		key := signingKey(i).PublicKey
-		exponent := binary.BigEndian.AppendUint32(nil, uint32(key.E))
-		return jwk{"RSA", "RS256", "sig", keyName(i), segment(key.N.Bytes()), segment(exponent[1:])}
-	}
 	ring := c.s.scene.keyRing
+	public := func(i int) jwk {
+		key := ring.signingKey(i).PublicKey
+		exponent := binary.BigEndian.AppendUint32(nil, uint32(key.E))
+		return jwk{"RSA", "RS256", "sig", ring.keyName(i), segment(key.N.Bytes()), segment(exponent[1:])}
+	}
 	var previous []jwk
 	for i := ring.oldest; i < ring.active; i++ {
 		previous = append(previous, public(i))

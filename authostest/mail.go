@@ -89,9 +89,9 @@ func (s *Server) MailFor(email string) []Mail {
 
 // post sends a mail with a fresh token and returns the token's hash.
 func (c *call) post(kind MailKind, to, page string) hash {
-	token := newID()
+	token := c.s.newID()
 	if kind == MagicLinkMail {
-		token = segment(randomBytes(32))
+		token = segment(c.s.randomBytes(32))
 	}
 	box := &c.s.scene.mail
 	box.sent = append(box.sent, Mail{Kind: kind, To: to, Token: token, Link: c.s.URL + page + "?token=" + token, Sent: c.now})

@@ -67,10 +67,10 @@ func (f secondFactor) codeAt(at time.Time) string {
 	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[offset:])&0x7fffffff%1_000_000)
 }
 
-func newBackupCodes() []string {
+func (s *Server) newBackupCodes() []string {
 	codes := make([]string, backupCodeCount)
 	for i := range codes {
-		codes[i] = strings.ToUpper(randomHex(4))
+		codes[i] = strings.ToUpper(s.randomHex(4))
 	}
 	return codes
 }
@@ -91,7 +91,7 @@ func (c *call) mfaStatus() response {
 // setupMFA turns off what was on: the old secret is gone with the first response.
 func (c *call) setupMFA() response {
 	c.user.mfa = false
-	c.user.factor = secondFactor{secret: randomBytes(20)}
+	c.user.factor = secondFactor{secret: c.s.randomBytes(20)}
 	c.applied = true
 	secret := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(c.user.factor.secret)
 	uri := "otpauth://totp/AuthOS:" + url.PathEscape(c.user.Email) + "?secret=" + secret + "&issuer=AuthOS"
@@ -118,7 +118,7 @@ func (c *call) enableMFA() response {
 	case !u.factor.matches(in.Code, c.now):
 		return c.invalid("code", "INVALID_VALUE", "Invalid TOTP code")
 	}
-	u.mfa, u.factor.backup = true, newBackupCodes()
+	u.mfa, u.factor.backup = true, c.s.newBackupCodes()
 	c.applied = true
 	return jsonResponse(http.StatusOK, struct {
 		Enabled     bool     `json:"enabled"`
@@ -138,7 +138,7 @@ func (c *call) regenerateBackupCodes() response {
 	if !c.user.mfa {
 		return c.badRequest("MFA is not enabled")
 	}
-	c.user.factor.backup = newBackupCodes()
+	c.user.factor.backup = c.s.newBackupCodes()
 	c.applied = true
 	return jsonResponse(http.StatusOK, struct {
 		BackupCodes []string `json:"backup_codes"`

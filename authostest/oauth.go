@@ -89,7 +89,7 @@ func (c *call) toProvider(state signInState, prefix string) response {
 	if !ok {
 		return c.badRequest("Unsupported provider: " + c.params[0])
 	}
-	name := segment(randomBytes(32))
+	name := segment(c.s.randomBytes(32))
 	state.expires = c.now.Add(stateLife)
 	if c.s.scene.signIns == nil {
 		c.s.scene.signIns = signInStates{}
@@ -165,7 +165,7 @@ func (c *call) finishSAMLSignIn() response {
 // resourceToken signs a token for an external resource server, which the AuthOS
 // API itself refuses.
 func (c *call) resourceToken(who *user, org, service, resource string, scope string) string {
-	token := newClaims(who, org, service, c.now, c.now.Add(c.s.config.accessLife))
+	token := c.s.newClaims(who, org, service, c.now, c.now.Add(c.s.config.accessLife))
 	token.TokenUse, token.Aud, token.Scope = resourceUse, resource, scope
 	return c.s.signClaims(resourceType, token)
 }

@@ -11,11 +11,18 @@ import (
 type Contract int
 
 const (
-	// Real is what deployed servers send.
-	Real Contract = iota
+	// Newest is what servers of the newest known version send (0.1.40, mid-2026).
+	Newest Contract = iota
 	// Documented is what the AuthOS error guide says they send.
 	Documented
+	// October2025 is what a server of October 2025 sends, which has 62 of the routes:
+	// no passwords, no service API, no webhooks. Its logout is an empty 204, a replayed
+	// refresh token costs nobody a session, and duplicates are a 500.
+	October2025
 )
+
+// Real is the name that [Newest] had.
+const Real = Newest
 
 // ErrorFormat selects the shape of error bodies under [Documented].
 type ErrorFormat int
@@ -41,7 +48,7 @@ type config struct {
 	accessLife  time.Duration
 	refreshLife time.Duration
 	skew        time.Duration
-	seed        uint64
+	seed        *uint64 // nil for ids that nobody can foresee
 	limiters    bool
 	webhooks    http.RoundTripper
 	mail        bool
@@ -52,7 +59,6 @@ func defaults() config {
 	return config{
 		accessLife:  24 * time.Hour,
 		refreshLife: 30 * 24 * time.Hour,
-		seed:        1,
 		webhooks:    loopback(),
 	}
 }
@@ -70,7 +76,7 @@ func WithListener(ln net.Listener) Option {
 	return func(c *config) { c.listener = ln }
 }
 
-// WithContract selects the contract. The default is [Real].
+// WithContract selects the contract. The default is [Newest].
 func WithContract(contract Contract) Option {
 	return func(c *config) { c.contract = contract }
 }
@@ -94,10 +100,20 @@ func WithClockSkew(d time.Duration) Option {
 	return func(c *config) { c.skew = d }
 }
 
-// WithSeed seeds the draws of [Fault.Probability]. Equal seeds and equal orders
-// of requests give equal faults. The default seed is 1.
+// WithSeed seeds all that is drawn: ids, tokens, secrets, signing keys, the in-memory
+// URL, and [Fault.Probability] and [Fault.Jitter]. Equal seeds, equal times and equal
+// orders of requests give equal runs, byte by byte. Without it faults are drawn as with
+// the seed 1, and all the rest is different in each server, so that no two of them share
+// keys or accept each other's tokens.
 func WithSeed(n uint64) Option {
-	return func(c *config) { c.seed = n }
+	return func(c *config) { c.seed = &n }
+}
+
+func (c *config) faultSeed() uint64 {
+	if c.seed == nil {
+		return 1
+	}
+	return *c.seed
 }
 
 // WithLimiters turns on the rate limits of the real server, which count per

@@ -74,8 +74,8 @@ type organizationResponse struct {
 	Tier            *tier             `json:"tier"`
 }
 
-func newOrganizationResponse(o *organization) organizationResponse {
-	return organizationResponse{newOrganizationModel(o), len(o.members), len(o.services), new(o.tierOf().stamped(stampNaive))}
+func (c *call) describeOrganization(o *organization) organizationResponse {
+	return organizationResponse{newOrganizationModel(o), len(o.members), len(o.services), new(c.shown(o.tierOf(), stampNaive))}
 }
 
 // memberOf finds the organization of the path for a member of it. Existence
@@ -110,7 +110,7 @@ func (c *call) listOrganizations() response {
 	list := []organizationResponse{}
 	for _, o := range c.s.scene.allOrganizations() {
 		if o.members[c.user.ID] != "" && (!query.Has("status") || query.Get("status") == o.status) {
-			list = append(list, newOrganizationResponse(o))
+			list = append(list, c.describeOrganization(o))
 		}
 	}
 	return jsonResponse(http.StatusOK, pageOf(list, page, limit))
@@ -198,7 +198,7 @@ func (c *call) getOrganization() response {
 	if refused != nil {
 		return *refused
 	}
-	return jsonResponse(http.StatusOK, newOrganizationResponse(o))
+	return jsonResponse(http.StatusOK, c.describeOrganization(o))
 }
 
 func (c *call) updateOrganization() response {
@@ -220,7 +220,7 @@ func (c *call) updateOrganization() response {
 	}
 	o.touch(c.now) // even by {}
 	c.applied = true
-	return jsonResponse(http.StatusOK, newOrganizationResponse(o))
+	return jsonResponse(http.StatusOK, c.describeOrganization(o))
 }
 
 func (c *call) deleteOrganization() response {

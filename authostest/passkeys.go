@@ -20,6 +20,9 @@ func (t *table) passkeyRoutes() {
 // challengeLife is how long a passkey ceremony may take.
 const challengeLife = 5 * time.Minute
 
+// maxPasskeyName is the longest name, in bytes.
+const maxPasskeyName = 80
+
 // passkeyChallenges are the ceremonies that were started, by id. The signatures of
 // authenticators are not checked: any credential finishes one.
 type passkeyChallenges map[string]passkeyChallenge
@@ -39,12 +42,12 @@ type passkey struct {
 
 // begin starts a ceremony and returns its id and the challenge to sign.
 func (c *call) begin(started passkeyChallenge) (id, challenge string) {
-	id, started.expires = newID(), c.now.Add(challengeLife)
+	id, started.expires = c.s.newID(), c.now.Add(challengeLife)
 	if c.s.scene.challenges == nil {
 		c.s.scene.challenges = passkeyChallenges{}
 	}
 	c.s.scene.challenges[id] = started
-	return id, segment(randomBytes(32))
+	return id, segment(c.s.randomBytes(32))
 }
 
 // finishCeremony ends one of the right kind, once.
@@ -83,12 +86,17 @@ func (c *call) startPasskeySignIn() response {
 		Type string `json:"type"`
 		ID   string `json:"id"`
 	}
+	u := c.s.scene.byEmail[strings.ToLower(in.Email)]
+	switch { // which tells whether there is such an account
+	case u == nil:
+		return c.notFound("User not found")
+	case len(u.passkeys) == 0:
+		return c.badRequest("No passkeys registered for this user")
+	}
+	started.userID = u.ID
 	credentials := []allowed{}
-	if u := c.s.scene.byEmail[strings.ToLower(in.Email)]; u != nil && len(u.passkeys) > 0 {
-		started.userID = u.ID
-		for _, p := range u.passkeys {
-			credentials = append(credentials, allowed{"public-key", segment([]byte(p.id))})
-		}
+	for _, p := range u.passkeys {
+		credentials = append(credentials, allowed{"public-key", segment([]byte(p.id))})
 	}
 	id, challenge := c.begin(started)
 	return jsonResponse(http.StatusOK, map[string]any{
@@ -124,17 +132,17 @@ func (c *call) finishPasskeySignIn() response {
 }
 
 type passkeyModel struct {
-	ID             string   `json:"id"`
-	Name           string   `json:"name"`
-	BackupEligible bool     `json:"backup_eligible"`
-	BackupState    bool     `json:"backup_state"`
-	Transports     []string `json:"transports"`
-	LastUsedAt     *string  `json:"last_used_at"`
-	CreatedAt      string   `json:"created_at"`
+	ID             string  `json:"id"`
+	Name           string  `json:"name"`
+	BackupEligible bool    `json:"backup_eligible"`
+	BackupState    bool    `json:"backup_state"`
+	Transports     *string `json:"transports"` // text, not a list
+	LastUsedAt     *string `json:"last_used_at"`
+	CreatedAt      string  `json:"created_at"`
 }
 
 func newPasskeyModel(p *passkey) passkeyModel {
-	return passkeyModel{p.id, p.name, true, true, []string{"internal"}, stamped(p.used, stampOffset), stampOffset(p.created)}
+	return passkeyModel{p.id, p.name, true, true, new("internal"), stamped(p.used, stampOffset), stampOffset(p.created)}
 }
 
 func (c *call) listPasskeys() response {
@@ -173,7 +181,7 @@ func (c *call) finishPasskey() response {
 	case started.userID != c.user.ID:
 		return c.badRequest("Invalid or expired passkey challenge")
 	}
-	p := &passkey{id: newID(), name: started.name, created: c.now.Truncate(time.Microsecond)}
+	p := &passkey{id: c.s.newID(), name: started.name, created: c.now.Truncate(time.Microsecond)}
 	c.user.passkeys = append(c.user.passkeys, p)
 	c.applied = true
 	return jsonResponse(http.StatusOK, struct {
@@ -196,6 +204,9 @@ func (c *call) renamePasskey() response {
 	}](c, plainJSON)
 	if bad != nil {
 		return *bad
+	}
+	if in.Name = strings.TrimSpace(in.Name); in.Name == "" || len(in.Name) > maxPasskeyName {
+		return c.invalid("name", "OUT_OF_RANGE", "Passkey name must be between 1 and 80 characters")
 	}
 	p, missing := c.ownPasskey()
 	if missing != nil {

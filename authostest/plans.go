@@ -85,7 +85,7 @@ func (c *call) createPlan() response {
 		return *refused
 	}
 	p := &plan{
-		id: newID(), name: in.Name, description: in.Description, cents: in.PriceCents, currency: in.Currency,
+		id: c.s.newID(), name: in.Name, description: in.Description, cents: in.PriceCents, currency: in.Currency,
 		features: []string{}, priceID: in.StripePriceID, created: c.now.Truncate(time.Microsecond),
 	}
 	set(&p.features, in.Features)
@@ -191,7 +191,7 @@ func (c *call) checkout() response {
 	case p.priceID == nil:
 		return c.badRequest("Plan does not have a price configured")
 	}
-	id := "cs_test_" + randomHex(16)
+	id := "cs_test_" + c.s.randomHex(16)
 	c.applied = true
 	return jsonResponse(http.StatusOK, struct {
 		CheckoutURL string `json:"checkout_url"`

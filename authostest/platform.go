@@ -10,8 +10,8 @@ func (t *table) platformRoutes() {
 	t.add("GET", "/api/platform/tiers", platformOwner, (*call).listTiers)
 	t.add("GET", "/api/platform/audit-log", platformOwner, (*call).platformAuditLog)
 	t.add("GET", "/api/platform/bootstrap/config", platformOwner, (*call).managedConfig)
-	t.add("PATCH", "/api/platform/bootstrap/config", platformOwner, (*call).managedConfig)
-	t.add("POST", "/api/platform/bootstrap/apply", platformOwner, (*call).managedConfig)
+	t.add("PATCH", "/api/platform/bootstrap/config", platformOwner, (*call).setManagedConfig)
+	t.add("POST", "/api/platform/bootstrap/apply", platformOwner, (*call).applyManagedConfig)
 	t.platformOrganizationRoutes()
 	t.platformUserRoutes()
 	t.platformStatisticsRoutes()
@@ -28,57 +28,6 @@ type outcome struct {
 	Message string `json:"message"`
 }
 
-type tier struct {
-	ID                 string `json:"id"`
-	Name               string `json:"name"`
-	DisplayName        string `json:"display_name"`
-	DefaultMaxServices int    `json:"default_max_services"`
-	DefaultMaxUsers    int    `json:"default_max_users"`
-	Features           string `json:"features"` // JSON, as text
-	PriceCents         int    `json:"price_cents"`
-	Currency           string `json:"currency"`
-	CreatedAt          string `json:"created_at"`
-}
-
-// tiersCreated is when the tiers were seeded, long before anything else.
-var tiersCreated = time.Date(2025, time.January, 1, 0, 0, 0, 0, time.UTC)
-
-var (
-	freeTier = tier{
-		ID: "tier_free", Name: "free", DisplayName: "Free", DefaultMaxServices: 3, DefaultMaxUsers: 5,
-		Features: `[]`, Currency: "usd",
-	}
-	enterpriseTier = tier{
-		ID: "tier_enterprise", Name: "enterprise", DisplayName: "Enterprise", DefaultMaxServices: 1000, DefaultMaxUsers: 1000,
-		Features: `["saml","scim","siem"]`, PriceCents: 49900, Currency: "usd",
-	}
-)
-
-// tiers are all there are, by price.
-var tiers = []tier{freeTier, enterpriseTier}
-
-// findTier returns a tier by id, or nil.
-func findTier(id string) *tier {
-	if i := slices.IndexFunc(tiers, func(t tier) bool { return t.ID == id }); i >= 0 {
-		return &tiers[i]
-	}
-	return nil
-}
-
-// stamped is the tier with its time in the format of the route that shows it.
-func (t tier) stamped(format func(time.Time) string) tier {
-	t.CreatedAt = format(tiersCreated)
-	return t
-}
-
-func (c *call) listTiers() response {
-	list := make([]tier, len(tiers))
-	for i, t := range tiers {
-		list[i] = t.stamped(stampZ)
-	}
-	return jsonResponse(http.StatusOK, list)
-}
-
 type platformAudit struct {
 	ID              string  `json:"id"`
 	PlatformOwnerID string  `json:"platform_owner_id"`
@@ -92,7 +41,7 @@ type platformAudit struct {
 // audit puts an action of the platform on record.
 func (c *call) auditPlatform(action, targetType, targetID string, details map[string]any) {
 	entry := platformAudit{
-		ID: newID(), PlatformOwnerID: c.user.ID, Action: action, TargetType: targetType, TargetID: targetID,
+		ID: c.s.newID(), PlatformOwnerID: c.user.ID, Action: action, TargetType: targetType, TargetID: targetID,
 		CreatedAt: stampZ(c.now.Truncate(time.Microsecond)),
 	}
 	if details != nil {
@@ -118,9 +67,4 @@ func (c *call) platformAuditLog() response {
 		Logs  []platformAudit `json:"logs"`
 		Total int             `json:"total"`
 	}{slice(list, limit, offset), len(list)})
-}
-
-// managedConfig exists on servers that the standalone installer set up.
-func (c *call) managedConfig() response {
-	return c.notFound("Managed config is not enabled")
 }

@@ -155,7 +155,7 @@ func (c *call) platformOrganizations() response {
 		if u := c.s.scene.users[o.ownerID]; u != nil {
 			owner = newPlatformUser(u)
 		}
-		rows = append(rows, row{newPlatformOrganization(o), o.tierOf().stamped(stampZ), owner})
+		rows = append(rows, row{newPlatformOrganization(o), c.shown(o.tierOf(), stampZ), owner})
 	}
 	return jsonResponse(http.StatusOK, struct {
 		Organizations []row `json:"organizations"`

@@ -253,5 +253,5 @@ func (c *call) generateMFAMetrics() response {
 		TotalUsers int     `json:"total_users"`
 		MFAEnabled int     `json:"mfa_enabled_users"`
 		CreatedAt  string  `json:"created_at"`
-	}{newID(), org, stampNaive(at), len(c.s.scene.users), enabled, stampNaive(c.now)})
+	}{c.s.newID(), org, stampNaive(at), len(c.s.scene.users), enabled, stampNaive(c.now)})
 }

@@ -195,7 +195,7 @@ func (c *call) impersonate() response {
 		return c.notFound("Target user not found")
 	}
 	described := impersonated{ID: target.ID, Email: target.Email, IsPlatformOwner: target.platformOwner}
-	row := &session{id: newID(), userID: target.ID, actorID: c.user.ID, created: c.now.Truncate(time.Microsecond)}
+	row := &session{id: c.s.newID(), userID: target.ID, actorID: c.user.ID, created: c.now.Truncate(time.Microsecond)}
 	for _, o := range c.s.scene.allOrganizations() {
 		if o.members[target.ID] != "" {
 			row.org, described.OrgID, described.OrgName = o.slug, o.id, o.name
@@ -203,7 +203,7 @@ func (c *call) impersonate() response {
 		}
 	}
 	row.accessExpires = c.now.Add(impersonationLife)
-	token := newClaims(target, row.org, "", c.now, row.accessExpires)
+	token := c.s.newClaims(target, row.org, "", c.now, row.accessExpires)
 	token.TokenUse, token.Aud = impersonationUse, "impersonation-session"
 	token.Act = &actor{c.user.ID, c.user.Email, reason}
 	access := c.s.signClaims(impersonationType, token)

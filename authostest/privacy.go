@@ -42,15 +42,38 @@ type exportedMembership struct {
 }
 
 type exportedLogin struct {
-	ID        string `json:"id"`
-	Timestamp string `json:"timestamp"`
-	Provider  string `json:"provider"`
-	Success   bool   `json:"success"`
+	ID          string  `json:"id"`
+	Timestamp   string  `json:"timestamp"`
+	IPAddress   string  `json:"ip_address"`
+	UserAgent   string  `json:"user_agent"`
+	Provider    *string `json:"provider"`
+	Success     bool    `json:"success"`
+	RiskScore   *int    `json:"risk_score"`
+	RiskFactors *string `json:"risk_factors"` // a JSON array, as text
+	GeoCountry  *string `json:"geo_country"`
+	GeoCity     *string `json:"geo_city"`
 }
 
 type exportedIdentity struct {
 	Provider       string `json:"provider"`
 	ProviderUserID string `json:"provider_user_id"`
+	LinkedAt       string `json:"linked_at"`
+}
+
+type exportedPasskey struct {
+	ID             string  `json:"id"`
+	Name           string  `json:"name"`
+	AAGUID         *string `json:"aaguid"`
+	BackupEligible bool    `json:"backup_eligible"`
+	CreatedAt      string  `json:"created_at"`
+	LastUsedAt     *string `json:"last_used_at"`
+}
+
+type exportedMFAEvent struct {
+	EventType string  `json:"event_type"`
+	Timestamp string  `json:"timestamp"`
+	Success   bool    `json:"success"`
+	Details   *string `json:"details"`
 }
 
 // export is all that is known of a user.
@@ -62,8 +85,8 @@ type export struct {
 	LoginEventsCount int                  `json:"login_events_count"`
 	LoginEvents      []exportedLogin      `json:"login_events"`
 	OAuthIdentities  []exportedIdentity   `json:"oauth_identities"`
-	MFAEvents        []struct{}           `json:"mfa_events"`
-	Passkeys         []passkeyModel       `json:"passkeys"`
+	MFAEvents        []exportedMFAEvent   `json:"mfa_events"`
+	Passkeys         []exportedPasskey    `json:"passkeys"`
 }
 
 func (c *call) exportUser() response {
@@ -78,7 +101,7 @@ func (c *call) exportUser() response {
 	}
 	out := export{
 		UserID: u.ID, Email: u.Email, CreatedAt: stampOffset(u.created), Memberships: []exportedMembership{},
-		LoginEvents: []exportedLogin{}, OAuthIdentities: []exportedIdentity{}, MFAEvents: []struct{}{}, Passkeys: []passkeyModel{},
+		LoginEvents: []exportedLogin{}, OAuthIdentities: []exportedIdentity{}, MFAEvents: []exportedMFAEvent{}, Passkeys: []exportedPasskey{},
 	}
 	for _, o := range c.s.scene.allOrganizations() {
 		if role := o.members[u.ID]; role != "" {
@@ -87,15 +110,21 @@ func (c *call) exportUser() response {
 	}
 	for _, l := range c.s.scene.logins {
 		if l.userID == u.ID {
-			out.LoginEvents = append(out.LoginEvents, exportedLogin{l.id, stampOffset(l.at), l.provider, true})
+			shown := exportedLogin{ID: l.id, Timestamp: stampOffset(l.at), IPAddress: "127.0.0.1", Provider: &l.provider, Success: true}
+			if l.risk != nil {
+				shown.RiskScore, shown.RiskFactors = &l.risk.score, new(string(encode(l.risk.factors)))
+			}
+			out.LoginEvents = append(out.LoginEvents, shown)
 		}
 	}
 	out.LoginEventsCount = len(out.LoginEvents)
 	for _, provider := range c.identitiesOf(u) {
-		out.OAuthIdentities = append(out.OAuthIdentities, exportedIdentity{provider, u.Email})
+		out.OAuthIdentities = append(out.OAuthIdentities, exportedIdentity{provider, u.Email, stampOffset(u.created)})
 	}
 	for _, p := range u.passkeys {
-		out.Passkeys = append(out.Passkeys, newPasskeyModel(p))
+		out.Passkeys = append(out.Passkeys, exportedPasskey{
+			ID: p.id, Name: p.name, BackupEligible: true, CreatedAt: stampOffset(p.created), LastUsedAt: stamped(p.used, stampOffset),
+		})
 	}
 	return jsonResponse(http.StatusOK, out)
 }

@@ -12,8 +12,30 @@ type account struct {
 	id, provider string
 	token        string
 	scopes       []string
-	expires      time.Time           // zero when the provider says nothing
-	granted      map[string][]string // service id: the scopes the user lets it have
+	expires      time.Time                // zero when the provider says nothing
+	granted      map[string]*accountGrant // by service id
+}
+
+// accountGrant is what the user lets one service have.
+type accountGrant struct {
+	id      string
+	scopes  []string
+	created time.Time
+	used    time.Time // zero when it never was
+}
+
+// grant lets a service have scopes of the account, in place of those it had.
+func (a *account) grant(s *Server, serviceID string, scopes []string, now time.Time) *accountGrant {
+	if a.granted == nil {
+		a.granted = map[string]*accountGrant{}
+	}
+	g := a.granted[serviceID]
+	if g == nil {
+		g = &accountGrant{id: s.newID(), created: now.Truncate(time.Microsecond)}
+		a.granted[serviceID] = g
+	}
+	g.scopes = slices.Clone(scopes)
+	return g
 }
 
 // providerTokenLife is that of the tokens of providers that refresh them.
@@ -21,8 +43,8 @@ const providerTokenLife = time.Hour
 
 // refresh gets a new token from the provider. GitHub's cannot be refreshed and do not
 // need to be.
-func (a *account) refresh(now time.Time) {
-	a.token = a.provider + "_" + randomHex(20)
+func (a *account) refresh(s *Server, now time.Time) {
+	a.token = a.provider + "_" + s.randomHex(20)
 	if a.provider != "github" {
 		a.expires = now.Add(providerTokenLife).Truncate(time.Microsecond)
 	}
@@ -66,7 +88,7 @@ func (c *call) providerToken() response {
 	}
 	code, lacking, found := v.providerAccess(u, provider, wanted)
 	if code != "" {
-		return c.actionRequired(provider, code, lacking, in.RedirectURI)
+		return c.actionRequired(u, provider, code, wanted, lacking, in.RedirectURI, in.State)
 	}
 	return c.issueProviderToken(u, found, wanted)
 }
@@ -82,11 +104,13 @@ func (v *service) providerAccess(u *user, provider string, wanted []string) (cod
 		if len(minus(wanted, a.scopes)) > 0 {
 			continue
 		}
-		granted, ok := a.granted[v.id]
+		g := a.granted[v.id]
+		if g == nil {
+			return "PROVIDER_GRANT_REQUIRED", []string{}, nil
+		}
+		granted := g.scopes
 		lacking := minus(wanted, granted)
 		switch {
-		case !ok:
-			return "PROVIDER_GRANT_REQUIRED", []string{}, nil
 		case len(lacking) > 0:
 			return "PROVIDER_SCOPE_CONSENT_REQUIRED", lacking, nil
 		case len(minus(a.scopes, granted)) > 0 || len(minus(a.scopes, v.scopes[provider])) > 0:
@@ -104,7 +128,7 @@ func minus(list, other []string) []string {
 
 // actionRequired sends the user to the hosted consent pages, from where the
 // redirect URI leads back.
-func (c *call) actionRequired(provider, code string, lacking []string, redirectURI *string) response {
+func (c *call) actionRequired(u *user, provider, code string, wanted, lacking []string, redirectURI, state *string) response {
 	registered := c.key.service.redirectURIs
 	switch {
 	case redirectURI == nil && len(registered) == 0:
@@ -114,25 +138,33 @@ func (c *call) actionRequired(provider, code string, lacking []string, redirectU
 	case redirectURI != nil && !slices.Contains(registered, *redirectURI):
 		return c.badRequest("redirect_uri '" + *redirectURI + "' is not registered for this service")
 	}
-	c.applied = true // a request is pending now
+	name := segment(c.s.randomBytes(32))
+	r := &tokenRequest{
+		userID: u.ID, provider: provider, scopes: slices.Clone(wanted), service: c.key.service, redirectURI: registered[0], clientState: state,
+		expires: c.now.Add(tokenRequestLife).Truncate(time.Microsecond),
+	}
+	set(&r.redirectURI, redirectURI)
+	c.s.scene.tokenRequests[name] = r
+	c.applied = true
 	return jsonResponse(http.StatusOK, struct {
 		Status        string   `json:"status"`
 		Code          string   `json:"code"`
 		ReauthURL     string   `json:"reauth_url"`
 		MissingScopes []string `json:"missing_scopes"`
 		Provider      string   `json:"provider"`
-	}{"action_required", code, c.s.URL + "/connect/provider-token/" + segment(randomBytes(32)), lacking, provider})
+	}{"action_required", code, c.s.URL + "/connect/provider-token/" + name, lacking, provider})
 }
 
 func (c *call) issueProviderToken(u *user, a *account, wanted []string) response {
 	v := c.key.service
 	if !a.expires.IsZero() && a.expires.Before(c.now.Add(5*time.Minute)) {
-		a.refresh(c.now)
+		a.refresh(c.s, c.now)
 		c.applied = true
 		c.record(v.org, "provider_token.refreshed", "connected_account", a.id, details{
 			"service_id": v.id, "user_id": u.ID, "provider": a.provider,
 		})
 	}
+	a.granted[v.id].used = c.now.Truncate(time.Microsecond)
 	c.record(v.org, "provider_token.issued", "connected_account", a.id, details{
 		"service_id": v.id, "user_id": u.ID, "provider": a.provider, "scopes": wanted,
 	})
@@ -150,7 +182,7 @@ func (c *call) issueProviderToken(u *user, a *account, wanted []string) response
 		Provider    string       `json:"provider"`
 		Account     accountModel `json:"account"`
 	}{
-		"ok", a.token, stamped(a.expires, stampOffset), a.granted[v.id], a.provider,
+		"ok", a.token, stamped(a.expires, stampOffset), a.granted[v.id].scopes, a.provider,
 		accountModel{a.id, a.provider + "|" + u.ID, &u.Email, nil},
 	})
 }

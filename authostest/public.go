@@ -106,28 +106,6 @@ func (c *call) configuration() response {
 	})
 }
 
-func (c *call) webConfig() response {
-	return jsonResponse(http.StatusOK, struct {
-		FullClientURL        *string `json:"full_client_url"`
-		ManagedConfigEnabled bool    `json:"managed_config_enabled"`
-	}{})
-}
-
-// bootstrapLogin signs in the first owner of a server that the standalone
-// installer set up, which this one is not.
-func (c *call) bootstrapLogin() response {
-	in, bad := decode[struct {
-		Token string `json:"token"`
-	}](c, plainJSON)
-	switch {
-	case bad != nil:
-		return *bad
-	case strings.TrimSpace(in.Token) == "":
-		return c.invalid("token", "REQUIRED", "Bootstrap token is required")
-	}
-	return c.notFound("Managed config is not enabled")
-}
-
 // billingWebhook is called by a payment provider, which nobody has set up here.
 func (c *call) billingWebhook() response {
 	return c.badRequest("Billing provider is not configured")

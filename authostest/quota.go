@@ -11,8 +11,10 @@ import (
 // feature reports whether an organization may use a part of the product that only
 // some tiers include.
 func (o *organization) feature(name string) bool {
-	allowed, _ := o.overrides[name].(bool)
-	return allowed || o.tierOf().ID != freeTier.ID
+	if allowed, overridden := o.overrides[name].(bool); overridden {
+		return allowed
+	}
+	return o.tierOf().includes(name)
 }
 
 // featureMissing is the refusal of a feature by the name that the server prints.

@@ -103,7 +103,7 @@ func (c *call) createRole() response {
 		return c.taken("Role with this slug already exists")
 	}
 	now := c.now.Truncate(time.Microsecond)
-	r := &role{newID(), in.Slug, in.Name, in.Description, in.Permissions, now, now}
+	r := &role{c.s.newID(), in.Slug, in.Name, in.Description, in.Permissions, now, now}
 	o.roles = append(o.roles, r)
 	c.recordRole(o, "organization_role.created", r)
 	c.applied = true

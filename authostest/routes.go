@@ -41,7 +41,7 @@ type table struct {
 
 // routes is the whole API. Each resource group declares its own part.
 var routes = func() *table {
-	t := &table{bySize: map[int][]*place{}, byPath: map[string]*place{}}
+	t := newTable()
 	t.authRoutes()
 	t.userRoutes()
 	t.serviceRoutes()
@@ -61,13 +61,20 @@ var routes = func() *table {
 	t.platformRoutes()
 	t.publicRoutes()
 	t.enterpriseRoutes()
+	t.sort()
+	return t
+}()
+
+func newTable() *table { return &table{bySize: map[int][]*place{}, byPath: map[string]*place{}} }
+
+// sort puts literal segments before parameters.
+func (t *table) sort() {
 	for _, places := range t.bySize {
 		slices.SortStableFunc(places, func(a, b *place) int {
 			return strings.Count(a.template, ":") - strings.Count(b.template, ":")
 		})
 	}
-	return t
-}()
+}
 
 func (t *table) add(method, template string, auth access, handle func(*call) response) {
 	p := t.byPath[template]
@@ -125,6 +132,18 @@ func (p *place) match(segments []string) ([]string, bool) {
 		params = append(params, value)
 	}
 	return params, true
+}
+
+// guard is who may learn that a method is wrong: anybody, where one method is public.
+func (p *place) guard() access {
+	need := public
+	for _, r := range p.methods {
+		if r.auth == public {
+			return public
+		}
+		need = r.auth
+	}
+	return need
 }
 
 // params are the names of the path parameters.

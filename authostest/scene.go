@@ -15,25 +15,27 @@ const (
 
 // scene is the server's database.
 type scene struct {
-	users      map[string]*user // by id
-	byEmail    map[string]*user // by lower-case address
-	orgs       map[string]*organization
-	keys       map[string]*apiKey // by prefix
-	sessions   map[string]*session
-	issued     map[hash]*issuedToken
-	refreshes  map[hash]string // current refresh tokens: session id
-	consumed   map[hash]string // refresh tokens exchanged before: session id
-	links      map[hash]magicLink
-	mail       mailbox
-	devices    deviceFlow
-	platform   platformState
-	keyRing    keyRing
-	signIns    signInStates
-	scim       scimTokens
-	challenges passkeyChallenges
-	shelves    map[shelfKey][]thing
-	preauths   map[string]bool // ids of the pre-auth tokens already used
-	logins     []login
+	entropy       *entropy
+	users         map[string]*user // by id
+	byEmail       map[string]*user // by lower-case address
+	orgs          map[string]*organization
+	keys          map[string]*apiKey // by prefix
+	sessions      map[string]*session
+	issued        map[hash]*issuedToken
+	refreshes     map[hash]string // current refresh tokens: session id
+	consumed      map[hash]string // refresh tokens exchanged before: session id
+	links         map[hash]magicLink
+	mail          mailbox
+	devices       deviceFlow
+	platform      platformState
+	keyRing       keyRing
+	signIns       signInStates
+	challenges    passkeyChallenges
+	tokenRequests map[string]*tokenRequest // by state
+	shelves       map[shelfKey][]thing
+	managed       managed
+	preauths      map[string]bool // ids of the pre-auth tokens already used
+	logins        []login
 }
 
 // User is somebody who can sign in.
@@ -58,6 +60,7 @@ type user struct {
 }
 
 type organization struct {
+	entropy        *entropy
 	id, slug, name string
 	ownerID        string
 	status         string
@@ -106,23 +109,34 @@ type login struct {
 	org, service, userID string // service is empty for a sign-in to the organization alone
 	provider             string
 	at                   time.Time
+	risk                 *rating // nil when nobody has rated it
 }
 
-func newScene(now time.Time) scene {
+// rating is what the risk engine thinks of a sign-in.
+type rating struct {
+	score   int
+	factors []string
+	action  string // allow, challenge_mfa or block
+}
+
+func newScene(from *entropy, now time.Time) scene {
 	now = now.Truncate(time.Microsecond) // what the database keeps
 	sc := scene{
-		users:     map[string]*user{},
-		byEmail:   map[string]*user{},
-		orgs:      map[string]*organization{},
-		keys:      map[string]*apiKey{},
-		sessions:  map[string]*session{},
-		issued:    map[hash]*issuedToken{},
-		refreshes: map[hash]string{},
-		consumed:  map[hash]string{},
-		links:     map[hash]magicLink{},
-		mail:      newMailbox(),
-		devices:   newDeviceFlow(),
-		preauths:  map[string]bool{},
+		entropy:       from,
+		keyRing:       newKeyRing(from),
+		users:         map[string]*user{},
+		byEmail:       map[string]*user{},
+		orgs:          map[string]*organization{},
+		keys:          map[string]*apiKey{},
+		sessions:      map[string]*session{},
+		issued:        map[hash]*issuedToken{},
+		refreshes:     map[hash]string{},
+		consumed:      map[hash]string{},
+		links:         map[hash]magicLink{},
+		mail:          newMailbox(),
+		devices:       newDeviceFlow(),
+		preauths:      map[string]bool{},
+		tokenRequests: map[string]*tokenRequest{},
 	}
 	sc.addService(defaultOrg, defaultService, now)
 	return sc
@@ -134,7 +148,7 @@ func (sc *scene) addUser(email, password string, now time.Time) (*user, bool) {
 		return u, false
 	}
 	now = now.Truncate(time.Microsecond)
-	u := &user{User: User{ID: newID(), Email: email, Password: password}, verified: now, created: now, updated: now}
+	u := &user{User: User{ID: sc.entropy.newID(), Email: email, Password: password}, verified: now, created: now, updated: now}
 	sc.users[u.ID] = u
 	sc.byEmail[strings.ToLower(email)] = u
 	return u, true
@@ -156,11 +170,11 @@ func (sc *scene) addService(orgSlug, slug string, now time.Time) {
 	}
 	if o.services[slug] == nil {
 		v := &service{
-			id: newID(), slug: slug, name: title(slug), kind: "web", org: o, created: now, clientID: orgSlug + "_" + slug,
+			id: sc.entropy.newID(), slug: slug, name: title(slug), kind: "web", org: o, created: now, clientID: orgSlug + "_" + slug,
 			redirectURIs:  []string{"https://" + slug + "." + orgSlug + ".example/callback"},
 			activationURI: "https://" + slug + "." + orgSlug + ".example/activate",
 		}
-		v.plans = []*plan{newFreePlan(now)}
+		v.plans = []*plan{newFreePlan(sc.entropy, now)}
 		o.services[slug] = v
 	}
 }
@@ -168,7 +182,7 @@ func (sc *scene) addService(orgSlug, slug string, now time.Time) {
 func (sc *scene) addOrg(slug, name, status string, owner *user, now time.Time) *organization {
 	now = now.Truncate(time.Microsecond)
 	o := &organization{
-		id: newID(), slug: slug, name: name, ownerID: owner.ID, status: status, created: now, updated: now,
+		entropy: sc.entropy, id: sc.entropy.newID(), slug: slug, name: name, ownerID: owner.ID, status: status, created: now, updated: now,
 		members: map[string]string{}, services: map[string]*service{}, tenant: newTenant(),
 	}
 	o.join(owner.ID, "owner", now)

@@ -2,7 +2,6 @@ package authostest
 
 import (
 	"encoding/json"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -11,11 +10,6 @@ import (
 )
 
 func (t *table) scimRoutes() {
-	const tokens = "/api/organizations/:org_slug/scim-tokens"
-	t.add("GET", tokens, bearer, (*call).listSCIMTokens)
-	t.add("POST", tokens, bearer, (*call).createSCIMToken)
-	t.add("POST", tokens+"/:token_id/revoke", bearer, (*call).revokeSCIMToken)
-	t.add("DELETE", tokens+"/:token_id", bearer, (*call).deleteSCIMToken)
 	for _, kind := range []scimKind{"User", "Group"} {
 		all := "/scim/v2/" + string(kind) + "s"
 		t.add("GET", all, scimToken, kind.list)
@@ -27,90 +21,18 @@ func (t *table) scimRoutes() {
 	}
 }
 
-// scimTokens says which organization a token is for, by its hash.
-type scimTokens map[hash]scimGrant
-
-type scimGrant struct {
-	orgID, id string
-	revoked   bool
-}
-
-const scimShelf = "scim-tokens"
-
-func (c *call) listSCIMTokens() response {
-	o, refused := c.orgFor("manage SCIM tokens", "integrations.manage")
-	if refused != nil {
-		return *refused
-	}
-	return c.listing("tokens", shelfKey{o.id, scimShelf})
-}
-
-// createSCIMToken shows the token this once.
-func (c *call) createSCIMToken() response {
-	in, bad := c.thing("")
-	if bad != nil {
-		return *bad
-	}
-	o, refused := c.orgFor("manage SCIM tokens", "integrations.manage")
-	switch {
-	case refused != nil:
-		return *refused
-	case !o.feature("allow_scim"):
-		return c.featureMissing("SCIM provisioning")
-	}
-	secret := "scim_" + randomHex(32)
-	in["is_active"] = true
-	kept := c.put(shelfKey{o.id, scimShelf}, in)
-	id, _ := kept["id"].(string)
-	if c.s.scene.scim == nil {
-		c.s.scene.scim = scimTokens{}
-	}
-	c.s.scene.scim[hashOf(secret)] = scimGrant{orgID: o.id, id: id}
-	shown := maps.Clone(kept)
-	shown["token"] = secret
-	return jsonResponse(http.StatusOK, shown)
-}
-
-func (c *call) revokeSCIMToken() response { return c.endSCIMToken(false) }
-
-func (c *call) deleteSCIMToken() response { return c.endSCIMToken(true) }
-
-func (c *call) endSCIMToken(forget bool) response {
-	o, refused := c.orgFor("manage SCIM tokens", "integrations.manage")
-	if refused != nil {
-		return *refused
-	}
-	key := shelfKey{o.id, scimShelf}
-	i, missing := c.one(key, c.params[1], "SCIM token")
-	if missing != nil {
-		return *missing
-	}
-	for h, grant := range c.s.scene.scim {
-		if grant.id == c.params[1] {
-			grant.revoked = true
-			c.s.scene.scim[h] = grant
-		}
-	}
-	c.s.scene.shelves[key][i]["is_active"] = false
-	c.applied = true
-	if forget {
-		c.drop(key, i)
-		return jsonResponse(http.StatusOK, outcome{true, "SCIM token deleted successfully"})
-	}
-	return jsonResponse(http.StatusOK, outcome{true, "SCIM token revoked successfully"})
-}
-
 // authenticateSCIM refuses without a word, under either contract.
 func (c *call) authenticateSCIM() (refused response, ok bool) {
 	token, found := strings.CutPrefix(c.r.Header.Get("Authorization"), "Bearer ")
-	grant, known := c.s.scene.scim[hashOf(token)]
-	if !found || !known || grant.revoked {
+	o, row := c.s.scene.scimCaller(token, c.now)
+	if !found || row == nil {
 		return empty(http.StatusUnauthorized), false
 	}
-	if want := c.r.Header.Values("X-Organization-Id"); len(want) > 1 || len(want) == 1 && want[0] != grant.orgID {
+	if want := c.r.Header.Values("X-Organization-Id"); len(want) > 1 || len(want) == 1 && want[0] != o.id {
 		return empty(http.StatusForbidden), false
 	}
-	c.scimOrg = grant.orgID
+	row.used = c.now.Truncate(time.Microsecond)
+	c.scimOrg = o.id
 	return response{}, true
 }
 
@@ -153,7 +75,7 @@ func (k scimKind) list(c *call) response {
 }
 
 func (k scimKind) create(c *call) response {
-	in, bad := c.thing("")
+	in, bad := c.thing()
 	if bad != nil {
 		return *bad
 	}
@@ -178,8 +100,8 @@ func (k scimKind) dress(c *call, t thing) thing {
 }
 
 func (k scimKind) pick(c *call) (int, *response) {
-	i, missing := c.one(k.key(c), c.params[0], string(k))
-	if missing != nil {
+	i := slices.IndexFunc(c.s.scene.shelves[k.key(c)], func(t thing) bool { return t["id"] == c.params[0] })
+	if i < 0 {
 		a := scimError(http.StatusNotFound, string(k)+" not found")
 		return 0, &a
 	}
@@ -195,7 +117,7 @@ func (k scimKind) show(c *call) response {
 }
 
 func (k scimKind) replace(c *call) response {
-	in, bad := c.thing("")
+	in, bad := c.thing()
 	if bad != nil {
 		return *bad
 	}

@@ -41,10 +41,10 @@ func New(opts ...Option) *Server {
 	for _, opt := range opts {
 		opt(&s.config)
 	}
-	s.random = rand.New(rand.NewPCG(s.config.seed, s.config.seed))
+	s.random = rand.New(rand.NewPCG(s.config.faultSeed(), s.config.faultSeed()))
 	s.journal = newJournal()
 	s.limits = newLimits()
-	s.scene = newScene(s.now())
+	s.scene = newScene(newEntropy(s.config.seed), s.now())
 	s.URL = "http://127.0.0.1"
 	if !s.config.inMemory && !inBubble() {
 		s.web = listen(s)
@@ -183,6 +183,9 @@ func (s *Server) admit(c *call) (*Request, Fault, error) {
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, Fault{}, errDown
+	}
+	if c.documented() {
+		c.requestID = c.newRequestID()
 	}
 	hit, ok := s.drawFault(c)
 	return s.journal.note(c, ok), hit, nil

@@ -46,19 +46,27 @@ type serviceModel struct {
 
 func newServiceModel(v *service) serviceModel {
 	return serviceModel{
-		ID:                  v.id,
-		OrgID:               v.org.id,
-		Slug:                v.slug,
-		Name:                v.name,
-		ServiceType:         v.kind,
-		ClientID:            v.clientID,
-		GithubScopes:        v.scopes["github"],
-		MicrosoftScopes:     v.scopes["microsoft"],
-		GoogleScopes:        v.scopes["google"],
-		RedirectURIs:        v.redirectURIs,
-		DeviceActivationURI: optional(v.activationURI),
-		ResourceURIs:        v.resourceURIs,
-		CreatedAt:           stampZ(v.created),
+		ID:                   v.id,
+		OrgID:                v.org.id,
+		Slug:                 v.slug,
+		Name:                 v.name,
+		ServiceType:          v.kind,
+		ClientID:             v.clientID,
+		GithubScopes:         v.scopes["github"],
+		MicrosoftScopes:      v.scopes["microsoft"],
+		GoogleScopes:         v.scopes["google"],
+		RedirectURIs:         v.redirectURIs,
+		DeviceActivationURI:  optional(v.activationURI),
+		ResourceURIs:         v.resourceURIs,
+		SAMLEnabled:          v.saml.Enabled,
+		SAMLEntityID:         v.saml.EntityID,
+		SAMLACSURL:           v.saml.ACSURL,
+		SAMLSLOURL:           v.saml.SLOURL,
+		SAMLNameIDFormat:     v.saml.NameIDFormat,
+		SAMLAttributeMapping: v.saml.AttributeMapping,
+		SAMLSignAssertions:   v.saml.SignAssertions,
+		SAMLSignResponse:     v.saml.SignResponse,
+		CreatedAt:            stampZ(v.created),
 	}
 }
 
@@ -214,8 +222,8 @@ func (c *call) createService() response {
 	case o.services[in.Slug] != nil:
 		return c.duplicate("Service with this slug already exists in this organization")
 	}
-	v := &service{id: newID(), slug: in.Slug, org: o, created: c.now.Truncate(time.Microsecond), clientID: newID()}
-	v.secret, v.plans = newID(), []*plan{newFreePlan(c.now)}
+	v := &service{id: c.s.newID(), slug: in.Slug, org: o, created: c.now.Truncate(time.Microsecond), clientID: c.s.newID()}
+	v.secret, v.plans = c.s.newID(), []*plan{newFreePlan(c.s.scene.entropy, c.now)}
 	more.apply(v)
 	o.services[v.slug] = v
 	c.record(o, "service.created", "service", v.id, details{
@@ -312,7 +320,7 @@ func (c *call) rotateSecret() response {
 	if refused != nil {
 		return *refused
 	}
-	v.secret = newID()
+	v.secret = c.s.newID()
 	c.record(v.org, "service.secret_rotated", "service", v.id, details{
 		"service_slug": v.slug, "service_name": v.name, "client_id": v.clientID,
 	})

@@ -48,7 +48,7 @@ func (s *Server) openVia(provider string, who *user, org, service string, now ti
 
 // openSession starts a session that no sign-in led to.
 func (s *Server) openSession(who *user, org, service string, now time.Time) tokenResponse {
-	row := &session{id: newID(), userID: who.ID, org: org, service: service, created: now.Truncate(time.Microsecond)}
+	row := &session{id: s.newID(), userID: who.ID, org: org, service: service, created: now.Truncate(time.Microsecond)}
 	s.scene.sessions[row.id] = row
 	return s.mint(row, who, now)
 }
@@ -59,7 +59,7 @@ func (s *Server) mint(row *session, who *user, now time.Time) tokenResponse {
 	row.accessExpires = now.Add(s.config.accessLife)
 	row.refreshExpires = now.Add(s.config.refreshLife)
 	access := s.sign(managementType, who, row.org, row.service, now, row.accessExpires)
-	refresh := segment(randomBytes(32))
+	refresh := segment(s.randomBytes(32))
 	row.access, row.refresh = hashOf(access), hashOf(refresh)
 	s.scene.issued[row.access] = &issuedToken{sessionID: row.id, expires: row.accessExpires, key: s.scene.keyRing.active}
 	s.scene.refreshes[row.refresh] = row.id

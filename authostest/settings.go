@@ -116,12 +116,57 @@ func (c *call) getRiskSettings() response {
 	return jsonResponse(http.StatusOK, o.risk)
 }
 
-// riskEvents are the sign-ins that were given a score. Here none ever is.
+// riskEvent is a sign-in that was given a score.
+type riskEvent struct {
+	ID          string   `json:"id"`
+	UserID      string   `json:"user_id"`
+	UserEmail   *string  `json:"user_email"`
+	CreatedAt   string   `json:"created_at"`
+	RiskScore   int      `json:"risk_score"`
+	RiskFactors []string `json:"risk_factors"`
+	RiskAction  string   `json:"risk_action"`
+	GeoCountry  *string  `json:"geo_country"`
+	GeoCity     *string  `json:"geo_city"`
+	GeoLat      *float64 `json:"geo_lat"`
+	GeoLong     *float64 `json:"geo_long"`
+	IPAddress   *string  `json:"ip_address"`
+	Provider    string   `json:"provider"`
+}
+
+// riskEvents lists the rated sign-ins, newest first. Its pages count from 0, and the
+// scores are those of [Server.AddRiskEvent].
 func (c *call) riskEvents() response {
-	if _, refused := c.riskOrg("view security insights", "risk_events.view", "risk_policies.manage"); refused != nil {
+	page, bad := c.integer("page", 0)
+	if bad != nil {
+		return *bad
+	}
+	limit, bad := c.integer("limit", 50)
+	if bad != nil {
+		return *bad
+	}
+	least, bad := c.integer("min_score", 0)
+	if bad != nil {
+		return *bad
+	}
+	o, refused := c.riskOrg("view security insights", "risk_events.view", "risk_policies.manage")
+	if refused != nil {
 		return *refused
 	}
-	return jsonResponse(http.StatusOK, []struct{}{})
+	list := []riskEvent{}
+	for _, l := range slices.Backward(c.s.scene.logins) {
+		if l.org != o.slug || l.risk == nil || l.risk.score < least {
+			continue
+		}
+		shown := riskEvent{
+			ID: l.id, UserID: l.userID, CreatedAt: stampZ(l.at), RiskScore: l.risk.score, RiskFactors: l.risk.factors,
+			RiskAction: l.risk.action, IPAddress: new("127.0.0.1"), Provider: l.provider,
+		}
+		if u := c.s.scene.users[l.userID]; u != nil {
+			shown.UserEmail = &u.Email
+		}
+		list = append(list, shown)
+	}
+	return jsonResponse(http.StatusOK, pageOf(list, max(page, 0)+1, min(max(limit, 1), 100)))
 }
 
 func (c *call) updateRiskSettings() response {

@@ -77,7 +77,7 @@ func (s *Server) RequireMFA(email string) {
 func (s *Server) AddMagicLink(email string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	token := segment(randomBytes(32))
+	token := segment(s.randomBytes(32))
 	s.scene.links[hashOf(token)] = magicLink{s.addMember(email, "").ID, s.now().Add(15 * time.Minute)}
 	return token
 }

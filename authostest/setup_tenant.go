@@ -23,7 +23,7 @@ func (s *Server) AddOrganization(slug, status, ownerEmail string) {
 }
 
 // SetLimits overrides how many services and members an organization may have. A
-// negative number is the tier's own: 3 and 5 for new organizations. Unknown
+// negative number is the tier's own: 2 and 3 for new organizations. Unknown
 // organizations are ignored, here and below.
 func (s *Server) SetLimits(org string, services, members int) {
 	s.mu.Lock()
@@ -84,7 +84,7 @@ func (s *Server) AddRole(org, slug string, capabilities ...string) {
 	r := o.role(slug)
 	if r == nil {
 		now := s.now().Truncate(time.Microsecond)
-		r = &role{id: newID(), slug: slug, name: title(slug), created: now, updated: now}
+		r = &role{id: s.newID(), slug: slug, name: title(slug), created: now, updated: now}
 		o.roles = append(o.roles, r)
 	}
 	r.permissions = append([]string{}, capabilities...)
@@ -130,7 +130,7 @@ func (s *Server) AddPlan(org, service, name string, cents int) (id string) {
 	p := find(v.plans, func(p *plan) bool { return p.name == name })
 	if p == nil {
 		p = &plan{
-			id: newID(), name: name, currency: "usd", features: []string{}, priceID: new("price_" + randomHex(12)),
+			id: s.newID(), name: name, currency: "usd", features: []string{}, priceID: new("price_" + s.randomHex(12)),
 			created: s.now().Truncate(time.Microsecond),
 		}
 		v.plans = append(v.plans, p)
@@ -172,7 +172,7 @@ func (s *Server) AddWebhook(org, url string, events ...string) (id, secret strin
 	if len(events) == 0 {
 		events = webhookEvents
 	}
-	w := o.addWebhook(url+" "+randomHex(4), url, events, s.now())
+	w := o.addWebhook(url+" "+s.randomHex(4), url, events, s.now())
 	return w.id, w.secret
 }
 
@@ -235,8 +235,9 @@ func (s *Server) LinkProvider(email, provider string, scopes ...string) {
 	if len(scopes) == 0 {
 		scopes = v.scopes[provider]
 	}
-	a := &account{id: newID(), provider: provider, scopes: slices.Clone(scopes), granted: map[string][]string{v.id: slices.Clone(scopes)}}
-	a.refresh(s.now())
+	a := &account{id: s.newID(), provider: provider, scopes: slices.Clone(scopes)}
+	a.grant(s, v.id, scopes, s.now())
+	a.refresh(s, s.now())
 	u.accounts = append(u.accounts, a)
 }
 
@@ -273,12 +274,35 @@ func (s *Server) AddLogin(org, service, email, provider string, at time.Time) {
 	s.scene.addLogin(login{org: org, service: service, userID: u.ID, provider: provider, at: at})
 }
 
-// ProveDomain publishes the token under an organization's custom domain, so that
-// the next verification succeeds.
+// AddRiskEvent puts a sign-in on record that the risk engine has given a score of 0 to
+// 100, for these factors ("new_device").
+func (s *Server) AddRiskEvent(org, email string, score int, factors ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u, _ := s.scene.addUser(email, "", s.now())
+	action := "allow"
+	if o := s.scene.orgs[org]; o != nil && o.risk.EnforcementMode != "log_only" {
+		switch {
+		case score >= o.risk.MediumThreshold && o.risk.EnforcementMode == "block":
+			action = "block"
+		case score >= o.risk.LowThreshold:
+			action = "challenge_mfa"
+		}
+	}
+	s.scene.addLogin(login{
+		org: org, userID: u.ID, provider: passwordProvider, at: s.now(), risk: &rating{score, append([]string{}, factors...), action},
+	})
+}
+
+// ProveDomain publishes the tokens under an organization's custom domain and under the
+// domains of its domain routes, so that the next verification succeeds.
 func (s *Server) ProveDomain(org string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if o := s.scene.orgs[org]; o != nil {
 		o.domain.proven = true
+		for _, r := range o.domainRoutes {
+			r.proven = true
+		}
 	}
 }

@@ -10,20 +10,25 @@ import (
 
 // tenant is what the members of an organization have set up in it.
 type tenant struct {
-	joined      map[string]membership // by user id
-	roles       []*role
-	invitations []*invitation
-	webhooks    []*webhook
-	audits      []*auditEntry // oldest first
-	brand       brand
-	domain      customDomain
-	smtp        *smtp
-	risk        riskSettings
-	oauth       map[string]string // provider: client id
+	joined       map[string]membership // by user id
+	roles        []*role
+	invitations  []*invitation
+	webhooks     []*webhook
+	audits       []*auditEntry // oldest first
+	brand        brand
+	domain       customDomain
+	smtp         *smtp
+	risk         riskSettings
+	oauth        map[string]string // provider: client id
+	siem         []*siemConfig
+	upstreams    []*upstream
+	domainRoutes []*domainRoute
+	scimTokens   []*scimRow
+	billing      map[string]*billingCredentials // by provider
 }
 
 func newTenant() tenant {
-	return tenant{joined: map[string]membership{}, risk: defaultRisk, oauth: map[string]string{}}
+	return tenant{joined: map[string]membership{}, risk: defaultRisk, oauth: map[string]string{}, billing: map[string]*billingCredentials{}}
 }
 
 // membership is the row behind a member. The role is in the organization.
@@ -36,7 +41,7 @@ type membership struct {
 func (o *organization) join(userID, role string, now time.Time) {
 	o.members[userID] = role
 	if _, ok := o.joined[userID]; !ok {
-		o.joined[userID] = membership{newID(), now.Truncate(time.Microsecond)}
+		o.joined[userID] = membership{o.entropy.newID(), now.Truncate(time.Microsecond)}
 	}
 }
 

@@ -2,13 +2,10 @@ package authostest
 
 import (
 	"crypto"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 )
@@ -84,20 +81,20 @@ func audience(org, service string) string {
 // sign makes a token of the given type that lives until expires, rounded up to
 // the whole second that the exp claim can say.
 func (s *Server) sign(typ string, who *user, org, service string, now, expires time.Time) string {
-	c := newClaims(who, org, service, now, expires)
+	c := s.newClaims(who, org, service, now, expires)
 	if typ == preauthType {
 		c.TokenUse, c.MFARequired, c.MFAVerified = preauthUse, new(true), new(false)
 	}
 	return s.signClaims(typ, c)
 }
 
-func newClaims(who *user, org, service string, now, expires time.Time) claims {
+func (s *Server) newClaims(who *user, org, service string, now, expires time.Time) claims {
 	return claims{
 		TokenUse:        managementUse,
 		Sub:             who.ID,
 		Email:           who.Email,
 		IsPlatformOwner: who.platformOwner,
-		JTI:             newID(),
+		JTI:             s.newID(),
 		Org:             org,
 		Service:         service,
 		Aud:             audience(org, service),
@@ -109,10 +106,10 @@ func newClaims(who *user, org, service string, now, expires time.Time) claims {
 func (s *Server) signClaims(typ string, c claims) string {
 	c.Iss = s.URL
 	active := s.scene.keyRing.active
-	signed := segment(encode(joseHeader{typ, "RS256", keyName(active)})) + "." + segment(encode(c))
+	signed := segment(encode(joseHeader{typ, "RS256", s.scene.keyRing.keyName(active)})) + "." + segment(encode(c))
 	sum := sha256.Sum256([]byte(signed))
 	// PKCS #1 v1.5 with a key of the process's own cannot fail.
-	signature, _ := rsa.SignPKCS1v15(nil, signingKey(active), crypto.SHA256, sum[:])
+	signature, _ := rsa.SignPKCS1v15(nil, s.scene.keyRing.signingKey(active), crypto.SHA256, sum[:])
 	return signed + "." + segment(signature)
 }
 
@@ -142,7 +139,7 @@ func (s *Server) verify(token string, now time.Time) (typ string, c claims, foun
 		return header.Typ, c, malformed
 	}
 	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	if rsa.VerifyPKCS1v15(&signingKey(key).PublicKey, crypto.SHA256, sum[:], signature) != nil || c.Iss != s.URL {
+	if rsa.VerifyPKCS1v15(&s.scene.keyRing.signingKey(key).PublicKey, crypto.SHA256, sum[:], signature) != nil || c.Iss != s.URL {
 		return header.Typ, c, malformed
 	}
 	if now.After(time.Unix(c.Exp, 0).Add(leeway)) {
@@ -168,20 +165,4 @@ func ceilUnix(t time.Time) int64 {
 // ceilSeconds is d in whole seconds, rounded up.
 func ceilSeconds(d time.Duration) int64 {
 	return int64((d + time.Second - 1) / time.Second)
-}
-
-func randomBytes(n int) []byte {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails, by its documentation
-	return b
-}
-
-func randomHex(n int) string { return hex.EncodeToString(randomBytes(n)) }
-
-// newID is a version 4 UUID.
-func newID() string {
-	b := randomBytes(16)
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

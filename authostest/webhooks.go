@@ -52,8 +52,8 @@ type webhook struct {
 func (o *organization) addWebhook(name, url string, events []string, now time.Time) *webhook {
 	now = now.Truncate(time.Microsecond)
 	w := &webhook{
-		id: newID(), name: name, url: url, events: slices.Clone(events), enabled: true,
-		secret: base64.StdEncoding.EncodeToString(randomBytes(32)), org: o, created: now, updated: now,
+		id: o.entropy.newID(), name: name, url: url, events: slices.Clone(events), enabled: true,
+		secret: base64.StdEncoding.EncodeToString(o.entropy.bytes(32)), org: o, created: now, updated: now,
 	}
 	o.webhooks = append(o.webhooks, w)
 	return w
@@ -305,5 +305,5 @@ func (c *call) testWebhook() response {
 		Success    bool   `json:"success"`
 		JobID      string `json:"job_id"`
 		DeliveryID string `json:"delivery_id"`
-	}{true, newID(), d.id})
+	}{true, c.s.newID(), d.id})
 }
