@@ -253,7 +253,7 @@ func auDeviceCode(t testing.TB, srv *authostest.Server) *authos.DeviceCode {
 // auContracts runs a test in a bubble against a fake AuthOS that can send mail, in each contract.
 func auContracts(t *testing.T, test func(t *testing.T, srv *authostest.Server), opts ...authostest.Option) {
 	t.Helper()
-	for name, contract := range map[string]authostest.Contract{"real": authostest.Real, "documented": authostest.Documented} {
+	for name, contract := range map[string]authostest.Contract{"real": authostest.Newest, "documented": authostest.Documented} {
 		t.Run(name, func(t *testing.T) {
 			stBubble(t, func(t *testing.T) {
 				test(t, stServer(t, append([]authostest.Option{authostest.WithContract(contract), authostest.WithMail()}, opts...)...))
@@ -370,7 +370,7 @@ func TestAuthMailLimit(t *testing.T) {
 // A server without e-mail says 503, which is neither repeated nor a failure of the server: the
 // circuit stays closed.
 func TestAuthMailOff(t *testing.T) {
-	for name, contract := range map[string]authostest.Contract{"real": authostest.Real, "documented": authostest.Documented} {
+	for name, contract := range map[string]authostest.Contract{"real": authostest.Newest, "documented": authostest.Documented} {
 		t.Run(name, func(t *testing.T) {
 			stBubble(t, func(t *testing.T) {
 				srv := stServer(t, authostest.WithContract(contract))

@@ -176,7 +176,7 @@ func TestServices(t *testing.T) {
 		t.Errorf("Create sent %s, want %s", tnBody(w), want)
 	}
 	if made.ID == "" || made.Slug != "shop" || made.ClientID == "" || made.ClientSecret.IsZero() || made.DefaultPlan.Name != "free" ||
-		!made.DefaultPlan.IsDefault || made.DefaultPlan.Features == nil || made.Usage.CurrentServices != 3 || made.Usage.MaxServices != 3 {
+		!made.DefaultPlan.IsDefault || made.DefaultPlan.Features == nil || made.Usage.CurrentServices != 3 || made.Usage.MaxServices != 5 {
 		t.Errorf("Create = %+v", made)
 	}
 	if !reflect.DeepEqual(made.GitHubScopes, []string{"user:email"}) || made.GoogleScopes == nil || made.MicrosoftScopes != nil {

@@ -91,7 +91,7 @@ var (
 func tnErrors(t *testing.T, tests []tnError) {
 	t.Helper()
 	for _, tt := range tests {
-		for _, contract := range []authostest.Contract{authostest.Real, authostest.Documented} {
+		for _, contract := range []authostest.Contract{authostest.Newest, authostest.Documented} {
 			t.Run(fmt.Sprintf("%s/%d", tt.name, contract), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					status, is := tt.status, tt.is

@@ -150,7 +150,7 @@ func TestPlatformOwnerDeleted(t *testing.T) {
 	if acme.Owner == nil || acme.Owner.ID != acme.OwnerUserID || acme.Owner.Email == "" || acme.Owner.CreatedAt.IsZero() {
 		t.Errorf("owner %+v of %+v", acme.Owner, acme)
 	}
-	if acme.Tier == nil || acme.Tier.ID != "tier_free" || acme.Tier.DefaultMaxUsers != 5 || acme.Tier.Features == nil {
+	if acme.Tier == nil || acme.Tier.ID != "tier_starter" || acme.Tier.DefaultMaxUsers != 10 || acme.Tier.Features == nil {
 		t.Errorf("tier %+v", acme.Tier)
 	}
 	for o, err := range orgs.All(t.Context(), authos.PlatformOrganizationListParams{Status: authos.OrganizationSuspended}) {

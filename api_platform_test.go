@@ -74,10 +74,10 @@ var platformCases = []typedCase{
 	{
 		name: "Platform.Organizations.List",
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
-			p := authos.PlatformOrganizationListParams{Status: authos.OrganizationActive, TierID: "tier_free", Limit: 5}
+			p := authos.PlatformOrganizationListParams{Status: authos.OrganizationActive, TierID: "tier_starter", Limit: 5}
 			return c.Platform.Organizations.List(ctx, p)
 		},
-		query: "limit=5&status=active&tier_id=tier_free",
+		query: "limit=5&status=active&tier_id=tier_starter",
 	},
 	{
 		name:  "Platform.Organizations.Approve",

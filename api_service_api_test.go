@@ -142,7 +142,7 @@ var serviceAPICases = []typedCase{
 }
 
 func TestServiceSubscriptions(t *testing.T) {
-	for _, contract := range []authostest.Contract{authostest.Real, authostest.Documented} {
+	for _, contract := range []authostest.Contract{authostest.Newest, authostest.Documented} {
 		w := newTypedWorld(t, authostest.WithContract(contract))
 		keyPlan(w)
 		c := w.Client(asKey)

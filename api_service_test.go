@@ -17,7 +17,7 @@ import (
 // btContracts runs a test against a fake AuthOS of each contract.
 func btContracts(t *testing.T, test func(t *testing.T, srv *authostest.Server, isReal bool)) {
 	for name, opts := range map[string][]authostest.Option{
-		"real":       {authostest.WithContract(authostest.Real)},
+		"real":       {authostest.WithContract(authostest.Newest)},
 		"documented": {authostest.WithContract(authostest.Documented)},
 		"nested":     {authostest.WithContract(authostest.Documented), authostest.WithErrorFormat(authostest.Nested)},
 		"problem":    {authostest.WithContract(authostest.Documented), authostest.WithErrorFormat(authostest.Problem)},

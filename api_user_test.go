@@ -189,7 +189,7 @@ var userCases = []typedCase{
 }
 
 func TestUserPasswords(t *testing.T) {
-	for _, contract := range []authostest.Contract{authostest.Real, authostest.Documented} {
+	for _, contract := range []authostest.Contract{authostest.Newest, authostest.Documented} {
 		w := newTypedWorld(t, authostest.WithContract(contract))
 		c, other := w.Client(asOwner), w.Client(asOwner)
 		wrong := authos.ChangePasswordParams{CurrentPassword: "not it", NewPassword: "password2"}

@@ -62,6 +62,10 @@ func TestJSONText(t *testing.T) {
 			want: response{authos.Features{"sso", "mfa"}, authos.Metadata(`{"a":[1]}`), authos.FeatureOverrides{AllowSCIM: yes, MaxMAU: new(7)}},
 		},
 		{
+			name: "features with what they are worth", in: `{"features":"{\"sso\":true,\"scim\":false,\"providers\":[],\"tier\":null}"}`,
+			want: response{Features: authos.Features{"providers", "sso"}},
+		},
+		{
 			name: "JSON itself", in: `{"features":["sso"],"metadata":{"a":1},"feature_overrides":{"allow_branding":false,"allowed_social_providers":[]}}`,
 			want: response{
 				authos.Features{"sso"}, authos.Metadata(`{"a":1}`),
@@ -75,7 +79,7 @@ func TestJSONText(t *testing.T) {
 		{name: "metadata that is no JSON", in: `{"metadata":"moved by hand"}`, want: response{Metadata: authos.Metadata(`"moved by hand"`)}},
 		{name: "metadata of one number", in: `{"metadata":7}`, want: response{Metadata: authos.Metadata(`7`)}},
 		{name: "features that are no JSON", in: `{"features":"a,b"}`, bad: true},
-		{name: "features of another type", in: `{"features":{"a":1}}`, bad: true},
+		{name: "features of another type", in: `{"features":1}`, bad: true},
 		{name: "features with a number", in: `{"features":"[1]"}`, bad: true},
 		{name: "overrides of another type", in: `{"feature_overrides":"[]"}`, bad: true},
 		{name: "overrides cut short", in: `{"feature_overrides":"{\"max_mau\":"}`, bad: true},

@@ -431,7 +431,7 @@ func (o *stOrders) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func TestTenThousandCallersOneRefresh(t *testing.T) {
 	const callers = 10_000
-	for name, contract := range map[string]authostest.Contract{"real": authostest.Real, "documented": authostest.Documented} {
+	for name, contract := range map[string]authostest.Contract{"real": authostest.Newest, "documented": authostest.Documented} {
 		for _, method := range []string{"GET", "POST"} {
 			t.Run(name+" "+method, func(t *testing.T) {
 				stBubble(t, func(t *testing.T) {

@@ -101,7 +101,7 @@ func TestDeadTokenResponses(t *testing.T) {
 
 // The same with the fake's own change-password, in both contracts.
 func TestChangePassword(t *testing.T) {
-	for _, contract := range []authostest.Contract{authostest.Real, authostest.Documented} {
+	for _, contract := range []authostest.Contract{authostest.Newest, authostest.Documented} {
 		stBubble(t, func(t *testing.T) {
 			srv := stServer(t, authostest.WithContract(contract), authostest.WithErrorFormat(authostest.Nested))
 			srv.AddUser(stEmail, "correct horse")

@@ -28,7 +28,7 @@
 //
 // # Contracts
 //
-// Two contracts are available. [Real], the default, is what deployed servers send:
+// Two contracts are available. [Newest], the default, is what deployed servers send:
 // plain-text 403, 422 and 429, empty 404, JWT_ERROR for an expired token, four
 // formats of time. [Documented] is what AuthOS's error guide promises: JSON
 // everywhere, TOKEN_EXPIRED, Retry-After and X-RateLimit headers, request ids;

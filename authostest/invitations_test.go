@@ -115,7 +115,7 @@ func TestDeclineInvitation(t *testing.T) {
 
 func TestInvitationExpires(t *testing.T) {
 	for contract, want := range map[authostest.Contract]string{
-		authostest.Real:       bad("Invitation has expired"),
+		authostest.Newest:     bad("Invitation has expired"),
 		authostest.Documented: documented("INVITATION_EXPIRED", "Invitation has expired"),
 	} {
 		synctest.Test(t, func(t *testing.T) {

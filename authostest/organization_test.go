@@ -137,10 +137,10 @@ func TestMembers(t *testing.T) {
 	}
 	c.walk(
 		step{member, "GET", path, "", 200, `{"members":[` + one("owner") + `,` + one("admin") + `,` + one("member") +
-			`],"total":3,"limit":{"current":3,"max":5,"source":"free"}}`},
+			`],"total":3,"limit":{"current":3,"max":10,"source":"starter"}}`},
 		// The filter does not reach the total.
-		step{member, "GET", path + "?role=admin", "", 200, `{"members":[` + one("admin") + `],"total":3,"limit":{"current":3,"max":5,"source":"free"}}`},
-		step{member, "GET", path + "?page=2&limit=2", "", 200, `{"members":[` + one("member") + `],"total":3,"limit":{"current":3,"max":5,"source":"free"}}`},
+		step{member, "GET", path + "?role=admin", "", 200, `{"members":[` + one("admin") + `],"total":3,"limit":{"current":3,"max":10,"source":"starter"}}`},
+		step{member, "GET", path + "?page=2&limit=2", "", 200, `{"members":[` + one("member") + `],"total":3,"limit":{"current":3,"max":10,"source":"starter"}}`},
 		step{as(srv, "acme", "eve@example.com"), "GET", path, "", 403, forbidden("Not a member of this organization")},
 
 		step{member, "PATCH", path + "/" + ada.ID, `{"role":"member"}`, 403, forbidden("Insufficient permissions to change member roles")},
@@ -201,7 +201,7 @@ func TestServiceAccess(t *testing.T) {
 	const services = "/api/organizations/acme/services"
 	c.walk(
 		step{member, "GET", services + "/app", "", 403, forbidden("Insufficient permissions to view this service")},
-		step{member, "GET", services, "", 200, `{"services":[],"usage":{"current_services":0,"max_services":3,"tier":"Free"}}`},
+		step{member, "GET", services, "", 200, `{"services":[],"usage":{"current_services":0,"max_services":5,"tier":"Starter"}}`},
 		step{member, "GET", path, "", 403, forbidden("Insufficient permissions to view service access")},
 		step{owner, "GET", path, "", 200, both("null", "null")},
 		step{owner, "PUT", path, `{"grants":[{"access":"viewer"}]}`, 422,

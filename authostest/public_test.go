@@ -36,7 +36,7 @@ func TestPublicRoutes(t *testing.T) {
 		})
 	}
 	c.walk(
-		step{method: "POST", path: "/api/public/bootstrap-login", body: `{"token":"x"}`, status: 404},
+		step{method: "POST", path: "/api/public/bootstrap-login", body: `{"token":"x"}`, status: 401},
 		step{method: "POST", path: "/webhooks/stripe", body: "{}", status: 400},
 	)
 }

@@ -160,6 +160,7 @@ func TestGetRoutesOfTheSceneSucceed(t *testing.T) {
 		"/api/organizations/:org_slug/services/:service_slug/saml/certificate": "there is none",
 		"/api/organizations/:org_slug/services/:service_slug/saml/login":       "SAML is off",
 		"/api/organizations/:org_slug/oauth-credentials/:provider":             "there are none",
+		"/api/organizations/:org_slug/billing-credentials/:provider":           "no such provider",
 	}
 	for _, r := range listedRoutes(t) {
 		if _, listed := refusing[r.Path]; listed || r.Method != "GET" || r.Auth == "scim_token" || strings.Contains(r.concrete(), "00000000") {

@@ -167,6 +167,7 @@ func (sc *scene) addService(orgSlug, slug string, now time.Time) {
 	if o == nil {
 		owner, _ := sc.addUser("owner@"+orgSlug+".example", "", now)
 		o = sc.addOrg(orgSlug, title(orgSlug), "active", owner, now)
+		o.tierID = "tier_starter" // the free one would not let a test do much
 	}
 	if o.services[slug] == nil {
 		v := &service{

@@ -12,7 +12,7 @@ import (
 
 func TestResponsesOfTheLayers(t *testing.T) {
 	bothWays(t, func(t *testing.T, srv *authostest.Server, c *client) {
-		key := "X-Api-Key: " + srv.AddAPIKey()
+		key, user := "X-Api-Key: "+srv.AddAPIKey(), bearer(srv.SignIn("ada@example.com").AccessToken)
 		for _, tc := range []struct {
 			name, method, path, body string
 			headers                  []string
@@ -23,11 +23,30 @@ func TestResponsesOfTheLayers(t *testing.T) {
 			{"unknown path", "GET", "/api/nothing", "", nil, 404, "", ""},
 			{"trailing slash", "GET", "/health/", "", nil, 404, "", ""},
 			{"parameter not UTF-8", "GET", "/api/service/users/%ff", "", []string{key}, 400, textType, "Invalid URL: Invalid UTF-8 in `user_id`"},
-			{"wrong method", "DELETE", "/api/user", "", nil, 405, "", ""},
+			{"wrong method", "DELETE", "/api/user", "", []string{user}, 405, "", ""},
+			{"wrong method without a token", "DELETE", "/api/user", "", nil, 401, jsonType, realError("UNAUTHORIZED", "Missing or invalid Authorization header")},
+			{"wrong method on the platform", "DELETE", "/api/platform/tiers", "", []string{user}, 403, textType, "Platform owner access required"},
+			{"wrong method, public", "PUT", "/api/auth/login", "", nil, 405, "", ""},
+			{"any OPTIONS", "OPTIONS", "/api/user", "", nil, 200, "", ""},
+			{"repeated query", "GET", "/api/service/users?limit=1&limit=2", "", []string{key}, 400, textType,
+				"Failed to deserialize query string: duplicate field `limit`"},
+			{"repeated query that nobody reads", "GET", "/api/service/users?x=1&x=2", "", []string{key}, 200, jsonType, `{"users":[],"total":0}`},
+			{"repeated form field", "POST", "/auth/revoke", "token=a&token=b", []string{"Content-Type: application/x-www-form-urlencoded"}, 422, textType,
+				"Failed to deserialize form body: duplicate field `token`"},
+			{"data after the JSON", "POST", "/api/service/users", `{"email":1} x`, []string{key}, 422, textType,
+				"Failed to deserialize the JSON body into the target type: email: invalid type: integer `1`, expected a string at line 1 column 10"},
+			{"JSON that is not UTF-8", "POST", "/api/service/users", "{\"email\":\"a@\xff\"}", []string{key}, 400, textType,
+				"Failed to parse the request body as JSON: invalid unicode code point at line 1 column 12"},
+			{"half a surrogate pair", "POST", "/api/service/users", `{"email":"\ud83d"}`, []string{key}, 400, textType,
+				"Failed to parse the request body as JSON: lone leading surrogate in hex escape at line 1 column 15"},
+			{"half of another", "POST", "/api/auth/refresh", `{"refresh_token":"\udc00"}`, nil, 400, jsonType,
+				realError("BAD_REQUEST", "JSON syntax error: lone leading surrogate in hex escape at line 1 column 23")},
+			{"a whole pair", "POST", "/api/auth/refresh", `{"refresh_token":"\ud83d\ude00"}`, nil, 401, jsonType,
+				realError("UNAUTHORIZED", "Invalid refresh token")},
 			{"no content type", "POST", "/api/service/users", "{}", []string{"Content-Type: text/html", key}, 415, textType,
 				"Expected request with `Content-Type: application/json`"},
 			{"broken JSON", "POST", "/api/service/users", "{", []string{key}, 400, textType,
-				"Failed to parse the request body as JSON: expected value at line 1 column 1"},
+				"Failed to parse the request body as JSON: EOF while parsing an object at line 1 column 1"},
 			{"empty body", "POST", "/api/service/users", "", []string{"Content-Type: application/json", key}, 400, textType,
 				"Failed to parse the request body as JSON: EOF while parsing a value at line 1 column 0"},
 			{"missing field", "POST", "/api/service/users", "{}", []string{key}, 422, textType,
@@ -39,7 +58,7 @@ func TestResponsesOfTheLayers(t *testing.T) {
 			{"JSON400 handler", "POST", "/api/auth/refresh", `{}`, nil, 400, jsonType,
 				realError("BAD_REQUEST", "Invalid JSON data: missing field `refresh_token` at line 1 column 2")},
 			{"JSON400 syntax", "POST", "/api/auth/refresh", `{"`, nil, 400, jsonType,
-				realError("BAD_REQUEST", "JSON syntax error: expected value at line 1 column 2")},
+				realError("BAD_REQUEST", "JSON syntax error: EOF while parsing a string at line 1 column 2")},
 			{"JSON400 type", "POST", "/api/auth/refresh", `{}`, []string{"Content-Type: text/plain"}, 400, jsonType,
 				realError("BAD_REQUEST", "Content-Type must be application/json")},
 			{"form as JSON", "POST", "/auth/revoke", `{}`, nil, 415, textType,
@@ -64,7 +83,7 @@ func TestResponsesOfTheLayers(t *testing.T) {
 				}
 			})
 		}
-		if allow := c.do("DELETE", "/api/user", "").Header.Get("Allow"); allow != "GET,HEAD,PATCH" {
+		if allow := c.do("DELETE", "/api/user", "", user).Header.Get("Allow"); allow != "GET,HEAD,PATCH" {
 			t.Errorf("Allow = %q, want GET,HEAD,PATCH", allow)
 		}
 	})

@@ -38,7 +38,7 @@ func TestServices(t *testing.T) {
 			realError("DUPLICATE_CONSTRAINT", "Service with this slug already exists in this organization")},
 		step{admin, "POST", servicesPath, shop, 200,
 			`{"service":` + servicePattern("shop", "Shop", "mobile", `"<…>"`, `["user:email"]`, `["https://shop.example/cb"]`, "null") +
-				`,"default_plan":` + freePlanPattern + `,"usage":{"current_services":2,"max_services":3,"tier":"Free"}}`},
+				`,"default_plan":` + freePlanPattern + `,"usage":{"current_services":2,"max_services":5,"tier":"Starter"}}`},
 	)
 	one := servicesPath + "/shop"
 	plain := servicePattern("shop", "Shop", "mobile", "null", `["user:email"]`, `["https://shop.example/cb"]`, "null")
@@ -47,9 +47,9 @@ func TestServices(t *testing.T) {
 		step{admin, "GET", one, "", 200, plain},
 		step{admin, "GET", servicesPath + "/nope", "", 404, missing("Service not found")},
 		step{admin, "GET", servicesPath + "?service_type=mobile&status=x", "", 200,
-			`{"services":[` + row + `],"usage":{"current_services":1,"max_services":3,"tier":"Free"}}`},
-		step{admin, "GET", servicesPath + "?offset=1", "", 200, `{"services":[` + row + `],"usage":{"current_services":2,"max_services":3,"tier":"Free"}}`},
-		step{admin, "GET", servicesPath + "?limit=0", "", 200, `{"services":[],"usage":{"current_services":2,"max_services":3,"tier":"Free"}}`},
+			`{"services":[` + row + `],"usage":{"current_services":1,"max_services":5,"tier":"Starter"}}`},
+		step{admin, "GET", servicesPath + "?offset=1", "", 200, `{"services":[` + row + `],"usage":{"current_services":2,"max_services":5,"tier":"Starter"}}`},
+		step{admin, "GET", servicesPath + "?limit=0", "", 200, `{"services":[],"usage":{"current_services":2,"max_services":5,"tier":"Starter"}}`},
 
 		step{admin, "PATCH", one, `{}`, 400, bad("No fields to update")},
 		step{admin, "PATCH", one, `{"name":null,"slug":"x"}`, 400, bad("No fields to update")},
@@ -60,9 +60,11 @@ func TestServices(t *testing.T) {
 		step{admin, "POST", one + "/secret/rotate", "", 200, `{"service":` + servicePattern("shop", "The Shop", "mobile", "null",
 			`["user:email"]`, `["https://shop.example/cb"]`, `"https://shop.example/go"`) + `,"client_secret":"<…>"}`},
 
+		step{admin, "POST", servicesPath, `{"slug":"second","name":"Second","service_type":"api"}`, 200, ""},
+		step{admin, "POST", servicesPath, `{"slug":"another","name":"Another","service_type":"api"}`, 200, ""},
 		step{admin, "POST", servicesPath, `{"slug":"third","name":"Third","service_type":"api"}`, 200, ""},
 		step{admin, "POST", servicesPath, `{"slug":"fourth","name":"Fourth","service_type":"api"}`, 400,
-			bad("Organization has reached maximum service limit (3/3)")},
+			bad("Organization has reached maximum service limit (5/5)")},
 
 		step{admin, "DELETE", one, "", 403, forbidden("Only organization owners can delete services")},
 		step{owner, "DELETE", one, "", 204, ""},

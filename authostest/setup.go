@@ -138,7 +138,7 @@ func (s *Server) SignIn(email string) Tokens {
 }
 
 // ExpireAccessTokens makes every access token issued so far an expired one. What
-// that looks like depends on the contract: JWT_ERROR under [Real], TOKEN_EXPIRED
+// that looks like depends on the contract: JWT_ERROR under [Newest], TOKEN_EXPIRED
 // under [Documented]. Refresh tokens stay good. The exp claims do not change.
 func (s *Server) ExpireAccessTokens() {
 	s.mu.Lock()

@@ -48,7 +48,7 @@ var tiers = []tier{
 	{
 		ID: "tier_starter", Name: "starter", DisplayName: "Starter", DefaultMaxServices: 5, DefaultMaxUsers: 10, PriceCents: 2900, Currency: "usd",
 		Features: features(tierFeatures{
-			Passkeys: true, Branding: true, SocialProviders: []string{"github", "google", "microsoft"},
+			Passkeys: true, SocialProviders: []string{"github", "google", "microsoft"},
 		}),
 		october: `{"sso_providers": ["github", "google"], "api_access": true, "support": "email"}`,
 	},

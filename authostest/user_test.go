@@ -66,12 +66,14 @@ func TestOrganization(t *testing.T) {
 	auth := bearer(srv.SignIn("ada@example.com").AccessToken)
 	const path = "/api/organizations/acme"
 	got := c.do("GET", path, "", auth)
-	want := `{"organization":{"id":"<…>","slug":"acme","name":"Acme","owner_user_id":"<…>","status":"active","tier_id":"tier_free",` +
+	want := `{"organization":{"id":"<…>","slug":"acme","name":"Acme","owner_user_id":"<…>","status":"active","tier_id":"tier_starter",` +
 		`"max_services":null,"max_users":null,"approved_by":null,"approved_at":null,"rejected_by":null,"rejected_at":null,` +
 		`"rejection_reason":null,"custom_domain":null,"domain_verified":false,"brand_logo_url":null,"brand_primary_color":null,` +
 		`"feature_overrides":null,"created_at":"<…>","updated_at":"<…>"},"membership_count":2,"service_count":1,` +
-		`"tier":{"id":"tier_free","name":"free","display_name":"Free","default_max_services":3,"default_max_users":5,` +
-		`"features":"[]","price_cents":0,"currency":"usd","created_at":"2025-01-01T00:00:00"}}`
+		`"tier":{"id":"tier_starter","name":"starter","display_name":"Starter","default_max_services":5,"default_max_users":10,` +
+		`"features":"{\"allow_custom_domain\":false,\"allow_saml_idp\":false,\"allow_scim\":false,\"allow_siem\":false,\"allow_branding\":false,` +
+		`\"allow_passkeys\":true,\"allowed_social_providers\":[\"github\",\"google\",\"microsoft\"],\"max_mau\":0,\"allow_overage\":false}",` +
+		`"price_cents":2900,"currency":"usd","created_at":"2025-01-01T00:00:00"}}`
 	if got.StatusCode != 200 || !like(got.body, want) {
 		t.Errorf("GET %s = %d %s, want %s", path, got.StatusCode, got.body, want)
 	}
