@@ -2,7 +2,6 @@ package filestore
 
 import (
 	"context"
-	"os"
 	"time"
 )
 
@@ -14,17 +13,10 @@ func (s *TokenStore) OnStep(f func(step string)) { s.step = f }
 
 // DieLocked takes the lock and loses it as a process does that dies.
 func (s *TokenStore) DieLocked(ctx context.Context) error {
-	lock, err := s.acquire(ctx, "lock")
+	release, err := s.acquire(ctx, "lock")
 	if err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(s.dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = root.Close() }()
-	if err := s.mark(root, newMark()); err != nil {
-		return err
-	}
-	return lock.Unlock()
+	defer release()
+	return s.within(ctx, "lock", s.name, func(d disk) error { return s.mark(d, &hold{}, newMark()) })
 }

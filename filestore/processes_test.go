@@ -646,6 +646,10 @@ func TestProcessDiesInSave(t *testing.T) {
 		waits          bool
 	}{
 		{"acquired", old, old, false},
+		{"copy created", old, old, false},
+		{"copy written", old, old, false},
+		{"copy renamed", old, old, false},
+		{"reserved", old, old, false},
 		{"marked", old, old, true},
 		{"created", old, old, true},
 		{"written", old, fresh, true},
