@@ -201,9 +201,12 @@ func (s *TokenStore) flock(ctx context.Context, op string) (release func(), err 
 		if _, err := lock.TryLockContext(ctx, lockPoll); err != nil {
 			if ctx.Err() != nil {
 				err = fmt.Errorf("%w%s", contextEnd(ctx), s.holder())
+			} else if errors.Is(err, fs.ErrNotExist) {
+				continue // it was removed meanwhile, or else the next round says what is missing
 			}
 			return nil, s.wrong(op, name, err)
 		}
+		s.step("locked")
 		same := false
 		err := s.within(ctx, op, name, func(d disk) error {
 			inPlace, err := d.Lstat(name)

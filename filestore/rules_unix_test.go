@@ -1,0 +1,249 @@
+//go:build unix
+
+package filestore_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/filestore"
+)
+
+const nobody = 65534
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs to give files to another user, which only root may")
+	}
+}
+
+// planted are tokens that somebody else has put there.
+const planted = `{"version":1,"access_token":"planted","refresh_token":"planted"}` + "\n"
+
+// Whose files are used. Each refusal is a *fs.PathError that names the path, the owner where that is the matter, and what to do.
+func TestWhoseFiles(t *testing.T) {
+	needRoot(t)
+	const group = 4321
+	own := func(path string, uid, gid int, mode fs.FileMode) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			must(t, "Chown", os.Chown(filepath.Join(dir, path), uid, gid))
+			must(t, "Chmod", os.Chmod(filepath.Join(dir, path), mode))
+		}
+	}
+	for _, tc := range []struct {
+		name string
+		make []func(*testing.T, string)
+		opts []filestore.Option
+		want string // of the error; empty: used
+	}{
+		{"as made", nil, nil, ""},
+		{"folder of another user", []func(*testing.T, string){own("", nobody, nobody, 0o700)}, nil, "folder belongs to user 65534"},
+		{"token file of another user", []func(*testing.T, string){own("tokens", nobody, nobody, 0o600)}, nil, "belongs to user 65534"},
+		{"lock file of another user", []func(*testing.T, string){own("tokens.lock", nobody, nobody, 0o600)}, nil, "belongs to user 65534"},
+		{"mark of another user", []func(*testing.T, string){own("tokens.held", nobody, nobody, 0o600)}, nil, "belongs to user 65534"},
+		{"folder another group changes", []func(*testing.T, string){own("", 0, group, 0o770)}, nil, "written by group 4321"},
+		{"folder another group only reads", []func(*testing.T, string){own("", 0, group, 0o750)}, nil, ""},
+		{"folder everybody changes", []func(*testing.T, string){own("", 0, 0, 0o777)}, nil, "written by everybody"},
+		{"the user's own group", []func(*testing.T, string){own("", 0, 0, 0o775)}, nil, ""},
+		{"Kubernetes' fsGroup, trusted", []func(*testing.T, string){own("", 0, group, fs.ModeSetgid|0o775), own("tokens", 0, group, 0o660)},
+			[]filestore.Option{filestore.TrustGroup(group)}, ""},
+		{"file of one of the trusted group", []func(*testing.T, string){own("", 0, group, fs.ModeSetgid|0o775), own("tokens", nobody, group, 0o660)},
+			[]filestore.Option{filestore.TrustGroup(group)}, ""},
+		{"Kubernetes' fsGroup, not trusted", []func(*testing.T, string){own("", 0, group, fs.ModeSetgid|0o775), own("tokens", 0, group, 0o660)},
+			nil, "TrustGroup"},
+		{"file of a group in a folder of one's own", []func(*testing.T, string){own("tokens", 0, group, 0o660)}, nil, "mode 0660"},
+		{"another group is trusted", []func(*testing.T, string){own("", 0, group, 0o770)}, []filestore.Option{filestore.TrustGroup(group + 1)}, "group 4321"},
+		{"trusted group, and everybody reads", []func(*testing.T, string){own("tokens", 0, group, 0o664)},
+			[]filestore.Option{filestore.TrustGroup(group)}, "mode 0664"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "app")
+			must(t, "Mkdir", os.Mkdir(dir, 0o700))
+			for _, name := range []string{"tokens", "tokens.lock", "tokens.held"} {
+				put(t, filepath.Join(dir, name), map[string]string{"tokens": planted}[name], 0o600)
+			}
+			earlier := open(t, filepath.Join(dir, "tokens"))
+			for _, m := range tc.make {
+				m(t, dir)
+			}
+			store, err := filestore.New(filepath.Join(dir, "tokens"), tc.opts...)
+			if tc.want == "" {
+				must(t, "New", err)
+				equal(t, "loaded", load(t, store), authos.Tokens{AccessToken: "planted", RefreshToken: "planted"})
+				lock(t, store)()
+				must(t, "Save", store.Save(t.Context(), fresh))
+				equal(t, "loaded", load(t, store), fresh)
+				return
+			}
+			check := func(what string, err error) {
+				t.Helper()
+				bad, ok := errors.AsType[*fs.PathError](err)
+				if !ok || !strings.HasPrefix(bad.Path, dir) || !strings.Contains(err.Error(), tc.want) {
+					t.Errorf("%s = %v, want a *fs.PathError below %s that says %q", what, err, dir, tc.want)
+				}
+			}
+			check("New", err)
+			if tc.opts != nil {
+				return
+			}
+			// A store that was opened before sees it, too.
+			tokens, loadErr := earlier.Load(t.Context())
+			_, lockErr := earlier.Lock(t.Context())
+			if loadErr != nil {
+				check("Load", loadErr)
+				equal(t, "tokens with an error", tokens, authos.Tokens{})
+			}
+			if lockErr != nil {
+				check("Lock", lockErr)
+			}
+			if loadErr == nil && lockErr == nil {
+				t.Error("Load and Lock of a store that was opened before = nil")
+			}
+		})
+	}
+}
+
+// What the trusted group's members write, the others can use.
+func TestTrustedGroupShares(t *testing.T) {
+	needRoot(t)
+	const group = 4321
+	dir := filepath.Join(t.TempDir(), "app")
+	must(t, "Mkdir", os.Mkdir(dir, 0o700))
+	must(t, "Chown", os.Chown(dir, 0, group))
+	must(t, "Chmod", os.Chmod(dir, fs.ModeSetgid|0o770))
+	old := syscall.Umask(0o077)
+	defer syscall.Umask(old)
+	s, err := filestore.New(filepath.Join(dir, "tokens"), filestore.TrustGroup(group))
+	must(t, "New", err)
+	unlock := lock(t, s)
+	must(t, "Save", s.Save(t.Context(), fresh))
+	unlock()
+	for name := range strings.FieldsSeq(names(t, dir)) {
+		info, err := os.Stat(filepath.Join(dir, name))
+		must(t, "Stat", err)
+		stat, _ := info.Sys().(*syscall.Stat_t)
+		if info.Mode().Perm() != 0o660 || stat.Gid != group {
+			t.Errorf("%s has mode %#o and group %d, want 0660 and %d", name, info.Mode().Perm(), stat.Gid, group)
+		}
+	}
+	if _, err := filestore.New(filepath.Join(dir, "tokens"), filestore.TrustGroup(-1)); err == nil {
+		t.Error("a group below 0 is trusted")
+	}
+}
+
+// The program ran under sudo once, and now as its user: the error names the path and whose it is.
+func TestAfterSudo(t *testing.T) {
+	needRoot(t)
+	dir := filepath.Join(t.TempDir(), "home")
+	for _, tc := range []struct {
+		name  string
+		owner func(t *testing.T) (named string)
+	}{
+		{"folder", func(t *testing.T) string { return filepath.Join(dir, "tool") }},
+		{"file", func(t *testing.T) string {
+			must(t, "Chown", os.Chown(filepath.Join(dir, "tool"), nobody, nobody))
+			return filepath.Join(dir, "tool", "tokens")
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			must(t, "RemoveAll", os.RemoveAll(dir))
+			must(t, "MkdirAll", os.MkdirAll(filepath.Join(dir, "tool"), 0o700))
+			must(t, "Chown", os.Chown(dir, nobody, nobody))
+			for d := filepath.Dir(dir); d != filepath.Dir(os.TempDir()) && len(d) > 1; d = filepath.Dir(d) {
+				if info, err := os.Stat(d); err == nil && info.Mode().Perm()&0o005 != 0o005 {
+					must(t, "Chmod", os.Chmod(d, info.Mode().Perm()|0o055))
+				}
+			}
+			put(t, filepath.Join(dir, "tool", "tokens"), planted, 0o600)
+			named := tc.owner(t)
+			err := asNobody(t, func() error {
+				_, err := filestore.New(filepath.Join(dir, "tool", "tokens"))
+				return err
+			})
+			if !errors.Is(err, fs.ErrPermission) {
+				t.Fatalf("New = %v, want no permission", err)
+			}
+			for _, want := range []string{named, "user 0", "user 65534", "sudo"} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("New = %v, want it to say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+// asNobody runs f as another user, for as long as it takes. The whole process changes its user, so nothing else may run meanwhile.
+func asNobody(t *testing.T, f func() error) error {
+	t.Helper()
+	must(t, "Seteuid", syscall.Seteuid(nobody))
+	defer func() { must(t, "Seteuid", syscall.Seteuid(0)) }()
+	return f()
+}
+
+// What is put in the place of a file meanwhile is not followed: not out of the folder, and not to another file in it.
+func TestPlantedLinks(t *testing.T) {
+	for _, suffix := range []string{".held", ".new", ".lock"} {
+		for _, target := range []string{"outside", "inside"} {
+			t.Run(suffix+" "+target, func(t *testing.T) {
+				path := newPath(t)
+				victim := path + ".precious"
+				if target == "outside" {
+					victim = filepath.Join(t.TempDir(), "victim")
+				}
+				put(t, victim, "precious", 0o600)
+				s := open(t, path)
+				must(t, "Save", s.Save(t.Context(), old))
+				unlock := lock(t, s)
+				if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					t.Fatal(err)
+				}
+				must(t, "Symlink", os.Symlink(victim, path+suffix))
+				_ = s.Save(t.Context(), fresh)
+				unlock()
+				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				defer cancel()
+				if again, err := s.Lock(ctx); err == nil {
+					_ = s.Save(ctx, fresh)
+					again()
+				}
+				data, err := os.ReadFile(victim)
+				if err != nil || string(data) != "precious" {
+					t.Errorf("what the link leads to is %q (%v), want it as it was", data, err)
+				}
+			})
+		}
+	}
+}
+
+// The lock file is removed, and made anew by another process, between opening and locking it: who then holds the old one's lock holds nothing.
+func TestLockFileIsExchanged(t *testing.T) {
+	path := newPath(t)
+	s := open(t, path)
+	exchanged := false
+	s.OnStep(func(step string) {
+		if step == "locked" && !exchanged {
+			exchanged = true
+			must(t, "Remove", os.Remove(path+".lock"))
+			put(t, path+".lock", "", 0o600)
+		}
+	})
+	unlock := lock(t, s)
+	defer unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if again, err := open(t, path).Lock(ctx); err == nil {
+		again()
+		t.Error("two hold the lock, one of them that of a file that is not there any more")
+	} else if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Lock = %v, want the deadline", err)
+	}
+}
