@@ -196,8 +196,8 @@ func (s *TokenStore) flock(ctx context.Context, op string) (release func(), err 
 		if err := s.within(ctx, op, name, s.makeLockFile); err != nil {
 			return nil, err
 		}
-		// It opens by path, so it neither makes a file nor follows a link, and what it has opened is compared with what is in the folder.
-		lock := flock.New(filepath.Join(s.dir, name), flock.SetFlag(os.O_RDWR|noFollow))
+		// It opens by path, so it makes no file, and what it has opened is compared with what is in the folder: a link is never the same.
+		lock := flock.New(filepath.Join(s.dir, name), flock.SetFlag(os.O_RDWR))
 		if _, err := lock.TryLockContext(ctx, lockPoll); err != nil {
 			if ctx.Err() != nil {
 				err = fmt.Errorf("%w%s", contextEnd(ctx), s.holder())

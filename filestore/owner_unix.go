@@ -15,6 +15,3 @@ func owner(info fs.FileInfo) (uid, gid int, ok bool) {
 	}
 	return int(stat.Uid), int(stat.Gid), true
 }
-
-// noFollow makes opening a symbolic link an error.
-const noFollow = syscall.O_NOFOLLOW

@@ -46,11 +46,21 @@ func (d *powerDisk) do(format string, args ...any) error {
 	return nil
 }
 
-// after gives each state that the disk may be in after a loss of power: names as they were flushed or as they are, and of every file what
-// was flushed, half of what was written, or all.
+// after gives each state that the disk may be in after a loss of power: names as they were flushed or as they are, also one of them so and
+// the others otherwise, and of every file what was flushed, half of what was written, or all.
 func (d *powerDisk) after() map[string]*powerDisk {
 	all := map[string]*powerDisk{}
-	for what, names := range map[string]map[string]*powerFile{"old names": d.durable, "new names": d.names} {
+	mixed := func(one, others map[string]*powerFile) map[string]*powerFile {
+		names := maps.Clone(others)
+		delete(names, "tokens")
+		if f := one["tokens"]; f != nil {
+			names["tokens"] = f
+		}
+		return names
+	}
+	for what, names := range map[string]map[string]*powerFile{
+		"old names": d.durable, "new names": d.names, "old token file": mixed(d.durable, d.names), "new token file": mixed(d.names, d.durable),
+	} {
 		for content, pick := range map[string]func(f *powerFile) []byte{
 			"what was flushed": func(f *powerFile) []byte { return f.durable },
 			"half":             func(f *powerFile) []byte { return f.data[:len(f.data)/2] },
@@ -308,6 +318,11 @@ func TestPowerLostAfterSettling(t *testing.T) {
 		t.Run(at, func(t *testing.T) {
 			killed := errors.New("killed")
 			prepare := func(s *TokenStore) (err error) {
+				unlock, err := s.Lock(context.Background()) // the mark's file is there
+				if err != nil {
+					return err
+				}
+				unlock()
 				if err := saveOld(s); err != nil {
 					return err
 				}
@@ -477,6 +492,22 @@ func TestDiskThatTakesNothing(t *testing.T) {
 				t.Error("the new file was left behind")
 			}
 		})
+	}
+}
+
+// The same where there are no tokens yet, so that nothing is replaced.
+func TestDiskThatTakesNothingNew(t *testing.T) {
+	for _, fail := range []string{"create tokens.new", "write tokens.new", "flush tokens.new"} {
+		d := &failDisk{powerDisk: newPowerDisk(), fail: fail}
+		s := powerStore(d.powerDisk)
+		s.open = func(string) (disk, error) { return d, nil }
+		if unlock, err := s.Lock(t.Context()); err == nil {
+			unlock()
+			t.Errorf("%s fails: Lock = nil", fail)
+		}
+		if d.names["tokens.new"] != nil {
+			t.Errorf("%s fails: the new file was left behind", fail)
+		}
 	}
 }
 

@@ -60,11 +60,12 @@ const (
 // [*authos.ValidationError].
 func New(path string, opts ...Option) (*TokenStore, error) {
 	abs, err := absolute("path", path)
-	if err == nil && (os.IsPathSeparator(path[len(path)-1]) || strings.HasSuffix(filepath.ToSlash(path), "/.")) {
-		err = invalid("path", authos.CodeInvalidFormat, "names a folder: add the file's name")
-	}
 	if err != nil {
 		return nil, err
+	}
+	switch slashed := filepath.ToSlash(path); slashed[strings.LastIndexByte(slashed, '/')+1:] {
+	case "", ".", "..":
+		return nil, invalid("path", authos.CodeInvalidFormat, "names a folder: add the file's name")
 	}
 	where, err := newFolder(filepath.Dir(abs), opts)
 	if err != nil {

@@ -126,9 +126,20 @@ func TestContent(t *testing.T) {
 }
 
 func TestPath(t *testing.T) {
-	_, err := filestore.New("")
-	if bad, ok := errors.AsType[*authos.ValidationError](err); !ok || len(bad.Fields) != 1 || bad.Fields[0].Field != "path" {
-		t.Errorf("New(\"\") = %v, want a *ValidationError about path", err)
+	t.Chdir(t.TempDir())
+	for _, path := range []string{
+		"", "~", "~/tokens.json", "~ada/tokens.json", "$HOME/tokens.json", "${XDG_CONFIG_HOME}/tool/tokens.json", "%APPDATA%/tool/tokens.json",
+		"tool/", "tool/.", ".", "..", "/", "a\x00b",
+	} {
+		_, err := filestore.New(path)
+		if bad, ok := errors.AsType[*authos.ValidationError](err); !ok || len(bad.Fields) != 1 || bad.Fields[0].Field != "path" {
+			t.Errorf("New(%q) = %v, want a *ValidationError about path", path, err)
+		}
+	}
+	equal(t, "made in the current folder", names(t, "."), "")
+	for _, path := range []string{"~tokens.json", "$tokens.json", "a/~/tokens.json", "100%/tokens"} {
+		_, err := filestore.New(path)
+		must(t, path, err)
 	}
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -139,6 +150,27 @@ func TestPath(t *testing.T) {
 	must(t, "Save", s.Save(t.Context(), old))
 	if _, err := filestore.New(filepath.Join(dir, "tokens.json", "below")); err == nil {
 		t.Error("a folder that is a file is accepted")
+	}
+}
+
+// What Save takes, Load gives.
+func TestSaveTakesWhatLoadGives(t *testing.T) {
+	path := newPath(t)
+	s := open(t, path)
+	must(t, "Save", s.Save(t.Context(), old))
+	for _, size := range []int{1<<20 - 200, 1 << 20, 2 << 20} {
+		large := authos.Tokens{AccessToken: "access-" + strings.Repeat("a", size), RefreshToken: "r"}
+		before := load(t, s)
+		err := s.Save(t.Context(), large)
+		got := load(t, s)
+		switch {
+		case err == nil && got != large:
+			t.Errorf("%d bytes were saved, and not loaded", size)
+		case err != nil && (got != before || !strings.Contains(err.Error(), "too large")):
+			t.Errorf("Save of %d bytes = %v, want that it is too large, and the file as it was", size, err)
+		case err != nil && size < 1<<20:
+			t.Errorf("Save of %d bytes = %v", size, err)
+		}
 	}
 }
 

@@ -1,0 +1,68 @@
+//go:build unix
+
+package filestore
+
+import (
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// statInfo is a folder or file of somebody's.
+type statInfo struct {
+	uid, gid uint32
+	mode     fs.FileMode
+}
+
+func (statInfo) Name() string        { return "f" }
+func (statInfo) Size() int64         { return 0 }
+func (i statInfo) Mode() fs.FileMode { return i.mode }
+func (statInfo) ModTime() time.Time  { return time.Time{} }
+func (statInfo) IsDir() bool         { return false }
+func (i statInfo) Sys() any          { return &syscall.Stat_t{Uid: i.uid, Gid: i.gid} }
+
+// The rules for programs of other users than root, who alone can be in these tests.
+func TestRulesOfUsers(t *testing.T) {
+	for _, tc := range []struct {
+		name             string
+		uid, gid, trusts int
+		info             statInfo
+		folder, file     string // of the refusal; empty: fine
+	}{
+		{"own", 1000, 1000, -1, statInfo{1000, 1000, 0o700}, "", ""},
+		{"root's", 1000, 1000, -1, statInfo{0, 0, 0o700}, "", ""},
+		{"another user's", 1000, 1000, -1, statInfo{1001, 1000, 0o700}, "belongs to user 1001", "belongs to user 1001"},
+		{"another user's, for root", 0, 0, -1, statInfo{1000, 1000, 0o700}, "belongs to user 1000", "belongs to user 1000"},
+		{"private group, umask 002", 1000, 1000, -1, statInfo{1000, 1000, 0o770}, "", "mode 0770"},
+		{"macOS: everybody is in staff", 501, 20, -1, statInfo{501, 20, 0o770}, "group 20", "mode 0770"},
+		{"a group that has the user's number, and is not the user's", 1000, 100, -1, statInfo{1000, 1000, 0o770}, "group 1000", "mode 0770"},
+		{"fsGroup", 1000, 0, 2000, statInfo{0, 2000, 0o770}, "", ""},
+		{"fsGroup, everybody", 1000, 0, 2000, statInfo{0, 2000, 0o777}, "everybody", "mode 0777"},
+		{"fsGroup, made by another of the group", 1000, 0, 2000, statInfo{1001, 2000, 0o660}, "belongs to user 1001", ""},
+	} {
+		f := folder{group: tc.trusts, self: func() (int, int) { return tc.uid, tc.gid }}
+		for what, got := range map[string]struct {
+			err  error
+			want string
+		}{"checkFolder": {f.checkFolder(tc.info), tc.folder}, "checkFile": {f.checkFile(tc.info), tc.file}} {
+			if (got.err != nil) != (got.want != "") || got.err != nil && !strings.Contains(got.err.Error(), got.want) {
+				t.Errorf("%s: %s = %v, want %q", tc.name, what, got.err, got.want)
+			}
+		}
+	}
+	if uid, gid := newFolderSelf(t); uid != os.Geteuid() || gid != os.Getegid() {
+		t.Errorf("the program runs as %d and %d, want the effective ones", uid, gid)
+	}
+}
+
+func newFolderSelf(t *testing.T) (uid, gid int) {
+	t.Helper()
+	f, err := newFolder(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.self()
+}
