@@ -9,7 +9,8 @@ import (
 	"syscall"
 )
 
-// disk is a folder, opened. Tests put one in its place that forgets what was not flushed, as a loss of power does, or that fails.
+// disk is a folder, opened. Tests put one in its place that forgets what was not flushed, as a loss
+// of power does, or that fails.
 type disk interface {
 	Lstat(name string) (fs.FileInfo, error)
 	// OpenFile is [os.Root.OpenFile].
@@ -41,8 +42,8 @@ type file interface {
 // hasModes says whether permission bits and owners mean anything here.
 const hasModes = runtime.GOOS != "windows" && runtime.GOOS != "plan9"
 
-// rootDisk is the file system's folder. Files are used through [os.Root] so that no link leads out of it, and because on Windows it opens
-// them so that they can be renamed and removed meanwhile.
+// rootDisk is the file system's folder. Files are used through [os.Root] so that no link leads out
+// of it, and because on Windows it opens them so that they can be renamed and removed meanwhile.
 type rootDisk struct{ root *os.Root }
 
 func openDisk(dir string) (disk, error) {
@@ -84,7 +85,8 @@ func (d rootDisk) Names(name string) ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// Sync does nothing where folders cannot be flushed: on Windows, and on file systems that say so. Their renames are as durable as they are.
+// Sync does nothing where folders cannot be flushed: on Windows, and on file systems that say so.
+// Their renames are as durable as they are.
 func (d rootDisk) Sync() error {
 	if !hasModes {
 		return nil

@@ -66,7 +66,8 @@ func exampleSignInAgain(ctx context.Context, c *authos.Client, store authos.Lock
 	return store.Save(ctx, tokens)
 }
 
-// The session is over for all processes that share the store. One of them signs in again; the others find its tokens.
+// The session is over for all processes that share the store. One of them signs in again; the
+// others find its tokens.
 func ExampleTokenStore_Lock() {
 	srv := authostest.New()
 	defer srv.Close()

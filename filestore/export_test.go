@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// SetQuiet replaces the 45 s that a dead holder's lock is not given away. A fake server has given up sooner.
+// SetQuiet replaces the 45 s that a dead holder's lock is not given away. A fake server has given
+// up sooner.
 func (s *TokenStore) SetQuiet(d time.Duration) { s.quiet = d }
 
 // OnStep calls f between the steps of what the store does.

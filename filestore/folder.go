@@ -28,9 +28,10 @@ type folder struct {
 // An Option changes what a store takes for its own.
 type Option func(*folder) error
 
-// TrustGroup lets the group with this number write to the folder, and read and write the files in it, whoever of the group they belong
-// to: for a Kubernetes volume with fsGroup, or processes of several users that share a session. Files are then made with
-// mode 0660. Numbers below 0 are refused, and so is the option where files have no groups (Windows).
+// TrustGroup lets the group with this number write to the folder, and read and write the files in
+// it, whoever of the group they belong to: for a Kubernetes volume with fsGroup, or processes of
+// several users that share a session. Files are then made with mode 0660. Numbers below 0 are
+// refused, and so is the option where files have no groups (Windows).
 func TrustGroup(gid int) Option {
 	return func(f *folder) error {
 		if gid < 0 || !hasModes {
@@ -64,7 +65,8 @@ func newFolder(dir string, opts []Option) (*folder, error) {
 // unexpanded finds what a shell would have replaced.
 var unexpanded = regexp.MustCompile(`^(~[^/\\]*|\$\{?\w+\}?|%\w+%)$`)
 
-// absolute makes a path absolute. What only a shell understands is refused: it would make a folder named "~".
+// absolute makes a path absolute. What only a shell understands is refused: it would make a folder
+// named "~".
 func absolute(field, path string) (string, error) {
 	first, _, more := strings.Cut(filepath.ToSlash(path), "/")
 	switch {
@@ -79,7 +81,8 @@ func absolute(field, path string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// within runs f on the folder, once that has been looked at. ctx is looked at once: the work is short, on a local disk.
+// within runs f on the folder, once that has been looked at. ctx is looked at once: the work is
+// short, on a local disk.
 func (f *folder) within(ctx context.Context, op, name string, do func(disk) error) error {
 	if ctx.Err() != nil {
 		return f.wrong(op, name, contextEnd(ctx))
@@ -99,7 +102,8 @@ func (f *folder) within(ctx context.Context, op, name string, do func(disk) erro
 	return do(d)
 }
 
-// wrong names the file, so that a program can find it with [errors.As] where a log line masks it. An empty name is the folder's.
+// wrong names the file, so that a program can find it with [errors.As] where a log line masks it.
+// An empty name is the folder's.
 func (f *folder) wrong(op, name string, err error) error {
 	path := filepath.Join(f.dir, name)
 	if inner, ok := errors.AsType[*fs.PathError](err); ok && filepath.IsAbs(inner.Path) {
@@ -224,7 +228,8 @@ func (f *folder) openFile(d disk, name string, flag int) (file, error) {
 func regular(info fs.FileInfo) error {
 	switch mode := info.Mode(); {
 	case mode&fs.ModeSymlink != 0:
-		// Two names of one file would have two locks, and a rename replaces the link, not its target.
+		// Two names of one file would have two locks, and a rename replaces the link, not its
+		// target.
 		return errors.New("is a symbolic link: give the path it leads to")
 	case !mode.IsRegular():
 		return errors.New("is no regular file")

@@ -18,15 +18,16 @@ const (
 	maxMarkAge = 500 * time.Millisecond
 	lockPoll   = 20 * time.Millisecond
 
-	// undecided is how long what a holder sent may still be at work, counted from its lock: it is sent within 4 s, the server gives up 30 s
-	// later, and the rest is the network's.
+	// undecided is how long what a holder sent may still be at work, counted from its lock: it is
+	// sent within 4 s, the server gives up 30 s later, and the rest is the network's.
 	undecided = 45 * time.Second
 
 	// reserved is the space that Lock sees to, in bytes: several times what two tokens take.
 	reserved = 64 << 10
 )
 
-// hold is the lock, held. Its files stay open, so that what is done to them reaches nothing that somebody puts in their places.
+// hold is the lock, held. Its files stay open, so that what is done to them reaches nothing that
+// somebody puts in their places.
 type hold struct {
 	mark  file
 	spare file // the new file, with space for what Save will bring; nil: used up
@@ -52,25 +53,29 @@ func (h *hold) dropSpare() bool {
 	return true
 }
 
-// Lock waits for the lock until ctx is done. It excludes other processes, other stores and other callers of this one. unlock may be called
-// from any goroutine, and again.
+// Lock waits for the lock until ctx is done. It excludes other processes, other stores and other
+// callers of this one. unlock may be called from any goroutine, and again.
 //
-// Before it returns, it makes sure that new tokens can be saved: that the file can be replaced, by replacing it with a copy, and that there
-// is an inode and space (64 KiB). So a refresh token is not spent where its successor could not be kept: a full disk, a file that is a
-// mount of its own, a file system that is read-only or has fixed modes.
+// Before it returns, it makes sure that new tokens can be saved: that the file can be replaced, by
+// replacing it with a copy, and that there is an inode and space (64 KiB). So a refresh token is
+// not spent where its successor could not be kept: a full disk, a file that is a mount of its own,
+// a file system that is read-only or has fixed modes.
 //
-// Then a mark is flushed to the disk that unlock takes away. Lock finds it where a holder died, and then waits until 45 s
-// have passed since that one took the lock: what a client sends under a lock it sends within 4 s, and the server gives up 30 s later. The
-// times are the wall clock's, since they must outlive the process and the machine's run: a clock set forward shortens the wait; a mark
-// from the future, or one that cannot be read, counts as made when it is found.
+// Then a mark is flushed to the disk that unlock takes away. Lock finds it where a holder died, and
+// then waits until 45 s have passed since that one took the lock: what a client sends under a lock
+// it sends within 4 s, and the server gives up 30 s later. The times are the wall clock's, since
+// they must outlive the process and the machine's run: a clock set forward shortens the wait; a
+// mark from the future, or one that cannot be read, counts as made when it is found.
 //
-// A holder that is stopped keeps the lock until it goes on or dies. The error of a Lock that waited in vain names its process.
+// A holder that is stopped keeps the lock until it goes on or dies. The error of a Lock that waited
+// in vain names its process.
 //
-// A program takes the lock itself to sign in again when the session is over, so that of all its processes one does: on
-// [authos.ErrSessionExpired], and on [authos.ErrUnauthenticated] for sessions without a refresh token, as [authos.AuthService.DeviceLogin]
-// makes them, which just end. In short: it locks, loads, signs in and saves where the store still has the tokens that were lost, and
-// unlocks. Clients find the new tokens there at their next call. It must not call [authos.Client.SetTokens] meanwhile, which waits for the
-// lock.
+// A program takes the lock itself to sign in again when the session is over, so that of all its
+// processes one does: on [authos.ErrSessionExpired], and on [authos.ErrUnauthenticated] for
+// sessions without a refresh token, as [authos.AuthService.DeviceLogin] makes them, which just end.
+// In short: it locks, loads, signs in and saves where the store still has the tokens that were
+// lost, and unlocks. Clients find the new tokens there at their next call. It must not call
+// [authos.Client.SetTokens] meanwhile, which waits for the lock.
 func (s *TokenStore) Lock(ctx context.Context) (unlock func(), err error) {
 	release, err := s.acquire(ctx, "lock")
 	if err != nil {
@@ -86,7 +91,8 @@ func (s *TokenStore) Lock(ctx context.Context) (unlock func(), err error) {
 			return err
 		}
 		s.step("reserved")
-		// The mark's time is what the next holder counts from: it may not be much before our caller's.
+		// The mark's time is what the next holder counts from: it may not be much before our
+		// caller's.
 		for {
 			m := newMark()
 			if err := s.mark(d, h, m); err != nil {
@@ -117,8 +123,8 @@ func (s *TokenStore) Lock(ctx context.Context) (unlock func(), err error) {
 	}), nil
 }
 
-// let ends a lock. A mark that stays costs the next holder a wait, and one that comes back after a loss of power does too: nothing to
-// flush.
+// let ends a lock. A mark that stays costs the next holder a wait, and one that comes back after a
+// loss of power does too: nothing to flush.
 func (s *TokenStore) let(h *hold, release func()) {
 	if h.dropSpare() {
 		_ = s.within(context.Background(), "unlock", s.name, func(d disk) error { return d.Remove(s.name + newSuffix) })
@@ -150,8 +156,8 @@ func (s *TokenStore) reserve(d disk, h *hold) error {
 	return nil
 }
 
-// replaceable tries whether a rename over the file is let through, with a copy of what is there. What cannot be read is not tried: nobody
-// refreshes such tokens.
+// replaceable tries whether a rename over the file is let through, with a copy of what is there.
+// What cannot be read is not tried: nobody refreshes such tokens.
 func (s *TokenStore) replaceable(d disk) error {
 	data, err := s.readFile(d, s.name, maxFile)
 	if err != nil {
@@ -188,15 +194,16 @@ func (s *TokenStore) acquire(ctx context.Context, op string) (release func(), er
 	return release, nil
 }
 
-// flock takes the lock on the lock file. Each call has a lock, and so an open file, of its own, which is what the system tells holders
-// apart by.
+// flock takes the lock on the lock file. Each call has a lock, and so an open file, of its own,
+// which is what the system tells holders apart by.
 func (s *TokenStore) flock(ctx context.Context, op string) (release func(), err error) {
 	name := s.name + lockSuffix
 	for {
 		if err := s.within(ctx, op, name, s.makeLockFile); err != nil {
 			return nil, err
 		}
-		// It opens by path, so it makes no file, and what it has opened is compared with what is in the folder: a link is never the same.
+		// It opens by path, so it makes no file, and what it has opened is compared with what is in
+		// the folder: a link is never the same.
 		lock := flock.New(filepath.Join(s.dir, name), flock.SetFlag(os.O_RDWR))
 		if _, err := lock.TryLockContext(ctx, lockPoll); err != nil {
 			if ctx.Err() != nil {

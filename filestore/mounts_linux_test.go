@@ -43,7 +43,8 @@ func fill(t *testing.T, dir string) (free func()) {
 	return func() { must(t, "RemoveAll", os.RemoveAll(own)) }
 }
 
-// A disk that gets full under the lock takes the new tokens all the same; one that is full before gives no lock.
+// A disk that gets full under the lock takes the new tokens all the same; one that is full before
+// gives no lock.
 func TestFullDisk(t *testing.T) {
 	needRoot(t)
 	for name, options := range map[string]string{"no space": "size=512k,mode=0700", "no inode": "nr_inodes=24,mode=0700"} {
@@ -77,8 +78,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// A token file that is a mount of its own cannot be replaced, and a file system may be read-only: the lock is refused before anything is
-// spent, and Load works.
+// A token file that is a mount of its own cannot be replaced, and a file system may be read-only:
+// the lock is refused before anything is spent, and Load works.
 func TestFileThatCannotBeReplaced(t *testing.T) {
 	needRoot(t)
 	for name, arrange := range map[string]func(t *testing.T, path string){

@@ -16,8 +16,8 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// The promises about a loss of power, on a disk that keeps only what was flushed, or a little more: after a loss at any moment, in any of
-// the states that a disk may then be in.
+// The promises about a loss of power, on a disk that keeps only what was flushed, or a little more:
+// after a loss at any moment, in any of the states that a disk may then be in.
 
 var errPower = errors.New("the power is off")
 
@@ -46,8 +46,9 @@ func (d *powerDisk) do(format string, args ...any) error {
 	return nil
 }
 
-// after gives each state that the disk may be in after a loss of power: names as they were flushed or as they are, also one of them so and
-// the others otherwise, and of every file what was flushed, half of what was written, or all.
+// after gives each state that the disk may be in after a loss of power: names as they were flushed
+// or as they are, also one of them so and the others otherwise, and of every file what was flushed,
+// half of what was written, or all.
 func (d *powerDisk) after() map[string]*powerDisk {
 	all := map[string]*powerDisk{}
 	mixed := func(one, others map[string]*powerFile) map[string]*powerFile {
@@ -230,8 +231,9 @@ var (
 	powerNew = authos.Tokens{AccessToken: "access-new", RefreshToken: "refresh-new"}
 )
 
-// eachLoss runs use with the power lost after every number of operations, and at last with none lost, and check in each state that a disk
-// may be in after it. done says whether use came to its end.
+// eachLoss runs use with the power lost after every number of operations, and at last with none
+// lost, and check in each state that a disk may be in after it. done says whether use came to its
+// end.
 func eachLoss(t *testing.T, prepare, use func(s *TokenStore) error, check func(t *testing.T, s *TokenStore, done bool)) {
 	t.Helper()
 	for n := 0; ; n++ {
@@ -264,7 +266,8 @@ func eachLoss(t *testing.T, prepare, use func(s *TokenStore) error, check func(t
 	}
 }
 
-// powerLoad reads the tokens as a process does that only looks, and as one does that takes the lock.
+// powerLoad reads the tokens as a process does that only looks, and as one does that takes the
+// lock.
 func powerLoad(t *testing.T, s *TokenStore) (seen, settled authos.Tokens) {
 	t.Helper()
 	seen, err := s.Load(t.Context())
@@ -396,7 +399,8 @@ func TestPowerLostUnderTheLock(t *testing.T) {
 	}
 }
 
-// failDisk is a disk of which one operation fails, as it does when there is no space or no permission.
+// failDisk is a disk of which one operation fails, as it does when there is no space or no
+// permission.
 type failDisk struct {
 	*powerDisk
 
@@ -456,8 +460,8 @@ func (h *failHandle) Sync() error {
 	return h.file.Sync()
 }
 
-// A disk that would not take new tokens refuses the lock, so that none are asked for; what is there stays, and is given back when the
-// disk is well again. A Save beside the lock says so, too.
+// A disk that would not take new tokens refuses the lock, so that none are asked for; what is there
+// stays, and is given back when the disk is well again. A Save beside the lock says so, too.
 func TestDiskThatTakesNothing(t *testing.T) {
 	for _, fail := range []string{"create tokens.new", "write tokens.new", "flush tokens.new", "rename tokens.new", "write tokens.held", "flush tokens.held"} {
 		t.Run(fail, func(t *testing.T) {

@@ -29,9 +29,10 @@ import (
 	"github.com/authos-go/authos/filestore"
 )
 
-// Real processes on one file store, some of which are killed or frozen. A child is this test binary, started again; it reports each
-// call on a pipe, so that what a killed child had done is known too. The server is in the parent, which sees each renewal on its way and
-// strikes where it wants to.
+// Real processes on one file store, some of which are killed or frozen. A child is this test
+// binary, started again; it reports each call on a pipe, so that what a killed child had done is
+// known too. The server is in the parent, which sees each renewal on its way and strikes where it
+// wants to.
 
 const (
 	procEnv      = "AUTHOS_TEST_PROCESS"
@@ -106,7 +107,8 @@ func procDie(t *testing.T, store *filestore.TokenStore, at string) {
 	unlock()
 }
 
-// procCall makes one call and says how it ended. Where the session is lost, it is signed in again unless somebody else has.
+// procCall makes one call and says how it ended. Where the session is lost, it is signed in again
+// unless somebody else has.
 func procCall(c *authos.Client, store *filestore.TokenStore, timeout time.Duration) string {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -134,7 +136,8 @@ func procCall(c *authos.Client, store *filestore.TokenStore, timeout time.Durati
 	}
 }
 
-// procSignInAgain replaces lost tokens in the store, which is where every process finds the new ones.
+// procSignInAgain replaces lost tokens in the store, which is where every process finds the new
+// ones.
 func procSignInAgain(c *authos.Client, store authos.LockingTokenStore, lost authos.Tokens) (done bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -239,7 +242,8 @@ func (p *proc) ended(t *testing.T) {
 	}
 }
 
-// procServer is the fake with a bad road in front of it: what is on its way arrives, also when its sender has died.
+// procServer is the fake with a bad road in front of it: what is on its way arrives, also when its
+// sender has died.
 type procServer struct {
 	fake *authostest.Server
 	url  string
@@ -275,8 +279,8 @@ func newProcServer(t *testing.T) *procServer {
 	return s
 }
 
-// arm strikes at the next renewal that gets to a stage: "sent" (on its way to the server), "taken" (the answer is on its way back) or
-// "answered" (a moment after it was written).
+// arm strikes at the next renewal that gets to a stage: "sent" (on its way to the server), "taken"
+// (the answer is on its way back) or "answered" (a moment after it was written).
 func (s *procServer) arm(stage string, in time.Duration, struck func(sender string)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -404,9 +408,10 @@ func (s *procServer) families(t *testing.T, first authos.Tokens) []*procFamily {
 	return all
 }
 
-// Eight processes share a session whose access tokens live for 200 ms. Some are killed, at random and in the middle of renewals, some are
-// frozen for longer than a dead holder's lock is kept. A session ends only where the answer to a renewal died with its process; then
-// one process signs in again and all go on.
+// Eight processes share a session whose access tokens live for 200 ms. Some are killed, at random
+// and in the middle of renewals, some are frozen for longer than a dead holder's lock is kept. A
+// session ends only where the answer to a renewal died with its process; then one process signs in
+// again and all go on.
 func TestProcessesAreKilled(t *testing.T) {
 	const slots = 8
 	calls, strikes, pace := 2000, 14, 7*time.Millisecond
@@ -453,7 +458,8 @@ func TestProcessesAreKilled(t *testing.T) {
 		start(slot)
 	}
 
-	// A strike of each kind in turn; the kill a moment after the answer comes at any point of the answer's way into the store.
+	// A strike of each kind in turn; the kill a moment after the answer comes at any point of the
+	// answer's way into the store.
 	var restarts sync.WaitGroup
 	made := map[string]int{}
 	count := func(kind string) {
@@ -580,8 +586,8 @@ func TestProcessesAreKilled(t *testing.T) {
 		made, total["ok"], total["lost"]+total["lost, signed in"], len(srv.grants)-len(families)+1-replays, len(families), lost, replays, signIns, unused)
 }
 
-// A holder that is frozen keeps the lock: calls of the others wait, those that cannot fail with their own deadline, and when it goes on all
-// go on, without a replay or a sign-in.
+// A holder that is frozen keeps the lock: calls of the others wait, those that cannot fail with
+// their own deadline, and when it goes on all go on, without a replay or a sign-in.
 func TestProcessIsFrozen(t *testing.T) {
 	srv := newProcServer(t)
 	path := filepath.Join(t.TempDir(), "tokens.json")
@@ -637,8 +643,9 @@ func TestProcessIsFrozen(t *testing.T) {
 	equal(t, "sign-ins", srv.fake.Count("POST", "/api/auth/login"), 0)
 }
 
-// A process dies between any two steps: the store has the tokens before or the new ones, whole, and once the next one has the lock, the new
-// ones if they were written. A death under the lock is waited out, one before or after it is not.
+// A process dies between any two steps: the store has the tokens before or the new ones, whole, and
+// once the next one has the lock, the new ones if they were written. A death under the lock is
+// waited out, one before or after it is not.
 func TestProcessDiesInSave(t *testing.T) {
 	for _, tc := range []struct {
 		step           string

@@ -29,7 +29,8 @@ func needRoot(t *testing.T) {
 // planted are tokens that somebody else has put there.
 const planted = `{"version":1,"access_token":"planted","refresh_token":"planted"}` + "\n"
 
-// Whose files are used. Each refusal is a *fs.PathError that names the path, the owner where that is the matter, and what to do.
+// Whose files are used. Each refusal is a *fs.PathError that names the path, the owner where that
+// is the matter, and what to do.
 func TestWhoseFiles(t *testing.T) {
 	needRoot(t)
 	const group = 4321
@@ -181,7 +182,8 @@ func TestAfterSudo(t *testing.T) {
 	}
 }
 
-// asNobody runs f as another user, for as long as it takes. The whole process changes its user, so nothing else may run meanwhile.
+// asNobody runs f as another user, for as long as it takes. The whole process changes its user, so
+// nothing else may run meanwhile.
 func asNobody(t *testing.T, f func() error) error {
 	t.Helper()
 	must(t, "Seteuid", syscall.Seteuid(nobody))
@@ -189,7 +191,8 @@ func asNobody(t *testing.T, f func() error) error {
 	return f()
 }
 
-// What is put in the place of a file meanwhile is not followed: not out of the folder, and not to another file in it.
+// What is put in the place of a file meanwhile is not followed: not out of the folder, and not to
+// another file in it.
 func TestPlantedLinks(t *testing.T) {
 	for _, suffix := range []string{".held", ".new", ".lock"} {
 		for _, target := range []string{"outside", "inside"} {
@@ -224,7 +227,8 @@ func TestPlantedLinks(t *testing.T) {
 	}
 }
 
-// The lock file is removed, and made anew by another process, between opening and locking it: who then holds the old one's lock holds nothing.
+// The lock file is removed, and made anew by another process, between opening and locking it: who
+// then holds the old one's lock holds nothing.
 func TestLockFileIsExchanged(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)

@@ -14,23 +14,26 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// TokenStore keeps a session's tokens in a file. It is an [authos.LockingTokenStore]: any number of processes, and of stores in one
-// process, may share the file.
+// TokenStore keeps a session's tokens in a file. It is an [authos.LockingTokenStore]: any number of
+// processes, and of stores in one process, may share the file.
 //
-// The file is JSON, of mode 0600. A file that others may open, that is no regular file (a symbolic link is none), or that this package
-// did not write, is refused with a [*fs.PathError], never taken for an empty one; only Save and Delete replace what cannot be read. The
-// package's documentation has the rules.
+// The file is JSON, of mode 0600. A file that others may open, that is no regular file (a symbolic
+// link is none), or that this package did not write, is refused with a [*fs.PathError], never taken
+// for an empty one; only Save and Delete replace what cannot be read. The package's documentation
+// has the rules.
 //
-// Save writes a second file, flushes it, renames it over the first, and flushes the folder, so that after a crash at any moment, or
-// a loss of power, there are the new tokens or the ones before, whole. New tokens that a killed process had written, but not yet put in
-// place, are put there by the next process that takes the lock.
+// Save writes a second file, flushes it, renames it over the first, and flushes the folder, so that
+// after a crash at any moment, or a loss of power, there are the new tokens or the ones before,
+// whole. New tokens that a killed process had written, but not yet put in place, are put there by
+// the next process that takes the lock.
 //
-// The lock is the operating system's: it ends with its holder, however that dies, and as long as the holder lives (stopped or
-// not) nobody else gets it. A holder that died may have left a refresh at work in the server. So it leaves a mark too, and after it the
-// lock is not given away before 45 s have passed since it was taken; see [TokenStore.Lock].
+// The lock is the operating system's: it ends with its holder, however that dies, and as long as
+// the holder lives (stopped or not) nobody else gets it. A holder that died may have left a refresh
+// at work in the server. So it leaves a mark too, and after it the lock is not given away before 45
+// s have passed since it was taken; see [TokenStore.Lock].
 //
-// Beside the file, under its name, are ".lock" (locked, empty), ".held" (the mark) and, under the lock, ".new". Removing them while a
-// process uses the store takes its protection away.
+// Beside the file, under its name, are ".lock" (locked, empty), ".held" (the mark) and, under the
+// lock, ".new". Removing them while a process uses the store takes its protection away.
 type TokenStore struct {
 	folder
 
@@ -54,10 +57,11 @@ const (
 	lockSuffix, markSuffix, newSuffix = ".lock", ".held", ".new"
 )
 
-// New opens the store in the file at path, which need not exist yet. A missing folder is made, of mode 0700. Folders and files that
-// others could have put tokens into are refused; see the package's documentation. A relative path is taken from the current directory now.
-// A path that is empty, ends at a separator, or begins with what only a shell replaces (~/tokens.json, $HOME/tokens.json) gives an
-// [*authos.ValidationError].
+// New opens the store in the file at path, which need not exist yet. A missing folder is made, of
+// mode 0700. Folders and files that others could have put tokens into are refused; see the
+// package's documentation. A relative path is taken from the current directory now. A path that is
+// empty, ends at a separator, or begins with what only a shell replaces (~/tokens.json,
+// $HOME/tokens.json) gives an [*authos.ValidationError].
 func New(path string, opts ...Option) (*TokenStore, error) {
 	abs, err := absolute("path", path)
 	if err != nil {
@@ -97,7 +101,8 @@ func (s *TokenStore) prepare() error {
 	})
 }
 
-// Load reads the file: zero tokens when it is missing or empty. It needs no lock, and never sees a half-written file.
+// Load reads the file: zero tokens when it is missing or empty. It needs no lock, and never sees a
+// half-written file.
 func (s *TokenStore) Load(ctx context.Context) (t authos.Tokens, err error) {
 	err = s.within(ctx, "load", s.name, func(d disk) error {
 		data, err := s.readFile(d, s.name, maxFile)
@@ -112,12 +117,14 @@ func (s *TokenStore) Load(ctx context.Context) (t authos.Tokens, err error) {
 	return t, err
 }
 
-// Save replaces the file. It returns when t would survive a loss of power. Without [TokenStore.Lock] it waits for the lock itself,
-// so that it does not come between another process's Load and Save. Tokens that Load would not give back (more than 1 MiB, not UTF-8) are
-// an error, and the file stays as it is.
+// Save replaces the file. It returns when t would survive a loss of power. Without
+// [TokenStore.Lock] it waits for the lock itself, so that it does not come between another
+// process's Load and Save. Tokens that Load would not give back (more than 1 MiB, not UTF-8) are an
+// error, and the file stays as it is.
 //
-// While a client of this store value holds the lock, a Save of the program's own goes under it, and what the client saves then replaces it:
-// use [authos.Client.SetTokens], or a store value of your own, whose Save waits.
+// While a client of this store value holds the lock, a Save of the program's own goes under it, and
+// what the client saves then replaces it: use [authos.Client.SetTokens], or a store value of your
+// own, whose Save waits.
 func (s *TokenStore) Save(ctx context.Context, t authos.Tokens) error {
 	data, err := formatTokens(t)
 	if err != nil {
@@ -189,7 +196,8 @@ func (s *TokenStore) install(d disk, what string) error {
 	return nil
 }
 
-// change runs f when it is this store's turn, under the lock: the one that this store holds, or one of its own.
+// change runs f when it is this store's turn, under the lock: the one that this store holds, or one
+// of its own.
 func (s *TokenStore) change(ctx context.Context, op string, f func(disk) error) error {
 	if ctx.Err() != nil {
 		return s.wrong(op, s.name, contextEnd(ctx))
@@ -221,9 +229,10 @@ func (s *TokenStore) takeTurn(ctx context.Context, op string) error {
 	}
 }
 
-// settle finishes a Save whose process died, or undoes it. Whoever writes holds the lock and comes by here first, so the new file is newer
-// than the one in place. It is whole when it can be parsed: the last byte written closes the object, and behind it are at most the zeros
-// of the space that was reserved.
+// settle finishes a Save whose process died, or undoes it. Whoever writes holds the lock and comes
+// by here first, so the new file is newer than the one in place. It is whole when it can be parsed:
+// the last byte written closes the object, and behind it are at most the zeros of the space that
+// was reserved.
 func (s *TokenStore) settle(d disk) error {
 	if _, err := d.Lstat(s.name + newSuffix); errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// A token file is whatever somebody left there: it is read right or refused, without repeating it. What is read is written and read again
-// the same.
+// A token file is whatever somebody left there: it is read right or refused, without repeating it.
+// What is read is written and read again the same.
 func FuzzTokenFile(f *testing.F) {
 	for _, seed := range []string{
 		"", "{}", "null", "[]", `{"version":1}`, `{"version":2,"access_token":"a"}`, `{"version":1,"access_token":"a","refresh_token":"r"}`,

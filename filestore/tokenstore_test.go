@@ -289,7 +289,8 @@ func TestDamaged(t *testing.T) {
 	equal(t, "loaded from an empty file", load(t, open(t, path)), authos.Tokens{})
 }
 
-// What a process that died in Save has left is finished when it is whole, and removed when it is not.
+// What a process that died in Save has left is finished when it is whole, and removed when it is
+// not.
 func TestLeftover(t *testing.T) {
 	whole := `{"version":1,"access_token":"access-new","refresh_token":"refresh-new"}` + "\n"
 	for name, tc := range map[string]struct {
