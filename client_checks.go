@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/text/language"
 )
 
 // checks collects every finding about a call's input, so that the caller learns of all of them at
@@ -189,9 +191,13 @@ func checkHeader(key, value string) error {
 	return nil
 }
 
-var languageTag = regexp.MustCompile(`^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$`)
-
-func isLanguageTag(s string) bool { return len(s) <= 35 && languageTag.MatchString(s) }
+// isLanguageTag reports whether s is a well-formed language tag (RFC 5646, section 2.1); the
+// language itself may be one that nobody knows.
+func isLanguageTag(s string) bool {
+	_, err := language.Parse(s)
+	_, unknown := errors.AsType[language.ValueError](err)
+	return len(s) <= 35 && !strings.Contains(s, "_") && (err == nil || unknown)
+}
 
 func validRequestID(id string) bool {
 	return id != "" && len(id) <= 128 && isHeaderValue(id)

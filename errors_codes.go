@@ -134,8 +134,9 @@ type CodeInfo struct {
 // change.
 func Codes() []CodeInfo {
 	all := make([]CodeInfo, 0, len(catalog))
-	for code, info := range catalog {
-		all = append(all, CodeInfo{code, info.status, info.meaning, info.action, info.retry, info.sameAs, slices.Clone(info.parents)})
+	for code := range catalog {
+		info, _ := Explain(code)
+		all = append(all, info)
 	}
 	slices.SortFunc(all, func(a, b CodeInfo) int {
 		if a.Status != b.Status {
@@ -144,6 +145,16 @@ func Codes() []CodeInfo {
 		return strings.Compare(string(a.Code), string(b.Code))
 	})
 	return all
+}
+
+// Explain returns what this package knows about a code: one of the catalog's, under any of its
+// names. known is false for others, for which the status is all there is to go by.
+func Explain(code Code) (info CodeInfo, known bool) {
+	i, known := catalog[code]
+	if !known {
+		return CodeInfo{Code: code}, false
+	}
+	return CodeInfo{code, i.status, i.meaning, i.action, i.retry, i.sameAs, slices.Clone(i.parents)}, true
 }
 
 // means reports whether c is target, the same as target under another name, or a narrower case of
@@ -241,8 +252,6 @@ type codeInfo struct {
 	retry           string
 	sameAs          Code
 	parents         []Code
-	// the sentence for end users; empty: that of sameAs, else a parent's, else the status's
-	en, es string
 }
 
 // catalog holds every code of both contracts. README's table is generated from it.
@@ -250,34 +259,25 @@ var catalog = map[Code]codeInfo{
 	// 400
 	CodeBadRequest: {
 		status: 400, retry: retryNo, meaning: "invalid input, or a rule that forbids it", action: "read the message, correct the request",
-		en: "The request could not be processed. Please check your input.",
-		es: "No se pudo procesar la solicitud. Revise los datos introducidos.",
 	},
 	CodeValidationError: {
 		status: 400, retry: retryNo, meaning: "input that fails validation", action: "correct the fields listed in Fields",
 		parents: []Code{CodeBadRequest},
-		en:      "Some of the information is not valid. Please check it and try again.",
-		es:      "Algunos datos no son válidos. Revíselos e inténtelo de nuevo.",
 	},
 	CodeRequired: {
 		status: 400, retry: retryNo, meaning: "a required field is missing", action: "send the field", parents: []Code{CodeValidationError},
-		en: "Some required information is missing.", es: "Falta información obligatoria.",
 	},
 	CodeInvalidFormat: {
 		status: 400, retry: retryNo, meaning: "a field in the wrong format", action: "correct the field", parents: []Code{CodeValidationError},
-		en: "Some of the information is not in the expected format.", es: "Algunos datos no tienen el formato esperado.",
 	},
 	CodeOutOfRange: {
 		status: 400, retry: retryNo, meaning: "a value beyond its bounds", action: "keep to the constraints", parents: []Code{CodeValidationError},
-		en: "A value is outside the allowed range.", es: "Un valor está fuera del intervalo permitido.",
 	},
 	CodeInvalidEnum: {
 		status: 400, retry: retryNo, meaning: "a value that is not one of the allowed", action: "use an allowed value", parents: []Code{CodeValidationError},
-		en: "A value is not one of the allowed options.", es: "Un valor no está entre las opciones permitidas.",
 	},
 	CodeInvalidRange: {
 		status: 400, retry: retryNo, meaning: "fields that contradict each other", action: "correct the fields together", parents: []Code{CodeValidationError},
-		en: "Some of the values do not fit together.", es: "Algunos valores no son compatibles entre sí.",
 	},
 	CodeDuplicateConstraint: {
 		status: 400, retry: retryNo, meaning: "AuthOS's response where something with this name, address or key is there already",
@@ -285,51 +285,34 @@ var catalog = map[Code]codeInfo{
 	},
 	CodeServiceLimitExceeded: {
 		status: 400, retry: retryNo, meaning: "the tier's number of services or of monthly users is used up", action: "upgrade the tier or delete services",
-		en: "You've reached your service limit. Please upgrade your plan.",
-		es: "Ha alcanzado su límite de servicios. Mejore su plan.",
 	},
 	CodeTeamLimitExceeded: {
 		status: 400, retry: retryNo, meaning: "the tier's number of team members is used up", action: "upgrade the tier or remove members",
-		en: "Your team has reached its member limit. Please upgrade your plan or remove members.",
-		es: "Su equipo ha alcanzado el límite de miembros. Mejore su plan o quite miembros.",
 	},
 	CodeInvitationExpired: {
 		status: 400, retry: retryNo, meaning: "the invitation is too old", action: "send a new invitation",
-		en: "This invitation has expired. Please ask for a new one.",
-		es: "Esta invitación ha caducado. Pida una nueva.",
 	},
 	CodeDeviceCodeExpired: {
 		status: 400, retry: retryNo, meaning: "the device code is too old", action: "start the device flow again",
-		en: "The sign-in code has expired. Please start again.",
-		es: "El código de acceso ha caducado. Empiece de nuevo.",
 	},
 	CodeDeviceCodePending: {
 		status: 400, retry: retryNo, meaning: "the user has not approved the device yet (or denied it, or the code was used)",
 		action: "poll again after the interval, until the code expires",
-		en:     "Waiting for you to approve the sign-in on your other device.",
-		es:     "Esperando a que apruebe el acceso en su otro dispositivo.",
 	},
 	CodeProviderAccountConflict: {
 		status: 400, retry: retryNo, meaning: "the provider's account belongs to another user", action: "unlink it there, or use another account",
-		en: "This account is already linked to another user.",
-		es: "Esta cuenta ya está vinculada a otro usuario.",
 	},
 	CodeProviderScopeConsentRequired: {
 		status: 400, retry: retryNo, meaning: "the user has not granted the scopes at the provider", action: "send the user to the reauth URL",
-		en: "More permissions are needed. Please connect your account again and allow them.",
-		es: "Se necesitan más permisos. Conecte de nuevo su cuenta y concédalos.",
 	},
 	CodeProviderLinkRequired: {
 		status: 400, retry: retryNo, meaning: "the user has no account of this provider linked", action: "send the user to the reauth URL",
-		en: "Please connect your account first.", es: "Conecte primero su cuenta.",
 	},
 	CodeProviderGrantRequired: {
 		status: 400, retry: retryNo, meaning: "the user has not allowed this service to use the provider's token", action: "send the user to the reauth URL",
-		en: "Please allow access to your connected account.", es: "Permita el acceso a su cuenta conectada.",
 	},
 	CodeProviderReauthRequired: {
 		status: 400, retry: retryNo, meaning: "the provider's token is dead", action: "send the user to the reauth URL",
-		en: "Please connect your account again.", es: "Conecte de nuevo su cuenta.",
 	},
 	CodeOAuthInvalidRequest: {
 		status: 400, retry: retryNo, meaning: "an OAuth request that lacks a parameter or has a wrong one", action: "correct the request",
@@ -337,28 +320,22 @@ var catalog = map[Code]codeInfo{
 	},
 	CodeOAuthInvalidGrant: {
 		status: 400, retry: retryNo, meaning: "an OAuth code or token that is wrong, used or expired", action: "start the OAuth flow again",
-		en: "The sign-in is no longer valid. Please start again.",
-		es: "El inicio de sesión ya no es válido. Empiece de nuevo.",
 	},
 	CodeOAuthInvalidScope: {
 		status: 400, retry: retryNo, meaning: "an OAuth scope that does not exist or is not allowed", action: "ask for allowed scopes",
-		en: "The requested access is not allowed.", es: "El acceso solicitado no está permitido.",
 	},
 
 	// 401
 	CodeAuthenticationError: {
 		status: 401, retry: retryRenew, meaning: "authentication failed", action: "sign in again, or check the API key",
-		en: "Authentication failed. Please log in.", es: "Error de autenticación. Inicie sesión.",
 	},
 	CodeUnauthorized: {
 		status: 401, retry: retryRenew, meaning: "no valid credential (missing, wrong, revoked, or ended with its session)",
 		action: "sign in again, or check the API key", parents: []Code{CodeAuthenticationError},
-		en: "Authentication failed. Please log in.", es: "Error de autenticación. Inicie sesión.",
 	},
 	CodeTokenExpired: {
 		status: 401, retry: retryRenew, meaning: "the access token has expired", action: "sign in again if the refresh failed too",
 		parents: []Code{CodeAuthenticationError},
-		en:      "Your session has expired. Please log in again.", es: "Su sesión ha caducado. Inicie sesión de nuevo.",
 	},
 	CodeExpiredToken: {
 		status: 401, retry: retryRenew, meaning: "the access token has expired", action: "sign in again if the refresh failed too",
@@ -378,24 +355,19 @@ var catalog = map[Code]codeInfo{
 	CodeRevokedToken: {
 		status: 401, retry: retryRenew, meaning: "the token was revoked", action: "sign in again if the refresh failed too",
 		parents: []Code{CodeAuthenticationError},
-		en:      "You have been signed out. Please log in again.", es: "Se ha cerrado su sesión. Inicie sesión de nuevo.",
 	},
 	CodeOAuthInvalidClient: {
 		status: 401, retry: retryNo, meaning: "the OAuth client's id or secret is wrong", action: "check the client's credentials",
 		parents: []Code{CodeAuthenticationError},
-		en:      "This application could not be verified. Please contact support.",
-		es:      "No se pudo verificar esta aplicación. Póngase en contacto con soporte.",
 	},
 
 	// 403
 	CodeAuthorizationError: {
 		status: 403, retry: retryNo, meaning: "the credential does not allow this", action: "ask for the permission",
-		en: "You don't have permission to perform this action.", es: "No tiene permiso para realizar esta acción.",
 	},
 	CodeForbidden: {
 		status: 403, retry: retryNo, meaning: "a valid credential without the right, role or membership", action: "ask for the permission, or use another account",
 		parents: []Code{CodeAuthorizationError},
-		en:      "You don't have permission to perform this action.", es: "No tiene permiso para realizar esta acción.",
 	},
 	CodeInsufficientPermissions: {
 		status: 403, retry: retryNo, meaning: "a permission is missing; the details may name it", action: "ask for the permission", parents: []Code{CodeForbidden},
@@ -406,20 +378,15 @@ var catalog = map[Code]codeInfo{
 	CodeOrganizationNotActive: {
 		status: 403, retry: retryNo, meaning: "the organization is pending, suspended or rejected", action: "ask the platform's administrator to activate it",
 		parents: []Code{CodeAuthorizationError},
-		en:      "Your organization is not active. Please contact your administrator.",
-		es:      "Su organización no está activa. Póngase en contacto con su administrador.",
 	},
 	CodeFeatureNotAvailableInTier: {
 		status: 403, retry: retryNo, meaning: "the organization's tier does not include the feature", action: "upgrade the tier",
 		parents: []Code{CodeAuthorizationError},
-		en:      "Your plan does not include this feature. Please upgrade your plan.",
-		es:      "Su plan no incluye esta función. Mejore su plan.",
 	},
 
 	// 404 to 422
 	CodeNotFound: {
 		status: 404, retry: retryNo, meaning: "no such resource, or not visible to this credential", action: "check the id or slug",
-		en: "The requested resource could not be found.", es: "No se encontró el recurso solicitado.",
 	},
 	CodeResourceNotFound: {
 		status: 404, retry: retryNo, meaning: "no such resource, or not visible to this credential", action: "check the id or slug", sameAs: CodeNotFound,
@@ -429,16 +396,12 @@ var catalog = map[Code]codeInfo{
 	},
 	CodeMethodNotAllowed: {
 		status: 405, retry: retryNo, meaning: "the route exists, not with this method", action: "check the method and the server's version",
-		en: "This action is not available.", es: "Esta acción no está disponible.",
 	},
 	CodeRequestTimeout: {
 		status: 408, retry: retryReads, meaning: "the server gave up after its own time limit; the work may still be done", action: "read back before repeating a change",
-		en: "The request took too long. Please try again.", es: "La solicitud tardó demasiado. Inténtelo de nuevo.",
 	},
 	CodeConflictError: {
 		status: 409, retry: retryNo, meaning: "the request clashes with what is there", action: "read the current state, then decide",
-		en: "This conflicts with existing data. Please reload and try again.",
-		es: "Hay un conflicto con datos existentes. Actualice e inténtelo de nuevo.",
 	},
 	CodeConflict: {
 		status: 409, retry: retryNo, meaning: "the request clashes with what is there", action: "read the current state, then decide", sameAs: CodeConflictError,
@@ -446,31 +409,24 @@ var catalog = map[Code]codeInfo{
 	CodeResourceAlreadyExists: {
 		status: 409, retry: retryNo, meaning: "something with this name, address or key is there already", action: "use what is there, or choose another value",
 		parents: []Code{CodeConflictError},
-		en:      "This already exists. Please choose another value.", es: "Esto ya existe. Elija otro valor.",
 	},
 	CodeConcurrentModification: {
 		status: 409, retry: retryNo, meaning: "someone else changed the resource meanwhile", action: "read it again, apply the change again",
 		parents: []Code{CodeConflictError},
-		en:      "Someone else changed this in the meantime. Please reload and try again.",
-		es:      "Otra persona modificó esto entretanto. Actualice e inténtelo de nuevo.",
 	},
 	CodeGone: {
 		status: 410, retry: retryNo, meaning: "the resource was there and is gone for good", action: "forget its id",
-		en: "This is no longer available.", es: "Esto ya no está disponible.",
 	},
 	CodePayloadTooLarge: {
 		status: 413, retry: retryNo, meaning: "the request is larger than the server takes (1 MiB by default)", action: "send less",
-		en: "The data is too large. Please send less.", es: "Los datos son demasiado grandes. Envíe menos.",
 	},
 	CodeUnsupportedMediaType: {
 		status: 415, retry: retryNo, meaning: "the request's content type is not what the route takes", action: "send JSON, or a form where the route wants one",
-		en: "This type of data is not supported.", es: "Este tipo de datos no se admite.",
 	},
 
 	// 429
 	CodeRateLimitExceeded: {
 		status: 429, retry: retryWait, meaning: "too many requests", action: "wait as long as RetryAfter says, send less",
-		en: "Too many requests. Please try again in a moment.", es: "Demasiadas solicitudes. Inténtelo de nuevo en un momento.",
 	},
 	CodeTooManyRequests: {
 		status: 429, retry: "after the wait; not when none is named", meaning: "too many e-mails to one address within the hour, where no wait is named",
@@ -480,25 +436,18 @@ var catalog = map[Code]codeInfo{
 	// 5xx
 	CodeInternalServerError: {
 		status: 500, retry: retryReads, meaning: "an unexpected failure in the server", action: "read back before repeating a change; report the request id",
-		en: "Something went wrong. Please try again later.", es: "Algo salió mal. Inténtelo de nuevo más tarde.",
 	},
 	CodeDatabaseError: {
 		status: 500, retry: retryReads, meaning: "the server's database failed", action: "read back before repeating a change; report it if it lasts",
 	},
 	CodeOAuthError: {
 		status: 500, retry: retryReads, meaning: "the identity provider behind AuthOS failed", action: "check the provider's status and configuration",
-		en: "Signing in with this provider failed. Please try again later.",
-		es: "Falló el inicio de sesión con este proveedor. Inténtelo de nuevo más tarde.",
 	},
 	CodeStripeError: {
 		status: 500, retry: retryReads, meaning: "the billing provider failed", action: "check the provider's status",
-		en: "The billing system could not be reached. Please try again later.",
-		es: "No se pudo acceder al sistema de facturación. Inténtelo de nuevo más tarde.",
 	},
 	CodeBillingError: {
 		status: 500, retry: retryReads, meaning: "billing failed", action: "check the billing configuration and the provider's status",
-		en: "The billing system could not be reached. Please try again later.",
-		es: "No se pudo acceder al sistema de facturación. Inténtelo de nuevo más tarde.",
 	},
 	CodeAuditError: {
 		status: 500, retry: retryAudit, meaning: "the audit log failed; whether the change was made depends on the server's version",
@@ -515,66 +464,44 @@ var catalog = map[Code]codeInfo{
 	},
 	CodeBadGateway: {
 		status: 502, retry: retryReads, meaning: "a proxy got no good response from the server", action: "read back before repeating a change",
-		en: "The service is temporarily unavailable. Please try again later.",
-		es: "El servicio no está disponible temporalmente. Inténtelo de nuevo más tarde.",
 	},
 	CodeServiceUnavailable: {
 		status: 503, retry: retryHinted, meaning: "overload or maintenance (on the e-mail routes: e-mail is not configured)", action: "wait; on an e-mail route, configure e-mail",
-		en: "The service is temporarily unavailable. Please try again later.",
-		es: "El servicio no está disponible temporalmente. Inténtelo de nuevo más tarde.",
 	},
 	CodeGatewayTimeout: {
 		status: 504, retry: retryReads, meaning: "a proxy waited too long for the server", action: "read back before repeating a change",
-		en: "The service took too long to respond. Please try again later.",
-		es: "El servicio tardó demasiado en responder. Inténtelo de nuevo más tarde.",
 	},
 
 	// found on this side
 	CodeNetworkError: {
 		retry: retryUnsent, meaning: "no response arrived", action: "check the network; read back before repeating a change",
-		en: "We could not reach the service. Please check your connection and try again.",
-		es: "No pudimos conectar con el servicio. Compruebe su conexión e inténtelo de nuevo.",
 	},
 	CodeTimeout: {
 		retry: retryReads, meaning: "no response arrived in time", action: "allow more time; read back before repeating a change",
-		en: "The service took too long to respond. Please try again later.",
-		es: "El servicio tardó demasiado en responder. Inténtelo de nuevo más tarde.",
 	},
 	CodeCanceled: {
 		retry: retryNo, meaning: "the caller canceled the call", action: "nothing",
-		en: "The request was canceled.", es: "La solicitud se canceló.",
 	},
 	CodeCircuitOpen: {
 		retry: retryNo, meaning: "refused here, because the server has been failing", action: "wait until RetryAt",
-		en: "The service is temporarily unavailable. Please try again later.",
-		es: "El servicio no está disponible temporalmente. Inténtelo de nuevo más tarde.",
 	},
 	CodeSessionExpired: {
 		retry: retryNo, meaning: "the server refused to refresh the session", action: "sign in again",
-		en: "Your session has expired. Please log in again.", es: "Su sesión ha caducado. Inicie sesión de nuevo.",
 	},
 	CodeSessionUncertain: {
 		retry: retryNo, meaning: "the session could not be refreshed, it may still be alive", action: "try again after RetryAt",
-		en: "We could not confirm your session. Please try again in a moment.",
-		es: "No pudimos confirmar su sesión. Inténtelo de nuevo en un momento.",
 	},
 	CodeMFARequired: {
 		retry: retryNo, meaning: "the password was right, a second factor is needed", action: "ask for the code, call the second step",
-		en: "Please confirm your sign-in with your second factor.", es: "Confirme el inicio de sesión con su segundo factor.",
 	},
 	CodeInvalidResponse: {
 		retry: retryNo, meaning: "a good status with a body that is not what the route promises", action: "check the base URL and what is in front of the server",
-		en: "The service sent a response we could not read. Please check the result before trying again.",
-		es: "El servicio envió una respuesta ilegible. Compruebe el resultado antes de intentarlo de nuevo.",
 	},
 	CodeOutcomeUnknown: {
 		retry: retryNo, meaning: "the change may or may not have been made", action: "read back before repeating",
-		en: "We could not confirm whether this was done. Please check before trying again.",
-		es: "No pudimos confirmar si la operación se realizó. Compruébelo antes de intentarlo de nuevo.",
 	},
 	CodeUnknownError: {
 		retry: retryNo, meaning: "anything else", action: "read the error",
-		en: "An unexpected error occurred.", es: "Se produjo un error inesperado.",
 	},
 }
 

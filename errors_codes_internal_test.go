@@ -1,6 +1,10 @@
 package authos
 
-import "testing"
+import (
+	"slices"
+	"strings"
+	"testing"
+)
 
 func TestCodeForStatus(t *testing.T) {
 	t.Parallel()
@@ -42,21 +46,37 @@ func TestCatalogHasNoCycles(t *testing.T) {
 	}
 }
 
-// Every code has a sentence of its own or inherits one that is not the default, in both languages.
+// Every code has a sentence of its own or inherits one that is not the default, in every language.
 func TestCatalogSentences(t *testing.T) {
 	t.Parallel()
 	for code, info := range catalog {
-		if (info.en == "") != (info.es == "") {
-			t.Errorf("%s: a sentence in one language only", code)
-		}
-		if info.en != "" && info.en == info.es {
-			t.Errorf("%s: not translated", code)
-		}
 		e := &APIError{Code: code, StatusCode: info.status, Message: "raw " + string(code)}
-		for _, tag := range []string{"en", "es"} {
+		for i, tag := range sentenceLanguages {
 			text := UserMessage(e, tag)
-			if text == "" || text == e.Message || code != CodeUnknownError && text == catalog[CodeUnknownError].sentence(tag) {
+			if text == "" || text == e.Message || code != CodeUnknownError && text == sentences[CodeUnknownError][i] {
 				t.Errorf("UserMessage(%s, %s) = %q", code, tag, text)
+			}
+		}
+	}
+}
+
+// A row has a sentence in every language, each another one, that ends as sentences of the language
+// do.
+func TestSentencesAreTranslated(t *testing.T) {
+	t.Parallel()
+	for name, table := range map[string]map[Code][sentenceCount]string{"sentences": sentences, "waitSentences": waitSentences} {
+		for code, row := range table {
+			if _, known := catalog[code]; !known {
+				t.Errorf("%s: %s is no code of the catalog", name, code)
+			}
+			for i, text := range row {
+				end := "."
+				if sentenceLanguages[i] == "ja" {
+					end = "。"
+				}
+				if !strings.HasSuffix(text, end) || slices.Index(row[:], text) != i || (strings.Count(text, "{wait}") == 1) != (name == "waitSentences") {
+					t.Errorf("%s: %s in %s: %q", name, code, sentenceLanguages[i], text)
+				}
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 )
@@ -73,8 +74,8 @@ func TestUserMessageByError(t *testing.T) {
 		{"outcome unknown", &APIError{StatusCode: 500, Code: CodeAuditError, callEnd: callEnd{unknown: true}}, CodeOutcomeUnknown},
 		{"outcome unknown, then no network", fmt.Errorf("x: %w", &NetworkError{Err: io.EOF, callEnd: callEnd{unknown: true}}), CodeOutcomeUnknown},
 	} {
-		for _, tag := range []string{"en", "es"} {
-			if got, want := UserMessage(tt.err, tag), catalog[tt.want].sentence(tag); got != want {
+		for _, tag := range sentenceLanguages {
+			if got, want := UserMessage(tt.err, tag), builtIn(tag, tt.want, 0); got != want {
 				t.Errorf("%s: UserMessage(%s) = %q, want %q", tt.name, tag, got, want)
 			}
 		}
@@ -83,7 +84,7 @@ func TestUserMessageByError(t *testing.T) {
 
 func TestUserMessageLanguages(t *testing.T) {
 	t.Parallel()
-	english, spanish := catalog[CodeNotFound].en, catalog[CodeNotFound].es
+	english, spanish := builtIn("en", CodeNotFound, 0), builtIn("es", CodeNotFound, 0)
 	for _, tt := range []struct {
 		languages []string
 		want      string
@@ -95,9 +96,17 @@ func TestUserMessageLanguages(t *testing.T) {
 		{[]string{"es-MX"}, spanish},
 		{[]string{"es_419"}, spanish},
 		{[]string{"es-Latn-MX"}, spanish},
-		{[]string{"fr", "es"}, spanish},
-		{[]string{"fr", "en-GB", "es"}, english},
-		{[]string{"fr"}, english},
+		{[]string{"nl", "es"}, spanish},
+		{[]string{"nl", "en-GB", "es"}, english},
+		{[]string{"nl"}, english},
+		{[]string{"fr-CA"}, builtIn("fr", CodeNotFound, 0)},
+		{[]string{"pt-BR"}, builtIn("pt", CodeNotFound, 0)},
+		{[]string{"ja"}, builtIn("ja", CodeNotFound, 0)},
+		{[]string{"nl, es;q=0.5, en;q=0.8"}, english},
+		{[]string{"nl;q=0.1, es-MX;q=0.9, en;q=0.5"}, spanish},
+		{[]string{"nl", "de-AT, en"}, builtIn("de", CodeNotFound, 0)},
+		{[]string{"\x00;q=", "es"}, spanish},
+		{[]string{strings.Repeat("x-", 5000), "es"}, spanish},
 		{[]string{"*"}, english},
 		{[]string{""}, english},
 		{[]string{"-"}, english},
@@ -114,8 +123,9 @@ func TestMessages(t *testing.T) {
 	m := Messages{
 		"en":    {CodeNotFound: "Nope.", CodeTokenExpired: "Sign in, please."},
 		"fr":    {CodeNotFound: "Introuvable.", CodeUnknownError: "Erreur."},
+		"nl":    {CodeUnknownError: "Fout."},
 		"pt-BR": {CodeNotFound: "Não encontrado."},
-		"DE":    {CodeAuthorizationError: "Verboten."},
+		"SV":    {CodeAuthorizationError: "Inte tillåtet."},
 		"es-mx": {CodeNotFound: "No hay."},
 	}
 	for _, tt := range []struct {
@@ -127,18 +137,69 @@ func TestMessages(t *testing.T) {
 		{"own before built-in", CodeNotFound, nil, "Nope."},
 		{"by alias", &APIError{Code: CodeResourceNotFound}, nil, "Nope."},
 		{"by the other alias", &APIError{Code: CodeExpiredToken}, nil, "Sign in, please."},
-		{"built-in where there is no own", CodeForbidden, nil, catalog[CodeForbidden].en},
+		{"built-in where there is no own", CodeForbidden, nil, builtIn("en", CodeForbidden, 0)},
 		{"new language", CodeNotFound, []string{"fr-CA"}, "Introuvable."},
-		{"its default", CodeForbidden, []string{"fr", "en"}, "Erreur."},
-		{"no default: next language", CodeForbidden, []string{"pt-BR", "es"}, catalog[CodeForbidden].es},
+		{"built-in before its default", CodeForbidden, []string{"fr", "en"}, builtIn("fr", CodeForbidden, 0)},
+		{"its default", CodeForbidden, []string{"nl", "en"}, "Fout."},
+		{"no default: next language", CodeForbidden, []string{"it", "es"}, builtIn("es", CodeForbidden, 0)},
 		{"case", CodeNotFound, []string{"PT-br"}, "Não encontrado."},
-		{"parent", &APIError{Code: CodeInsufficientPermissions}, []string{"de"}, "Verboten."},
+		{"parent", &APIError{Code: CodeInsufficientPermissions}, []string{"sv"}, "Inte tillåtet."},
 		{"full tag before primary", CodeNotFound, []string{"es-MX"}, "No hay."},
-		{"primary where the full tag has none", CodeForbidden, []string{"es-MX"}, catalog[CodeForbidden].es},
+		{"primary where the full tag has none", CodeForbidden, []string{"es-MX"}, builtIn("es", CodeForbidden, 0)},
 		{"nil", nil, []string{"fr"}, ""},
 	} {
 		if got := m.For(tt.err, tt.languages...); got != tt.want {
 			t.Errorf("%s: For = %q, want %q", tt.name, got, tt.want)
 		}
 	}
+}
+
+// Where it is known how long to wait, the sentence says so, rounded up.
+func TestUserMessageWaits(t *testing.T) {
+	t.Parallel()
+	limited := func(wait time.Duration) error { return &RateLimitError{RetryAfter: wait} }
+	tests := []struct {
+		err  error
+		tag  string
+		want string
+	}{
+		{limited(time.Second), "en", "Too many requests. Please try again in 1 second."},
+		{limited(1500 * time.Millisecond), "en", "Too many requests. Please try again in 2 seconds."},
+		{limited(59 * time.Second), "en", "Too many requests. Please try again in 59 seconds."},
+		{limited(60 * time.Second), "en", "Too many requests. Please try again in 1 minute."},
+		{limited(61 * time.Second), "en", "Too many requests. Please try again in 2 minutes."},
+		{limited(time.Hour), "en", "Too many requests. Please try again in 1 hour."},
+		{limited(90 * time.Minute), "es", "Demasiadas solicitudes. Inténtelo de nuevo en 2 horas."},
+		{limited(2 * time.Minute), "fr", "Trop de demandes. Réessayez dans 2 minutes."},
+		{limited(2 * time.Minute), "de", "Zu viele Anfragen. Bitte versuchen Sie es in 2 Minuten erneut."},
+		{limited(time.Second), "pt", "Demasiados pedidos. Tente novamente dentro de 1 segundo."},
+		{limited(3 * time.Second), "ja", "リクエストが多すぎます。3秒後にもう一度お試しください。"},
+		{limited(0), "en", "Too many requests. Please try again in a moment."},
+		{limited(-time.Second), "en", "Too many requests. Please try again in a moment."},
+		{limited(25 * time.Hour), "en", "Too many requests. Please try again in a moment."},
+		{&APIError{StatusCode: 503, Code: CodeServiceUnavailable, RetryAfter: 2 * time.Minute}, "en", "The service is temporarily unavailable. Please try again in 2 minutes."},
+		{&CircuitOpenError{RetryAt: time.Now().Add(119 * time.Second)}, "en", "The service is temporarily unavailable. Please try again in 2 minutes."},
+		{&SessionError{RetryAt: time.Now().Add(119 * time.Second)}, "en", "We could not confirm your session. Please try again in 2 minutes."},
+		{&SessionError{Err: CodeUnauthorized}, "en", "Your session has expired. Please log in again."},
+	}
+	for _, tt := range tests {
+		if got := UserMessage(tt.err, tt.tag); got != tt.want {
+			t.Errorf("UserMessage(%v, %s) = %q, want %q", tt.err, tt.tag, got, tt.want)
+		}
+	}
+	own := Messages{"en": {CodeRateLimitExceeded: "Slow down."}}
+	if got := own.For(limited(time.Minute), "en"); got != "Slow down." {
+		t.Errorf("the program's own sentence became %q", got)
+	}
+}
+
+func FuzzUserMessage(f *testing.F) {
+	f.Add("es-MX, es;q=0.9, en;q=0.8")
+	f.Add("*;q=0")
+	f.Add("-_-;q=9999999999999999999999")
+	f.Fuzz(func(t *testing.T, header string) {
+		if UserMessage(CodeNotFound, header) == "" {
+			t.Errorf("no sentence for %q", header)
+		}
+	})
 }

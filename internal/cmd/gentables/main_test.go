@@ -10,18 +10,30 @@ import (
 	"github.com/authos-go/authos"
 )
 
-func TestErrorsTableIsUpToDate(t *testing.T) {
+func TestUpToDate(t *testing.T) {
 	t.Parallel()
-	old, err := os.ReadFile(filepath.FromSlash("../../../docs/errors.md"))
+	dir := filepath.FromSlash("../../../docs")
+	files, err := generate(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := replace(old, table(authos.Codes()))
-	if err != nil {
-		t.Fatal(err)
+	for name, want := range files {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("docs/%s is out of date: go generate ./... (%v)", name, err)
+		}
 	}
-	if !bytes.Equal(text, old) {
-		t.Error("docs/errors.md is out of date: go generate ./...")
+}
+
+func TestSentences(t *testing.T) {
+	t.Parallel()
+	text := sentences(authos.Codes())
+	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		if strings.Count(line, "|") != len(languages)+2 {
+			t.Errorf("line %d has not %d cells: %s", i+1, len(languages)+1, line)
+		}
+	}
+	if !strings.Contains(text, "`NOT_FOUND`, `RESOURCE_NOT_FOUND`") {
+		t.Error("codes with the same sentence do not share a row")
 	}
 }
 
@@ -53,15 +65,24 @@ func TestReplace(t *testing.T) {
 
 func TestRun(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "README.md")
-	if err := os.WriteFile(file, []byte(begin+"\n"+end+"\n"), 0o600); err != nil {
+	dir := t.TempDir()
+	if err := run(dir); err == nil {
+		t.Error("an empty folder has no error")
+	}
+	for _, name := range []string{"errors.md", "messages.md"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(begin+"\n"+end+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(file); err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil || !bytes.Contains(text, []byte("`RATE_LIMIT_EXCEEDED`")) {
-		t.Errorf("%s, %v", text, err)
+	for name, want := range map[string]string{
+		"errors.md": "`RATE_LIMIT_EXCEEDED`", "messages.md": "Demasiadas solicitudes", "errors.json": `"code": "TOKEN_EXPIRED"`,
+	} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !bytes.Contains(text, []byte(want)) {
+			t.Errorf("%s: %v, without %q", name, err, want)
+		}
 	}
 }
