@@ -77,14 +77,25 @@ func (h *hold) dropSpare() bool {
 // lost, and unlocks. Clients find the new tokens there at their next call. It must not call
 // [authos.Client.SetTokens] meanwhile, which waits for the lock.
 func (s *TokenStore) Lock(ctx context.Context) (unlock func(), err error) {
-	release, err := s.acquire(ctx, "lock")
+	release, _, err := s.Acquire(ctx)
 	if err != nil {
 		return nil, err
+	}
+	return func() { release(true) }, nil
+}
+
+// Acquire implements [authos.TokenStoreAcquirer]: it is Lock, and reports whether the last holder
+// released the lock. release(false) leaves the mark, as the death of the holder does.
+func (s *TokenStore) Acquire(ctx context.Context) (release func(clean bool), clean bool, err error) {
+	free, err := s.acquire(ctx, "lock")
+	if err != nil {
+		return nil, false, err
 	}
 	s.step("acquired")
 	h := &hold{}
 	err = s.within(ctx, "lock", s.name, func(d disk) error {
-		if err := s.waitOut(ctx, d); err != nil {
+		var err error
+		if clean, err = s.waitOut(ctx, d); err != nil {
 			return err
 		}
 		if err := s.reserve(d, h); err != nil {
@@ -108,33 +119,38 @@ func (s *TokenStore) Lock(ctx context.Context) (unlock func(), err error) {
 		}
 	})
 	if err != nil {
-		s.let(h, release)
-		return nil, err
+		s.let(h, free, clean) // what was left in doubt stays so
+		return nil, false, err
 	}
 	s.turn <- struct{}{} // nobody keeps it long
 	s.held = h
 	<-s.turn
 	s.step("marked")
-	return sync.OnceFunc(func() {
-		s.turn <- struct{}{} // a Save under the lock ends first
-		defer func() { <-s.turn }()
-		s.held = nil
-		s.let(h, release)
-	}), nil
+	var once sync.Once
+	return func(clean bool) {
+		once.Do(func() {
+			s.turn <- struct{}{} // a Save under the lock ends first
+			defer func() { <-s.turn }()
+			s.held = nil
+			s.let(h, free, clean)
+		})
+	}, clean, nil
 }
 
 // let ends a lock. A mark that stays costs the next holder a wait, and one that comes back after a
 // loss of power does too: nothing to flush.
-func (s *TokenStore) let(h *hold, release func()) {
+func (s *TokenStore) let(h *hold, free func(), clean bool) {
 	if h.dropSpare() {
 		_ = s.within(context.Background(), "unlock", s.name, func(d disk) error { return d.Remove(s.name + newSuffix) })
 	}
 	if h.mark != nil {
-		_ = h.mark.Truncate(0)
+		if clean {
+			_ = h.mark.Truncate(0)
+		}
 		_ = h.mark.Close()
 	}
 	s.step("unmarked")
-	release()
+	free()
 }
 
 // reserve sees to it that a Save under this lock will succeed, as far as the file system can say.
@@ -300,17 +316,19 @@ func (s *TokenStore) marked(d disk) (m heldMark, found bool, err error) {
 	return m, true, nil
 }
 
-// waitOut waits until what a dead holder may have sent can no longer be at work.
-func (s *TokenStore) waitOut(ctx context.Context, d disk) error {
+// waitOut waits until what a dead holder may have sent can no longer be at work. clean reports that
+// there was none.
+func (s *TokenStore) waitOut(ctx context.Context, d disk) (clean bool, err error) {
 	m, found, err := s.marked(d)
 	if !found || err != nil {
-		return err
+		return !found, err
 	}
 	if now := time.Now(); m.Since.IsZero() || m.Since.After(now) {
 		m.Since = now.UTC()
 		again := &hold{}
-		if err := s.mark(d, again, m); err != nil { // or those who cannot wait so long would never come nearer
-			return err
+		err := s.mark(d, again, m) // or those who cannot wait so long would never come nearer
+		if err != nil {
+			return false, err
 		}
 		_ = again.mark.Close()
 	}
@@ -318,9 +336,9 @@ func (s *TokenStore) waitOut(ctx context.Context, d disk) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
+		return false, nil
 	case <-ctx.Done():
-		return s.wrong("lock", s.name, fmt.Errorf("%w: process %d died holding it, and may have left a refresh at work until %s",
+		return false, s.wrong("lock", s.name, fmt.Errorf("%w: process %d died holding it, and may have left a refresh at work until %s",
 			contextEnd(ctx), m.PID, m.Since.Add(s.quiet).UTC().Format(time.RFC3339)))
 	}
 }

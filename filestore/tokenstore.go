@@ -48,7 +48,7 @@ type TokenStore struct {
 	step func(string)  // tests die here
 }
 
-var _ authos.LockingTokenStore = (*TokenStore)(nil)
+var _ authos.TokenStoreAcquirer = (*TokenStore)(nil)
 
 const (
 	fileVersion = 1

@@ -391,6 +391,39 @@ func TestLockAfterADeath(t *testing.T) {
 	}
 }
 
+// A holder that is in doubt gives the lock up as one that dies does, and the next one is told.
+func TestLockGivenUpInDoubt(t *testing.T) {
+	path := newPath(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, next := open(t, path), open(t, path)
+		acquire := func(s *filestore.TokenStore, wait time.Duration, want bool) func(bool) {
+			t.Helper()
+			start := time.Now()
+			release, clean, err := s.Acquire(t.Context())
+			must(t, "Acquire", err)
+			equal(t, "it took", time.Since(start), wait)
+			equal(t, "the last holder released it", clean, want)
+			return release
+		}
+		release := acquire(s, 0, true)
+		time.Sleep(5 * time.Second)
+		must(t, "Save", s.Save(t.Context(), old))
+		release(false)
+		release(true) // does not count
+		release = acquire(next, 40*time.Second, false)
+		release(false)
+		equal(t, "loaded", load(t, s), old)
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, _, err := s.Acquire(impatient); err == nil {
+			t.Error("the lock was given away at once")
+		}
+		acquire(s, 44*time.Second, false)(true)
+		acquire(next, 0, true)(true)
+		equal(t, "files", names(t, filepath.Dir(path)), "tokens.json tokens.json.held tokens.json.lock")
+	})
+}
+
 // Those who cannot wait for so long do not make the others wait longer, whatever the mark says.
 func TestLockImpatience(t *testing.T) {
 	for _, content := range []string{`{"since":"2000-01-01T00:00:00Z","pid":4711}`, `{"since":"2100-01-01T00:00:00Z","pid":4711}`, "?"} {
