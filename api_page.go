@@ -15,10 +15,10 @@ const maxPageSize = 100
 
 // Page is one page of a list.
 type Page[T any] struct {
-	Items []T
+	Items []T `json:"items"`
 	// Total is how many items there are in all, as the server counts them; -1 where it does not
 	// say.
-	Total int
+	Total int `json:"total"`
 }
 
 // newPage makes a page of what a response held. Nothing is concluded from a total that was not

@@ -227,7 +227,9 @@ func (f *cacheLayer) outage(cl *call, err error) bool {
 	}
 	switch e := err.(type) { //nolint:errorlint // layers return their errors unwrapped
 	case *APIError:
-		return e.effectiveStatus() >= 500
+		status := e.effectiveStatus()
+		// "Not implemented" is what the server says for good.
+		return status >= 500 && status != http.StatusNotImplemented && status != http.StatusHTTPVersionNotSupported
 	case *CircuitOpenError, *NetworkError:
 		return true
 	}

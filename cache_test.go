@@ -75,6 +75,7 @@ func TestStaleTriggers(t *testing.T) {
 		timeout  time.Duration // of an attempt
 		tripped  bool
 		cause    error
+		status   int // of the last response
 	}{
 		{name: "reset", bad: btReset, cause: authos.ErrNetwork},
 		{name: "dial", bad: func(*http.Request) (*http.Response, error) {
@@ -83,15 +84,14 @@ func TestStaleTriggers(t *testing.T) {
 		{name: "no such host", bad: func(*http.Request) (*http.Response, error) {
 			return nil, &net.DNSError{IsNotFound: true}
 		}, cause: authos.ErrNetwork},
-		{name: "500", bad: btSay(500, ""), cause: authos.ErrServer},
-		{name: "500 AUDIT_ERROR", bad: btError(500, "AUDIT_ERROR"), cause: authos.CodeAuditError},
-		{name: "501", bad: btSay(501, ""), cause: authos.ErrServer},
-		{name: "502", bad: btSay(502, btPage), cause: authos.ErrServer},
-		{name: "503", bad: btError(503, "SERVICE_UNAVAILABLE"), cause: authos.ErrServer},
-		{name: "503 with a long Retry-After", bad: btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 3600"), cause: authos.ErrServer},
-		{name: "504", bad: btSay(504, ""), cause: authos.ErrServer},
-		{name: "599", bad: btSay(599, ""), cause: authos.ErrServer},
-		{name: "500 in a 200", bad: btError(200, "INTERNAL_SERVER_ERROR"), cause: authos.CodeInternalServerError},
+		{name: "500", bad: btSay(500, ""), cause: authos.ErrServer, status: 500},
+		{name: "500 AUDIT_ERROR", bad: btError(500, "AUDIT_ERROR"), cause: authos.CodeAuditError, status: 500},
+		{name: "502", bad: btSay(502, btPage), cause: authos.ErrServer, status: 502},
+		{name: "503", bad: btError(503, "SERVICE_UNAVAILABLE"), cause: authos.ErrServer, status: 503},
+		{name: "503 with a long Retry-After", bad: btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 3600"), cause: authos.ErrServer, status: 503},
+		{name: "504", bad: btSay(504, ""), cause: authos.ErrServer, status: 504},
+		{name: "599", bad: btSay(599, ""), cause: authos.ErrServer, status: 599},
+		{name: "500 in a 200", bad: btError(200, "INTERNAL_SERVER_ERROR"), cause: authos.CodeInternalServerError, status: 200},
 		{name: "cut body", bad: func(req *http.Request) (*http.Response, error) {
 			resp, err := btOK(req)
 			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"id"`), btBroken{}))
@@ -100,7 +100,7 @@ func TestStaleTriggers(t *testing.T) {
 		{name: "attempt timeout", bad: btHang, timeout: time.Second, cause: context.DeadlineExceeded},
 		{name: "patience", bad: btHang, cause: authos.ErrNetwork},
 		{name: "caller's deadline", bad: btHang, deadline: 3 * time.Second, cause: context.DeadlineExceeded},
-		{name: "caller's deadline between attempts", bad: btSay(500, ""), deadline: time.Millisecond, cause: authos.ErrServer},
+		{name: "caller's deadline between attempts", bad: btSay(500, ""), deadline: time.Millisecond, cause: authos.ErrServer, status: 500},
 		{name: "open circuit", bad: btReset, tripped: true, cause: authos.ErrCircuitOpen},
 		{name: "redirect to another origin", bad: btSay(302, "", "Location: https://login.example/"), cause: authos.ErrNetwork},
 	}
@@ -134,11 +134,11 @@ func TestStaleTriggers(t *testing.T) {
 				began := time.Now()
 				g := btRead(ctx, c, btInfo)
 				age := time.Minute + time.Since(began)
-				if g.err != nil || g.body != btGood || !g.resp.Stale || g.resp.Age != age || g.resp.StatusCode != 200 {
-					t.Fatalf("got %v, age %v, status %d; want the cached response, %v old", g, g.resp.Age, g.resp.StatusCode, age)
+				if g.err != nil || g.body != btGood || !g.resp.Stale || g.resp.Age != age || g.resp.StatusCode != tt.status {
+					t.Fatalf("got %v, age %v, status %d; want the cached response, %v old, and status %d", g, g.resp.Age, g.resp.StatusCode, age, tt.status)
 				}
-				if ct := g.resp.Header.Get("Content-Type"); ct != "application/json" {
-					t.Errorf("Content-Type = %q", ct)
+				if string(g.resp.Body) != btGood || !errors.Is(g.resp.Cause, tt.cause) {
+					t.Errorf("Body %q, Cause %v; want the cached body, and %v", g.resp.Body, g.resp.Cause, tt.cause)
 				}
 				if len(events) != 1 || events[0].Age != age || events[0].Route != btInfo || events[0].Method != "GET" ||
 					events[0].RequestID == "" || !errors.Is(events[0].Cause, tt.cause) || strings.Contains(events[0].Cause.Error(), "authos:  :") {
@@ -162,6 +162,8 @@ func TestStaleNever(t *testing.T) {
 		kept bool // stays for a later outage
 	}{
 		{"400", btError(400, "BAD_REQUEST"), true},
+		{"501", btSay(501, ""), true}, // no outage: RFC 5861, section 4
+		{"505", btSay(505, ""), true},
 		{"401", btError(401, "UNAUTHORIZED"), false},
 		{"403", btSay(403, "Forbidden"), false},
 		{"404", btSay(404, ""), false},

@@ -300,7 +300,10 @@ func (c *Client) roundTrip(cl *call) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	cl.status, cl.responseHeader = resp.StatusCode, resp.Header
+	cl.responseBody = bodyOf(resp)
+	if !cl.stale {
+		cl.status, cl.responseHeader = resp.StatusCode, resp.Header
+	}
 	return resp, nil
 }
 
@@ -406,7 +409,12 @@ func (c *Client) SetTokens(ctx context.Context, t Tokens) error {
 func (c *Client) Tokens(ctx context.Context) (Tokens, error) { return c.held(ctx) }
 
 // String names the server; it holds no credentials, as no format verb does.
-func (c Client) String() string { return "authos.Client(" + c.fam.origin + ")" }
+func (c Client) String() string {
+	if c.fam == nil {
+		return "authos.Client(none)" // the zero value, which New does not make
+	}
+	return "authos.Client(" + c.fam.origin + ")"
+}
 
 // Format implements [fmt.Formatter] for every verb, so that %+v and %#v cannot print credentials.
 func (c Client) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, c.String()) }

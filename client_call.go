@@ -1,8 +1,12 @@
 package authos
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -14,25 +18,49 @@ import (
 	"github.com/authos-go/authos/internal/routes"
 )
 
-// Response is what a call learned besides its result. See [WithResponse].
+// Response is what a call learned besides its result. See [WithResponse]. In every format verb and
+// in slog it is one line; its JSON leaves Header and Body out, which may hold secrets.
 type Response struct {
-	// StatusCode and Header are the last response's; 0 and nil when there was none.
-	StatusCode int
-	Header     http.Header
+	// StatusCode and Header are the last response's; 0 and nil when there was none. A cached
+	// response that is served after a failure does not count: its status was 200.
+	StatusCode int         `json:"status_code"`
+	Header     http.Header `json:"-"`
+	// Body is the body of what the call returned: of the last response, of an error at most 64 KiB,
+	// or the cached response. What a newer server sends beyond a method's result is found here.
+	Body []byte `json:"-"`
 	// RequestID is the server's own when it sent one, else the X-Request-ID that was sent.
-	RequestID string
+	RequestID string `json:"request_id,omitempty"`
 	// Attempts is how many tries were sent; the resend after a refresh belongs to its attempt.
 	// History is how each ended.
-	Attempts int
-	History  []Attempt
+	Attempts int       `json:"attempts"`
+	History  []Attempt `json:"history,omitempty"`
 	// Duration is the whole call, waits included.
-	Duration time.Duration
+	Duration time.Duration `json:"duration"`
 	// Refreshed: the tokens were refreshed for this call. Stale: the response is a cached one, Age
-	// old.
-	Refreshed, Stale bool
-	Age              time.Duration
+	// old, and Cause is the error that the caller would have got without it.
+	Refreshed bool          `json:"refreshed,omitempty"`
+	Stale     bool          `json:"stale,omitempty"`
+	Age       time.Duration `json:"age,omitempty"`
+	Cause     error         `json:"cause,omitempty"`
 	// RateLimit is what the last response said; nil when it said nothing.
-	RateLimit *RateLimit
+	RateLimit *RateLimit `json:"rate_limit,omitempty"`
+}
+
+// Format implements [fmt.Formatter] for every verb: status, attempts, time, request id.
+func (r Response) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, r.text()) }
+
+// LogValue implements [slog.LogValuer] like Format.
+func (r Response) LogValue() slog.Value { return slog.StringValue(r.text()) }
+
+func (r Response) text() string {
+	text := fmt.Sprintf("%d, %d attempts, %s", r.StatusCode, r.Attempts, r.Duration)
+	if r.Stale {
+		text += fmt.Sprintf(", a cached response %s old", r.Age)
+	}
+	if r.RequestID != "" {
+		text += " (request " + safeText(r.RequestID) + ")"
+	}
+	return text
 }
 
 // call is one call of the API on its way down the layers and back. It is the context of the call's
@@ -98,6 +126,7 @@ type call struct {
 	refused        atomic.Bool
 	status         int // the last response's
 	responseHeader http.Header
+	responseBody   []byte // of what the caller gets
 }
 
 // groupRefresh is the circuit of token refreshes, apart from those of calls.
@@ -105,7 +134,15 @@ const groupRefresh = "refresh"
 
 type callKey struct{}
 
-// Value implements [context.Context]: the layers find the call, everybody else the caller's values.
+// String names the call. A transport or a hook that prints a request's context must not print what
+// the call carries, tokens among it.
+func (cl *call) String() string { return "authos.call(" + cl.method + " " + cl.path + ")" }
+
+// Format implements [fmt.Formatter] for every verb, as String.
+func (cl *call) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, cl.String()) }
+
+// Value implements [context.Context]: the layers find the call, everybody else the caller's values,
+// and those that [Observer.CallStart] has added.
 func (cl *call) Value(key any) any {
 	if key == (callKey{}) {
 		return cl
@@ -185,7 +222,10 @@ func (cl *call) fail(err error) error {
 	if cl.client == nil {
 		return err
 	}
-	end := callEnd{unknown: cl.unknown, cause: cl.cause, last: cl.last}
+	end := callEnd{
+		method: cl.method, path: cl.path, requestID: cl.requestID, attempts: cl.attempts,
+		unknown: cl.unknown, cause: cl.cause, last: cl.last,
+	}
 	switch e := err.(type) { //nolint:errorlint // our own layers' errors, never wrapped
 	case *APIError:
 		end.last = nil
@@ -200,9 +240,10 @@ func (cl *call) fail(err error) error {
 		if e.RequestID == "" {
 			e.RequestID = cl.requestID
 		}
-		// The response was a good one: what an earlier attempt met is no longer of interest, but
-		// may have doubled the effect.
+		// The response was a good one: what an earlier attempt met is no longer of interest. What a
+		// request that changes something has done, nobody can tell from it.
 		end.last = nil
+		end.unknown = end.unknown || cl.mutation
 		e.callEnd = end
 	case interface{ end() *callEnd }:
 		if own := e.end().last; own != nil {
@@ -231,10 +272,10 @@ func (cl *call) describe(e *APIError) {
 func (cl *call) refine(e *APIError) error {
 	switch {
 	case e.effectiveStatus() == http.StatusTooManyRequests:
-		return &RateLimitError{RetryAfter: e.RetryAfter, Limit: e.RateLimit, API: e, callEnd: callEnd{unknown: e.unknown}}
+		return &RateLimitError{RetryAfter: e.RetryAfter, Limit: e.RateLimit, API: e, callEnd: e.callEnd}
 	case e.effectiveStatus() == http.StatusBadRequest || e.effectiveStatus() == http.StatusUnprocessableEntity:
 		if len(e.Fields) > 0 || e.Code.means(CodeValidationError) {
-			return &ValidationError{Fields: e.Fields, API: e, callEnd: callEnd{unknown: e.unknown}}
+			return &ValidationError{Fields: e.Fields, API: e, callEnd: e.callEnd}
 		}
 	}
 	return e
@@ -246,9 +287,16 @@ func (cl *call) fill(err error) {
 		return
 	}
 	*cl.response = Response{
-		StatusCode: cl.status, Header: cl.responseHeader, RequestID: cl.requestID, Attempts: cl.attempts, History: cl.history,
-		Duration: time.Since(cl.start), Refreshed: cl.refreshed, Stale: cl.stale, Age: cl.age,
-		RateLimit: rateLimitOf(httpfield.ParseRateLimit(cl.responseHeader)),
+		StatusCode: cl.status, Header: cl.responseHeader, Body: cl.responseBody,
+		RequestID: cl.requestID, Attempts: cl.attempts, History: cl.history, Duration: time.Since(cl.start),
+		Refreshed: cl.refreshed, RateLimit: rateLimitOf(httpfield.ParseRateLimit(cl.responseHeader)),
+	}
+	if cl.stale {
+		cl.response.Stale, cl.response.Age, cl.response.Cause = true, cl.age, cl.failure
+		cl.response.Body = bytes.Clone(cl.responseBody) // the store may hold the same bytes
+	}
+	if cl.response.Body == nil && cl.last != nil {
+		cl.response.Body = cl.last.Body
 	}
 	if id := serverRequestID(cl.responseHeader); id != "" {
 		cl.response.RequestID = id

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"time"
 )
 
@@ -11,11 +12,13 @@ import (
 // are skipped. They run in the call's own goroutine, outside any lock, so a slow one slows the
 // call. Routes are templates, never concrete paths or queries.
 type Observer struct {
-	// CallStart is called before a call does anything; the context it returns reaches CallDone and
-	// the other functions of the call.
+	// CallStart is called before a call does anything. The values of the context it returns reach
+	// CallDone, the other functions of the call, and the requests that the http.RoundTripper gets,
+	// so that a trace continues below; the end of the call remains that of the caller's own context.
 	CallStart func(ctx context.Context, e CallStart) context.Context
 	CallDone  func(ctx context.Context, e CallDone)
-	// Attempt is called when an attempt has ended, a refresh's too.
+	// Attempt is called when an attempt has ended, a refresh's too. What it is given is its own: it
+	// may be kept and read later.
 	Attempt func(ctx context.Context, e AttemptEvent)
 	// Wait is called before the client waits.
 	Wait func(ctx context.Context, e WaitEvent)
@@ -51,11 +54,15 @@ type AttemptEvent struct {
 	Duration   time.Duration
 }
 
-// WaitEvent is a wait ahead: before a retry ("retry"), or because another call was told to wait
-// ("gate").
+// WaitEvent is a wait ahead.
 type WaitEvent struct {
-	Method, Route, RequestID, Reason string
-	Wait                             time.Duration
+	Method, Route, RequestID string
+	// Reason is "retry" (before the next attempt), "gate" (another call was told to wait), "lock"
+	// (another process refreshes the session's tokens) or "refresh in doubt" (a refresh had no
+	// response, and the server may still be at work on it).
+	Reason string
+	// Wait is how long at most.
+	Wait time.Duration
 }
 
 // RefreshEvent is the end of a refresh. Err is nil when there are new tokens; Adopted says that
@@ -82,11 +89,68 @@ type StaleEvent struct {
 	Cause error
 }
 
-func (c *Client) observeStart(cl *call) {
-	if f := c.cfg.observer.CallStart; f != nil {
-		cl.observed = f(cl.caller, CallStart{cl.method, cl.path, cl.requestID})
+// Observers makes one observer of several, which are called in the order given; nil ones are left
+// out. A call's context goes through the CallStart of each.
+func Observers(list ...*Observer) *Observer {
+	all := new(Observer)
+	for _, next := range list {
+		if next != nil {
+			all = both(*all, *next)
+		}
+	}
+	return all
+}
+
+func both(a, b Observer) *Observer {
+	return &Observer{
+		CallStart: either(a.CallStart, b.CallStart, func(ctx context.Context, e CallStart) context.Context {
+			if own := a.CallStart(ctx, e); own != nil {
+				ctx = own
+			}
+			return b.CallStart(ctx, e)
+		}),
+		CallDone: either(a.CallDone, b.CallDone, func(ctx context.Context, e CallDone) { a.CallDone(ctx, e); b.CallDone(ctx, e) }),
+		Attempt:  either(a.Attempt, b.Attempt, func(ctx context.Context, e AttemptEvent) { a.Attempt(ctx, e); b.Attempt(ctx, e) }),
+		Wait:     either(a.Wait, b.Wait, func(ctx context.Context, e WaitEvent) { a.Wait(ctx, e); b.Wait(ctx, e) }),
+		Refresh:  either(a.Refresh, b.Refresh, func(e RefreshEvent) { a.Refresh(e); b.Refresh(e) }),
+		Breaker:  either(a.Breaker, b.Breaker, func(e BreakerEvent) { a.Breaker(e); b.Breaker(e) }),
+		Stale:    either(a.Stale, b.Stale, func(ctx context.Context, e StaleEvent) { a.Stale(ctx, e); b.Stale(ctx, e) }),
 	}
 }
+
+// either gives the one of two functions that is there, or where both are, what calls both.
+func either[F any](a, b, both F) F {
+	switch {
+	case reflect.ValueOf(a).IsNil():
+		return b
+	case reflect.ValueOf(b).IsNil():
+		return a
+	default:
+		return both
+	}
+}
+
+func (c *Client) observeStart(cl *call) {
+	f := c.cfg.observer.CallStart
+	if f == nil {
+		return
+	}
+	if ctx := f(cl.caller, CallStart{cl.method, cl.path, cl.requestID}); ctx != nil {
+		cl.observed = ctx
+		cl.Context = observedContext{cl.caller, ctx}
+	}
+}
+
+// observedContext is the caller's context with the values of the one that CallStart returned. The
+// end of a call is the caller's to decide: an observer that returned a context of its own, or one
+// that ends with its span, must not detach or end it.
+type observedContext struct {
+	context.Context
+	values context.Context //nolint:containedctx // it is one
+}
+
+// Value implements [context.Context].
+func (c observedContext) Value(key any) any { return c.values.Value(key) }
 
 func (cl *call) watch() context.Context {
 	if cl.observed != nil {
@@ -117,8 +181,29 @@ func (cl *call) attrs() []slog.Attr {
 	return []slog.Attr{slog.String("method", cl.method), slog.String("route", cl.path), slog.String("request_id", safeText(cl.requestID))}
 }
 
+// snapshot is an error as it is now. The call goes on to write into its own.
+func snapshot(err error) error {
+	switch e := err.(type) { //nolint:errorlint // layers return their errors unwrapped
+	case nil:
+		return nil
+	case *NetworkError:
+		return new(*e)
+	case *DecodeError:
+		return new(*e)
+	case *SessionError:
+		return new(*e)
+	case *RateLimitError:
+		return new(*e)
+	case *CircuitOpenError:
+		return new(*e)
+	default:
+		return &NetworkError{Op: "redirect", Err: redirectError(err)} // what http.Client itself refused
+	}
+}
+
 // observeAttempt notes and reports how an attempt ended.
 func (cl *call) observeAttempt(status int, err error) {
+	err = snapshot(err)
 	a := Attempt{StatusCode: status, Err: err, Wait: cl.wait, Duration: time.Since(cl.began)}
 	cl.wait = 0
 	cl.record(a)

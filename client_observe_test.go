@@ -223,7 +223,7 @@ func TestObserver(t *testing.T) {
 		web.set(btReset)
 		_ = c.Do(ctx, "GET", btInfo+"?q=1", nil, nil, authos.WithoutRetry())
 		age := done.Err
-		expect("kept", "start GET "+btInfo, "attempt 1 0 true", "stale "+seen[2][6:len(seen[2])-5]+" true", "done 200 1 true")
+		expect("kept", "start GET "+btInfo, "attempt 1 0 true", "stale "+seen[2][6:len(seen[2])-5]+" true", "done 0 1 true")
 		if age != nil {
 			t.Errorf("CallDone of a cached response has %v", age)
 		}

@@ -6,14 +6,10 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/authos-go/authos/internal/routes"
@@ -22,8 +18,8 @@ import (
 // Kinds of failure, for [errors.Is]. Each matches every code and status that means it, in AuthOS's
 // documented contract and in what the server really sends.
 var (
-	// ErrInvalid: the request was wrong. 400, 413, 415, 422, and every [ValidationError] found
-	// before sending.
+	// ErrInvalid: the request was wrong. 400, 405, 406, 411, 413, 414, 415, 422, 431 and every other
+	// 4xx without a kind of its own, and every [ValidationError] found before sending.
 	ErrInvalid = errors.New("authos: invalid request")
 	// ErrUnauthenticated: no valid credential. 401 and [SessionError].
 	ErrUnauthenticated = errors.New("authos: not authenticated")
@@ -31,15 +27,16 @@ var (
 	ErrForbidden = errors.New("authos: forbidden")
 	// ErrNotFound: no such resource or route. 404 and 410.
 	ErrNotFound = errors.New("authos: not found")
-	// ErrConflict: the request clashes with what is there. 409, and the codes that mean the same
-	// with another status: AuthOS returns 400 DUPLICATE_CONSTRAINT where others return 409.
+	// ErrConflict: the request clashes with what is there. 409, and the codes and texts that mean
+	// the same with another status: AuthOS returns 400 DUPLICATE_CONSTRAINT, or 400 BAD_REQUEST with
+	// a text such as "Email is already taken", where others return 409.
 	ErrConflict = errors.New("authos: conflict")
 	// ErrRateLimited: 429, or held back by the client because the server said to wait.
 	ErrRateLimited = errors.New("authos: rate limited")
 	// ErrServer: every 5xx.
 	ErrServer = errors.New("authos: server error")
-	// ErrUnavailable: the server could not be used. 408, 502, 503, 504, [NetworkError],
-	// [CircuitOpenError].
+	// ErrUnavailable: the server could not be used. 408, 502, 503, 504, 520 to 530 (a content
+	// delivery network's), [NetworkError], [CircuitOpenError].
 	ErrUnavailable = errors.New("authos: unavailable")
 	// ErrNetwork: no response arrived. [NetworkError].
 	ErrNetwork = errors.New("authos: network error")
@@ -69,9 +66,10 @@ type RetryHint struct {
 // RateLimit is what the server said about its limits, in headers or in an error's details.
 type RateLimit struct {
 	// Limit is how many requests a window allows, Remaining how many are left. -1: not sent.
-	Limit, Remaining int
+	Limit     int `json:"limit"`
+	Remaining int `json:"remaining"`
 	// Reset is when the window ends, as the server's clock has it. Zero: not sent.
-	Reset time.Time
+	Reset time.Time `json:"reset,omitzero"`
 }
 
 // Challenge is one challenge of a WWW-Authenticate field (RFC 9110, section 11.6.1).
@@ -81,22 +79,27 @@ type Challenge struct {
 	Params map[string]string
 }
 
-// Problem holds the members of an application/problem+json body (RFC 9457, before it RFC 7807).
+// Problem holds the members of an application/problem+json body (RFC 9457, before it RFC 7807). It
+// prints and logs without the extensions; [json.Marshal] writes all of it, for a program that passes
+// it on.
 type Problem struct {
 	Type, Title, Detail, Instance string
 	Status                        int
 	Extensions                    map[string]json.RawMessage
+
+	hide *hider // the response's
 }
 
 // Attempt is one try of a call, as it ended.
 type Attempt struct {
 	// StatusCode is the response's status; 0 when there was none.
-	StatusCode int
+	StatusCode int `json:"status_code"`
 	// Err is why there was no response.
-	Err error
+	Err error `json:"error,omitempty"`
 	// Wait is how long the client waited before this attempt, Duration how long the attempt took,
 	// body included.
-	Wait, Duration time.Duration
+	Wait     time.Duration `json:"wait"`
+	Duration time.Duration `json:"duration"`
 }
 
 // FieldError is one finding of a validation, by the server or by the client before sending.
@@ -114,40 +117,8 @@ type FieldError struct {
 	Value any `json:"-"`
 	// Constraints are the rule's bounds, such as min, max or pattern.
 	Constraints map[string]any
-}
 
-// Format implements [fmt.Formatter] for every verb, so that no verb prints the value.
-func (f FieldError) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, f.text()) }
-
-// LogValue implements [slog.LogValuer]; it leaves the value out.
-func (f FieldError) LogValue() slog.Value { return slog.StringValue(f.text()) }
-
-// MarshalJSON writes the finding without the value, also where the message quotes it.
-func (f FieldError) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		Field       string         `json:"field,omitempty"`
-		Fields      []string       `json:"fields,omitempty"`
-		Code        Code           `json:"code,omitempty"`
-		Message     string         `json:"message,omitempty"`
-		Constraints map[string]any `json:"constraints,omitempty"`
-	}{f.Field, f.Fields, f.Code, hideValues(f.Message, f.Value), f.Constraints})
-}
-
-func (f FieldError) text() string {
-	name := f.Field
-	if name == "" {
-		name = strings.Join(f.Fields, ", ")
-	}
-	name = safeText(name) // the server's too
-	message := safeText(hideValues(f.Message, f.Value))
-	switch {
-	case message != "" && name != "":
-		return name + ": " + message
-	case message != "":
-		return message
-	default:
-		return name + ": " + safeText(string(f.Code))
-	}
+	hide *hider // the response's
 }
 
 // maxErrorBody is how many bytes are kept of an error's body.
@@ -157,7 +128,9 @@ const maxErrorBody = 64 << 10
 // package embeds it, so that the server's last response to this call, the context's error and
 // [ErrOutcomeUnknown] are found in the same way in all of them.
 type callEnd struct {
-	unknown bool // a mutation may have been applied
+	method, path, requestID string // of the call; empty where an error is not a call's
+	attempts                int
+	unknown                 bool // a mutation may have been applied
 	// the server's last response to this call, when the error itself is not that response
 	last *APIError
 	// what stopped the call although a response was there, such as the caller's deadline
@@ -220,126 +193,12 @@ type APIError struct {
 	// Body is the body as it came, at most 64 KiB of it. It is never printed, logged or marshalled.
 	Body []byte `json:"-"`
 
-	waitAsked bool // the server named a wait, be it zero
-	shaped    bool // the body was an API error, not a proxy's page or plain text
-	coded     bool // the server sent Code itself
-	fromText  bool // Message is raw text of the body: not for Error
-	said      *said
+	waitAsked bool   // the server named a wait, be it zero
+	shaped    bool   // the body was an API error, not a proxy's page or plain text
+	coded     bool   // the server sent Code itself
+	fromText  bool   // Message is raw text of the body: not for Error
+	hide      *hider // what was sent
 	callEnd
-}
-
-// said is what the server's texts look like in print. It is made while the request is at hand,
-// whose values they may quote; the request itself is not kept.
-type said struct{ message, fields string }
-
-// Error is one line: method, route, status, code, the server's message and the request id. It holds
-// no secrets, query strings, field values or raw bodies.
-func (e *APIError) Error() string {
-	var b strings.Builder
-	b.WriteString("authos: ")
-	if e.Method != "" {
-		b.WriteString(e.Method + " " + e.Path + ": ")
-	}
-	b.WriteString(strconv.Itoa(e.StatusCode))
-	if e.Code != "" {
-		b.WriteString(" " + safeText(string(e.Code)))
-	}
-	printed := e.printable()
-	if printed.message != "" {
-		b.WriteString(": " + printed.message)
-	}
-	b.WriteString(printed.fields)
-	if e.Attempts > 1 {
-		b.WriteString(" after " + strconv.Itoa(e.Attempts) + " attempts")
-	}
-	if e.unknown {
-		b.WriteString("; the server may have acted")
-	}
-	if id := e.RequestID; id != "" {
-		b.WriteString(" (request " + safeText(id) + ")")
-	}
-	return b.String()
-}
-
-// printable is what may be shown to a developer.
-func (e *APIError) printable() said {
-	if e.said != nil {
-		return *e.said
-	}
-	return e.print(nil)
-}
-
-// print makes the server's texts fit to be shown: those of an API error without secrets, values
-// that failed and values that were sent, and instead of everything else (a proxy's page, a
-// framework's plain text that may quote input) the status in words.
-func (e *APIError) print(sent any) said {
-	var p said
-	if e.Message == "" || e.fromText {
-		p.message = strings.ToLower(http.StatusText(e.StatusCode))
-	} else {
-		p.message = safeText(hideValues(e.Message, e.provided(sent)...))
-	}
-	for i, f := range e.Fields {
-		if i == 3 {
-			p.fields += "; …"
-			break
-		}
-		if f.Message == e.Message {
-			f.Message = "" // said already
-		}
-		p.fields += "; " + hideValues(f.text(), sent)
-	}
-	return p
-}
-
-// provided are the values that the server's texts may quote: what was sent, and what its findings
-// repeat.
-func (e *APIError) provided(sent any) []any {
-	values := []any{sent}
-	for _, f := range e.Fields {
-		values = append(values, f.Value)
-	}
-	return values
-}
-
-// Format implements [fmt.Formatter]: every verb prints [APIError.Error], so that %d and %#v do not
-// print the body.
-func (e *APIError) Format(s fmt.State, _ rune) { formatError(s, e) }
-
-// LogValue implements [slog.LogValuer] with request id, method, route, status, error code, message,
-// timestamp and attempts.
-func (e *APIError) LogValue() slog.Value {
-	if e == nil {
-		return slog.Value{}
-	}
-	return slog.GroupValue(
-		slog.String("request_id", safeText(e.RequestID)),
-		slog.String("method", e.Method),
-		slog.String("route", e.Path),
-		slog.Int("status", e.StatusCode),
-		slog.String("error_code", safeText(string(e.Code))),
-		slog.String("message", e.printable().message),
-		slog.Time("timestamp", e.Timestamp),
-		slog.Int("attempts", e.Attempts),
-	)
-}
-
-// MarshalJSON writes what [APIError.LogValue] says, so that no log in JSON has more than one in
-// text.
-func (e *APIError) MarshalJSON() ([]byte, error) {
-	p := e.printable()
-	return json.Marshal(struct {
-		RequestID string    `json:"request_id,omitempty"`
-		Method    string    `json:"method,omitempty"`
-		Route     string    `json:"route,omitempty"`
-		Status    int       `json:"status"`
-		Code      string    `json:"error_code,omitempty"`
-		Message   string    `json:"message"`
-		Timestamp time.Time `json:"timestamp,omitzero"`
-		Attempts  int       `json:"attempts,omitempty"`
-	}{
-		safeText(e.RequestID), e.Method, e.Path, e.StatusCode, safeText(string(e.Code)), p.message + p.fields, e.Timestamp, e.Attempts,
-	})
 }
 
 // DecodeDetails reads the body's "details" into v, as [json.Unmarshal] does. It returns [io.EOF]
@@ -363,7 +222,7 @@ func (e *APIError) Is(target error) bool {
 	case ErrOutcomeUnknown:
 		return e.unknown
 	case ErrConflict:
-		return e.effectiveStatus() == http.StatusConflict || e.Code.means(CodeConflictError) || e.Code.means(CodeDuplicateConstraint)
+		return e.effectiveStatus() == http.StatusConflict || e.hasCode(CodeConflictError)
 	default:
 		return statusIs(e.effectiveStatus(), target)
 	}
@@ -410,12 +269,17 @@ func (e *APIError) effectiveStatus() int {
 	return catalog[e.Code].status
 }
 
-// statusIs reports whether a response with this status is of the given kind.
+// statusIs reports whether a response with this status is of the given kind. Every status from 400
+// on is of one.
 func statusIs(status int, kind error) bool {
 	//nolint:errorlint // kind is one of our sentinels, never wrapped: errors.Is has unwrapped the other side
 	switch kind {
 	case ErrInvalid:
-		return status == 400 || status == 413 || status == 415 || status == 422
+		switch status {
+		case 401, 403, 404, 408, 409, 410, 429:
+			return false
+		}
+		return 400 <= status && status < 500
 	case ErrUnauthenticated:
 		return status == http.StatusUnauthorized
 	case ErrForbidden:
@@ -427,7 +291,7 @@ func statusIs(status int, kind error) bool {
 	case ErrServer:
 		return status >= 500
 	case ErrUnavailable:
-		return status == 408 || status == 502 || status == 503 || status == 504
+		return status == 408 || status == 502 || status == 503 || status == 504 || 520 <= status && status <= 530
 	default:
 		return false
 	}
@@ -476,10 +340,6 @@ func asError(e *APIError) error {
 	}
 	return e
 }
-
-// formatError writes err.Error() whatever the verb is: %d and %#v on a pointer would print its
-// fields.
-func formatError(s fmt.State, err error) { _, _ = io.WriteString(s, err.Error()) }
 
 // permanent reports whether trying again cannot help: the certificate, the name or the request
 // itself is wrong.

@@ -111,7 +111,7 @@ const (
 	CodeSessionExpired   Code = "SESSION_EXPIRED"
 	CodeSessionUncertain Code = "SESSION_UNCERTAIN"
 	CodeMFARequired      Code = "MFA_REQUIRED"
-	CodeInvalidResponse  Code = "INVALID_ANSWER"
+	CodeInvalidResponse  Code = "INVALID_RESPONSE"
 	CodeOutcomeUnknown   Code = "OUTCOME_UNKNOWN"
 	CodeUnknownError     Code = "UNKNOWN_ERROR"
 )
@@ -198,6 +198,25 @@ var codeTexts = []struct {
 	{CodeBadRequest, strings.HasPrefix, "Team limit reached", CodeTeamLimitExceeded},
 	{CodeBadRequest, strings.HasPrefix, "Invitation has expired", CodeInvitationExpired},
 	{CodeBadRequest, strings.Contains, "maximum service limit", CodeServiceLimitExceeded},
+	// Duplicates, which have a code of their own only where the database noticed them.
+	{CodeBadRequest, strings.Contains, "already taken", CodeResourceAlreadyExists},
+	{CodeBadRequest, strings.Contains, "already in use", CodeResourceAlreadyExists},
+	{CodeBadRequest, strings.Contains, "already exists", CodeResourceAlreadyExists},
+	{CodeBadRequest, strings.Contains, "already registered", CodeResourceAlreadyExists},
+	{CodeBadRequest, strings.Contains, "already sent", CodeResourceAlreadyExists},
+	{CodeBadRequest, strings.Contains, "already configured", CodeResourceAlreadyExists},
+	{CodeBadRequest, strings.Contains, "already a ", CodeResourceAlreadyExists},
+	// What is in the state already that was asked for. A token that was used is simply no good.
+	{CodeBadRequest, isAlready, "", CodeConflictError},
+}
+
+// isAlready reports whether a text says that something is "already suspended" or the like.
+func isAlready(text, _ string) bool {
+	_, state, found := strings.Cut(strings.ToLower(text), " already ")
+	state = strings.TrimPrefix(state, "been ")
+	return found && !slices.ContainsFunc([]string{"used", "consumed", "expired", "redeemed"}, func(end string) bool {
+		return strings.HasPrefix(state, end)
+	})
 }
 
 // isMachineCode recognizes a code where a sentence is expected: capitals, digits and at least one

@@ -59,6 +59,9 @@ func parseError(status int, h http.Header, body []byte, now time.Time) *APIError
 		}
 	}
 	e.RetryAfter, e.waitAsked = httpfield.AskedWait(h, status, readWaits(o, details), now)
+	if len(e.Fields) > 0 {
+		e.hideValues(nil)
+	}
 	return e
 }
 

@@ -2,9 +2,12 @@ package authos
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +38,25 @@ func (e *RateLimitError) Error() string {
 }
 
 // Format implements [fmt.Formatter]: every verb prints Error.
-func (e *RateLimitError) Format(s fmt.State, _ rune) { formatError(s, e) }
+func (e RateLimitError) Format(s fmt.State, _ rune) { formatError(s, &e) }
+
+// LogValue implements [slog.LogValuer] with the members of [APIError.LogValue].
+func (e *RateLimitError) LogValue() slog.Value {
+	if e == nil {
+		return slog.Value{}
+	}
+	return e.record().value()
+}
+
+// MarshalJSON writes what LogValue says.
+func (e RateLimitError) MarshalJSON() ([]byte, error) { return json.Marshal(e.record()) }
+
+func (e *RateLimitError) record() record {
+	if e.API != nil {
+		return e.API.record(strings.TrimPrefix(e.Error(), "authos: "))
+	}
+	return e.callEnd.record(CodeRateLimitExceeded, e)
+}
 
 // Unwrap gives the server's response, where there was one.
 func (e *RateLimitError) Unwrap() []error { return e.join(asError(e.API)) }
@@ -68,7 +89,25 @@ func (e *ValidationError) Error() string {
 }
 
 // Format implements [fmt.Formatter]: every verb prints Error.
-func (e *ValidationError) Format(s fmt.State, _ rune) { formatError(s, e) }
+func (e ValidationError) Format(s fmt.State, _ rune) { formatError(s, &e) }
+
+// LogValue implements [slog.LogValuer] with the members of [APIError.LogValue].
+func (e *ValidationError) LogValue() slog.Value {
+	if e == nil {
+		return slog.Value{}
+	}
+	return e.record().value()
+}
+
+// MarshalJSON writes what LogValue says.
+func (e ValidationError) MarshalJSON() ([]byte, error) { return json.Marshal(e.record()) }
+
+func (e *ValidationError) record() record {
+	if e.API != nil {
+		return e.API.record(strings.TrimPrefix(e.Error(), "authos: "))
+	}
+	return e.callEnd.record(CodeValidationError, e)
+}
 
 // Unwrap gives the server's response, where there was one.
 func (e *ValidationError) Unwrap() []error { return e.join(asError(e.API)) }
@@ -101,7 +140,11 @@ type NetworkError struct {
 
 // Error is one line without secrets or query strings.
 func (e *NetworkError) Error() string {
-	text := "authos: " + e.Method + " " + e.Path + ": " + e.Op + ": " + safeText(fmt.Sprint(e.Err))
+	text := "authos: "
+	if e.Method != "" {
+		text += e.Method + " " + e.Path + ": "
+	}
+	text += e.Op + ": " + safeText(fmt.Sprint(e.Err))
 	if e.Attempts > 1 {
 		text += " after " + strconv.Itoa(e.Attempts) + " attempts"
 	}
@@ -115,7 +158,31 @@ func (e *NetworkError) Error() string {
 }
 
 // Format implements [fmt.Formatter]: every verb prints Error.
-func (e *NetworkError) Format(s fmt.State, _ rune) { formatError(s, e) }
+func (e NetworkError) Format(s fmt.State, _ rune) { formatError(s, &e) }
+
+// LogValue implements [slog.LogValuer] with the members of [APIError.LogValue].
+func (e *NetworkError) LogValue() slog.Value {
+	if e == nil {
+		return slog.Value{}
+	}
+	return e.record().value()
+}
+
+// MarshalJSON writes what LogValue says.
+func (e NetworkError) MarshalJSON() ([]byte, error) { return json.Marshal(e.record()) }
+
+func (e *NetworkError) record() record {
+	code := CodeNetworkError
+	switch {
+	case e.Timeout():
+		code = CodeTimeout
+	case e.Is(CodeCanceled):
+		code = CodeCanceled
+	}
+	r := e.callEnd.record(code, e)
+	r.Method, r.Route, r.RequestID, r.Attempts = e.Method, e.Path, safeText(e.ClientRequestID), e.Attempts
+	return r
+}
 
 // Unwrap gives the cause, and the server's last response to this call where there was one.
 func (e *NetworkError) Unwrap() []error { return e.join(e.Err) }
@@ -174,7 +241,20 @@ func (e *CircuitOpenError) Error() string {
 }
 
 // Format implements [fmt.Formatter]: every verb prints Error.
-func (e *CircuitOpenError) Format(s fmt.State, _ rune) { formatError(s, e) }
+func (e CircuitOpenError) Format(s fmt.State, _ rune) { formatError(s, &e) }
+
+// LogValue implements [slog.LogValuer] with the members of [APIError.LogValue].
+func (e *CircuitOpenError) LogValue() slog.Value {
+	if e == nil {
+		return slog.Value{}
+	}
+	return e.record().value()
+}
+
+// MarshalJSON writes what LogValue says.
+func (e CircuitOpenError) MarshalJSON() ([]byte, error) { return json.Marshal(e.record()) }
+
+func (e *CircuitOpenError) record() record { return e.callEnd.record(CodeCircuitOpen, e) }
 
 // Unwrap gives the server's last response to this call, when an earlier attempt got one.
 func (e *CircuitOpenError) Unwrap() []error { return e.join() }
@@ -212,7 +292,25 @@ func (e *SessionError) Error() string {
 }
 
 // Format implements [fmt.Formatter]: every verb prints Error.
-func (e *SessionError) Format(s fmt.State, _ rune) { formatError(s, e) }
+func (e SessionError) Format(s fmt.State, _ rune) { formatError(s, &e) }
+
+// LogValue implements [slog.LogValuer] with the members of [APIError.LogValue].
+func (e *SessionError) LogValue() slog.Value {
+	if e == nil {
+		return slog.Value{}
+	}
+	return e.record().value()
+}
+
+// MarshalJSON writes what LogValue says.
+func (e SessionError) MarshalJSON() ([]byte, error) { return json.Marshal(e.record()) }
+
+func (e *SessionError) record() record {
+	if e.RetryAt.IsZero() {
+		return e.callEnd.record(CodeSessionExpired, e)
+	}
+	return e.callEnd.record(CodeSessionUncertain, e)
+}
 
 // Unwrap gives the cause, and this call's own 401 where there was one.
 func (e *SessionError) Unwrap() []error { return e.join(e.Err) }
@@ -250,14 +348,27 @@ type MFARequiredError struct {
 func (e *MFARequiredError) Error() string { return "authos: sign-in needs a second factor" }
 
 // Format implements [fmt.Formatter]: every verb prints Error.
-func (e *MFARequiredError) Format(s fmt.State, _ rune) { formatError(s, e) }
+func (e MFARequiredError) Format(s fmt.State, _ rune) { formatError(s, &e) }
+
+// LogValue implements [slog.LogValuer] with the members of [APIError.LogValue].
+func (e *MFARequiredError) LogValue() slog.Value {
+	if e == nil {
+		return slog.Value{}
+	}
+	return e.record().value()
+}
+
+// MarshalJSON writes what LogValue says.
+func (e MFARequiredError) MarshalJSON() ([]byte, error) { return json.Marshal(e.record()) }
+
+func (e *MFARequiredError) record() record { return e.callEnd.record(CodeMFARequired, e) }
 
 // Is matches [CodeMFARequired]. It is not [ErrUnauthenticated]: what was given was right.
 func (e *MFARequiredError) Is(target error) bool { return target == CodeMFARequired }
 
 // DecodeError is a good status whose body is not what the route promises: HTML, cut short, of the
 // wrong JSON type, without the id or token it must have, or larger than 16 MiB. The server accepted
-// the request.
+// the request: of one that changes something the outcome is not known ([ErrOutcomeUnknown]).
 type DecodeError struct {
 	// Method, Path and StatusCode are empty where no single response is wrong, but several
 	// together: pages of a list that repeat.
@@ -285,19 +396,59 @@ func (e *DecodeError) Error() string {
 	if e.Err != nil {
 		text += ": " + safeText(e.Err.Error())
 	}
+	switch {
+	case !e.unknown:
+	case e.StatusCode/100 == 2:
+		text += "; the server responded with success, so it has acted"
+	default:
+		text += "; the server may have acted"
+	}
 	return text
 }
 
 // Format implements [fmt.Formatter]: every verb prints Error.
-func (e *DecodeError) Format(s fmt.State, _ rune) { formatError(s, e) }
+func (e DecodeError) Format(s fmt.State, _ rune) { formatError(s, &e) }
+
+// LogValue implements [slog.LogValuer] with the members of [APIError.LogValue].
+func (e *DecodeError) LogValue() slog.Value {
+	if e == nil {
+		return slog.Value{}
+	}
+	return e.record().value()
+}
+
+// MarshalJSON writes what LogValue says.
+func (e DecodeError) MarshalJSON() ([]byte, error) { return json.Marshal(e.record()) }
+
+func (e *DecodeError) record() record {
+	r := e.callEnd.record(CodeInvalidResponse, e)
+	r.Method, r.Route, r.RequestID, r.Status = e.Method, e.Path, safeText(e.RequestID), e.StatusCode
+	return r
+}
 
 // Unwrap gives the cause.
 func (e *DecodeError) Unwrap() []error { return e.join(e.Err) }
 
-// Is matches [ErrOutcomeUnknown] when an earlier attempt may have been applied as well.
-func (e *DecodeError) Is(target error) bool { return target == ErrOutcomeUnknown && e.unknown }
+// Is matches [CodeInvalidResponse], and [ErrOutcomeUnknown] for a request that changes something.
+func (e *DecodeError) Is(target error) bool {
+	return target == CodeInvalidResponse || target == ErrOutcomeUnknown && e.unknown
+}
 
 var errImpatient = errors.New("no response within CachePolicy.Patience, and a cached one is at hand")
+
+var errBadLocation = errors.New("the redirect's Location is not a URL")
+
+// redirectError is what http.Client refused to follow, without the Location, which it quotes whole:
+// path, query and fragment.
+func redirectError(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		err = ue.Err // its text holds the URL, query included
+	}
+	if strings.HasPrefix(err.Error(), "failed to parse Location header") {
+		return errBadLocation
+	}
+	return err
+}
 
 var errClosed = fmt.Errorf("the client is closed: %w", net.ErrClosed)
 

@@ -1,7 +1,6 @@
 package authos
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -87,48 +86,118 @@ var secretShapes = regexp.MustCompile(strings.Join([]string{
 	`[A-Za-z0-9_+/=.~-]{40,}`,
 }, "|"))
 
-// hideValues takes the provided values out of a server's text, which likes to quote them, where
-// they stand as words of their own. Values of one or two characters stay.
-func hideValues(text string, provided ...any) string {
-	var values []string
-	for _, v := range provided {
-		values = appendTexts(values, v)
-	}
-	if len(values) == 0 {
-		return text
-	}
-	// longest first
-	slices.SortFunc(values, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
-	// Far beyond what is printed of it.
-	text = text[:min(len(text), 8*maxSafeText)]
-	var out strings.Builder
-	for i := 0; i < len(text); {
-		if n := valueAt(text, i, values); n > 0 {
-			out.WriteString("[value]")
-			i += n
-			continue
-		}
-		out.WriteByte(text[i])
-		i++
-	}
-	return out.String()
+// hider takes values out of a server's texts, which like to quote what was sent. Of the values it
+// keeps only those that the texts may hold, so that an error keeps no more of a request than its
+// response has repeated. A nil hider hides nothing.
+type hider struct {
+	values []string // sorted
+	// within[i] is the longest other value that values[i] begins with; -1: none
+	within []int
 }
 
-// valueAt is how long the value is that stands at i; 0: none does. One that could be a part of a
-// word counts only as a word of its own.
-func valueAt(text string, i int, values []string) int {
-	begins := i == 0 || !inWord(text[i-1]) || !inWord(text[i])
-	for _, v := range values {
-		if !strings.HasPrefix(text[i:], v) {
-			continue
+// newHider makes a hider of the values that occur in texts. Its time grows with the size of both,
+// not with their product: a bulk request has many values, and a bulk response many texts.
+func newHider(values, texts []string) *hider {
+	grams := newGrams(texts)
+	values = slices.DeleteFunc(values, func(v string) bool {
+		return !grams.mayHold(v) || plainWords[strings.ToLower(v)]
+	})
+	if len(values) == 0 {
+		return nil
+	}
+	slices.Sort(values)
+	values = slices.Compact(values)
+	h := &hider{values: slices.Clone(values), within: make([]int, len(values))}
+	for i, v := range h.values {
+		around := i - 1
+		for around >= 0 && !strings.HasPrefix(v, h.values[around]) {
+			around = h.within[around]
 		}
-		end := i + len(v)
-		ends := end == len(text) || !inWord(text[end]) || !inWord(text[end-1])
-		if begins && ends || len(v) >= minCredential && strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsLetter(r) }) {
+		h.within[i] = around
+	}
+	return h
+}
+
+// gram is how many bytes a value has at least: shorter ones stay, as they are parts of all words.
+const gram = 3
+
+// grams is which runs of three bytes some texts hold, hashed: it may err on the side of "yes".
+type grams [1 << 10]uint64
+
+func newGrams(texts []string) *grams {
+	g := new(grams)
+	for _, text := range texts {
+		for i := range len(text) - gram + 1 {
+			word, bit := gramAt(text, i)
+			g[word] |= bit
+		}
+	}
+	return g
+}
+
+func gramAt(s string, i int) (word int, bit uint64) {
+	hash := (uint32(s[i])<<16 | uint32(s[i+1])<<8 | uint32(s[i+2])) * 2654435761 >> 16
+	return int(hash >> 6), 1 << (hash & 63)
+}
+
+// mayHold reports whether the texts may hold a value: they hold its beginning, middle and end.
+func (g *grams) mayHold(value string) bool {
+	if len(value) < gram {
+		return false
+	}
+	for _, i := range [...]int{len(value) - gram, 0, (len(value) - gram) / 2} {
+		if word, bit := gramAt(value, i); g[word]&bit == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// hide puts "[value]" in the place of each value that stands in a text as a word of its own.
+func (h *hider) hide(text string) string {
+	if h == nil {
+		return text
+	}
+	text = text[:min(len(text), 8*maxSafeText)] // far beyond what is printed of it
+	var out strings.Builder
+	done := 0
+	for i := 0; i < len(text); i++ {
+		if n := h.valueAt(text, i); n > 0 {
+			out.WriteString(text[done:i])
+			out.WriteString("[value]")
+			done = i + n
+			i = done - 1
+		}
+	}
+	if done == 0 {
+		return text
+	}
+	return out.String() + text[done:]
+}
+
+// valueAt is how long the longest value is that stands at i; 0: none does. Whatever the text at i
+// begins with comes before it in the order of the values, and is the last such value or one that
+// that one begins with.
+func (h *hider) valueAt(text string, i int) int {
+	n, found := slices.BinarySearch(h.values, text[i:])
+	if !found {
+		n--
+	}
+	for ; n >= 0; n = h.within[n] {
+		if v := h.values[n]; strings.HasPrefix(text[i:], v) && standsAlone(text, i, v) {
 			return len(v)
 		}
 	}
 	return 0
+}
+
+// standsAlone reports whether the value at i is a word of its own. One that no word can be counts
+// wherever it stands.
+func standsAlone(text string, i int, value string) bool {
+	begins := i == 0 || !inWord(text[i-1]) || !inWord(text[i])
+	end := i + len(value)
+	ends := end == len(text) || !inWord(text[end]) || !inWord(text[end-1])
+	return begins && ends || len(value) >= minCredential && strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsLetter(r) })
 }
 
 func inWord(b byte) bool {
@@ -157,9 +226,7 @@ var plainWords = func() map[string]bool {
 func appendTexts(texts []string, v any) []string {
 	switch v := v.(type) {
 	case string:
-		if len(v) > 2 && !plainWords[strings.ToLower(v)] {
-			texts = append(texts, v)
-		}
+		texts = append(texts, v)
 	case []any:
 		for _, each := range v {
 			texts = appendTexts(texts, each)
@@ -173,7 +240,8 @@ func appendTexts(texts []string, v any) []string {
 }
 
 // safeText makes a foreign text fit for one line of an error or a log: control characters become
-// spaces, what looks like a secret or a query is masked, and it is cut at 300 bytes.
+// spaces, characters that are not seen but steer a terminal or turn the direction of writing are
+// left out, what looks like a secret or a query is masked, and it is cut at 300 bytes.
 func safeText(s string) string {
 	if len(s) > 4*maxSafeText {
 		s = s[:4*maxSafeText]
@@ -182,8 +250,11 @@ func safeText(s string) string {
 		}
 	}
 	clean := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 {
+		switch {
+		case unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp): // C0 and C1 controls, line separators
 			return ' '
+		case unicode.Is(unicode.Cf, r): // bidirectional marks, zero-width characters, tags
+			return -1
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))

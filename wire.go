@@ -3,7 +3,6 @@ package authos
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/authos-go/authos/internal/routes"
@@ -223,39 +221,6 @@ func readBounded(resp *http.Response, limit int64) ([]byte, error) {
 			data = append(data, 0)[:len(data)]
 		}
 	}
-}
-
-// scrub takes the call's own credentials out of the texts of a response that repeats them, and what
-// the request held out of what is printed of them.
-func (cl *call) scrub(e *APIError) *APIError {
-	for _, secret := range []string{cl.token, cl.client.cfg.apiKey} {
-		if len(secret) < minCredential || !bytes.Contains(e.Body, []byte(secret)) {
-			continue
-		}
-		e.Message = strings.ReplaceAll(e.Message, secret, redacted)
-		for i := range e.Fields {
-			e.Fields[i].Message = strings.ReplaceAll(e.Fields[i].Message, secret, redacted)
-		}
-	}
-	printed := e.print(cl.texts())
-	e.said = &printed
-	return e
-}
-
-// texts are what the caller put into the request: passwords, e-mail addresses, the token of a link.
-func (cl *call) texts() any {
-	var body any
-	_ = json.Unmarshal(cl.body, &body) // nil for a form
-	texts := []any{body}
-	for _, encoded := range []string{cl.url.RawQuery, string(cl.body)} {
-		values, _ := url.ParseQuery(encoded)
-		for _, each := range values {
-			for _, text := range each {
-				texts = append(texts, text)
-			}
-		}
-	}
-	return texts
 }
 
 // bufferedBody is the body of every response inside the layers: the whole bounded body, read within

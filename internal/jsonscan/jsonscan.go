@@ -5,6 +5,7 @@ package jsonscan
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
 	"unicode/utf8"
 )
 
@@ -56,14 +57,7 @@ func (s *Scanner) Next() bool {
 }
 
 // Name returns the key with its escapes read.
-func (s *Scanner) Name() (string, bool) {
-	if bytes.IndexByte(s.Key, '\\') < 0 && utf8.Valid(s.Key) {
-		return string(s.Key), true
-	}
-	var name string
-	err := json.Unmarshal(bytes.Join([][]byte{{'"'}, s.Key, {'"'}}, nil), &name)
-	return name, err == nil
-}
+func (s *Scanner) Name() (string, bool) { return unquote(s.Key) }
 
 // Elements gives the elements of a JSON list, up to where it is cut.
 func Elements(data []byte) []json.RawMessage {
@@ -84,6 +78,41 @@ func Elements(data []byte) []json.RawMessage {
 		rest = skipSpace(rest[1:])
 	}
 	return all
+}
+
+// Texts gives every text in a JSON value that is a value itself, not a name, with its escapes read,
+// as far as the JSON makes sense.
+func Texts(data []byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for {
+			start := bytes.IndexByte(data, '"')
+			if start < 0 {
+				return
+			}
+			n, whole := stringEnd(data[start:])
+			if !whole {
+				return
+			}
+			raw := data[start : start+n]
+			data = skipSpace(data[start+n:])
+			if len(data) > 0 && data[0] == ':' {
+				continue
+			}
+			if text, ok := unquote(raw[1 : n-1]); ok && !yield(text) {
+				return
+			}
+		}
+	}
+}
+
+// unquote reads the escapes of a JSON string without its quotes.
+func unquote(raw []byte) (string, bool) {
+	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		return string(raw), true
+	}
+	var text string
+	err := json.Unmarshal(bytes.Join([][]byte{{'"'}, raw, {'"'}}, nil), &text)
+	return text, err == nil
 }
 
 // valueEnd is the length of the JSON value at the start of data, and whether the value is whole. It
