@@ -163,7 +163,8 @@ func (r *retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		// go-retryablehttp gives the bare context error when it ends a wait
 		return nil, cl.ended("wait")
 	default:
-		return nil, &NetworkError{Op: "redirect", Err: redirectError(err)} // what http.Client itself refused
+		// what http.Client itself refused
+		return nil, &NetworkError{Op: "redirect", Err: redirectError(err)}
 	}
 }
 

@@ -3,6 +3,7 @@ package authos
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -11,10 +12,12 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/authos-go/authos/internal/httpfield"
+	"github.com/authos-go/authos/internal/jsonscan"
 	"github.com/authos-go/authos/internal/routes"
 )
 
@@ -279,6 +282,74 @@ func (cl *call) refine(e *APIError) error {
 		}
 	}
 	return e
+}
+
+// scrub takes the call's own credentials out of the texts of a response that repeats them, and lets
+// what is printed of it do without what the request held.
+func (cl *call) scrub(e *APIError) *APIError {
+	var replace []string
+	for _, secret := range cl.credentials() {
+		if len(secret) >= minCredential {
+			replace = append(replace, secret, redacted)
+		}
+	}
+	masked := strings.NewReplacer(replace...)
+	found := false
+	e.eachText(func(text *string) {
+		*text = masked.Replace(*text)
+		found = true
+	})
+	if found {
+		e.hideValues(cl.appendSent(nil))
+	}
+	return e
+}
+
+// credentials are what proves who sends the call: ours, and those among the caller's own headers.
+func (cl *call) credentials() []string {
+	all := []string{cl.token, cl.client.cfg.apiKey}
+	for _, name := range []string{"Authorization", "Proxy-Authorization", "X-Api-Key"} {
+		for _, value := range cl.header[name] {
+			_, credential, _ := strings.Cut(value, " ")
+			plain, err := base64.StdEncoding.DecodeString(credential) // of Basic: user and password
+			if _, password, ok := strings.Cut(string(plain), ":"); err == nil && ok {
+				all = append(all, string(plain), password)
+			}
+			all = append(all, value, credential)
+		}
+	}
+	for _, line := range cl.header["Cookie"] {
+		for cookie := range strings.SplitSeq(line, ";") {
+			_, value, _ := strings.Cut(cookie, "=")
+			all = append(all, strings.TrimSpace(value))
+		}
+	}
+	return all
+}
+
+// appendSent appends what the caller put into the request: passwords, e-mail addresses, the token
+// of a link, values of headers.
+func (cl *call) appendSent(values []string) []string {
+	encoded := []string{cl.url.RawQuery}
+	if cl.contentType == "application/x-www-form-urlencoded" {
+		encoded = append(encoded, string(cl.body))
+	} else {
+		for text := range jsonscan.Texts(cl.body) {
+			values = append(values, text)
+		}
+	}
+	for _, text := range encoded {
+		form, _ := url.ParseQuery(text)
+		for _, each := range form {
+			values = append(values, each...)
+		}
+	}
+	for name, each := range cl.header {
+		if !notVarying[name] {
+			values = append(values, each...)
+		}
+	}
+	return values
 }
 
 // fill writes what the caller asked for with [WithResponse].

@@ -13,8 +13,8 @@ import (
 // call. Routes are templates, never concrete paths or queries.
 type Observer struct {
 	// CallStart is called before a call does anything. The values of the context it returns reach
-	// CallDone, the other functions of the call, and the requests that the http.RoundTripper gets,
-	// so that a trace continues below; the end of the call remains that of the caller's own context.
+	// CallDone, the call's other functions, and the requests that the http.RoundTripper gets, so
+	// that a trace continues below; the call ends with the caller's own context all the same.
 	CallStart func(ctx context.Context, e CallStart) context.Context
 	CallDone  func(ctx context.Context, e CallDone)
 	// Attempt is called when an attempt has ended, a refresh's too. What it is given is its own: it

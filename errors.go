@@ -18,8 +18,8 @@ import (
 // Kinds of failure, for [errors.Is]. Each matches every code and status that means it, in AuthOS's
 // documented contract and in what the server really sends.
 var (
-	// ErrInvalid: the request was wrong. 400, 405, 406, 411, 413, 414, 415, 422, 431 and every other
-	// 4xx without a kind of its own, and every [ValidationError] found before sending.
+	// ErrInvalid: the request was wrong. 400, 405, 406, 411, 413, 414, 415, 422, 431 and every
+	// other 4xx without a kind of its own, and every [ValidationError] found before sending.
 	ErrInvalid = errors.New("authos: invalid request")
 	// ErrUnauthenticated: no valid credential. 401 and [SessionError].
 	ErrUnauthenticated = errors.New("authos: not authenticated")
@@ -28,8 +28,8 @@ var (
 	// ErrNotFound: no such resource or route. 404 and 410.
 	ErrNotFound = errors.New("authos: not found")
 	// ErrConflict: the request clashes with what is there. 409, and the codes and texts that mean
-	// the same with another status: AuthOS returns 400 DUPLICATE_CONSTRAINT, or 400 BAD_REQUEST with
-	// a text such as "Email is already taken", where others return 409.
+	// the same with another status: AuthOS returns 400 DUPLICATE_CONSTRAINT, or 400 BAD_REQUEST
+	// with a text such as "Email is already taken", where others return 409.
 	ErrConflict = errors.New("authos: conflict")
 	// ErrRateLimited: 429, or held back by the client because the server said to wait.
 	ErrRateLimited = errors.New("authos: rate limited")
@@ -80,8 +80,8 @@ type Challenge struct {
 }
 
 // Problem holds the members of an application/problem+json body (RFC 9457, before it RFC 7807). It
-// prints and logs without the extensions; [json.Marshal] writes all of it, for a program that passes
-// it on.
+// prints and logs without the extensions; [json.Marshal] writes all of it, for a program that
+// passes it on.
 type Problem struct {
 	Type, Title, Detail, Instance string
 	Status                        int

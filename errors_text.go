@@ -2,18 +2,14 @@ package authos
 
 import (
 	"cmp"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/authos-go/authos/internal/jsonscan"
 )
 
 // What of an error may be shown: to a person, in a log, in JSON.
@@ -230,27 +226,6 @@ func (p Problem) text() string {
 	return text
 }
 
-// scrub takes the call's own credentials out of the texts of a response that repeats them, and lets
-// what is printed of it do without what the request held.
-func (cl *call) scrub(e *APIError) *APIError {
-	var replace []string
-	for _, secret := range cl.credentials() {
-		if len(secret) >= minCredential {
-			replace = append(replace, secret, redacted)
-		}
-	}
-	masked := strings.NewReplacer(replace...)
-	found := false
-	e.eachText(func(text *string) {
-		*text = masked.Replace(*text)
-		found = true
-	})
-	if found {
-		e.hideValues(cl.appendSent(nil))
-	}
-	return e
-}
-
 // hideValues keeps values out of what is printed of a response: those given, and those that its own
 // findings repeat.
 func (e *APIError) hideValues(values []string) {
@@ -296,51 +271,4 @@ func (e *APIError) eachText(f func(*string)) {
 			c.Params[name] = text
 		}
 	}
-}
-
-// credentials are what proves who sends the call: ours, and those among the caller's own headers.
-func (cl *call) credentials() []string {
-	all := []string{cl.token, cl.client.cfg.apiKey}
-	for _, name := range []string{"Authorization", "Proxy-Authorization", "X-Api-Key"} {
-		for _, value := range cl.header[name] {
-			_, credential, _ := strings.Cut(value, " ")
-			plain, err := base64.StdEncoding.DecodeString(credential) // of Basic: user and password
-			if _, password, ok := strings.Cut(string(plain), ":"); err == nil && ok {
-				all = append(all, string(plain), password)
-			}
-			all = append(all, value, credential)
-		}
-	}
-	for _, line := range cl.header["Cookie"] {
-		for cookie := range strings.SplitSeq(line, ";") {
-			_, value, _ := strings.Cut(cookie, "=")
-			all = append(all, strings.TrimSpace(value))
-		}
-	}
-	return all
-}
-
-// appendSent appends what the caller put into the request: passwords, e-mail addresses, the token
-// of a link, values of headers.
-func (cl *call) appendSent(values []string) []string {
-	encoded := []string{cl.url.RawQuery}
-	if cl.contentType == "application/x-www-form-urlencoded" {
-		encoded = append(encoded, string(cl.body))
-	} else {
-		for text := range jsonscan.Texts(cl.body) {
-			values = append(values, text)
-		}
-	}
-	for _, text := range encoded {
-		form, _ := url.ParseQuery(text)
-		for _, each := range form {
-			values = append(values, each...)
-		}
-	}
-	for name, each := range cl.header {
-		if !notVarying[name] {
-			values = append(values, each...)
-		}
-	}
-	return values
 }
