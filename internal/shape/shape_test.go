@@ -140,7 +140,7 @@ func TestDesignNamesRealPlaces(t *testing.T) {
 
 // A comment is read in a terminal, a review and a browser: 100 columns.
 func TestCommentWidth(t *testing.T) {
-	wide, err := shape.WideComments(root, 100, "authostest", "filestore", "redisstore", "verify", "webhook", "pgstore")
+	wide, err := shape.WideComments(root, 100, "authostest", "filestore", "redisstore", "verify", "webhook", "pgstore", "session")
 	if err != nil {
 		t.Fatal(err)
 	}
