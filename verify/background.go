@@ -2,12 +2,15 @@ package verify
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"time"
 )
 
-// background runs what outlives the call that started it: fetches that several callers wait for, so that none of them may end it.
+// background runs what outlives the call that started it: fetches that several callers wait for, so
+// that none of them may end it.
 type background struct {
 	mu     sync.Mutex // orders start and close, so that close waits for all that was started
 	closed bool
@@ -22,8 +25,8 @@ func newBackground() *background {
 	return b
 }
 
-// start runs f in a goroutine and says whether it could. f's context has the values of ctx but not its end: it ends after the timeout, or
-// when the verifier is closed.
+// start runs f in a goroutine and reports whether it could. f's context has the values of ctx but
+// not its end: it ends after the timeout, or when the verifier is closed.
 func (b *background) start(ctx context.Context, timeout time.Duration, f func(context.Context)) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -45,4 +48,32 @@ func (b *background) close() {
 	b.mu.Unlock()
 	b.end(net.ErrClosed)
 	b.flight.Wait()
+}
+
+var errLeft = errors.New("the store ended its goroutine")
+
+// guarded calls a store that is not ours: one that panics fails, and one that does not heed its
+// context is left behind.
+func guarded[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		out := outcome{err: errLeft}
+		defer func() {
+			if p := recover(); p != nil {
+				out.err = fmt.Errorf("the store panicked: %v", p)
+			}
+			done <- out
+		}()
+		out.value, out.err = f(ctx)
+	}()
+	select {
+	case out := <-done:
+		return out.value, out.err
+	case <-ctx.Done():
+		return *new(T), context.Cause(ctx)
+	}
 }

@@ -55,6 +55,12 @@ type Claims struct {
 	// actor.
 	Actor *Actor
 
+	// KeysFetchedAt is when the server published the key that the token was verified with. StaleKeys
+	// reports that it should have confirmed it since and has not: it cannot be reached, or this process
+	// has just begun with the keys of an earlier one.
+	KeysFetchedAt time.Time
+	StaleKeys     bool
+
 	// CheckedAt is when the server last accepted the token; zero without an online check. The fields below are its answer then.
 	CheckedAt time.Time
 	// Permissions are relations ("namespace:object#relation") and capability names. No token carries them.
@@ -71,10 +77,10 @@ type Actor struct {
 	Reason  string `json:"reason"`
 }
 
-// HasPermission says whether the server named the permission; always false without an online check.
+// HasPermission reports whether the server named the permission; always false without an online check.
 func (c Claims) HasPermission(name string) bool { return slices.Contains(c.Permissions, name) }
 
-// HasScope says whether a resource token was granted the scope (RFC 6749, section 3.3).
+// HasScope reports whether a resource token was granted the scope (RFC 6749, section 3.3).
 func (c Claims) HasScope(name string) bool {
 	return name != "" && slices.Contains(strings.Fields(c.Scope), name)
 }
@@ -190,7 +196,7 @@ func (v *Verifier) issuer(use string, p *payload) error {
 		return nil // October 2025: there was none yet
 	case p.Issuer == nil:
 		return refuse(ErrIssuer, "none")
-	case *p.Issuer != v.cfg.Issuer:
+	case !sameIssuer(*p.Issuer, v.cfg.Issuer):
 		return refuse(ErrIssuer, "%q, not %q", *p.Issuer, v.cfg.Issuer)
 	}
 	return nil

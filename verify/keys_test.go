@@ -137,31 +137,6 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-func TestUnknownKeyIsAskedForOnceAMinute(t *testing.T) {
-	inBubble(t, verify.Config{}, func(t *testing.T, b *bubble) {
-		b.verify(b.first, nil)
-		b.verify(b.nothing, verify.ErrUnknownKey)
-		b.requests(1)
-		time.Sleep(2 * time.Minute)
-		b.verify(b.nothing, verify.ErrUnknownKey) // no kid, nothing to ask for
-		b.requests(1)
-		const hour = 60
-		for range hour * 60 { // every second for an hour
-			b.verify(b.third, verify.ErrUnknownKey)
-			b.verify(b.first, nil)
-			time.Sleep(time.Second)
-		}
-		synctest.Wait()
-		if n := b.source.requests(); n < hour-1 || n > hour+1 {
-			t.Fatalf("%d requests in an hour of unknown kids, want one a minute", n)
-		}
-		// The kid becomes known: within a minute its tokens are good.
-		b.serve(first(), jwk("k3", &secondKey().PublicKey, nil))
-		time.Sleep(time.Minute)
-		b.verify(b.third, nil)
-	})
-}
-
 // With the breaker and the retries off, requests are fetches.
 func single() verify.Config {
 	return verify.Config{ClientOptions: []authos.Option{

@@ -41,14 +41,21 @@ func (v *Verifier) RequirePlatformOwner(next http.Handler) http.Handler {
 	})
 }
 
-// RequirePermission is [Verifier.Middleware] for users who have all of these permissions. No token carries permissions, so the server is
-// asked on these routes, as [Config.Online] says or with its defaults; while it cannot be asked, nobody passes.
+// RequirePermission is [Verifier.Middleware] for users who have all of these permissions. No token
+// carries permissions, so the server is asked on these routes, as [Config.Online] says or with its
+// defaults; while it cannot be asked, nobody passes. Without a name, or with an empty one, nobody
+// passes either: such a list is a mistake (of a configuration that was not read, say), and
+// [Config.OnError] is told so.
 func (v *Verifier) RequirePermission(names ...string) func(next http.Handler) http.Handler {
 	names = slices.Clone(names)
+	mistaken := len(names) == 0 || slices.Contains(names, "")
 	return func(next http.Handler) http.Handler {
 		return v.guard(next, func(ctx context.Context, p *passed) error {
+			if mistaken {
+				return refuse(ErrForbidden, "RequirePermission was given no permission, or an empty one")
+			}
 			if p.claims.CheckedAt.IsZero() {
-				checked, err := v.ask(ctx, p.token, p.claims, false)
+				checked, err := v.ask(ctx, p.token, p.claims, moment{}, false)
 				if err != nil {
 					return err
 				}
@@ -74,8 +81,19 @@ type passed struct {
 type passedKey struct{}
 
 // guard verifies a request's token, unless this verifier has done so further out, and asks allowed.
+// A preflight has no token and reaches next only by way of [Config.Preflight].
 func (v *Verifier) guard(next http.Handler, allowed func(context.Context, *passed) error) http.Handler {
+	preflight := http.Handler(http.HandlerFunc(answerPreflight))
+	if v.cfg.Preflight != nil {
+		if own := v.cfg.Preflight(next); own != nil {
+			preflight = own
+		}
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isPreflight(r) {
+			preflight.ServeHTTP(w, r)
+			return
+		}
 		ctx := r.Context()
 		p := passed{by: v}
 		outer, _ := ctx.Value(passedKey{}).(passed)
@@ -98,6 +116,15 @@ func (v *Verifier) guard(next http.Handler, allowed func(context.Context, *passe
 		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, passedKey{}, p)))
 	})
 }
+
+// isPreflight reports whether a request is a CORS preflight, as browsers send it (Fetch, section
+// 3.3.2): it asks whether a request may be made, and never carries credentials.
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" &&
+		r.Header.Get("Access-Control-Request-Method") != "" && len(r.Header.Values("Authorization")) == 0
+}
+
+func answerPreflight(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 
 // bearer gives the request's token (RFC 6750, section 2.1). The scheme's name is compared without regard to case (RFC 9110, section
 // 11.1), unlike in AuthOS itself.

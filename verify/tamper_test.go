@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -173,6 +172,7 @@ func generous() verify.Config {
 
 func TestMutatedTokens(t *testing.T) {
 	const seed, count = 20261122, 5000
+	const most = 1 + 5 // requests for the keys: the first, and a burst
 	good := goodTokens(time.Now())
 	source := newSource(jwk("k1", &firstKey().PublicKey, nil), jwk("k2", &secondKey().PublicKey, nil))
 	v := newVerifier(t, issuer, source, generous())
@@ -182,7 +182,7 @@ func TestMutatedTokens(t *testing.T) {
 		}
 	}
 	m := &mutations{rand.New(rand.NewPCG(seed, seed)), good}
-	kinds, answers := map[string]int{}, map[error]int{}
+	kinds, refusals := map[string]int{}, map[error]int{}
 	for i := range count {
 		kind, token := m.next()
 		want := expected(token, "k1", "k2")
@@ -190,25 +190,30 @@ func TestMutatedTokens(t *testing.T) {
 		if err == nil {
 			t.Fatalf("seed %d, mutation %d (%s): accepted %q", seed, i, kind, token)
 		}
+		if errors.Is(want, verify.ErrUnknownKey) && source.requests() == most {
+			want = verify.ErrKeysUnavailable // the server may not be asked again so soon
+			if errors.Is(err, verify.ErrUnknownKey) {
+				want = verify.ErrUnknownKey // it has denied this kid before
+			}
+		}
 		if !errors.Is(err, want) {
 			t.Fatalf("seed %d, mutation %d (%s): %v, want %q for %q", seed, i, kind, err, want, token)
 		}
 		checkRefused(t, err, want, token)
 		kinds[kind]++
-		answers[want]++
+		refusals[want]++
 	}
 	if len(kinds) < 9 {
 		t.Errorf("only the mutations %v were drawn", kinds)
 	}
 	for _, reason := range []error{verify.ErrMalformed, verify.ErrAlgorithm, verify.ErrUnknownKey, verify.ErrSignature} {
-		if answers[reason] == 0 {
-			t.Errorf("no mutation was refused with %q: %v", reason, answers)
+		if refusals[reason] == 0 {
+			t.Errorf("no mutation was refused with %q: %v", reason, refusals)
 		}
 	}
-	if n := source.requests(); n > 2 {
-		t.Errorf("%d requests for the keys", n)
+	if n := source.requests(); n > most {
+		t.Errorf("%d requests for the keys, want %d at most", n, most)
 	}
-	t.Log(fmt.Sprint(kinds, answers))
 }
 
 // FuzzVerify looks for a text that is accepted without being one of the tokens that were signed, or that is refused in another way
@@ -243,6 +248,9 @@ func FuzzVerify(f *testing.F) {
 		// The two readers of JSON differ where a name occurs twice or has other capitals, or a header of its own has another type; then go-jose,
 		// the stricter one, says malformed.
 		want := expected(token, "k1", "k2")
+		if errors.Is(err, verify.ErrKeysUnavailable) {
+			want = verify.ErrKeysUnavailable // the server may not be asked again so soon
+		}
 		if !errors.Is(err, want) && !errors.Is(err, verify.ErrMalformed) && !errors.Is(err, verify.ErrAlgorithm) {
 			t.Fatalf("%v, want %q", err, want)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -45,12 +46,31 @@ type Config struct {
 	// hand wait for it.
 	FetchTimeout time.Duration
 
+	// KeyStore keeps the server's keys across restarts, so that a program that starts while the server
+	// is down verifies tokens with the keys that an earlier one has fetched, within KeepKeys. Any
+	// [authos.CacheStore] will do, also one that is shared. Who can write to it can plant keys of his
+	// own, and so be anybody: use a store that encrypts with a key, or guard it as you guard a secret.
+	// Nil: a restart forgets the keys.
+	KeyStore authos.CacheStore
+	// Revocations says how tokens are remembered that [Verifier.Revoke] and [Verifier.HandleEvent] end.
+	Revocations Revocations
+
 	// Client fetches the keys and asks the server. Default: a client of the verifier's own, made with ClientOptions and closed by
 	// [Verifier.Close], whose attempts take at most 3 s. A client of yours must be one of the server at the base URL; its own tokens are
 	// not used.
 	Client        *authos.Client
 	ClientOptions []authos.Option
 
+	// Preflight makes the handler that gets CORS preflights (OPTIONS with Origin and
+	// Access-Control-Request-Method and without Authorization: browsers never send a token with one)
+	// from the handler behind the middleware. By default a preflight gets 204 without CORS fields and
+	// reaches no handler, so that a proxy or a CORS handler in front can add them; without them the
+	// browser stays with its refusal. A CORS library's wrapper fits here. To let preflights through,
+	// return next; it must then act on nothing but the method, since nobody is authenticated.
+	Preflight func(next http.Handler) http.Handler
+	// Logger gets warnings of keys that cannot be fetched and stores that fail. It never sees a token.
+	// Nil: silent.
+	Logger *slog.Logger
 	// OnError answers a request that the middleware refuses. Default: [WriteError]. Set it to log the reason, or to answer in your own
 	// format.
 	OnError func(w http.ResponseWriter, r *http.Request, err error)
@@ -70,17 +90,19 @@ const (
 
 // Verifier checks the tokens of one AuthOS server. It is safe for concurrent use; make one and keep it.
 type Verifier struct {
-	cfg  Config
-	keys *keySet
-	asks *asker
-	work *background
-	own  *authos.Client // to be closed with the verifier; nil when the caller brought one
+	cfg     Config
+	keys    *keySet
+	asks    *asker
+	revoked *revocations
+	work    *background
+	own     *authos.Client // to be closed with the verifier; nil when the caller brought one
 }
 
 // New makes a verifier of tokens of the AuthOS server at baseURL. It checks everything and sends nothing: the keys are fetched when the
 // first token comes.
 func New(baseURL string, cfg Config) (*Verifier, error) {
-	cfg.Issuer = strings.TrimRight(cmp.Or(cfg.Issuer, baseURL), "/")
+	server := canonicalURL(baseURL)
+	cfg.Issuer = cmp.Or(strings.TrimRight(cfg.Issuer, "/"), server)
 	cfg, err := cfg.withDefaults()
 	client, own := cfg.Client, (*authos.Client)(nil)
 	if client == nil {
@@ -96,8 +118,8 @@ func New(baseURL string, cfg Config) (*Verifier, error) {
 	work := newBackground()
 	return &Verifier{
 		cfg: cfg, work: work, own: own,
-		keys: newKeySet(client, work, cfg),
-		asks: newAsker(client, work, cfg.Online),
+		keys: newKeySet(client, work, cfg, server),
+		asks: newAsker(client, work, cfg.Online), revoked: newRevocations(work, cfg),
 	}, nil
 }
 
@@ -138,6 +160,13 @@ func (c Config) withDefaults() (Config, error) {
 				"there: use a verifier of its own for ResourceAudience"))
 		}
 	}
+	bounded("Revocations.Keep", &c.Revocations.Keep, defaultRevocationKeep, time.Minute, maxRevocationKeep)
+	if c.Revocations.FailClosed && c.Revocations.Store == nil {
+		errs = append(errs, errors.New("verify: Revocations.FailClosed: is about Store, and there is none"))
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
 	if c.OnError == nil {
 		c.OnError = func(w http.ResponseWriter, _ *http.Request, err error) { WriteError(w, err) }
 	}
@@ -154,13 +183,22 @@ func (c Config) withDefaults() (Config, error) {
 // for keys and for the online check; a token whose key is at hand waits for neither.
 func (v *Verifier) Verify(ctx context.Context, token string) (Claims, error) {
 	c, err := v.local(ctx, token)
-	if err != nil || v.cfg.Online == nil {
-		return c, err
+	if err != nil {
+		return Claims{}, err
 	}
-	return v.ask(ctx, token, c, v.cfg.Online.FailOpen)
+	revoked, named, err := v.revoked.named(ctx, c)
+	switch {
+	case err != nil:
+		return Claims{}, err
+	case v.cfg.Online != nil:
+		return v.ask(ctx, token, c, revoked.learned, v.cfg.Online.FailOpen && !named)
+	case named:
+		return Claims{}, refuse(ErrRevoked, "issued before its user's tokens were ended")
+	}
+	return c, nil
 }
 
-// local is everything but the online check.
+// local is what the token and the keys alone say.
 func (v *Verifier) local(ctx context.Context, token string) (Claims, error) {
 	jws, header, err := parse(token)
 	if err != nil {
@@ -169,20 +207,51 @@ func (v *Verifier) local(ctx context.Context, token string) (Claims, error) {
 	if header.KeyID == "" {
 		return Claims{}, refuse(ErrUnknownKey, "the token names none")
 	}
-	key, err := v.keys.key(ctx, header.KeyID)
+	raw, key, err := v.signature(ctx, jws, header.KeyID)
 	if err != nil {
 		return Claims{}, err
-	}
-	raw, err := jws.Verify(key)
-	if err != nil {
-		return Claims{}, &Error{Reason: ErrSignature}
 	}
 	p, err := decode(raw)
 	if err != nil {
 		return Claims{}, err
 	}
 	typ, _ := header.ExtraHeaders[jose.HeaderType].(string)
-	return v.claims(typ, p, time.Now())
+	c, err := v.claims(typ, p, time.Now())
+	c.KeysFetchedAt, c.StaleKeys = key.fetched, key.stale
+	return c, err
+}
+
+// signature checks a token's signature and gives the payload. Where it does not match, the server may
+// have a new key under the old id.
+func (v *Verifier) signature(ctx context.Context, jws *jose.JSONWebSignature, kid string) ([]byte, foundKey, error) {
+	key, err := v.keys.find(ctx, kid)
+	if err != nil {
+		return nil, foundKey{}, err
+	}
+	raw, err := jws.Verify(key.rsa)
+	if err == nil {
+		return raw, key, nil
+	}
+	key, err = v.keys.replacement(ctx, kid, key.rsa, issuedAt(jws.UnsafePayloadWithoutVerification()))
+	if err != nil {
+		return nil, foundKey{}, err
+	}
+	if key.rsa != nil {
+		if raw, err = jws.Verify(key.rsa); err == nil {
+			return raw, key, nil
+		}
+	}
+	return nil, foundKey{}, &Error{Reason: ErrSignature}
+}
+
+// issuedAt is what a payload says of its age, of which nothing is proven; zero where it says nothing.
+// It only chooses between two ways to refuse the token.
+func issuedAt(payload []byte) time.Time {
+	p, err := decode(payload)
+	if err != nil || p.IssuedAt == nil {
+		return time.Time{}
+	}
+	return time.Unix(*p.IssuedAt, 0)
 }
 
 var onlyRS256 = []jose.SignatureAlgorithm{jose.RS256}
@@ -216,7 +285,7 @@ func parse(token string) (*jose.JSONWebSignature, *jose.Header, error) {
 	return jws, header, nil
 }
 
-// canonical says whether a token is three parts in the one spelling that base64url has for their bytes (RFC 4648, section 3.5), the last
+// canonical reports whether a token is three parts in the one spelling that base64url has for their bytes (RFC 4648, section 3.5), the last
 // of which may be empty. Go's decoder skips line breaks and ignores unused bits, and go-jose encodes anew what it verifies, so that
 // without this a token would have many spellings that are all accepted.
 func canonical(token string) bool {

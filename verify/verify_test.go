@@ -101,6 +101,12 @@ func TestEveryClaimWrong(t *testing.T) {
 		{"iss of another server", "service", object{"iss": "https://evil.example.com"}, verify.ErrIssuer},
 		{"iss with a slash", "service", object{"iss": issuer + "/"}, verify.ErrIssuer},
 		{"iss by http", "service", object{"iss": "http://sso.example.com"}, verify.ErrIssuer},
+		{"iss with another port", "service", object{"iss": issuer + ":8443"}, verify.ErrIssuer},
+		{"iss with http's port", "service", object{"iss": issuer + ":80"}, verify.ErrIssuer},
+		{"iss with a path", "service", object{"iss": issuer + "/x"}, verify.ErrIssuer},
+		{"iss with a query", "service", object{"iss": issuer + "?x"}, verify.ErrIssuer},
+		{"iss with a fragment", "service", object{"iss": issuer + "#x"}, verify.ErrIssuer},
+		{"iss with credentials", "service", object{"iss": "https://x@sso.example.com"}, verify.ErrIssuer},
 		{"iss a prefix", "service", object{"iss": issuer + ".evil.example"}, verify.ErrIssuer},
 		{"iss empty", "service", object{"iss": ""}, verify.ErrIssuer},
 		{"iss missing", "service", object{"iss": nil}, verify.ErrIssuer},
@@ -365,8 +371,8 @@ func TestTampering(t *testing.T) {
 			t.Errorf("the request for the keys carried a credential")
 		}
 	}
-	if n := source.requests(); n != 1 {
-		t.Errorf("%d requests for the keys, want 1: an unknown kid within a minute costs none", n)
+	if n := source.requests(); n > 1+5 {
+		t.Errorf("%d requests for the keys, want the first and a burst of 5 at most", n)
 	}
 }
 
@@ -493,6 +499,15 @@ func TestIssuer(t *testing.T) {
 	now := time.Now()
 	for _, row := range []struct{ baseURL, issuer, iss string }{
 		{issuer + "/", "", issuer},
+		{"HTTPS://sso.example.com", "", issuer},
+		{"https://SSO.Example.COM", "", issuer},
+		{"https://sso.example.com:443", "", issuer},
+		{"https://sso.example.com:443/", "", "https://sso.example.com:443"},
+		{"HTTP://LocalHost:8080", "", "http://localhost:8080"},
+		{"http://[::1]:80/sso", "", "http://[::1]/sso"},
+		{"https://sso.example.com", "", "HTTPS://SSO.example.com"},
+		{"https://internal.example.com", "HTTPS://SSO.example.com:443/", issuer},
+		{"https://example.com/SSO", "", "https://EXAMPLE.com/SSO"},
 		{"https://example.com/sso/", "", "https://example.com/sso"},
 		{"https://internal.example.com", issuer + "/", issuer},
 	} {
