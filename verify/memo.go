@@ -38,7 +38,7 @@ func newMemo[V any](work *background, keep, limit time.Duration) *memo[V] {
 	return &memo[V]{work: work, keep: keep, limit: limit, clock: currentMoment, results: map[digest]*result[V]{}}
 }
 
-// get gives the result for id: one that was asked for since the moment given, or that of request. It
+// get gives the result for id: one that was asked for after the moment given, or that of request. It
 // fails with [net.ErrClosed] after the verifier was closed, and with the context's error when ctx
 // ends first.
 func (m *memo[V]) get(
@@ -62,7 +62,7 @@ func (m *memo[V]) find(
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.clock()
-	if r := m.results[id]; r != nil && m.fresh(r, now) && (since.isZero() || !r.began.before(since)) {
+	if r := m.results[id]; r != nil && m.fresh(r, now) && (since.isZero() || since.before(r.began)) {
 		return r
 	}
 	r := &result[V]{done: make(chan struct{}), began: now}

@@ -269,6 +269,130 @@ func TestRequirePermission(t *testing.T) {
 	})
 }
 
+// A list of permissions that is empty, or has an empty name, is a mistake: nobody passes.
+func TestRequireNoPermission(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := authostest.New()
+		defer srv.Close()
+		var reason error
+		v := newVerifier(t, srv.URL, srv.Transport(), verify.Config{
+			Audience: verify.AnyAudience(), Online: &verify.Online{},
+			OnError: func(w http.ResponseWriter, _ *http.Request, err error) {
+				reason = err
+				verify.WriteError(w, err)
+			},
+		})
+		token := srv.SignIn("ada@example.com").AccessToken
+		c, err := v.Verify(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, require := range map[string]func(http.Handler) http.Handler{
+			"none": v.RequirePermission(), "an empty one": v.RequirePermission(""),
+			"an empty one of two": v.RequirePermission(c.Permissions[0], ""),
+		} {
+			if w := serve(t, require(hello), "Bearer "+token); w.Code != http.StatusForbidden {
+				t.Errorf("%s: %d, want 403", name, w.Code)
+			}
+			if reason == nil || !strings.Contains(reason.Error(), "RequirePermission was given") {
+				t.Errorf("%s: the log says %v", name, reason)
+			}
+			if w := serve(t, require(hello)); w.Code != http.StatusUnauthorized {
+				t.Errorf("%s, no token: %d, want 401", name, w.Code)
+			}
+		}
+	})
+}
+
+// A browser's preflight has no token. It is not refused, and reaches no handler of the program; what
+// only looks like one is a request like any other.
+func TestPreflight(t *testing.T) {
+	v := newVerifier(t, issuer, usual(), verify.Config{Audience: verify.AnyAudience()})
+	reached := false
+	protected := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true })
+	browser := http.Header{"Origin": {"https://app.example.com"}, "Access-Control-Request-Method": {"PUT"}}
+	change := func(change func(h http.Header)) http.Header {
+		h := browser.Clone()
+		change(h)
+		return h
+	}
+	for _, row := range []struct {
+		name, method string
+		header       http.Header
+		status       int
+	}{
+		{"preflight", "OPTIONS", browser, 204},
+		{"without Origin", "OPTIONS", change(func(h http.Header) { h.Del("Origin") }), 401},
+		{"OPTIONS alone", "OPTIONS", http.Header{}, 401},
+		{"without a method", "OPTIONS", change(func(h http.Header) { h.Del("Access-Control-Request-Method") }), 401},
+		{"an empty method", "OPTIONS", change(func(h http.Header) { h.Set("Access-Control-Request-Method", "") }), 401},
+		{"GET", "GET", browser, 401},
+		{"PUT", "PUT", browser, 401},
+		{"lower case", "options", browser, 401},
+		{"with a bad token", "OPTIONS", change(func(h http.Header) { h.Set("Authorization", "Bearer x") }), 401},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			for what, h := range map[string]http.Handler{
+				"Middleware": v.Middleware(protected), "RequireOrg": v.RequireOrg("acme")(protected),
+				"RequirePermission": v.RequirePermission("x")(protected), "RequirePlatformOwner": v.RequirePlatformOwner(protected),
+			} {
+				r := httptest.NewRequest(row.method, "/", nil)
+				r.Header = row.header.Clone()
+				w := httptest.NewRecorder()
+				w.Header().Set("Access-Control-Allow-Origin", "*") // by a CORS handler in front
+				h.ServeHTTP(w, r)
+				if w.Code != row.status || reached {
+					t.Errorf("%s: %d, the handler was reached: %t; want %d and not", what, w.Code, reached, row.status)
+				}
+				if w.Header().Get("Access-Control-Allow-Origin") != "*" || w.Code == 204 && w.Body.Len() > 0 {
+					t.Errorf("%s: header %v, body %q", what, w.Header(), w.Body)
+				}
+			}
+		})
+	}
+}
+
+// A program says itself what becomes of preflights.
+func TestPreflightConfigured(t *testing.T) {
+	cors := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := verify.ClaimsFrom(r.Context()); ok {
+			t.Errorf("a preflight has the claims %+v", c)
+		}
+		w.Header().Set("Access-Control-Allow-Origin", "https://app.example.com")
+		w.WriteHeader(http.StatusOK)
+	})
+	good := "Bearer " + signed(goodHeader(), goodClaims(time.Now()), firstKey())
+	for name, row := range map[string]struct {
+		configured func(next http.Handler) http.Handler
+		handler    http.Handler
+		status     int
+	}{
+		"a CORS handler":   {func(http.Handler) http.Handler { return cors }, hello, 200},
+		"let through":      {func(next http.Handler) http.Handler { return next }, cors, 200},
+		"none":             {func(http.Handler) http.Handler { return nil }, hello, 204},
+		"refused by a 404": {func(http.Handler) http.Handler { return http.NotFoundHandler() }, hello, 404},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVerifier(t, issuer, usual(), verify.Config{Audience: verify.AnyAudience(), Preflight: row.configured})
+			h := v.Middleware(v.RequireOrg("acme")(row.handler))
+			r := httptest.NewRequest(http.MethodOptions, "/", nil)
+			r.Header.Set("Origin", "https://app.example.com")
+			r.Header.Set("Access-Control-Request-Method", "PUT")
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != row.status || (w.Header().Get("Access-Control-Allow-Origin") != "") != (row.status == 200) {
+				t.Errorf("%d %v, want %d", w.Code, w.Header(), row.status)
+			}
+			if w := serve(t, v.Middleware(hello)); w.Code != 401 {
+				t.Errorf("%d without a token", w.Code)
+			}
+			if w := serve(t, v.Middleware(hello), good); w.Code != 200 {
+				t.Errorf("%d with a good token", w.Code)
+			}
+		})
+	}
+}
+
 // The server has no word on a resource token's permissions.
 func TestRequirePermissionOfResourceTokens(t *testing.T) {
 	p := profiles(time.Now())["resource"]

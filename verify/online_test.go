@@ -112,6 +112,54 @@ func TestOnlineCheckIsSharedPerToken(t *testing.T) {
 	})
 }
 
+// foreignResponses say nothing about a token: they are a proxy's, a gateway's or those of a wrong base
+// URL, or AuthOS speaks of something else.
+var foreignResponses = []struct {
+	status int
+	body   string
+}{
+	{403, "<html></html>"},
+	{404, "<html></html>"},
+	{429, "<html></html>"},
+	{500, "<html></html>"},
+	{503, "<html></html>"},
+	{403, `{"error":"Insufficient permissions","error_code":"FORBIDDEN","timestamp":"2026-11-28T12:00:00+00:00"}`},
+	{200, "<html>sign in to the proxy</html>"},
+	{401, "<html>sign in to the proxy</html>"},
+	{401, ""},
+	{401, "Unauthorized"},
+	{401, "null"},
+	{401, "[]"},
+	{401, `"UNAUTHORIZED"`},
+	{401, `{}`},
+	{401, `{"message":"Unauthorized"}`}, // Kong, AWS
+	{401, `{"statusCode":401,"message":"Access denied"}`},
+	{401, `{"error":"invalid_token","error_description":"no"}`}, // RFC 6750
+	{401, `{"error":{"code":401,"message":"no","status":"UNAUTHENTICATED"}}`},
+	{401, `{"error":{"code":"InvalidAuthenticationToken","message":"no"}}`},
+	{401, `{"error":"no","error_code":401}`},
+	{401, `{"error":"no","error_code":"401"}`},
+	{401, `{"error":"no","error_code":""}`},
+	{401, `{"error":"no","error_code":null}`},
+	{401, `{"error":"no","error_code":"UNAUTHORIZED"`}, // cut
+}
+
+// AuthOS's own refusal is the server's word that the session is over, in both contracts.
+func TestOnlineCheckRefused(t *testing.T) {
+	for _, body := range []string{
+		`{"error":"Session revoked or expired","error_code":"UNAUTHORIZED","timestamp":"2026-11-28T12:00:00+00:00"}`,
+		`{"error":"JWT error","error_code":"JWT_ERROR","timestamp":"2026-11-28T12:00:00+00:00"}`,
+		`{"error":{"code":"TOKEN_EXPIRED","message":"expired","request_id":"r1","timestamp":"2026-11-28T12:00:00Z"}}`,
+	} {
+		online(t, verify.Online{FailOpen: true}, func(t *testing.T, srv *authostest.Server, v *verify.Verifier) {
+			token := srv.SignIn("ada@example.com").AccessToken
+			srv.Fault(authostest.Fault{Path: "/api/user", Status: 401, Body: body})
+			_, err := v.Verify(t.Context(), token)
+			checkRefused(t, err, verify.ErrRevoked, token)
+		})
+	}
+}
+
 func TestOnlineCheckUnavailable(t *testing.T) {
 	for _, open := range []bool{false, true} {
 		t.Run(fmt.Sprintf("FailOpen=%t", open), func(t *testing.T) {
@@ -120,18 +168,18 @@ func TestOnlineCheckUnavailable(t *testing.T) {
 				if _, err := v.Verify(t.Context(), token); err != nil {
 					t.Fatal(err)
 				}
-				for _, status := range []int{403, 404, 429, 500, 503} {
-					end := srv.Fault(authostest.Fault{Path: "/api/user", Status: status, Body: "<html></html>"})
+				for _, foreign := range foreignResponses {
+					end := srv.Fault(authostest.Fault{Path: "/api/user", Status: foreign.status, Body: foreign.body})
 					time.Sleep(10 * time.Minute) // the circuit is closed again
 					c, err := v.Verify(t.Context(), token)
 					if open {
 						if err != nil || c.Subject == "" || !c.CheckedAt.IsZero() || c.Permissions != nil {
-							t.Fatalf("%d: claims %+v, error %v", status, c, err)
+							t.Fatalf("%+v: claims %+v, error %v", foreign, c, err)
 						}
 					} else {
 						checkRefused(t, err, verify.ErrCheckUnavailable, token)
 						if !errors.Is(err, verify.ErrUnavailable) || c.Subject != "" {
-							t.Fatalf("%d: claims %+v, error %v", status, c, err)
+							t.Fatalf("%+v: claims %+v, error %v", foreign, c, err)
 						}
 					}
 					end()
@@ -153,6 +201,22 @@ func TestOnlineCheckUnavailable(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A machine that was suspended uses no response from before.
+func TestOnlineCheckAfterSuspension(t *testing.T) {
+	online(t, verify.Online{}, func(t *testing.T, srv *authostest.Server, v *verify.Verifier) {
+		token := srv.SignIn("ada@example.com").AccessToken
+		for range 3 {
+			if _, err := v.Verify(t.Context(), token); err != nil {
+				t.Fatal(err)
+			}
+			verify.Suspend(v, 5*time.Second)
+		}
+		if n := srv.Count("GET", "/api/user"); n != 3 {
+			t.Errorf("%d checks, want one after each suspension", n)
+		}
+	})
 }
 
 // A failure is not kept: the next token, and the same one, ask again.
