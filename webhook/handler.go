@@ -28,10 +28,10 @@ const (
 	textPayload     = "the body is not an event"
 	textFailed      = "the event could not be handled"
 	textConfig      = "the receiver is not configured"
+	textBodyRead    = "the body was read before it came here"
+	textBusy        = "too many deliveries at once"
 	textInterrupted = "still being handled"
 )
-
-var errUnread = errors.New("webhook: body broke off")
 
 // Handler receives deliveries and calls fn with each event that is authentic, recent and not handled yet. The package's documentation lists
 // what it answers.
@@ -46,7 +46,7 @@ var errUnread = errors.New("webhook: body broke off")
 // A Handler copies the Verifier. Reading a request's body takes as long as the [http.Server] lets it: set its ReadTimeout.
 func (v Verifier) Handler(fn func(ctx context.Context, e Event) error) http.Handler {
 	v.Secrets = slices.Clone(v.Secrets)
-	h := &handler{verifier: v, fn: fn, local: &MemorySeen{}, shared: v.Seen, log: v.Logger, flights: map[string]*flight{}}
+	h := &handler{verifier: v, fn: fn, local: &MemorySeen{}, shared: v.Seen, bodies: newBodies(v), log: v.Logger, flights: map[string]*flight{}}
 	if m, ok := v.Seen.(*MemorySeen); ok {
 		h.local, h.shared = m, nil
 	}
@@ -61,6 +61,7 @@ type handler struct {
 	fn       func(context.Context, Event) error
 	local    *MemorySeen // asked first; it also stands in while shared fails
 	shared   SeenStore   // nil: none
+	bodies   *bodies
 	log      *slog.Logger
 
 	mu      sync.Mutex
@@ -116,19 +117,28 @@ func answer(w http.ResponseWriter, status int, text string) {
 	_, _ = io.WriteString(w, text+"\n") // the sender may be gone
 }
 
-// receive reads and checks a request.
+// receive reads and checks a request. Headers come first: nothing is read of a delivery that they rule
+// out.
 func (h *handler) receive(w http.ResponseWriter, r *http.Request) (Event, error) {
 	if h.fn == nil {
 		return Event{}, fmt.Errorf("%w: no function to call", ErrConfig)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.verifier.maxBody()))
+	endDeadline := h.bodies.deadline(w, r)
+	header, err := h.verifier.checkHeader(r.Header)
 	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return Event{}, ErrTooLarge
-		}
-		return Event{}, fmt.Errorf("%w: %w", errUnread, err)
+		return Event{}, err
 	}
-	return h.verifier.Verify(r.Header, body)
+	body, release, err := h.bodies.read(w, r)
+	defer release()
+	if err != nil {
+		return Event{}, err
+	}
+	endDeadline()
+	e, err := h.verifier.checkBody(header, body)
+	if errors.Is(err, ErrSignature) && readBefore(r, len(body)) {
+		err = fmt.Errorf("%w: %d bytes of it are left", ErrBodyRead, len(body))
+	}
+	return e, err
 }
 
 // refusal is the answer to a request that receive did not accept. The server treats all of them alike; the statuses are for who reads its
@@ -147,6 +157,10 @@ func refusal(err error) (status int, text string) {
 		return http.StatusBadRequest, textPayload
 	case errors.Is(err, errUnread):
 		return http.StatusBadRequest, textUnread
+	case errors.Is(err, ErrBusy):
+		return http.StatusServiceUnavailable, textBusy
+	case errors.Is(err, ErrBodyRead):
+		return http.StatusInternalServerError, textBodyRead // our own fault too
 	default:
 		return http.StatusInternalServerError, textConfig // our own fault
 	}
@@ -229,7 +243,7 @@ func (h *handler) seen(ctx context.Context, e Event) bool {
 
 // record outlives the request: the event is handled, whether the sender still listens or not.
 func (h *handler) record(ctx context.Context, e Event) {
-	ttl := h.verifier.retention()
+	ttl := h.verifier.remember()
 	h.local.add(e.ID, ttl)
 	if h.shared == nil {
 		return

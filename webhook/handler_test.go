@@ -167,7 +167,7 @@ func TestReplaysAreNotHandledAgain(t *testing.T) {
 	})
 }
 
-// After 24 hours the memory ends. MaxAge sees to it that the delivery is refused before.
+// After 30 days the memory ends. MaxAge sees to it that the delivery is refused before.
 func TestReplaysAfterTheMemory(t *testing.T) {
 	const repeat, tooOld = "already handled", "the delivery is too old, or a clock is wrong"
 	type replay struct {
@@ -178,7 +178,7 @@ func TestReplaysAfterTheMemory(t *testing.T) {
 		maxAge  time.Duration
 		replays []replay
 	}{
-		{0, []replay{{23 * time.Hour, repeat}, {25 * time.Hour, "handled"}}},
+		{0, []replay{{25 * time.Hour, repeat}, {30 * 24 * time.Hour, repeat}, {30*24*time.Hour + 1, "handled"}}},
 		{time.Hour, []replay{{time.Hour, repeat}, {time.Hour + 1, tooOld}, {25 * time.Hour, tooOld}}},
 		{48 * time.Hour, []replay{{25 * time.Hour, repeat}, {48 * time.Hour, repeat}, {48*time.Hour + 1, tooOld}}},
 	} {
@@ -434,8 +434,8 @@ func TestHandlersShareAStore(t *testing.T) {
 			p.wantCalls(t, 2)
 			if s, ok := store.(*whStore); ok {
 				e, err := whVerified(whBody)
-				if err != nil || len(s.records) != 1 || s.records[e.ID] != 24*time.Hour {
-					t.Errorf("records %v, want the ID of the event for 24 h (%v)", s.records, err)
+				if err != nil || len(s.records) != 1 || s.records[e.ID] != 30*24*time.Hour {
+					t.Errorf("records %v, want the ID of the event for 30 days (%v)", s.records, err)
 				}
 				if s.lookups != 3 {
 					t.Errorf("%d lookups, want 3: what a handler remembers itself it need not look up", s.lookups)

@@ -29,8 +29,9 @@ const defaultMaxEntries = 100_000
 // MemorySeen is a [SeenStore] in memory. Its zero value is ready for use; it must not be copied afterwards. Several Handlers of one
 // receiver may share it.
 type MemorySeen struct {
-	// MaxEntries is how many deliveries are remembered, 100,000 by default, at about 250 bytes each. The oldest make room. It should
-	// exceed the number of events in 24 hours, or in [Verifier.MaxAge]. Set it before the first use.
+	// MaxEntries is how many deliveries are remembered, 100,000 by default, at about 250 bytes each. The
+	// oldest make room. It should exceed the number of events in the time that a replay is to be
+	// recognized ([Verifier.Remember]). Set it before the first use.
 	MaxEntries int
 
 	mu      sync.Mutex

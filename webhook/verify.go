@@ -35,6 +35,12 @@ var (
 	ErrSignature = errors.New("webhook: signature does not match")
 	// ErrTimestamp is an authentic delivery out of [Verifier.Tolerance], or an event older than [Verifier.MaxAge].
 	ErrTimestamp = errors.New("webhook: not recent")
+	// ErrBodyRead is a request whose body, or a part of it, was read before it came to the Handler, by
+	// a middleware that logs or parses bodies. Its signature cannot be checked any more. Put the
+	// Handler in front of such a middleware, or have it put the same bytes back.
+	ErrBodyRead = errors.New("webhook: the body was read before")
+	// ErrBusy is a body for which there is no room now, see [Verifier.MaxInFlight].
+	ErrBusy = errors.New("webhook: too many bodies at once")
 	// ErrPayload is an authentic body that is not an event.
 	ErrPayload = errors.New("webhook: body is not an event")
 )
@@ -50,9 +56,11 @@ func (v Verifier) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(v))
 const (
 	defaultTolerance = 5 * time.Minute
 	defaultMaxBody   = 1 << 20
-	// defaultRetention is how long a handled delivery is remembered. The server's last redelivery comes about 15 minutes after the
-	// first attempt; the rest is for replays.
-	defaultRetention = 24 * time.Hour
+	defaultInFlight  = 16 << 20
+	defaultBodyTime  = 10 * time.Second
+	// defaultRemember is how long a handled delivery is remembered. The server's last redelivery comes
+	// about 15 minutes after the first attempt; the rest is for replays.
+	defaultRemember = 30 * 24 * time.Hour
 
 	signaturePrefix = "sha256="
 )
@@ -73,32 +81,79 @@ type Verifier struct {
 	// the 15 minutes that the server takes for all attempts by far. Zero: no limit, because a server that was down for long delivers
 	// late, and what is refused is lost after five attempts.
 	MaxAge time.Duration
+	// Remember is how long a handled delivery is remembered. Default: as long as MaxAge accepts it, or
+	// 30 days without a MaxAge. How many are remembered is up to Seen.
+	Remember time.Duration
 	// MaxBody is the largest accepted body in bytes; 1 MiB by default.
 	MaxBody int64
+	// MaxInFlight bounds the bytes of all bodies that a Handler holds at a time, from the first byte
+	// read until the body was found authentic; 16 MiB by default, and at least four times MaxBody.
+	// Beyond it deliveries get 503, and the server sends them again. Bodies of up to 64 KiB, which is
+	// more than AuthOS's events have, find a quarter of it free of larger ones.
+	MaxInFlight int64
+	// BodyTimeout is how long the sender may take for a body; 10 s by default. Negative: as long as the
+	// [http.Server] allows, which is without end unless its ReadTimeout is set.
+	BodyTimeout time.Duration
 	// Logger gets what a Handler refuses and what fails in it, at level warn, and repeats at level debug. It sees types and ids of
 	// events, not their content, and the errors of the program's function as they are. Nil: silent.
 	Logger *slog.Logger
 }
 
-// Verify checks one delivery: its headers, signature and time. It knows nothing of what was handled before: use [Event.ID] for that. body
-// must be the bytes as they came. It returns errors that match [ErrConfig], [ErrTooLarge], [ErrHeader], [ErrSignature], [ErrTimestamp] or
-// [ErrPayload], and with one no event.
+// Verify checks one delivery: its headers, signature and time. It knows nothing of what was handled
+// before: use [Event.ID] for that. body must be the bytes as they came. Names in header may have any
+// case, since API gateways hand over maps in lower case.
+//
+// It returns errors that match [ErrConfig], [ErrTooLarge], [ErrHeader], [ErrSignature],
+// [ErrTimestamp] or [ErrPayload], and with one no event.
 func (v Verifier) Verify(header http.Header, body []byte) (Event, error) {
-	if err := v.Secrets.check(); err != nil {
+	signed, err := v.checkHeader(header)
+	if err != nil {
 		return Event{}, err
 	}
 	if int64(len(body)) > v.maxBody() {
 		return Event{}, ErrTooLarge
 	}
+	return v.checkBody(signed, body)
+}
+
+// signedHeader is what a delivery's headers say.
+type signedHeader struct {
+	signature string
+	stamp     int64 // Unix seconds
+	stamped   bool
+}
+
+// checkHeader is all that can be said of a delivery before its body is read.
+func (v Verifier) checkHeader(header http.Header) (signedHeader, error) {
+	if err := v.Secrets.check(); err != nil {
+		return signedHeader{}, err
+	}
 	signature, err := only(header, SignatureHeader)
 	if err != nil {
-		return Event{}, err
+		return signedHeader{}, err
 	}
 	if !isSignature(signature) {
-		return Event{}, fmt.Errorf("%w: %s is not sha256= and 64 lower-case hexadecimal digits", ErrHeader, SignatureHeader)
+		return signedHeader{}, fmt.Errorf("%w: %s is not sha256= and 64 lower-case hexadecimal digits", ErrHeader, SignatureHeader)
 	}
-	// The times are looked at last, so that only who has an authentic body learns anything about the clock.
-	if !v.Secrets.signed(signature, body) {
+	if v.Tolerance < 0 {
+		return signedHeader{signature: signature}, nil
+	}
+	text, err := only(header, TimestampHeader)
+	if err != nil {
+		return signedHeader{}, err
+	}
+	// 63 bits, so that differences cannot overflow; no sign either.
+	stamp, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		return signedHeader{}, fmt.Errorf("%w: %s is not Unix seconds", ErrHeader, TimestampHeader)
+	}
+	return signedHeader{signature, int64(stamp), true}, nil
+}
+
+// checkBody checks a body whose size is allowed. The times are looked at last, so that only who has an
+// authentic body learns anything about the clock.
+func (v Verifier) checkBody(header signedHeader, body []byte) (Event, error) {
+	if !v.Secrets.signed(header.signature, body) {
 		return Event{}, ErrSignature
 	}
 	now := time.Now()
@@ -115,15 +170,23 @@ func (v Verifier) Verify(header http.Header, body []byte) (Event, error) {
 	return e, nil
 }
 
-// only gives the value of a header that must be there once. Of two values, a proxy and this package might believe different ones.
+// only gives the value of a header that must be there once, in whatever case its name is. Of two
+// values, a proxy and this package might believe different ones.
 func only(header http.Header, name string) (string, error) {
-	switch values := header.Values(name); len(values) {
+	value, found := "", 0
+	for key, values := range header {
+		if strings.EqualFold(key, name) && len(values) > 0 {
+			value = values[0]
+			found += len(values)
+		}
+	}
+	switch found {
 	case 1:
-		return values[0], nil
+		return value, nil
 	case 0:
 		return "", fmt.Errorf("%w: no %s", ErrHeader, name)
 	default:
-		return "", fmt.Errorf("%w: %s is there %d times", ErrHeader, name, len(values))
+		return "", fmt.Errorf("%w: %s is there %d times", ErrHeader, name, found)
 	}
 }
 
@@ -133,19 +196,11 @@ func isSignature(s string) bool {
 }
 
 // checkStamp compares whole seconds, which is what the server sends.
-func (v Verifier) checkStamp(header http.Header, now time.Time) error {
-	if v.Tolerance < 0 {
+func (v Verifier) checkStamp(header signedHeader, now time.Time) error {
+	if !header.stamped {
 		return nil
 	}
-	text, err := only(header, TimestampHeader)
-	if err != nil {
-		return err
-	}
-	stamp, err := strconv.ParseUint(text, 10, 63) // 63 bits, so that the difference below cannot overflow; no sign either
-	if err != nil {
-		return fmt.Errorf("%w: %s is not Unix seconds", ErrHeader, TimestampHeader)
-	}
-	late := now.Unix() - int64(stamp)
+	late := now.Unix() - header.stamp
 	switch limit := int64(v.tolerance() / time.Second); {
 	case late > limit:
 		return fmt.Errorf("%w: sent %d s ago, %d s are allowed", ErrTimestamp, late, limit)
@@ -176,13 +231,18 @@ func (v Verifier) tolerance() time.Duration { return cmp.Or(max(v.Tolerance, 0),
 
 func (v Verifier) maxBody() int64 { return cmp.Or(max(v.MaxBody, 0), defaultMaxBody) }
 
-// retention is how long a handled delivery has to be remembered. With a MaxAge that is as long as it would be accepted: an event may be
-// dated up to the tolerance ahead of our clock, and is accepted until MaxAge after its date.
-func (v Verifier) retention() time.Duration {
-	if v.MaxAge > 0 {
+// remember is how long a handled delivery has to be remembered. With a MaxAge that is as long as it
+// would be accepted: an event may be dated up to the tolerance ahead of our clock, and is accepted until
+// MaxAge after its date.
+func (v Verifier) remember() time.Duration {
+	switch {
+	case v.Remember > 0:
+		return v.Remember
+	case v.MaxAge > 0:
 		return v.MaxAge + v.tolerance()
+	default:
+		return defaultRemember
 	}
-	return defaultRetention
 }
 
 var errMarshalSecret = errors.New("webhook: refusing to marshal secrets")
@@ -211,7 +271,7 @@ func (s Secrets) check() error {
 	return nil
 }
 
-// signed says whether the signature was made with one of the secrets. All of them are tried, so that the time it takes does not tell which.
+// signed reports whether the signature was made with one of the secrets. All of them are tried, so that the time it takes does not tell which.
 func (s Secrets) signed(signature string, body []byte) bool {
 	matches := 0
 	for _, secret := range s {
