@@ -50,6 +50,15 @@ func (b *background) close() {
 	b.flight.Wait()
 }
 
+// panicked makes an error of what somebody else's code panicked with in a goroutine of ours, where
+// nobody could recover it.
+func panicked(p any, err error) error {
+	if p == nil {
+		return err
+	}
+	return fmt.Errorf("panic: %v", p)
+}
+
 var errLeft = errors.New("the store ended its goroutine")
 
 // guarded calls a store that is not ours: one that panics fails, and one that does not heed its
@@ -63,9 +72,7 @@ func guarded[T any](ctx context.Context, f func(context.Context) (T, error)) (T,
 	go func() {
 		out := outcome{err: errLeft}
 		defer func() {
-			if p := recover(); p != nil {
-				out.err = fmt.Errorf("the store panicked: %v", p)
-			}
+			out.err = panicked(recover(), out.err)
 			done <- out
 		}()
 		out.value, out.err = f(ctx)

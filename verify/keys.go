@@ -246,7 +246,8 @@ func (s *keySet) start(ctx context.Context, limit time.Duration, f func(ctx cont
 func (s *keySet) refresh(ctx context.Context, number int, land func()) {
 	began := s.clock()
 	keys, raw, err := map[string]*rsa.PublicKey(nil), []byte(nil), errNoResponse
-	defer func() { // also when a transport ends the goroutine: the callers wait for it
+	defer func() { // also when a transport panics or ends the goroutine: the callers wait for it
+		err = panicked(recover(), err)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		defer land()
@@ -264,12 +265,13 @@ func (s *keySet) refresh(ctx context.Context, number int, land func()) {
 				delete(s.absent, kid)
 			}
 		}
+		if s.source.store != nil {
+			s.work.start(ctx, storeTimeout, func(ctx context.Context) { s.save(ctx, raw, began) })
+		}
 	}()
 	if keys, raw, err = s.source.fetch(ctx); err != nil {
 		s.log.WarnContext(ctx, "verify: cannot fetch the server's keys", "error", err)
-		return
 	}
-	s.work.start(ctx, storeTimeout, func(ctx context.Context) { s.save(ctx, raw, began) })
 }
 
 // deny remembers that the server does not have a key.

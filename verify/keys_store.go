@@ -97,7 +97,7 @@ func (s *keySet) save(ctx context.Context, raw []byte, fetched moment) {
 	s.mu.Lock()
 	newest := s.fetched == fetched
 	s.mu.Unlock()
-	if s.source.store == nil || !newest {
+	if !newest {
 		return
 	}
 	ttl := s.keep

@@ -415,18 +415,31 @@ func TestClose(t *testing.T) {
 	// The bubble has ended: no goroutine was left behind.
 }
 
-// A transport that ends its goroutine does not leave the callers waiting for ever.
+// A transport that panics or ends its goroutine does not leave the callers waiting for ever, and does
+// not end the program.
 func TestTransportThatNeverReturns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		gone := roundTripper(func(*http.Request) (*http.Response, error) {
-			runtime.Goexit()
-			return nil, http.ErrHandlerTimeout
+	for name, leave := range map[string]func(){"Goexit": runtime.Goexit, "panic": func() { panic("boom") }} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				keys := usual()
+				broken := true
+				gone := roundTripper(func(r *http.Request) (*http.Response, error) {
+					if broken || r.URL.Path == "/api/user" {
+						leave()
+					}
+					return keys.RoundTrip(r)
+				})
+				v := newVerifier(t, issuer, gone, verify.Config{Audience: verify.AnyAudience(), Online: &verify.Online{}})
+				token := signed(goodHeader(), goodClaims(time.Now()), firstKey())
+				_, err := v.Verify(t.Context(), token)
+				checkRefused(t, err, verify.ErrKeysUnavailable, token)
+				broken = false
+				time.Sleep(10 * time.Second)
+				_, err = v.Verify(t.Context(), token)
+				checkRefused(t, err, verify.ErrCheckUnavailable, token)
+			})
 		})
-		v := newVerifier(t, issuer, gone, verify.Config{Audience: verify.AnyAudience()})
-		token := signed(goodHeader(), goodClaims(time.Now()), firstKey())
-		_, err := v.Verify(t.Context(), token)
-		checkRefused(t, err, verify.ErrKeysUnavailable, token)
-	})
+	}
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

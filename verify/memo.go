@@ -80,7 +80,8 @@ func (m *memo[V]) fresh(r *result[V], now moment) bool {
 
 func (m *memo[V]) run(ctx context.Context, id digest, r *result[V], request func(context.Context) (V, error)) {
 	value, err := *new(V), errNoResponse
-	defer func() { // also when a transport ends the goroutine: the callers wait for it
+	defer func() { // also when a transport panics or ends the goroutine: the callers wait for it
+		err = panicked(recover(), err)
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		r.value, r.err, r.ended = value, err, m.clock()
