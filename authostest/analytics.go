@@ -17,6 +17,14 @@ func (t *table) analyticsRoutes() {
 
 // analyticsOrg finds the organization of the path for who may see its sign-ins.
 func (c *call) analyticsOrg() (*organization, *response) {
+	if c.october() {
+		// Any member, whatever the status. Strangers are not told what there is.
+		if o := c.s.scene.orgs[c.params[0]]; o != nil && o.members[c.user.ID] != "" {
+			return o, nil
+		}
+		a := c.forbidden("You are not a member of this organization")
+		return nil, &a
+	}
 	return c.orgFor("view organization analytics", "audit_logs.view")
 }
 

@@ -92,6 +92,7 @@ func (c *call) refresh() response {
 	switch {
 	case bad != nil:
 		return *bad
+	case c.october():
 	case strings.TrimSpace(in.RefreshToken) == "":
 		return c.badRequest("Refresh token cannot be empty")
 	case len(in.RefreshToken) > 1000:
@@ -107,6 +108,9 @@ func (c *call) logout() response {
 		return *bad
 	}
 	c.endByAccess(token)
+	if c.october() {
+		return empty(http.StatusNoContent)
+	}
 	return jsonResponse(http.StatusOK, message{"Logged out successfully"})
 }
 

@@ -135,6 +135,11 @@ func encode(v any) []byte {
 
 // finish adds the headers that every response of the server carries.
 func (c *call) finish(a response) response {
+	if c.october() {
+		a = c.octoberShape(a)
+		crossOrigin(a.header)
+		return c.seal(a)
+	}
 	h := a.header
 	h["Strict-Transport-Security"] = []string{"max-age=31536000; includeSubDomains"}
 	h["X-Content-Type-Options"] = []string{"nosniff"}

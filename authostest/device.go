@@ -24,7 +24,11 @@ const (
 	cliOrg     = "platform"
 	cliService = "admin-cli"
 	cliClient  = "platform-admin-cli"
+	cliPrefix  = "platform-" // in October 2025
 )
+
+// commitDelay is how long after its creation a code was not in the database yet.
+const commitDelay = 5 * time.Millisecond
 
 // userCodeAlphabet leaves out what is easily misread.
 const userCodeAlphabet = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
@@ -43,6 +47,7 @@ type deviceGrant struct {
 	client, org, service string
 	status               deviceStatus
 	userID               string // who approved
+	created              time.Time
 	expires              time.Time
 }
 
@@ -104,7 +109,8 @@ func (c *call) deviceCode() response {
 		}
 	}
 	page := c.s.URL + "/activate"
-	if in.Org != cliOrg || in.Service != cliService || in.ClientID != cliClient {
+	ofTheCLI := in.ClientID == cliClient || c.october() && strings.HasPrefix(in.ClientID, cliPrefix)
+	if in.Org != cliOrg || in.Service != cliService || !ofTheCLI {
 		v := c.s.scene.service(in.Org, in.Service)
 		if v == nil || v.clientID != in.ClientID {
 			return c.badRequest("Invalid client credentials")
@@ -114,7 +120,7 @@ func (c *call) deviceCode() response {
 		}
 	}
 	flow, code, userCode := &c.s.scene.devices, c.s.newID(), newUserCode(c.s.randomBytes(8), c.october())
-	g := &deviceGrant{client: in.ClientID, org: in.Org, service: in.Service, expires: c.now.Add(deviceCodeLife)}
+	g := &deviceGrant{client: in.ClientID, org: in.Org, service: in.Service, created: c.now, expires: c.now.Add(deviceCodeLife)}
 	flow.byCode[code], flow.byUserCode[userCode] = g, g
 	c.applied = true
 	return jsonResponse(http.StatusOK, struct {
@@ -152,8 +158,11 @@ func (c *call) verifyDevice() response {
 		return *bad
 	}
 	g := c.s.scene.devices.byUserCode[in.UserCode]
-	if g == nil || g.status != devicePending || c.now.After(g.expires) {
-		return c.badRequest("Invalid or unavailable user code")
+	switch {
+	case c.october() && g != nil && g.status == deviceAuthorized:
+		return c.badRequest("Device already authorized")
+	case g == nil || g.status != devicePending || c.now.After(g.expires):
+		return c.badRequest(c.either("Invalid or unavailable user code", "Invalid user code"))
 	}
 	providers := []string{"github", "google", "microsoft"}
 	if !g.forPlatform() {
@@ -189,7 +198,7 @@ func (c *call) exchangeDeviceCode() response {
 	}
 	g := c.s.scene.devices.byCode[in.DeviceCode]
 	switch {
-	case g == nil:
+	case g == nil, c.october() && c.now.Sub(g.created) < commitDelay:
 		return c.badRequest("Invalid device code")
 	case g.client != in.ClientID:
 		return c.unauthorized("Invalid client")
@@ -205,15 +214,22 @@ func (c *call) exchangeDeviceCode() response {
 	if refused := c.deviceAccess(g, who); refused != nil {
 		return *refused // the code stays authorized: access may come back
 	}
+	if c.october() {
+		in.Resource = nil // came later
+	}
 	if refused := c.unknownResource(c.s.scene.service(g.org, g.service), in.Resource); refused != nil {
 		return *refused
 	}
-	g.status = deviceConsumed
-	c.applied = true
 	org, service := g.org, g.service
 	if g.forPlatform() {
 		org, service = "", ""
 	}
+	if !c.october() {
+		g.status = deviceConsumed
+	} else if c.s.collides(c.s.sign(managementType, who, org, service, c.now, c.now.Add(c.s.config.accessLife))) {
+		return c.databaseError() // exchanged twice within a second
+	}
+	c.applied = true
 	opened := c.s.openVia("device", who, org, service, c.now)
 	if in.Resource != nil {
 		opened.AccessToken = c.resourceToken(who, org, service, *in.Resource, "")

@@ -63,13 +63,27 @@ func isEndUser(u *user, services []*service) bool {
 	})
 }
 
+// endUsersOrg finds the organization of the path for who may look at its end users,
+// which in October 2025 was any member.
+func (c *call) endUsersOrg() (*organization, *response) {
+	if !c.october() {
+		return c.orgFor("view end users", "end_users.view", "end_users.manage")
+	}
+	o, refused := c.activeOrg()
+	if refused == nil && o.members[c.user.ID] == "" {
+		a := c.forbidden("Not a member of this organization")
+		refused = &a
+	}
+	return o, refused
+}
+
 // listEndUsers gives no total with an empty page.
 func (c *call) listEndUsers() response {
 	page, limit, bad := c.page(50)
 	if bad != nil {
 		return *bad
 	}
-	o, refused := c.orgFor("view end users", "end_users.view", "end_users.manage")
+	o, refused := c.endUsersOrg()
 	if refused != nil {
 		return *refused
 	}
@@ -141,14 +155,14 @@ func (c *call) endUser(o *organization) (*user, *response) {
 		return u, nil
 	}
 	a := c.notFound("User is not an end-user of this organization")
-	if u == nil {
+	if u == nil && !c.october() {
 		a = c.notFound("End-user not found")
 	}
 	return nil, &a
 }
 
 func (c *call) getEndUser() response {
-	o, refused := c.orgFor("view end users", "end_users.view", "end_users.manage")
+	o, refused := c.endUsersOrg()
 	if refused != nil {
 		return *refused
 	}
@@ -177,6 +191,17 @@ func (sc *scene) sessionsIn(o *organization, userID string) []*session {
 	slices.SortFunc(list, func(a, b *session) int {
 		return cmp.Or(a.created.Compare(b.created), strings.Compare(a.id, b.id))
 	})
+	return list
+}
+
+// sessionsOf lists all sessions of a user.
+func (sc *scene) sessionsOf(userID string) []*session {
+	var list []*session
+	for _, row := range sc.sessions {
+		if row.userID == userID {
+			list = append(list, row)
+		}
+	}
 	return list
 }
 
@@ -221,7 +246,8 @@ func serviceNames(o *organization, slug string) (id, name *string) {
 	return nil, nil
 }
 
-// endEndUserSessions leaves the user's sessions elsewhere alone.
+// endEndUserSessions leaves the user's sessions elsewhere alone, which in October 2025
+// it did not.
 func (c *call) endEndUserSessions() response {
 	o, refused := c.orgFor("manage end users", "end_users.manage")
 	if refused != nil {
@@ -232,6 +258,9 @@ func (c *call) endEndUserSessions() response {
 		return *missing
 	}
 	rows := c.s.scene.sessionsIn(o, u.ID)
+	if c.october() {
+		rows = c.s.scene.sessionsOf(u.ID)
+	}
 	for _, row := range rows {
 		c.s.end(row)
 	}

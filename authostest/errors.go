@@ -95,6 +95,9 @@ func (c *call) taken(text string) response {
 
 // duplicate is how a duplicate is refused that only the database has noticed.
 func (c *call) duplicate(text string) response {
+	if c.october() {
+		return c.databaseError()
+	}
 	return c.conflict("DUPLICATE_CONSTRAINT", text)
 }
 
@@ -124,7 +127,7 @@ func (c *call) organizationNotActive(status string) response {
 	if c.documented() {
 		return c.fail(http.StatusForbidden, "ORGANIZATION_NOT_ACTIVE", "Organization is not active")
 	}
-	return c.forbidden("Organization is not active. Current status: " + status)
+	return c.forbidden("Organization is not active. Current status: " + status + c.either("", ". This feature is only available for active organizations."))
 }
 
 // plainText is what the layers around the handlers respond with. Under the

@@ -27,7 +27,7 @@ type invitation struct {
 	id, email, role string
 	inviter         *user
 	status          string
-	token           hash
+	token           string
 	created         time.Time
 	expires         time.Time
 }
@@ -36,10 +36,24 @@ func (o *organization) invite(email, role string, inviter *user, now time.Time) 
 	now, token = now.Truncate(time.Microsecond), o.entropy.newID()
 	row = &invitation{
 		id: o.entropy.newID(), email: email, role: role, inviter: inviter, status: "pending",
-		token: hashOf(token), created: now, expires: now.Add(invitationLife),
+		token: token, created: now, expires: now.Add(invitationLife),
 	}
 	o.invitations = append(o.invitations, row)
 	return row, token
+}
+
+// invitationsOrg finds the organization of the path for who may invite. In October 2025
+// its status did not matter.
+func (c *call) invitationsOrg(doing string) (*organization, *response) {
+	if !c.october() {
+		return c.orgFor(doing, "org.members.manage")
+	}
+	o, refused := c.org()
+	if refused == nil && !o.can(c.user.ID) {
+		a := c.forbidden("Requires one of roles: owner, admin")
+		refused = &a
+	}
+	return o, refused
 }
 
 func (c *call) createInvitation() response {
@@ -50,12 +64,12 @@ func (c *call) createInvitation() response {
 	if bad != nil {
 		return *bad
 	}
-	o, refused := c.orgFor("create invitations", "org.members.manage")
+	o, refused := c.invitationsOrg("create invitations")
 	switch {
 	case refused != nil:
 		return *refused
 	case in.Role == "owner" || !slices.Contains(builtInRoles, in.Role) && o.role(in.Role) == nil:
-		return c.invalid("role", "INVALID_VALUE", "Invalid role. Choose admin, member, or a custom organization role.")
+		return c.invalid("role", "INVALID_VALUE", c.either("Invalid role. Choose admin, member, or a custom organization role.", "Invalid role. Must be one of: admin, member"))
 	case in.Role != "member" && !o.can(c.user.ID, "org.roles.manage"):
 		return c.forbidden("Insufficient permissions to invite members with this role")
 	}
@@ -69,6 +83,9 @@ func (c *call) createInvitation() response {
 	}
 	row, token := o.invite(in.Email, in.Role, c.user, c.now)
 	c.applied = true
+	if c.october() {
+		return c.describeOctoberInvitation(o, row)
+	}
 	type created struct {
 		ID        string `json:"id"`
 		OrgID     string `json:"org_id"`
@@ -96,7 +113,7 @@ func (c *call) listInvitations() response {
 	if bad != nil {
 		return *bad
 	}
-	o, refused := c.orgFor("view invitations", "org.members.manage")
+	o, refused := c.invitationsOrg("view invitations")
 	if refused != nil {
 		return *refused
 	}
@@ -107,6 +124,7 @@ func (c *call) listInvitations() response {
 		Status    string `json:"status"`
 		ExpiresAt string `json:"expires_at"`
 		CreatedAt string `json:"created_at"`
+		Token     string `json:"token,omitempty"` // in October 2025
 	}
 	type entry struct {
 		Invitation row         `json:"invitation"`
@@ -115,7 +133,7 @@ func (c *call) listInvitations() response {
 	list := []entry{}
 	for _, i := range slices.Backward(o.invitations) {
 		list = append(list, entry{
-			row{i.id, i.email, i.role, i.status, stampOffset(i.expires), stampOffset(i.created)},
+			row{i.id, i.email, i.role, i.status, stampOffset(i.expires), stampOffset(i.created), c.either("", i.token)},
 			serviceUser{i.inviter.ID, i.inviter.Email, stampOffset(i.inviter.created)},
 		})
 	}
@@ -123,7 +141,7 @@ func (c *call) listInvitations() response {
 }
 
 func (c *call) cancelInvitation() response {
-	o, refused := c.orgFor("cancel invitations", "org.members.manage")
+	o, refused := c.invitationsOrg("cancel invitations")
 	if refused != nil {
 		return *refused
 	}
@@ -167,6 +185,9 @@ func (c *call) listOwnInvitations() response {
 		OrganizationSlug string `json:"organization_slug"`
 		OrganizationName string `json:"organization_name"`
 	}
+	if c.october() {
+		return c.listNestedInvitations()
+	}
 	list := []entry{}
 	for _, o := range c.s.scene.allOrganizations() {
 		for _, i := range slices.Backward(o.invitations) {
@@ -195,8 +216,7 @@ func (c *call) tokenInvitation() (*organization, *invitation, *response) {
 	if bad != nil {
 		return nil, nil, bad
 	}
-	presented := hashOf(in.Token)
-	o, row := c.invitation(func(i *invitation) bool { return i.token == presented })
+	o, row := c.invitation(func(i *invitation) bool { return i.token == in.Token })
 	return o, row, nil
 }
 
@@ -216,7 +236,7 @@ func (c *call) acceptOwn(o *organization, row *invitation) response {
 	if refused := c.notOurs(row); refused != nil {
 		return *refused
 	}
-	if !o.active() {
+	if !o.active() && !c.october() {
 		return c.organizationNotActive(o.status)
 	}
 	return c.accept(o, row)
@@ -230,7 +250,7 @@ func (c *call) notOurs(row *invitation) *response {
 		a = c.noInvitation()
 	case c.now.After(row.expires):
 		a = c.invitationExpired()
-	case !strings.EqualFold(row.email, c.user.Email):
+	case !c.october() && !strings.EqualFold(row.email, c.user.Email):
 		a = c.forbidden("This invitation belongs to another email address")
 	default:
 		return nil

@@ -62,6 +62,9 @@ func (c *call) limited(afterAuth bool) (response, bool) {
 		return response{}, false
 	}
 	group, full := limitGroups[i], c.s.limits.full[i]
+	if c.october() {
+		group.every = time.Minute
+	}
 	if full.Before(c.now) {
 		full = c.now
 	}

@@ -73,7 +73,7 @@ func (w *web) close() {
 // own. It cuts connections by hijacking them, or where that is not possible by
 // panicking with [http.ErrAbortHandler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, tooLarge, err := readBody(r.Body, r.ContentLength)
+	body, tooLarge, err := readBody(r.Body, r.ContentLength, s.maxBody())
 	if err != nil {
 		cut(w) // the client went away in the middle of its request
 		return
@@ -81,7 +81,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if tooLarge {
 		// Clients write before they read: take what they send, within reason, or
 		// they see a broken pipe in place of the 413.
-		_, _ = io.CopyN(io.Discard, r.Body, 16*maxBody)
+		_, _ = io.CopyN(io.Discard, r.Body, 16*s.maxBody())
 	}
 	d := s.serve(r, body, tooLarge)
 	if d.err != nil || d.kind == ResetBefore || d.kind == ResetAfter {

@@ -86,10 +86,12 @@ func (c *call) updateMember() response {
 	switch {
 	case missing != nil:
 		return *missing
+	case c.october() && o.members[c.user.ID] != "owner":
+		return c.forbidden("Requires one of roles: owner")
 	case !o.can(c.user.ID, "org.roles.manage"):
 		return c.forbidden("Insufficient permissions to change member roles")
 	case !slices.Contains(builtInRoles, in.Role) && o.role(in.Role) == nil:
-		return c.invalid("role", "INVALID_VALUE", "Invalid role. Choose a system role or custom organization role.")
+		return c.invalid("role", "INVALID_VALUE", c.either("Invalid role. Choose a system role or custom organization role.", "Invalid role. Must be owner, admin, or member"))
 	case c.params[1] == c.user.ID:
 		return c.badRequest("Cannot change your own role")
 	}

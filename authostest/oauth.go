@@ -38,7 +38,7 @@ type signInState struct {
 }
 
 func redirect(to string) response {
-	a := empty(http.StatusFound)
+	a := empty(http.StatusSeeOther)
 	a.header.Set("Location", to)
 	return a
 }
@@ -87,7 +87,7 @@ func (c *call) toProvider(state signInState, prefix string) response {
 	state.provider = strings.ToLower(c.params[0])
 	authorize, ok := authorizeURLs[state.provider]
 	if !ok {
-		return c.badRequest("Unsupported provider: " + c.params[0])
+		return c.badRequest(c.either("Unsupported provider: "+c.params[0], "Invalid provider"))
 	}
 	name := segment(c.s.randomBytes(32))
 	state.expires = c.now.Add(stateLife)
@@ -110,6 +110,9 @@ func (c *call) finishSignIn() response {
 	name := query.Get("state")
 	state, ok := c.s.scene.signIns[name]
 	delete(c.s.scene.signIns, name)
+	if c.october() && !ok {
+		return c.strayCallback(query.Has("state"))
+	}
 	if !ok || c.now.After(state.expires) || state.provider != strings.ToLower(c.params[0]) {
 		return c.badRequest("Invalid or expired state")
 	}
@@ -143,6 +146,18 @@ func (c *call) finishSignIn() response {
 		fragment.Set("refresh_token", opened.RefreshToken)
 	}
 	return redirect(state.redirectURI + "#" + fragment.Encode())
+}
+
+// strayCallback is what in October 2025 happened to who came back without having been
+// sent: a page that says all is well, or for administrators an error for the web client.
+func (c *call) strayCallback(hasState bool) response {
+	if strings.HasPrefix(c.template(), "/auth/admin/") {
+		return redirect(c.s.URL + "/callback?" + url.Values{"error": {"oauth_error"}, "error_description": {"Invalid state"}}.Encode())
+	}
+	if hasState {
+		return c.badRequest("Invalid or expired state")
+	}
+	return page("Authentication Successful", "You can close this window.")
 }
 
 // withQuery adds to a URL's query.

@@ -119,6 +119,8 @@ func (c *call) listOrganizations() response {
 // maxOwned is how many organizations one user may own.
 const maxOwned = 5
 
+const slugAlphabet = "abcdefghijklmnopqrstuvwxyz0123456789-_"
+
 var reservedSlugs = []string{
 	"api", "www", "mail", "ftp", "admin", "root", "support", "help", "docs", "blog", "news",
 	"status", "health", "ping", "cdn", "assets", "static",
@@ -133,6 +135,9 @@ func (c *call) createOrganization() response {
 	}](c, plainJSON)
 	if bad != nil {
 		return *bad
+	}
+	if c.october() {
+		return c.createForAnybody(in.Slug, in.Name)
 	}
 	if bad := c.checkSlug(in.Slug); bad != nil {
 		return *bad
@@ -165,12 +170,45 @@ func (c *call) createOrganization() response {
 	}{newOrganizationModel(o), newUserModel(c.user), newMembershipModel(o, c.user.ID), tokens.AccessToken, tokens.RefreshToken})
 }
 
+// createForAnybody is how organizations came to be in October 2025: nobody had to sign
+// in, and nobody was signed in by it.
+func (c *call) createForAnybody(slug, name string) response {
+	in, bad := decode[struct {
+		OwnerEmail string `json:"owner_email"`
+	}](c, plainJSON)
+	if bad == nil {
+		bad = c.checkSlug(slug)
+	}
+	if bad == nil {
+		bad = c.checkName(name)
+	}
+	if bad == nil {
+		bad = c.badAddress(in.OwnerEmail)
+	}
+	switch {
+	case bad != nil:
+		return *bad
+	case c.s.scene.orgs[slug] != nil:
+		return c.databaseError()
+	}
+	owner, _ := c.s.scene.addUser(in.OwnerEmail, "", c.now)
+	o := c.s.scene.addOrg(slug, name, "pending", owner, c.now)
+	c.applied = true
+	return jsonResponse(http.StatusOK, struct {
+		Organization organizationModel `json:"organization"`
+		Owner        userModel         `json:"owner"`
+		Membership   membershipModel   `json:"membership"`
+	}{newOrganizationModel(o), newUserModel(owner), newMembershipModel(o, owner.ID)})
+}
+
 func (c *call) checkSlug(slug string) *response {
 	var a response
 	switch {
 	case len(slug) < 3 || len(slug) > 50:
 		a = c.invalid("slug", "OUT_OF_RANGE", "Slug must be between 3 and 50 characters")
-	case strings.Trim(slug, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "":
+	case c.october() && strings.Trim(strings.ToLower(slug), slugAlphabet) != "":
+		a = c.badRequest("Slug can only contain alphanumeric characters, hyphens, and underscores")
+	case !c.october() && strings.Trim(slug, slugAlphabet) != "":
 		a = c.invalid("slug", "INVALID_FORMAT", "Slug can only contain lowercase alphanumeric characters, hyphens, and underscores")
 	case slices.Contains(reservedSlugs, slug):
 		a = c.invalid("slug", "INVALID_VALUE", "Slug is reserved")
@@ -213,7 +251,7 @@ func (c *call) updateOrganization() response {
 		return *refused
 	}
 	if in.Name != nil {
-		if bad := c.checkName(*in.Name); bad != nil {
+		if bad := c.checkName(*in.Name); bad != nil && !c.october() {
 			return *bad
 		}
 		o.name = *in.Name

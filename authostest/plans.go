@@ -22,7 +22,7 @@ type planModel struct {
 	Description   *string `json:"description"`
 	PriceCents    int     `json:"price_cents"`
 	Currency      string  `json:"currency"`
-	Features      string  `json:"features"` // a JSON array, as text
+	Features      *string `json:"features"` // a JSON array, as text
 	StripePriceID *string `json:"stripe_price_id"`
 	IsDefault     bool    `json:"is_default"`
 	CreatedAt     string  `json:"created_at"`
@@ -30,8 +30,16 @@ type planModel struct {
 
 func newPlanModel(v *service, p *plan) planModel {
 	return planModel{
-		p.id, v.id, p.name, p.description, p.cents, p.currency, string(encode(p.features)), p.priceID, p.byDefault, stampZ(p.created),
+		p.id, v.id, p.name, p.description, p.cents, p.currency, p.featureText(), p.priceID, p.byDefault, stampZ(p.created),
 	}
+}
+
+// featureText is null where the database has none, which it had in October 2025.
+func (p *plan) featureText() *string {
+	if p.features == nil {
+		return nil
+	}
+	return new(string(encode(p.features)))
 }
 
 type planResponse struct {
@@ -87,6 +95,9 @@ func (c *call) createPlan() response {
 	p := &plan{
 		id: c.s.newID(), name: in.Name, description: in.Description, cents: in.PriceCents, currency: in.Currency,
 		features: []string{}, priceID: in.StripePriceID, created: c.now.Truncate(time.Microsecond),
+	}
+	if c.october() {
+		p.features = nil
 	}
 	set(&p.features, in.Features)
 	set(&p.byDefault, in.IsDefault)

@@ -100,7 +100,7 @@ func (c *call) demote() response {
 		return *missing
 	case u == c.user:
 		// Which leaves at least one owner: there is no other way to be the last.
-		return c.badRequest("You cannot demote yourself")
+		return c.badRequest(c.either("You cannot demote yourself", "Cannot demote yourself"))
 	case !u.platformOwner:
 		return c.badRequest("User is not a platform owner")
 	}

@@ -108,5 +108,5 @@ func (c *call) configuration() response {
 
 // billingWebhook is called by a payment provider, which nobody has set up here.
 func (c *call) billingWebhook() response {
-	return c.badRequest("Billing provider is not configured")
+	return c.badRequest(c.either("Billing provider is not configured", "Missing stripe-signature header"))
 }

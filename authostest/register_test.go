@@ -235,7 +235,7 @@ func TestOAuthSignIn(t *testing.T) {
 	)
 	location := func(path string) string {
 		got := c.do("GET", path, "")
-		if got.StatusCode != 302 || got.body != "" {
+		if got.StatusCode != 303 || got.body != "" {
 			t.Fatalf("GET %s = %d %s, want a redirect", path, got.StatusCode, got.body)
 		}
 		return got.Header.Get("Location")

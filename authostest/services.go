@@ -181,6 +181,9 @@ func (c *call) listServices() response {
 		return c.forbidden("Not a member of this organization")
 	}
 	query := c.r.URL.Query()
+	if c.october() && query.Has("offset") && !query.Has("limit") {
+		return c.databaseError() // whose language has no offset without a limit
+	}
 	list := []serviceRow{}
 	for _, v := range o.servicesInOrder() {
 		if v.viewableBy(c.user.ID) && (!query.Has("service_type") || query.Get("service_type") == v.kind) {

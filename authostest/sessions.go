@@ -60,11 +60,22 @@ func (s *Server) mint(row *session, who *user, now time.Time) tokenResponse {
 	row.refreshExpires = now.Add(s.config.refreshLife)
 	access := s.sign(managementType, who, row.org, row.service, now, row.accessExpires)
 	refresh := segment(s.randomBytes(32))
+	if s.config.contract == October2025 {
+		refresh = s.newID()
+		for early := now; s.collides(access); { // whose sign-in the real server would have failed
+			early = early.Add(-time.Second)
+			access = s.sign(managementType, who, row.org, row.service, early, early.Add(s.config.accessLife))
+		}
+	}
 	row.access, row.refresh = hashOf(access), hashOf(refresh)
 	s.scene.issued[row.access] = &issuedToken{sessionID: row.id, expires: row.accessExpires, key: s.scene.keyRing.active}
 	s.scene.refreshes[row.refresh] = row.id
 	return tokenResponse{access, refresh, ceilSeconds(s.config.accessLife)}
 }
+
+// collides reports whether a token is that of another session: in October 2025 the
+// tokens of one user, tenant and second were all the same.
+func (s *Server) collides(access string) bool { return s.scene.issued[hashOf(access)] != nil }
 
 // end deletes a session row. Nothing in it works any more.
 func (s *Server) end(row *session) {
@@ -89,15 +100,22 @@ func (c *call) liveSession(token string) (*session, *response) {
 	}
 	row := c.s.scene.sessions[known.sessionID]
 	switch {
+	case known.key < c.s.scene.keyRing.oldest && c.october():
+		a := c.fail(401, "JWT_ERROR", "Invalid token")
+		return nil, &a
 	case known.key < c.s.scene.keyRing.oldest:
 		return nil, c.unknownKey()
 	case c.documented() && (known.forced || !c.now.Before(known.expires)):
 		a := c.fail(401, "TOKEN_EXPIRED", "Token expired")
 		return nil, &a
+	case c.october() && !known.forced && c.now.After(time.Unix(ceilUnix(known.expires), 0)) &&
+		!c.now.After(time.Unix(ceilUnix(known.expires), 0).Add(leeway)):
+		a := c.fail(401, "TOKEN_EXPIRED", "Token expired")
+		return nil, &a
 	case known.forced || c.now.After(time.Unix(ceilUnix(known.expires), 0).Add(leeway)):
 		a := c.fail(401, "JWT_ERROR", "Invalid token")
 		return nil, &a
-	case row == nil || row.access != hashOf(token) || !c.now.Before(row.accessExpires):
+	case row == nil || row.access != hashOf(token) || !c.now.Before(c.rowEnds(row)):
 		// Within the leeway the signature still passes, and only the row, whose
 		// expiry has none, stops the token.
 		a := c.unauthorized("Session revoked or expired")
@@ -106,12 +124,25 @@ func (c *call) liveSession(token string) (*session, *response) {
 	return row, nil
 }
 
+// rowEnds is when a session's row stops its access token. In October 2025 that was the
+// end of the day (UTC) after the one of the sign-in or refresh, whatever the token said.
+func (c *call) rowEnds(row *session) time.Time {
+	if !c.october() {
+		return row.accessExpires
+	}
+	issued := row.accessExpires.Add(-c.s.config.accessLife)
+	return issued.Truncate(day).Add(2 * day)
+}
+
 // strangeToken explains a token that this server never issued as an access token.
 func (c *call) strangeToken(token string) *response {
 	typ, claims, found := c.s.verify(token, c.now)
 	a := c.fail(401, "JWT_ERROR", "Invalid token")
 	switch {
 	case typ == "" && found == malformed: // not even a header
+	case c.october() && found != genuine:
+	case c.october():
+		a = c.unauthorized("Session revoked or expired")
 	case typ != managementType && typ != impersonationType:
 		a = c.unauthorized("Token profile is not valid for the AuthOS API")
 	case found == unknownKey:
@@ -143,7 +174,7 @@ func (c *call) refreshSession(token string) response {
 	if !current {
 		if family, consumed := s.scene.consumed[presented]; consumed {
 			s.journal.replays++
-			if row := s.scene.sessions[family]; row != nil {
+			if row := s.scene.sessions[family]; row != nil && !c.october() {
 				s.end(row)
 			}
 		}
@@ -155,7 +186,12 @@ func (c *call) refreshSession(token string) response {
 		return c.unauthorized("Refresh token expired")
 	}
 	who := s.scene.users[row.userID]
-	if who == nil || !s.scene.mayContinue(who, row) {
+	switch {
+	case !c.october():
+	case who == nil, s.collides(s.sign(managementType, who, row.org, row.service, c.now, c.now.Add(s.config.accessLife))):
+		return c.databaseError()
+	}
+	if who == nil || !c.october() && !s.scene.mayContinue(who, row) {
 		// The session stays: it works again when the organization does.
 		return c.unauthorized("Invalid refresh token")
 	}

@@ -90,7 +90,7 @@ func (c *call) createSubscription() response {
 		return c.taken("User already has a subscription")
 	default:
 		// The database refuses the row, and nobody translates that.
-		return c.fail(http.StatusInternalServerError, "DATABASE_ERROR", "Database error")
+		return c.databaseError()
 	}
 	s := v.subscribe(u.ID, p, c.now)
 	s.status = cmp.Or(deref(in.Status), s.status)

@@ -153,8 +153,12 @@ func (c *call) settingsOrg() (*organization, *response) {
 	if missing != nil {
 		return nil, missing
 	}
+	if c.october() && o.members[c.user.ID] == "" && strings.Contains(c.template(), "oauth-credentials") {
+		a := c.databaseError() // a row is missing, and nobody has thought of that
+		return nil, &a
+	}
 	if !c.user.platformOwner && !o.can(c.user.ID, "org.settings.manage") {
-		a := c.forbidden("Insufficient permissions to manage organization settings")
+		a := c.forbidden(c.either("Insufficient permissions to manage organization settings", "Requires one of roles: owner, admin"))
 		return nil, &a
 	}
 	return o, nil

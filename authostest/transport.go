@@ -12,8 +12,14 @@ import (
 	"time"
 )
 
-// maxBody is the server's limit for request bodies, in bytes.
-const maxBody = 1 << 20
+// maxBody is the server's limit for request bodies, in bytes. In October 2025 there
+// was only that of the web framework.
+func (s *Server) maxBody() int64 {
+	if s.config.contract == October2025 {
+		return 2 << 20
+	}
+	return 1 << 20
+}
 
 // Transport reaches the server in memory, whatever the host of the request's URL.
 // Requests run in the caller's goroutine, so it works inside synctest bubbles.
@@ -36,7 +42,7 @@ func (m *memory) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, errors.New("authostest: nil Request.URL")
 	}
-	body, tooLarge, err := takeBody(ctx, req)
+	body, tooLarge, err := takeBody(ctx, req, s.maxBody())
 	if err != nil {
 		return nil, err
 	}
@@ -178,13 +184,13 @@ func chunks(body []byte) [][]byte {
 // takeBody reads and closes the request's body. A body of known length is taken
 // to be at hand and read on the spot; a stream might block for ever, so it is
 // read on the side, and closing it ends that when the client gives up.
-func takeBody(ctx context.Context, req *http.Request) ([]byte, bool, error) {
+func takeBody(ctx context.Context, req *http.Request, maxBody int64) ([]byte, bool, error) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return nil, false, nil
 	}
 	if req.ContentLength > 0 {
 		defer closeBody(req)
-		return readBody(req.Body, req.ContentLength)
+		return readBody(req.Body, req.ContentLength, maxBody)
 	}
 	type result struct {
 		body     []byte
@@ -193,7 +199,7 @@ func takeBody(ctx context.Context, req *http.Request) ([]byte, bool, error) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		body, tooLarge, err := readBody(req.Body, 0)
+		body, tooLarge, err := readBody(req.Body, 0, maxBody)
 		done <- result{body, tooLarge, err}
 	}()
 	defer closeBody(req)
@@ -206,7 +212,7 @@ func takeBody(ctx context.Context, req *http.Request) ([]byte, bool, error) {
 }
 
 // readBody reads as much as the server accepts, and says whether there was more.
-func readBody(body io.Reader, length int64) ([]byte, bool, error) {
+func readBody(body io.Reader, length, maxBody int64) ([]byte, bool, error) {
 	if body == nil {
 		return nil, false, nil
 	}
@@ -219,7 +225,7 @@ func readBody(body io.Reader, length int64) ([]byte, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
-	return buf[:min(len(buf), maxBody)], len(buf) > maxBody, nil
+	return buf[:min(int64(len(buf)), maxBody)], int64(len(buf)) > maxBody, nil
 }
 
 func closeBody(req *http.Request) {

@@ -95,7 +95,7 @@ func (c *call) changeEmail(u *user, email string) *response {
 		return bad
 	}
 	if other := c.s.scene.byEmail[strings.ToLower(email)]; other != nil && other != u {
-		a := c.taken("Email is already taken")
+		a := c.taken(c.either("Email is already taken", "Email already in use"))
 		return &a
 	}
 	c.s.scene.rename(u, email, c.now)

@@ -19,6 +19,9 @@ func (t *table) webRoutes() {
 }
 
 func (c *call) webPage() response {
+	if c.october() { // the one path of these that there was: it wanted a parameter that it could not have
+		return typed(http.StatusInternalServerError, "text/plain; charset=utf-8", []byte("Wrong number of path arguments for `Path`. Expected 1 but got 0."))
+	}
 	return page("AuthOS", "This page belongs to the web client.")
 }
 
