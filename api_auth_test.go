@@ -193,8 +193,8 @@ func auOpen(ctx context.Context, w *typedWorld) func(string, error) (any, error)
 			return nil, err
 		}
 		_ = resp.Body.Close()
-		if resp.StatusCode != http.StatusFound {
-			return nil, fmt.Errorf("%s responses %d, want a redirect", target, resp.StatusCode)
+		if resp.StatusCode != http.StatusSeeOther {
+			return nil, fmt.Errorf("%s responds %d, want a redirect", target, resp.StatusCode)
 		}
 		return resp.Header.Get("Location"), nil
 	}
