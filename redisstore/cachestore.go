@@ -17,16 +17,18 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/atrest"
 )
 
 // CacheOptions say how a [CacheStore] works. The zero value of a field is its default.
 type CacheOptions struct {
-	// Key encrypts the values with AES-256-GCM: 32 random bytes. Nil: they are in clear text in Redis.
+	// Key encrypts the values with AES-256-GCM: 32 random bytes. Nil: they are in clear text in
+	// Redis.
 	Key Key
 	// OldKeys still decrypt what was written with an earlier Key.
 	OldKeys []Key
-	// MaxValueBytes is the size of the largest value that is kept. Default 4 MiB, maximum 16 MiB, which is the largest answer the client
-	// takes.
+	// MaxValueBytes is the size of the largest value that is kept. Default 4 MiB, maximum 16 MiB,
+	// which is the largest response the client takes.
 	MaxValueBytes int
 }
 
@@ -37,19 +39,22 @@ const (
 
 // CacheStore is an [authos.CacheStore] in Redis, for any number of processes and goroutines.
 //
-// Redis has no cheap way to delete by prefix: SCAN reads all its keys, whosever they are. So every folder of a key ("a/" and "a/b/" of
-// "a/b/c") has a stamp, a random text that is made when something is first kept in it, and an entry holds a digest of its folders' stamps.
-// To delete a prefix is to delete one stamp: entries that were made with it are not found any more, at once, whatever their number, and
-// Redis drops them when their time to live ends. A stamp that Redis evicts costs what is in the folder, never brings anything back.
+// Redis has no cheap way to delete by prefix: SCAN reads all its keys, whosever they are. So every
+// folder of a key ("a/" and "a/b/" of "a/b/c") has a stamp, a random text that is made when
+// something is first kept in it, and an entry holds a digest of its folders' stamps. To delete a
+// prefix is to delete one stamp: entries that were made with it are not found any more, at once,
+// whatever their number, and Redis drops them when their time to live ends. A stamp that Redis
+// evicts costs what is in the folder, never brings anything back.
 type CacheStore struct {
 	rdb      redis.UniversalClient
 	prefix   string
-	box      box
+	box      atrest.Box
 	maxValue int
 }
 
-// NewCacheStore makes a cache whose names in Redis begin with prefix and a colon, without any I/O. Keys are hashed, so the names
-// do not show whose answers are kept. Bad arguments give an [*authos.ValidationError].
+// NewCacheStore makes a cache whose names in Redis begin with "authos:cache:", prefix and a colon,
+// without any I/O. Keys are hashed, so the names do not show whose responses are cached. Bad
+// arguments give an [*authos.ValidationError].
 func NewCacheStore(rdb redis.UniversalClient, prefix string, opts CacheOptions) (*CacheStore, error) {
 	var wrong findings
 	wrong.client(rdb)
@@ -66,24 +71,24 @@ func NewCacheStore(rdb redis.UniversalClient, prefix string, opts CacheOptions) 
 	if err := wrong.err(); err != nil {
 		return nil, err
 	}
-	return &CacheStore{rdb: rdb, prefix: prefix, box: newBox(opts.Key, opts.OldKeys), maxValue: opts.MaxValueBytes}, nil
+	return &CacheStore{rdb: rdb, prefix: prefix, box: atrest.NewBox("redisstore cache", opts.Key, opts.OldKeys), maxValue: opts.MaxValueBytes}, nil
 }
 
 // Get gives what was set and has not expired. A value that does not decrypt is an error.
 func (c *CacheStore) Get(ctx context.Context, key string) (value []byte, ok bool, err error) {
-	stored, err := await(ctx, func(ctx context.Context) ([][]byte, error) { return c.fetch(ctx, key) }, nil)
+	stored, err := await(ctx, func(ctx context.Context) ([][]byte, error) { return c.fetch(ctx, key) })
 	switch {
 	case errors.Is(err, redis.Nil): // the entry is missing, or a stamp: the folder was deleted
 		return nil, false, nil
 	case err != nil:
-		return nil, false, fmt.Errorf("redisstore: reading a kept answer: %w", err)
+		return nil, false, fmt.Errorf("redisstore: reading a cached response: %w", err)
 	}
-	content, err := c.box.open(c.entry(key), stored[0])
+	content, err := c.box.Open(c.entry(key), stored[0])
 	if err == nil && len(content) < digestSize {
-		err = errNotOurs
+		err = atrest.ErrNotOurs
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("redisstore: reading a kept answer: %w", err)
+		return nil, false, fmt.Errorf("redisstore: reading a cached response: %w", err)
 	}
 	if !bytes.Equal(content[:digestSize], digest(stored[1:])) {
 		return nil, false, nil // a folder was deleted after the entry was made
@@ -91,7 +96,8 @@ func (c *CacheStore) Get(ctx context.Context, key string) (value []byte, ok bool
 	return content[digestSize:], true, nil
 }
 
-// fetch reads an entry and the stamps of its folders in one round trip. They are in several hash slots, so it is no MGET.
+// fetch reads an entry and the stamps of its folders in one round trip. They are in several hash
+// slots, so it is no MGET.
 func (c *CacheStore) fetch(ctx context.Context, key string) ([][]byte, error) {
 	pipe := c.rdb.Pipeline()
 	cmds := []*redis.StringCmd{pipe.Get(ctx, c.entry(key))}
@@ -119,18 +125,19 @@ const stamp = `
 	end
 	return stamp`
 
-// Set keeps value for ttl, in whole milliseconds; with a ttl below one nothing is kept. A value larger than MaxValueBytes is an error, and
-// what was there stays.
+// Set keeps value for ttl, in whole milliseconds; with a ttl below one nothing is kept. A value
+// larger than MaxValueBytes is an error, and what was there stays.
 func (c *CacheStore) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	if len(value) > c.maxValue {
-		return fmt.Errorf("redisstore: keeping an answer: it has %d bytes, more than the %d of MaxValueBytes", len(value), c.maxValue)
+		return fmt.Errorf("redisstore: keeping a response: it has %d bytes, more than the %d of MaxValueBytes", len(value), c.maxValue)
 	}
-	// The stamps are read first: a folder that is deleted while the value is on its way takes it along.
+	// The stamps are read first: a folder that is deleted while the value is on its way takes it
+	// along.
 	_, err := await(ctx, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, c.put(ctx, key, value, ttl.Truncate(time.Millisecond))
-	}, nil)
+	})
 	if err != nil {
-		return fmt.Errorf("redisstore: keeping an answer: %w", err)
+		return fmt.Errorf("redisstore: keeping a response: %w", err)
 	}
 	return nil
 }
@@ -155,7 +162,7 @@ func (c *CacheStore) put(ctx context.Context, key string, value []byte, ttl time
 		}
 		stamps[i] = []byte(text)
 	}
-	stored, err := c.box.seal(c.entry(key), append(digest(stamps), value...))
+	stored, err := c.box.Seal(c.entry(key), append(digest(stamps), value...))
 	if err != nil {
 		return err
 	}
@@ -169,9 +176,9 @@ func (c *CacheStore) DeletePrefix(ctx context.Context, prefix string) error {
 	if prefix != "" && !strings.HasSuffix(prefix, "/") {
 		return errNotAFolder
 	}
-	_, err := await(ctx, func(ctx context.Context) (int64, error) { return c.rdb.Del(ctx, c.folder(prefix)).Result() }, nil)
+	_, err := await(ctx, func(ctx context.Context) (int64, error) { return c.rdb.Del(ctx, c.folder(prefix)).Result() })
 	if err != nil {
-		return fmt.Errorf("redisstore: forgetting kept answers: %w", err)
+		return fmt.Errorf("redisstore: forgetting cached responses: %w", err)
 	}
 	return nil
 }
@@ -190,8 +197,12 @@ func folders(key string) iter.Seq[string] {
 	}
 }
 
-func (c *CacheStore) entry(key string) string     { return c.prefix + ":entry:" + hashed(key) }
-func (c *CacheStore) folder(folder string) string { return c.prefix + ":folder:" + hashed(folder) }
+func (c *CacheStore) entry(key string) string {
+	return "authos:cache:" + c.prefix + ":entry:" + hashed(key)
+}
+func (c *CacheStore) folder(folder string) string {
+	return "authos:cache:" + c.prefix + ":folder:" + hashed(folder)
+}
 
 // hashed makes any text a name of fixed length. 144 bits are enough that no two meet.
 func hashed(text string) string {
@@ -201,7 +212,8 @@ func hashed(text string) string {
 
 const digestSize = 16 // bytes
 
-// digest stands for stamps in their order. Each has the same length, so that nothing is gained by shifting them.
+// digest stands for stamps in their order. Each has the same length, so that nothing is gained by
+// shifting them.
 func digest(stamps [][]byte) []byte {
 	sum := sha256.Sum256(bytes.Join(stamps, []byte{' '}))
 	return sum[:digestSize]

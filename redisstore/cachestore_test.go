@@ -21,7 +21,7 @@ import (
 
 func newCache(t testing.TB, rdb redis.UniversalClient, opts redisstore.CacheOptions) *redisstore.CacheStore {
 	t.Helper()
-	c, err := redisstore.NewCacheStore(rdb, "answers", opts)
+	c, err := redisstore.NewCacheStore(rdb, "responses", opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestCacheStoreSuite(t *testing.T) {
 			t.Parallel()
 			rdb := tc.rdb(t)
 			err := authostest.TestCacheStore(func() (authos.CacheStore, error) {
-				return redisstore.NewCacheStore(rdb, "answers", redisstore.CacheOptions{Key: tc.key})
+				return redisstore.NewCacheStore(rdb, "responses", redisstore.CacheOptions{Key: tc.key})
 			}, authostest.Persistent())
 			if err != nil {
 				t.Error(err)
@@ -113,7 +113,7 @@ func TestDeletedStaysDeleted(t *testing.T) {
 	keeps(t, c, "a/old", "")
 	keeps(t, c, "a/new", "2")
 
-	stamps, err := rdb.Keys(t.Context(), "answers:folder:*").Result()
+	stamps, err := rdb.Keys(t.Context(), "authos:cache:responses:folder:*").Result()
 	if err != nil || len(stamps) != 2 {
 		t.Fatalf("stamps %q, %v, want one for the root and one for a/", stamps, err)
 	}
@@ -218,21 +218,21 @@ func TestAnswersAtRest(t *testing.T) {
 	}
 	entry := func() string {
 		t.Helper()
-		names, err := rdb.Keys(t.Context(), "answers:entry:*").Result()
+		names, err := rdb.Keys(t.Context(), "authos:cache:responses:entry:*").Result()
 		if err != nil || len(names) != 1 {
 			t.Fatalf("entries %q, %v, want one", names, err)
 		}
 		return names[0]
 	}
-	set(t, a, "users/1/mail", "the secret answer")
+	set(t, a, "users/1/mail", "the secret response")
 	name := entry()
 	stored, _ := rdb.Get(t.Context(), name).Bytes()
 	if bytes.Contains(stored, []byte("secret")) || strings.Contains(name, "users") {
-		t.Error("what is kept can be read in Redis")
+		t.Error("what is cached can be read in Redis")
 	}
 	refused("another key", b, "users/1/mail")
 	refused("no key", plain, "users/1/mail")
-	keeps(t, rotated, "users/1/mail", "the secret answer")
+	keeps(t, rotated, "users/1/mail", "the secret response")
 	stored[len(stored)-1] ^= 1
 	rdb.Set(t.Context(), name, stored, time.Minute)
 	refused("tampered with", a, "users/1/mail")
@@ -251,7 +251,8 @@ func TestAnswersAtRest(t *testing.T) {
 	}
 }
 
-// TestHungRedisCostsNoTime: the client gives each use of the store a second, and go-redis does not look at it by itself.
+// TestHungRedisCostsNoTime: the client gives each use of the store a second, and go-redis does not
+// look at it by itself.
 func TestHungRedisCostsNoTime(t *testing.T) {
 	s := startRedis(t)
 	c := newCache(t, s.client(), redisstore.CacheOptions{})

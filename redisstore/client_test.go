@@ -50,7 +50,7 @@ func newClient(t *testing.T, url string, opts ...authos.Option) *authos.Client {
 
 const refreshPath = "/api/auth/refresh"
 
-func TestOneRenewalForAll(t *testing.T) {
+func TestOneRefreshForAll(t *testing.T) {
 	s, srv := startRedis(t), authostest.New()
 	defer srv.Close()
 	session := srv.SignIn("ada@example.com")
@@ -69,11 +69,11 @@ func TestOneRenewalForAll(t *testing.T) {
 	}
 	group.Wait()
 	if n := srv.Count(http.MethodPost, refreshPath); n != 1 || srv.Replays() != 0 {
-		t.Errorf("%d renewals and %d replays, want 1 and none", n, srv.Replays())
+		t.Errorf("%d refreshes and %d replays, want 1 and none", n, srv.Replays())
 	}
 }
 
-// TestTokensWorkWithoutRedis: while Redis is away the tokens held are used, and not renewed.
+// TestTokensWorkWithoutRedis: while Redis is away the tokens held are used, and not refreshed.
 func TestTokensWorkWithoutRedis(t *testing.T) {
 	s, srv := startRedis(t, durable...), authostest.New()
 	defer srv.Close()
@@ -97,17 +97,18 @@ func TestTokensWorkWithoutRedis(t *testing.T) {
 		t.Errorf("%v, want a SessionError that says when to try again, and why not now", err)
 	}
 	if n := srv.Count(http.MethodPost, refreshPath); n != 0 {
-		t.Fatalf("%d renewals without the lock", n)
+		t.Fatalf("%d refreshes without the lock", n)
 	}
 	s.start()
 	eventually(t, "calls succeed again", func() bool { _, err := c.User.Get(t.Context()); return err == nil })
 	if n := srv.Count(http.MethodPost, refreshPath); n != 1 {
-		t.Errorf("%d renewals, want 1", n)
+		t.Errorf("%d refreshes, want 1", n)
 	}
 }
 
-// TestRedisGoesBetweenRenewalAndSave: the new tokens are in use at once, and in Redis before anybody else can renew.
-func TestRedisGoesBetweenRenewalAndSave(t *testing.T) {
+// TestRedisGoesBetweenRefreshAndSave: the new tokens are in use at once, and in Redis before
+// anybody else can refresh.
+func TestRedisGoesBetweenRefreshAndSave(t *testing.T) {
 	s, srv := startRedis(t, durable...), authostest.New()
 	defer srv.Close()
 	session := srv.SignIn("ada@example.com")
@@ -130,11 +131,11 @@ func TestRedisGoesBetweenRenewalAndSave(t *testing.T) {
 		t.Errorf("the next process: %v", err)
 	}
 	if srv.Replays() != 0 || srv.Count(http.MethodPost, refreshPath) != 1 {
-		t.Errorf("%d renewals and %d replays, want 1 and none", srv.Count(http.MethodPost, refreshPath), srv.Replays())
+		t.Errorf("%d refreshes and %d replays, want 1 and none", srv.Count(http.MethodPost, refreshPath), srv.Replays())
 	}
 }
 
-// redisGoes stops Redis when the server has renewed.
+// redisGoes stops Redis when the server has refreshed.
 type redisGoes struct {
 	next http.RoundTripper
 	s    *server
@@ -148,8 +149,9 @@ func (g *redisGoes) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// TestFrozenHolder: a process is frozen between its renewal and the answer, for longer than its lock lasts. Meanwhile another one has
-// presented the same refresh token, which destroyed the session, and signed in again.
+// TestFrozenHolder: a process is frozen between its refresh and the response, for longer than its
+// lock lasts. Meanwhile another one has presented the same refresh token, which destroyed the
+// session, and signed in again.
 func TestFrozenHolder(t *testing.T) {
 	const ttl = 300 * time.Millisecond
 	s, srv := startRedis(t), authostest.New()
@@ -160,7 +162,7 @@ func TestFrozenHolder(t *testing.T) {
 	save(t, frozen, authos.Tokens{AccessToken: session.AccessToken, RefreshToken: session.RefreshToken, ExpiresAt: time.Now().Add(time.Hour)})
 	srv.ExpireAccessTokens()
 
-	// The other process, whose renewal the server refuses.
+	// The other process, whose refresh the server refuses.
 	c := newClient(t, srv.URL, authos.WithTokenStore(other))
 	signsIn := func() {
 		w := worker{c, other, authos.LoginParams{Email: "ada@example.com", Password: "correct horse"}}
@@ -181,14 +183,15 @@ func TestFrozenHolder(t *testing.T) {
 		t.Errorf("the other process, afterwards: %v", err)
 	}
 	if n, m := srv.Count(http.MethodPost, "/api/auth/login"), srv.Count(http.MethodPost, refreshPath); n != 1 || m != 2 || srv.Replays() != 1 {
-		t.Errorf("%d sign-ins, %d renewals and %d replays, want 1, 2 and 1", n, m, srv.Replays())
+		t.Errorf("%d sign-ins, %d refreshes and %d replays, want 1, 2 and 1", n, m, srv.Replays())
 	}
 	if !strings.Contains(log.text(), "could not be saved") || !strings.Contains(log.text(), "another process has held it since") {
 		t.Errorf("the log does not say why the tokens could not be saved:\n%s", log.text())
 	}
 }
 
-// freezes stops extending the lock when the server has renewed, and gives the answer when somebody else is through.
+// freezes stops extending the lock when the server has refreshed, and gives the response when
+// somebody else is through.
 type freezes struct {
 	frozen    *redisstore.TokenStore
 	meanwhile func()
@@ -199,7 +202,7 @@ func (f *freezes) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if r.URL.Path == refreshPath {
 		f.once.Do(func() {
-			redisstore.Abandon(f.frozen)
+			redisstore.Freeze(f.frozen)
 			f.meanwhile()
 		})
 	}
@@ -228,12 +231,13 @@ func TestSignOutInTheFleet(t *testing.T) {
 		t.Errorf("the other process: %v, want ErrSessionExpired", err)
 	}
 	if n := srv.Count(http.MethodPost, refreshPath); n != 0 {
-		t.Errorf("%d renewals of a session that was signed out", n)
+		t.Errorf("%d refreshes of a session that was signed out", n)
 	}
 }
 
-// TestKeptAnswersAreShared: what one process has read, another serves when the server is down, to the same principal only.
-func TestKeptAnswersAreShared(t *testing.T) {
+// TestCachedResponsesAreShared: what one process has read, another serves when the server is down,
+// to the same principal only.
+func TestCachedResponsesAreShared(t *testing.T) {
 	s, srv := startRedis(t), authostest.New()
 	defer srv.Close()
 	key, stranger := srv.AddAPIKey(), srv.AddAPIKey("read:users")
@@ -249,7 +253,7 @@ func TestKeptAnswersAreShared(t *testing.T) {
 	var r authos.Response
 	got, err := open(key).Service.Users.Get(t.Context(), user.ID, authos.WithResponse(&r))
 	if err != nil || !r.Stale || got.Email != "ada@example.com" {
-		t.Errorf("another process got %v and %v, stale: %v; want what was kept", got, err, r.Stale)
+		t.Errorf("another process got %v and %v, stale: %v; want what was cached", got, err, r.Stale)
 	}
 	if _, err := open(stranger).Service.Users.Get(t.Context(), user.ID, authos.WithResponse(&r)); err == nil || r.Stale {
 		t.Errorf("another key got %v, stale: %v; want the failure", err, r.Stale)

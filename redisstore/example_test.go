@@ -50,7 +50,8 @@ type worker struct {
 	login  authos.LoginParams
 }
 
-// do makes a call, and again after the session was lost and somebody has signed in: this process, or another one.
+// do makes a call, and again after the session was lost and somebody has signed in: this process,
+// or another one.
 func (w worker) do(ctx context.Context, call func() error) error {
 	var seen authos.Tokens
 	for range 3 {
@@ -68,8 +69,9 @@ func (w worker) do(ctx context.Context, call func() error) error {
 	return call()
 }
 
-// signIn signs in if the store still holds the lost tokens, or what it held before another try in vain. The client finds the new
-// tokens in the store at its next call; SetTokens would wait for the lock that is held here.
+// signIn signs in if the store still holds the lost tokens, or what it held before another try in
+// vain. The client finds the new tokens in the store at its next call; SetTokens would wait for the
+// lock that is held here.
 func (w worker) signIn(ctx context.Context, lost, seen authos.Tokens) (authos.Tokens, error) {
 	unlock, err := w.store.Lock(ctx)
 	if err != nil {

@@ -6,23 +6,28 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// Shorten makes the lock outlive its holder by less than NewTokenStore takes, so that a test does not wait for minutes.
+// Shorten makes the lock outlive its holder by less than NewTokenStore takes, so that a test does
+// not wait for minutes.
 func Shorten(s *TokenStore, ttl time.Duration) *TokenStore {
-	s.outlive(ttl)
+	s.lock.Outlive(ttl)
 	return s
 }
 
-// Abandon ends what extends the lock, as if the process were frozen.
-func Abandon(s *TokenStore) { s.holding().end() }
+// Freeze ends what extends the lock, as if the process were frozen.
+func Freeze(s *TokenStore) { s.lock.Freeze() }
 
 // Encode and Decode are how tokens are written and read.
-func (s *TokenStore) Encode(t authos.Tokens) ([]byte, error)      { return s.encode(t) }
-func (s *TokenStore) Decode(stored []byte) (authos.Tokens, error) { return s.decode(stored) }
-
-// Seal and Open are how a kept answer is written and read, but for the digest of its folders' stamps.
-func (c *CacheStore) Seal(key string, content []byte) ([]byte, error) {
-	return c.box.seal(c.entry(key), content)
+func (s *TokenStore) Encode(t authos.Tokens) ([]byte, error) { return s.box.SealTokens(s.name, 1, t) }
+func (s *TokenStore) Decode(stored []byte) (authos.Tokens, error) {
+	return s.box.OpenTokens(s.name, 1, stored)
 }
+
+// Seal and Open are how a cached response is written and read, but for the digest of its folders'
+// stamps.
+func (c *CacheStore) Seal(key string, content []byte) ([]byte, error) {
+	return c.box.Seal(c.entry(key), content)
+}
+
 func (c *CacheStore) Open(key string, stored []byte) ([]byte, error) {
-	return c.box.open(c.entry(key), stored)
+	return c.box.Open(c.entry(key), stored)
 }

@@ -33,8 +33,9 @@ import (
 	"github.com/authos-go/authos/redisstore"
 )
 
-// A fleet is several processes of this test that share one session through one Redis, while the test kills and freezes them. Every
-// process is a member; its calls go through the test, which knows what became of each renewal.
+// A fleet is several processes of this test that share one session through one Redis, while the
+// test kills and freezes them. Every process is a member; its calls go through the test, which
+// knows what became of each refresh.
 
 const (
 	memberEnv = "AUTHOS_TEST_MEMBER"
@@ -159,25 +160,25 @@ func (w worker) once(seen authos.Tokens) authos.Tokens {
 
 // The test's side.
 
-// fate is what becomes of one renewal.
+// fate is what becomes of one refresh.
 type fate string
 
 const (
 	goesWell     fate = "went well"
-	killedSent   fate = "killed when sent"         // the server never works on it
-	killedUnread fate = "killed before the answer" // the server has renewed, nobody learns the tokens
-	killedRead   fate = "killed with the answer"   // perhaps they are saved, perhaps not
-	frozenSent   fate = "frozen when sent"         // past the lock's end; then the server works on it
-	frozenUnread fate = "frozen before the answer"
+	killedSent   fate = "killed when sent"           // the server never works on it
+	killedUnread fate = "killed before the response" // the server has refreshed, nobody learns the tokens
+	killedRead   fate = "killed with the response"   // perhaps they are saved, perhaps not
+	frozenSent   fate = "frozen when sent"           // past the lock's end; then the server works on it
+	frozenUnread fate = "frozen before the response"
 )
 
-// renewal is one presentation of a refresh token, as the server saw it.
-type renewal struct {
-	at               time.Time
-	by               string
-	refresh, renewed string // tokens; renewed is empty when the server refused
-	access           string // the new one
-	fate             fate
+// refresh is one presentation of a refresh token, as the server saw it.
+type refresh struct {
+	at                 time.Time
+	by                 string
+	refresh, refreshed string // tokens; refreshed is empty when the server refused
+	access             string // the new one
+	fate               fate
 }
 
 // signIn is one sign-in that succeeded.
@@ -190,8 +191,8 @@ type signIn struct {
 // family is a session, with all refresh tokens it ever had.
 type family struct {
 	opened  signIn
-	last    renewal // the last that succeeded
-	refused []renewal
+	last    refresh // the last that succeeded
+	refused []refresh
 	fates   []fate // other than goesWell
 }
 
@@ -199,21 +200,21 @@ type fleet struct {
 	t     *testing.T
 	srv   *authostest.Server
 	redis *server
-	plan  []fate // of renewals, one after the other; none: all go well
-	every int    // a fate of the plan is due every that many renewals
+	plan  []fate // of refreshes, one after the other; none: all go well
+	every int    // a fate of the plan is due every that many refreshes
 
-	mu       sync.Mutex
-	procs    map[string]*os.Process
-	killed   map[string]bool
-	renewals []renewal
-	signIns  []signIn
-	usedBy   map[string]map[string]bool // access token: members it worked for
-	current  string                     // the refresh token that the server gave last
-	fates    map[fate]int
-	victim   string // the member whose fate takes its course; nobody else's does meanwhile
-	quiet    int    // renewals since the last fate
-	thawed   map[string]time.Time
-	reports  map[string][]report
+	mu        sync.Mutex
+	procs     map[string]*os.Process
+	killed    map[string]bool
+	refreshes []refresh
+	signIns   []signIn
+	usedBy    map[string]map[string]bool // access token: members it worked for
+	current   string                     // the refresh token that the server gave last
+	fates     map[fate]int
+	victim    string // the member whose fate takes its course; nobody else's does meanwhile
+	quiet     int    // refreshes since the last fate
+	thawed    map[string]time.Time
+	reports   map[string][]report
 }
 
 // ServeHTTP stands between the members and the server.
@@ -221,19 +222,19 @@ func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, _, _ := strings.Cut(r.UserAgent(), " ")
 	switch r.URL.Path {
 	case "/api/auth/refresh":
-		f.renew(w, r, name)
+		f.refresh(w, r, name)
 	case "/api/auth/login":
-		answer := f.answer(r, nil)
-		if t := tokensIn(answer); t.Refresh != "" {
+		response := f.response(r, nil)
+		if t := tokensIn(response); t.Refresh != "" {
 			f.mu.Lock()
 			f.signIns = append(f.signIns, signIn{time.Now(), name, t.Refresh, t.Access})
 			f.current = t.Refresh
 			f.mu.Unlock()
 		}
-		forward(w, answer)
+		forward(w, response)
 	default:
-		answer := f.answer(r, nil)
-		if answer.Code == http.StatusOK {
+		response := f.response(r, nil)
+		if response.Code == http.StatusOK {
 			token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 			f.mu.Lock()
 			if f.usedBy[token] == nil {
@@ -242,22 +243,22 @@ func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			f.usedBy[token][name] = true
 			f.mu.Unlock()
 		}
-		forward(w, answer)
+		forward(w, response)
 	}
 }
 
-func (f *fleet) answer(r *http.Request, body []byte) *httptest.ResponseRecorder {
+func (f *fleet) response(r *http.Request, body []byte) *httptest.ResponseRecorder {
 	r = r.Clone(context.Background()) // the server goes on when its client is gone
 	if body != nil {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	answer := httptest.NewRecorder()
-	f.srv.ServeHTTP(answer, r)
+	response := httptest.NewRecorder()
+	f.srv.ServeHTTP(response, r)
 	// The server counts whole seconds, and the tokens do not live for one.
-	text := bytes.Replace(answer.Body.Bytes(), []byte(`"expires_in":1`), fmt.Appendf(nil, `"expires_in":%g`, fleetLife.Seconds()), 1)
-	answer.Header().Del("Content-Length")
-	answer.Body = bytes.NewBuffer(text)
-	return answer
+	text := bytes.Replace(response.Body.Bytes(), []byte(`"expires_in":1`), fmt.Appendf(nil, `"expires_in":%g`, fleetLife.Seconds()), 1)
+	response.Header().Del("Content-Length")
+	response.Body = bytes.NewBuffer(text)
+	return response
 }
 
 type tokenPair struct {
@@ -265,19 +266,19 @@ type tokenPair struct {
 	Refresh string `json:"refresh_token"`
 }
 
-func tokensIn(answer *httptest.ResponseRecorder) (t tokenPair) {
-	_ = json.Unmarshal(answer.Body.Bytes(), &t)
+func tokensIn(response *httptest.ResponseRecorder) (t tokenPair) {
+	_ = json.Unmarshal(response.Body.Bytes(), &t)
 	return t
 }
 
-func forward(w http.ResponseWriter, answer *httptest.ResponseRecorder) {
-	maps.Copy(w.Header(), answer.Header())
-	w.WriteHeader(answer.Code)
-	_, _ = w.Write(answer.Body.Bytes())
+func forward(w http.ResponseWriter, response *httptest.ResponseRecorder) {
+	maps.Copy(w.Header(), response.Header())
+	w.WriteHeader(response.Code)
+	_, _ = w.Write(response.Body.Bytes())
 }
 
-// renew decides the fate of a renewal, and carries it out.
-func (f *fleet) renew(w http.ResponseWriter, r *http.Request, name string) {
+// refresh decides the fate of a refresh, and carries it out.
+func (f *fleet) refresh(w http.ResponseWriter, r *http.Request, name string) {
 	body, _ := io.ReadAll(r.Body)
 	var sent struct {
 		Refresh string `json:"refresh_token"`
@@ -297,10 +298,10 @@ func (f *fleet) renew(w http.ResponseWriter, r *http.Request, name string) {
 		f.signal(name, syscall.SIGCONT)
 	default: // later
 	}
-	answer := f.answer(r, body)
-	got := tokensIn(answer)
+	response := f.response(r, body)
+	got := tokensIn(response)
 	f.mu.Lock()
-	f.renewals = append(f.renewals, renewal{time.Now(), name, sent.Refresh, got.Refresh, got.Access, course})
+	f.refreshes = append(f.refreshes, refresh{time.Now(), name, sent.Refresh, got.Refresh, got.Access, course})
 	f.current = cmp.Or(got.Refresh, f.current)
 	f.mu.Unlock()
 	switch course {
@@ -319,11 +320,11 @@ func (f *fleet) renew(w http.ResponseWriter, r *http.Request, name string) {
 	default: // it was before
 	}
 	time.Sleep(rand.N(5 * time.Millisecond)) // the server's work
-	forward(w, answer)
+	forward(w, response)
 	_ = http.NewResponseController(w).Flush()
 }
 
-// draw gives a member its fate, if the server is going to renew.
+// draw gives a member its fate, if the server is going to refresh.
 func (f *fleet) draw(name, refresh string) fate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -495,7 +496,7 @@ func TestFleet(t *testing.T) {
 	f.judge(time.Since(start), outage)
 }
 
-// pauseUntil waits, and says whether the test goes on.
+// pauseUntil waits, and reports whether the test goes on.
 func pauseUntil(ended chan struct{}, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -546,7 +547,7 @@ func (f *fleet) judge(took time.Duration, outage [2]time.Time) {
 		if len(fam.refused) > 0 {
 			lost++
 			if why := f.reason(fam); why == "" {
-				t.Errorf("session %d was lost, though its tokens had been saved: last renewed by %s at %v, refused to %s at %v",
+				t.Errorf("session %d was lost, though its tokens had been saved: last refreshed by %s at %v, refused to %s at %v",
 					i, fam.last.by, fam.last.at, fam.refused[0].by, fam.refused[0].at)
 			}
 		}
@@ -563,7 +564,7 @@ func (f *fleet) judge(took time.Duration, outage [2]time.Time) {
 		t.Errorf("%d sessions were lost, and signed in again %d times (%d of them by processes that died before they could save)", lost, again, excused)
 	}
 	if server := f.srv.Replays(); server != replays {
-		t.Errorf("the server counted %d replays, the renewals seen show %d", server, replays)
+		t.Errorf("the server counted %d replays, the refreshes seen show %d", server, replays)
 	}
 	for name, at := range f.thawed {
 		goesOn := func(r report) bool { return r.What == "ok" && r.At.After(at) }
@@ -579,22 +580,22 @@ func (f *fleet) judge(took time.Duration, outage [2]time.Time) {
 	}
 	t.Logf("%v; %d processes, %d killed; %d calls: %d succeeded, %d named a lost session, %d were told to wait for Redis, %d died with their process",
 		took.Round(time.Second), len(f.reports), len(f.killed), count["start"], count["ok"], count["lost"], count["wait"], inFlight)
-	t.Logf("%d renewals, %d replays; %d sessions lost, %d sign-ins again (%d died unsaved)", len(f.renewals), replays, lost, len(families)-1, excused)
+	t.Logf("%d refreshes, %d replays; %d sessions lost, %d sign-ins again (%d died unsaved)", len(f.refreshes), replays, lost, len(families)-1, excused)
 	t.Logf("fates: %v; warnings: %v", f.fates, warned)
 }
 
-// families sorts the renewals by session, and counts presentations of tokens that had been used.
+// families sorts the refreshes by session, and counts presentations of tokens that had been used.
 func (f *fleet) families() (all []*family, replays int) {
 	slices.SortFunc(f.signIns, func(a, b signIn) int { return a.at.Compare(b.at) })
 	of := map[string]*family{}
 	for _, s := range f.signIns {
-		fam := &family{opened: s, last: renewal{by: s.by, at: s.at, access: s.access}}
+		fam := &family{opened: s, last: refresh{by: s.by, at: s.at, access: s.access}}
 		of[s.refresh] = fam
 		all = append(all, fam)
 	}
 	used := map[string]bool{}
 	presented := map[string]int{}
-	for _, r := range f.renewals {
+	for _, r := range f.refreshes {
 		fam := of[r.refresh]
 		if fam == nil {
 			f.t.Errorf("%s presented a refresh token that nobody was given", r.by)
@@ -609,12 +610,12 @@ func (f *fleet) families() (all []*family, replays int) {
 		if used[r.refresh] {
 			replays++
 		}
-		if r.renewed == "" {
+		if r.refreshed == "" {
 			fam.refused = append(fam.refused, r)
 			continue
 		}
 		used[r.refresh] = true
-		of[r.renewed] = fam
+		of[r.refreshed] = fam
 		fam.last = r
 	}
 	return all, replays
@@ -627,7 +628,7 @@ func (f *fleet) reason(fam *family) fate {
 			return course
 		}
 	}
-	// The answer was there, and its process died before anybody else had the tokens.
+	// The response was there, and its process died before anybody else had the tokens.
 	if f.killed[fam.last.by] && f.mine(fam.last.access, fam.last.by) {
 		return cmp.Or(fam.last.fate, "killed")
 	}

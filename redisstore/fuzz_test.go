@@ -12,7 +12,8 @@ import (
 	"github.com/authos-go/authos/redisstore"
 )
 
-// FuzzStoredTokens reads what anybody may have written to Redis: never a panic, and under a key nothing but what was sealed with it.
+// FuzzStoredTokens reads what anybody may have written to Redis: never a panic, and under a key
+// nothing but what was sealed with it.
 func FuzzStoredTokens(f *testing.F) {
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) // never dialed
 	f.Cleanup(func() { _ = rdb.Close() })
@@ -59,8 +60,8 @@ func FuzzStoredTokens(f *testing.F) {
 	})
 }
 
-// FuzzStoredAnswers does the same for kept answers, and seals what it is given.
-func FuzzStoredAnswers(f *testing.F) {
+// FuzzStoredResponses does the same for cached responses, and seals what it is given.
+func FuzzStoredResponses(f *testing.F) {
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) // never dialed
 	f.Cleanup(func() { _ = rdb.Close() })
 	cache, err := redisstore.NewCacheStore(rdb, "p", redisstore.CacheOptions{Key: redisstore.Key(strings.Repeat("k", 32))})

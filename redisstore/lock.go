@@ -2,189 +2,153 @@ package redisstore
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	mathrand "math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/authos-go/authos/internal/lease"
 )
 
-// The lock is a key with a time to live that holds a random text only its owner knows, and the fence is a second key that holds the text
-// of who had the lock last and outlives the lock. A write is let through while the fence is the writer's: nobody else has had the lock
-// since, even if the lock itself ran out meanwhile, because its owner was frozen or Redis was away. A text does for that what
-// a counter does, and cannot repeat itself after Redis has lost its data or failed over to an older copy.
+// A session is one hash without a time to live, so that no maxmemory-policy but allkeys-* may evict
+// any of it: the tokens (t), their sequence number (n), and the lock: its owner (o), a random text
+// that only the owner knows, until when (u, in milliseconds of Redis's clock), and whether the
+// owner before let it run out (d). A lock that has run out is still its owner's while nobody else
+// has taken it: a process that was frozen may then save. What it may not is to save after another
+// had the lock, and the owner's text says so.
 //
-// Every script may run twice with the same result, since go-redis repeats a command whose answer was lost.
-
-// ErrLockLost says that another process has had the lock since it was taken here, or that Redis has lost its data: what was to be written
-// was not, since it may be older than what is there.
-var ErrLockLost = errors.New("the lock was lost: another process has held it since")
-
-var (
-	// acquire takes the lock if it is free: {1}, or {0, milliseconds until it may be}.
-	acquire = redis.NewScript(`
-		if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[2]) == ARGV[1] then
-			redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[3])
-			return {1}
-		end
-		return {0, redis.call('PTTL', KEYS[2])}`)
-	// These give {1}, or {0} when the lock was lost, and are taken for a sign of life.
-	save   = redis.NewScript(owned + `redis.call('SET', KEYS[1], ARGV[4]) return {1}`)
-	remove = redis.NewScript(owned + `redis.call('DEL', KEYS[1]) return {1}`)
-	extend = redis.NewScript(owned + `return {1}`)
-	// free leaves nothing behind: without its fence no late command of the owner is let through.
-	free = redis.NewScript(`
-		if redis.call('GET', KEYS[3]) == ARGV[1] then redis.call('DEL', KEYS[2], KEYS[3]) end
-		return {1}`)
-	// load is a script because a GET may be answered by a cache on the client's side.
-	load = redis.NewScript(`return {1, redis.call('GET', KEYS[1])}`)
-)
+// Every script begins with PERSIST. It is a write, so that a replica refuses the script instead of
+// giving old tokens; and it is one that a full Redis lets through, after which Redis lets through
+// the rest of the script, too (it does not stop a script in the middle): a session in use can be
+// refreshed when the memory is full. It also takes off a time to live that somebody may have set.
+//
+// Every script may run twice with the same result, since go-redis repeats a command whose response
+// was lost; and late.
 
 const (
-	owned = `
-		if redis.call('GET', KEYS[3]) ~= ARGV[1] then return {0} end
-		redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-		redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[3])
+	begin = `
+		redis.call('PERSIST', KEYS[1])
+		local t = redis.call('TIME')
+		local now = t[1] * 1000 + math.floor(t[2] / 1000)
 		`
-	// fenceLife is how long a frozen owner may come back: much longer than any lock lasts.
-	fenceLife = 24 * time.Hour
-
-	firstPoll = 5 * time.Millisecond
-	lastPoll  = 250 * time.Millisecond
+	owned = begin + `
+		if redis.call('HGET', KEYS[1], 'o') ~= ARGV[1] then return {0, '', 0, now} end
+		redis.call('HSET', KEYS[1], 'u', now + ARGV[2])
+		`
+	// inOrder lets through what is newer than what is there, and what is there already.
+	inOrder = `
+		local n = tonumber(redis.call('HGET', KEYS[1], 'n') or 0)
+		if n == tonumber(ARGV[3]) then return {1, '', 0, now} end
+		if n > tonumber(ARGV[3]) then return {0, '', 0, now} end
+		redis.call('HSET', KEYS[1], 'n', ARGV[3])
+		`
+	// evicts gives the policy under which Redis may drop a key without a time to live.
+	evicts = `
+		local info = redis.pcall('INFO', 'memory')
+		if type(info) == 'string' then
+			local policy = string.match(info, 'maxmemory_policy:(allkeys%S*)')
+			if policy and not string.find(info, 'maxmemory:0%s') then return {-1, policy, 0, now} end
+		end
+		`
 )
 
-// hold is the lock, held.
-type hold struct {
-	owner string
-	end   func() // ends what extends the lock
+// The scripts give {what, text, number, Redis's time in milliseconds}.
+var (
+	check = redis.NewScript(begin + evicts + `return {1, '', 0, now}`)
+	load  = redis.NewScript(begin + `
+		local stored = redis.call('HGET', KEYS[1], 't')
+		return {stored and 1 or 2, stored or '', redis.call('HGET', KEYS[1], 'n') or 0, now}`)
+
+	// acquire takes the lock if it is free: {1, whether the last owner let it run out}, or
+	// {0, '', milliseconds until it may be}. ARGV[3] is when the command is too old.
+	acquire = redis.NewScript(begin + `
+		local owner = redis.call('HGET', KEYS[1], 'o')
+		if owner ~= ARGV[1] then
+			if now > tonumber(ARGV[3]) then return {-2, '', 0, now} end
+			local left = tonumber(redis.call('HGET', KEYS[1], 'u') or 0) - now
+			if owner and left > 0 then return {0, '', left, now} end
+			` + evicts + `
+			redis.call('HSET', KEYS[1], 'o', ARGV[1])
+			if owner then redis.call('HSET', KEYS[1], 'd', '1') else redis.call('HDEL', KEYS[1], 'd') end
+		end
+		redis.call('HSET', KEYS[1], 'u', now + ARGV[2])
+		return {1, redis.call('HGET', KEYS[1], 'd') or '', 0, now}`)
+	// These give {0} when the lock was lost, and are taken for a sign of life.
+	extend = redis.NewScript(owned + `return {1, '', 0, now}`)
+	save   = redis.NewScript(owned + inOrder + `redis.call('HSET', KEYS[1], 't', ARGV[4]) return {1, '', 0, now}`)
+	remove = redis.NewScript(owned + inOrder + `redis.call('HDEL', KEYS[1], 't') return {1, '', 0, now}`)
+	// free leaves nothing behind but the tokens: no late command of the owner is let through.
+	free = redis.NewScript(begin + `
+		if redis.call('HGET', KEYS[1], 'o') == ARGV[1] then
+			redis.call('HDEL', KEYS[1], 'o', 'u', 'd')
+			if redis.call('HEXISTS', KEYS[1], 't') == 0 then redis.call('DEL', KEYS[1]) end
+		end
+		return {1, '', 0, now}`)
+)
+
+// found is what load gives first where there are tokens.
+const found = 1
+
+// errLate is a command to take the lock that arrived when its caller had left, or when Redis's
+// clock had been set.
+var errLate = errors.New("the command was on its way for too long")
+
+type evictionError struct{ policy string }
+
+func (e *evictionError) Error() string {
+	return "this Redis may evict the session (maxmemory-policy " + e.policy + "): use noeviction or volatile-*, or another Redis than the cache's"
 }
 
-func (s *TokenStore) holding() *hold {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.held
-}
-
-func (s *TokenStore) hold(h *hold) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.held = h
-}
-
-// Lock waits for the lock, until ctx is done: in turn with other goroutines of this process, by asking Redis again and again for those of
-// others. It extends the lock until unlock is called, which may be more than once. It does not wait for a Redis that cannot be reached,
-// but fails within 3 s.
-func (s *TokenStore) Lock(ctx context.Context) (unlock func(), err error) {
-	h, err := s.take(ctx)
+// run has a script's result.
+func (s *TokenStore) run(ctx context.Context, script *redis.Script, args ...any) (reply, error) {
+	r, err := await(ctx, func(ctx context.Context) ([]any, error) {
+		return script.Run(ctx, s.rdb, []string{s.name}, args...).Slice()
+	})
 	if err != nil {
-		return nil, failure("locking", err)
-	}
-	s.hold(h)
-	return sync.OnceFunc(func() {
-		s.hold(nil)
-		s.release(h)
-	}), nil
-}
-
-// take gets the turn and the lock.
-func (s *TokenStore) take(ctx context.Context) (*hold, error) {
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	owner := rand.Text()
-	if err := s.acquire(ctx, owner); err != nil {
-		<-s.turn
 		return nil, err
 	}
-	held, end := context.WithCancel(context.Background())
-	go s.extend(held, owner)
-	return &hold{owner, end}, nil
+	out := reply(r)
+	s.clock.Saw(time.UnixMilli(out.number(3)))
+	switch out.number(0) {
+	case -1:
+		return nil, &evictionError{out.text(1)}
+	case -2:
+		return nil, errLate
+	}
+	return out, nil
 }
 
-func (s *TokenStore) release(h *hold) {
-	h.end()
-	s.forsake(h.owner)
-	<-s.turn
-}
+// table is the lock as package lease sees it.
+type table struct{ s *TokenStore }
 
-func (s *TokenStore) acquire(ctx context.Context, owner string) error {
-	for wait := firstPoll; ; wait = min(2*wait, lastPoll) {
-		reply, err := await(ctx, func(ctx context.Context) ([]any, error) {
-			return s.eval(ctx, acquire, owner).Slice()
-		}, func() { s.forsake(owner) })
-		if err != nil {
-			go s.forsake(owner) //nolint:gosec // Redis may have granted it all the same, whatever becomes of the caller
-			return err
-		}
-		if len(reply) != 2 {
-			return nil
-		}
-		if left, ok := reply[1].(int64); ok && left > 0 {
-			wait = min(wait, time.Duration(left)*time.Millisecond)
-		}
-		if err := pause(ctx, wait/2+mathrand.N(wait)); err != nil { //nolint:gosec // jitter
-			return err
+func (t table) Take(ctx context.Context, owner string, life, patience time.Duration) (lease.Taken, error) {
+	if t.s.clock.Now().IsZero() { // the time is in every response
+		if _, err := t.s.run(ctx, check); err != nil {
+			return lease.Taken{}, err
 		}
 	}
-}
-
-// forsake lets a lock go. If Redis cannot be reached, that is tried again in the background until the lock has run out by itself.
-func (s *TokenStore) forsake(owner string) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.life)
-	if _, err := s.run(ctx, free, owner); err == nil {
-		cancel()
-		return
-	}
-	go func() {
-		defer cancel()
-		for pause(ctx, time.Second) == nil {
-			if _, err := s.run(ctx, free, owner); err == nil {
-				return
-			}
+	for again := range 2 {
+		r, err := t.s.run(ctx, acquire, owner, life.Milliseconds(), t.s.clock.Now().Add(patience).UnixMilli())
+		switch {
+		case errors.Is(err, errLate) && again == 0:
+			continue // the clock is now known better
+		case err != nil:
+			return lease.Taken{}, err
 		}
-	}()
-}
-
-// extend keeps the lock until ctx is done.
-func (s *TokenStore) extend(ctx context.Context, owner string) {
-	for pause(ctx, s.beat) == nil {
-		if _, err := s.run(ctx, extend, owner); errors.Is(err, ErrLockLost) {
-			return // the holder learns it when it saves
-		}
+		return lease.Taken{OK: r.number(0) == 1, Clean: r.text(1) == "", Wait: time.Duration(r.number(2)) * time.Millisecond}, nil
 	}
+	return lease.Taken{}, errLate
 }
 
-// run has a script's result, or ErrLockLost.
-func (s *TokenStore) run(ctx context.Context, script *redis.Script, owner string, more ...any) (any, error) {
-	reply, err := await(ctx, func(ctx context.Context) ([]any, error) { return s.eval(ctx, script, owner, more...).Slice() }, nil)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(reply) == 0 || reply[0] != int64(1):
-		return nil, ErrLockLost
-	case len(reply) == 1:
-		return nil, nil //nolint:nilnil // a script without a result
-	default:
-		return reply[1], nil
+func (t table) Extend(ctx context.Context, owner string, life time.Duration) error {
+	r, err := t.s.run(ctx, extend, owner, life.Milliseconds())
+	if err == nil && r.number(0) == 0 {
+		err = lease.ErrLost
 	}
+	return err
 }
 
-func (s *TokenStore) eval(ctx context.Context, script *redis.Script, owner string, more ...any) *redis.Cmd {
-	args := append([]any{owner, s.life.Milliseconds(), fenceLife.Milliseconds()}, more...)
-	return script.Run(ctx, s.rdb, s.keys, args...)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+func (t table) Free(ctx context.Context, owner string) error {
+	_, err := t.s.run(ctx, free, owner)
+	return err
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,7 +25,7 @@ func TestLockOutlivesItsHolder(t *testing.T) {
 	lock(t, dead)
 	time.Sleep(ttl) // it lives, and extends the lock
 	death := time.Now()
-	redisstore.Abandon(dead)
+	redisstore.Freeze(dead)
 	unlock := lock(t, next)
 	defer unlock()
 	if waited := time.Since(death); waited < ttl || waited > 2*ttl {
@@ -55,7 +54,7 @@ func TestLostLock(t *testing.T) {
 	frozen, owner := s.tokens(ttl), s.tokens(ttl)
 	save(t, owner, numbered(1))
 	unlockFrozen := lock(t, frozen)
-	redisstore.Abandon(frozen)
+	redisstore.Freeze(frozen)
 	unlock := lock(t, owner)
 	check := func(when string, want authos.Tokens) {
 		t.Helper()
@@ -79,15 +78,24 @@ func TestLostLock(t *testing.T) {
 	unlock()
 }
 
+const record = "authos:tokens:worker"
+
+// ranOut reports whether the lock's time is over, by Redis's clock.
+func ranOut(t *testing.T, rdb *redis.Client) bool {
+	t.Helper()
+	until, err := rdb.HGet(t.Context(), record, "u").Int64()
+	return err == nil && rdb.Time(t.Context()).Val().UnixMilli() > until
+}
+
 // TestNobodyElseHadTheLock: a lock that ran out is as good as held while nobody else takes it.
 func TestNobodyElseHadTheLock(t *testing.T) {
 	const ttl = 100 * time.Millisecond
 	s := startRedis(t)
 	holder, other := s.tokens(ttl), s.tokens(ttl)
 	unlock := lock(t, holder)
-	redisstore.Abandon(holder)
+	redisstore.Freeze(holder)
 	rdb := s.client()
-	eventually(t, "the lock runs out", func() bool { return rdb.Exists(t.Context(), "{worker}:lock").Val() == 0 })
+	eventually(t, "the lock runs out", func() bool { return ranOut(t, rdb) })
 	save(t, holder, numbered(1))
 	holds(t, s.tokens(ttl), numbered(1))
 	locked(t, other, ttl/2) // saving has taken the lock up again
@@ -97,7 +105,8 @@ func TestNobodyElseHadTheLock(t *testing.T) {
 	}
 }
 
-// TestSaveWithoutTheLock waits for its turn: a sign-in is not undone by the renewal that was under way.
+// TestSaveWithoutTheLock waits for its turn: a sign-in is not undone by the refresh that was under
+// way.
 func TestSaveWithoutTheLock(t *testing.T) {
 	s := startRedis(t)
 	holder, other := s.tokens(time.Second), s.tokens(time.Second)
@@ -151,8 +160,8 @@ func TestNoUpdateIsLost(t *testing.T) {
 	holds(t, s.tokens(time.Second), authos.Tokens{AccessToken: strconv.Itoa(stores * workers * rounds)})
 }
 
-// TestLostAnswers loses answers of Redis after it has acted: go-redis sends the command again.
-func TestLostAnswers(t *testing.T) {
+// TestLostResponses loses responses of Redis after it has acted: go-redis sends the command again.
+func TestLostResponses(t *testing.T) {
 	s := startRedis(t)
 	p := startLossy(t, s.addr)
 	store := newTokens(t, s.clientAt(p.addr), redisstore.TokenOptions{}, time.Minute)
@@ -173,11 +182,12 @@ func TestLostAnswers(t *testing.T) {
 		holds(t, other, numbered(i))
 	}
 	if lost := p.lost.Load(); lost != 30 {
-		t.Errorf("%d answers were lost, want 30", lost)
+		t.Errorf("%d responses were lost, want 30", lost)
 	}
 }
 
-// TestLockThatNobodyWaitedFor: Redis grants a lock after its caller has left, and long after go-redis has.
+// TestLockThatNobodyWaitedFor: Redis grants a lock after its caller has left, and long after
+// go-redis has.
 func TestLockThatNobodyWaitedFor(t *testing.T) {
 	t.Parallel()
 	for _, hung := range []time.Duration{100 * time.Millisecond, 5 * time.Second} {
@@ -195,25 +205,39 @@ func TestLockThatNobodyWaitedFor(t *testing.T) {
 	}
 }
 
-// TestLockGrantedLate: the command is sent when its caller has left and the lock has been given up.
+// TestLockGrantedLate: the command arrives when its caller has left and the lock has been given up,
+// or even later, when nobody would give it up again.
 func TestLockGrantedLate(t *testing.T) {
-	s := startRedis(t)
-	rdb := s.client()
-	left, other := newTokens(t, rdb, redisstore.TokenOptions{}, time.Minute), s.tokens(time.Minute)
-	sent := make(chan struct{})
-	rdb.AddHook(&overtake{command: "evalsha", do: func() {
-		time.Sleep(300 * time.Millisecond)
-		close(sent)
-	}})
-	locked(t, left, 100*time.Millisecond)
-	<-sent
-	eventually(t, "the lock is granted", func() bool {
-		return strings.Contains(rdb.Info(context.Background(), "commandstats").Val(), "cmdstat_set:")
-	})
-	lock(t, other)()
+	t.Parallel()
+	for _, late := range []time.Duration{300 * time.Millisecond, 3500 * time.Millisecond} {
+		t.Run(late.String(), func(t *testing.T) {
+			t.Parallel()
+			s := startRedis(t)
+			rdb := s.client()
+			left, other := newTokens(t, rdb, redisstore.TokenOptions{}, time.Minute), s.tokens(time.Minute)
+			lock(t, left)() // the scripts are loaded
+			sent := make(chan struct{})
+			rdb.AddHook(&overtake{command: "evalsha", do: func() {
+				time.Sleep(late)
+				close(sent)
+			}})
+			locked(t, left, 100*time.Millisecond)
+			<-sent
+			start := time.Now()
+			lock(t, other)()
+			if waited := time.Since(start); waited > 4*time.Second {
+				t.Errorf("the lock lingered for %v", waited)
+			}
+			time.Sleep(50 * time.Millisecond)
+			if late > 3*time.Second && s.client().HExists(t.Context(), record, "o").Val() {
+				t.Error("a command that came too late got the lock")
+			}
+		})
+	}
 }
 
-// TestUnlockWithoutRedis: a lock that could not be given back is given back when Redis is there again.
+// TestUnlockWithoutRedis: a lock that could not be given back is given back when Redis is there
+// again.
 func TestUnlockWithoutRedis(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t, durable...)

@@ -3,53 +3,52 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"reflect"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/atrest"
+	"github.com/authos-go/authos/internal/lease"
 )
 
-// patience bounds one exchange with Redis, go-redis's own retries included.
-const patience = 3 * time.Second
+// Key encrypts values: 32 random bytes, kept elsewhere than in Redis. It prints as "[redacted]" and
+// refuses to be marshalled.
+type Key = atrest.Key
 
-var errNoAnswer = errors.New("redisstore: no answer from Redis in time")
+var errNoResponse = errors.New("no response from Redis in time")
 
-// await runs f, which talks to Redis, and leaves when ctx is done or patience is over, even if f does not: go-redis looks at a context
-// between its attempts, but during one only with ContextTimeoutEnabled. f may then still have an effect; abandoned, if not nil, is called
-// when it has ended.
-func await[T any](ctx context.Context, f func(context.Context) (T, error), abandoned func()) (T, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errNoAnswer)
+// await runs f, which talks to Redis, and leaves when ctx is done or the patience is over, even if
+// f does not: go-redis looks at a context between its attempts, but during one only with
+// ContextTimeoutEnabled. f may then still have an effect.
+func await[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lease.Patience, errNoResponse)
 	defer cancel() // f, if left behind, does not start another attempt
 	type outcome struct {
 		value T
 		err   error
 	}
-	done, gone := make(chan outcome), make(chan struct{})
+	done := make(chan outcome, 1)
 	go func() {
 		value, err := f(ctx)
-		select {
-		case done <- outcome{value, err}:
-		case <-gone:
-			if abandoned != nil {
-				abandoned()
-			}
-		}
+		done <- outcome{value, err}
 	}()
 	select {
 	case o := <-done:
 		return o.value, clean(o.err)
 	case <-ctx.Done():
-		close(gone)
 		var zero T
 		return zero, context.Cause(ctx)
 	}
 }
 
-// clean makes an error of go-redis fit for a log. Redis repeats the arguments of a command that it does not know or allow, in quotes,
-// and they may be tokens; go-redis quotes replies that it cannot read. Errors of the network name addresses only.
+// clean makes an error of go-redis fit for a log. Redis repeats the arguments of a command that it
+// does not know or allow, in quotes, and they may be tokens; go-redis quotes replies that it cannot
+// read. Errors of the network name addresses only.
 func clean(err error) error {
 	if err == nil || errors.Is(err, redis.Nil) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -59,6 +58,9 @@ func clean(err error) error {
 	}
 	const longest = 100 // bytes
 	text := err.Error()
+	if strings.HasPrefix(text, "READONLY") || strings.Contains(text, "-READONLY") {
+		return errors.New("this Redis is a replica, which may hold old tokens: use a client that talks to the primary")
+	}
 	if i := strings.IndexAny(text, "\"'`"); i >= 0 {
 		text = text[:i]
 	}
@@ -73,12 +75,26 @@ func (f *findings) add(field string, code authos.Code, message string) {
 }
 
 func (f *findings) client(rdb redis.UniversalClient) {
-	if rdb == nil {
+	if v := reflect.ValueOf(rdb); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		f.add("rdb", authos.CodeRequired, "must not be nil")
+		return
 	}
-	// RouteByLatency and RouteRandomly set ReadOnly, too.
-	if cluster, ok := rdb.(*redis.ClusterClient); ok && cluster.Options().ReadOnly {
-		f.add("rdb", authos.CodeInvalidFormat, "must not read from replicas (ReadOnly, RouteByLatency, RouteRandomly): they lag behind")
+	switch c := rdb.(type) {
+	case *redis.Ring:
+		f.add("rdb", authos.CodeInvalidFormat,
+			"must not be a Ring: it moves keys to another server when one does not respond, and the session is not there")
+	case *redis.ClusterClient:
+		// RouteByLatency and RouteRandomly set ReadOnly, too.
+		if c.Options().ReadOnly {
+			f.add("rdb", authos.CodeInvalidFormat, "must not read from replicas (ReadOnly, RouteByLatency, RouteRandomly, ReplicaOnly): they lag behind")
+		}
+	}
+}
+
+func (f *findings) keys(key Key, old []Key) {
+	wrong := atrest.CheckKeys(key, old)
+	for _, field := range slices.Sorted(maps.Keys(wrong)) {
+		f.add(field, authos.CodeOutOfRange, wrong[field])
 	}
 }
 

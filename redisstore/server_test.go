@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/servertest"
 	"github.com/authos-go/authos/redisstore"
 )
 
@@ -38,37 +38,27 @@ type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
 
-// server is a redis-server process of a test's own, on a loopback port, with its files in a folder of its own.
+// server is a redis-server process of a test's own, on a loopback port, with its files in a folder
+// of its own.
 type server struct {
-	t    testing.TB
-	args []string
-	addr string
-	cmd  *exec.Cmd
+	t       testing.TB
+	args    []string
+	addr    string
+	process *servertest.Process
 }
 
-// durable makes Redis write every change to disk before it answers.
+// durable makes Redis write every change to disk before it responds.
 var durable = []string{"--appendonly", "yes", "--appendfsync", "always"}
 
 func startRedis(t testing.TB, args ...string) *server {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv(requireRedis) != "" {
-			t.Fatalf("%s is set and there is no redis-server: %v", requireRedis, err)
-		}
-		t.Skip("no redis-server in PATH; it is in the package redis-server of Debian and Ubuntu")
-	}
+	servertest.Need(t, requireRedis, "redis-server", "it is in the package redis-server of Debian and Ubuntu")
 	s := &server{t: t}
 	dir := t.TempDir()
 	for try := range 5 { // another process may take the port before Redis does
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.addr = ln.Addr().String()
-		_ = ln.Close()
-		_, port, _ := net.SplitHostPort(s.addr)
+		var port string
+		s.addr, port = servertest.FreeAddr(t)
 		s.args = slices.Concat([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--loglevel", "warning"}, args)
-		t.Cleanup(s.kill)
 		if s.start() {
 			return s
 		}
@@ -78,22 +68,19 @@ func startRedis(t testing.TB, args ...string) *server {
 	return nil
 }
 
-// start runs the process and waits until it answers.
+// start runs the process and waits until it responds.
 func (s *server) start() bool {
 	s.t.Helper()
-	s.cmd = exec.Command("redis-server", s.args...)
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
+	s.process = servertest.Start(s.t, "redis-server", s.args...)
 	for range 500 {
 		conn, err := net.DialTimeout("tcp", s.addr, time.Second)
 		if err == nil {
 			_, _ = io.WriteString(conn, "PING\r\n")
-			answer := make([]byte, 5)
+			response := make([]byte, 5)
 			_ = conn.SetReadDeadline(time.Now().Add(time.Second))
-			_, err = io.ReadFull(conn, answer)
+			_, err = io.ReadFull(conn, response)
 			_ = conn.Close()
-			if err == nil && string(answer) == "+PONG" {
+			if err == nil && string(response) == "+PONG" {
 				return true
 			}
 		}
@@ -103,23 +90,10 @@ func (s *server) start() bool {
 	return false
 }
 
-func (s *server) signal(sig os.Signal) {
-	if s.cmd != nil && s.cmd.Process != nil {
-		_ = s.cmd.Process.Signal(sig)
-	}
-}
-
 // kill ends Redis as a crash does; with durable its data is there when it starts again.
-func (s *server) kill() {
-	s.signal(syscall.SIGKILL)
-	if s.cmd != nil {
-		_ = s.cmd.Wait()
-		s.cmd = nil
-	}
-}
-
-func (s *server) freeze() { s.signal(syscall.SIGSTOP) }
-func (s *server) thaw()   { s.signal(syscall.SIGCONT) }
+func (s *server) kill()   { s.process.Kill() }
+func (s *server) freeze() { s.process.Signal(syscall.SIGSTOP) }
+func (s *server) thaw()   { s.process.Signal(syscall.SIGCONT) }
 
 func (s *server) client() *redis.Client {
 	return s.clientAt(s.addr)
@@ -145,7 +119,8 @@ func newTokens(t testing.TB, rdb redis.UniversalClient, opts redisstore.TokenOpt
 	return redisstore.Shorten(store, ttl)
 }
 
-// startCluster makes a Redis that is a whole cluster, so that commands across hash slots are refused.
+// startCluster makes a Redis that is a whole cluster, so that commands across hash slots are
+// refused.
 func startCluster(t testing.TB) *redis.ClusterClient {
 	t.Helper()
 	s := startRedis(t, "--cluster-enabled", "yes")
@@ -165,10 +140,11 @@ func startCluster(t testing.TB) *redis.ClusterClient {
 	return nil
 }
 
-// lossy stands between a client and Redis. While lose is above zero, an answer of Redis is lost together with its connection, after
-// Redis has done what it was told.
+// lossy stands between a client and Redis. While lose is above zero, an response of Redis is lost
+// together with its connection, after Redis has done what it was told.
 type lossy struct {
 	addr string
+	to   atomic.Pointer[string] // where new connections lead
 	lose atomic.Int32
 	lost atomic.Int32
 }
@@ -180,6 +156,7 @@ func startLossy(t testing.TB, to string) *lossy {
 		t.Fatal(err)
 	}
 	p := &lossy{addr: ln.Addr().String()}
+	p.to.Store(&to)
 	var conns sync.WaitGroup
 	conns.Go(func() {
 		for {
@@ -187,7 +164,7 @@ func startLossy(t testing.TB, to string) *lossy {
 			if err != nil {
 				return
 			}
-			conns.Go(func() { p.serve(conn, to) })
+			conns.Go(func() { p.serve(conn, *p.to.Load()) })
 		}
 	})
 	t.Cleanup(func() {
@@ -224,16 +201,10 @@ func (p *lossy) serve(conn net.Conn, to string) {
 	}
 }
 
-// eventually waits until ok says so.
+// eventually waits until ok reports so.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for range 1000 {
-		if ok() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("%s: not within 10 s", what)
+	servertest.Eventually(t, what, ok)
 }
 
 func numbered(n int) authos.Tokens {
@@ -270,7 +241,7 @@ func lock(t testing.TB, store authos.LockingTokenStore) (unlock func()) {
 	return unlock
 }
 
-// locked says that the lock cannot be had within patience.
+// locked reports that the lock cannot be had within patience.
 func locked(t testing.TB, store authos.LockingTokenStore, patience time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -2,145 +2,170 @@ package redisstore
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
-	"sync"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/atrest"
+	"github.com/authos-go/authos/internal/lease"
 )
 
 // TokenOptions say how a [TokenStore] works. The zero value of a field is its default.
 type TokenOptions struct {
-	// Key encrypts the tokens with AES-256-GCM: 32 random bytes. Nil: they are in clear text in Redis.
+	// Key encrypts the tokens with AES-256-GCM: 32 random bytes. Nil: they are in clear text in
+	// Redis.
 	Key Key
 	// OldKeys still decrypt what was written with an earlier Key.
 	OldKeys []Key
-	// LockTTL is how long the lock outlives its holder, at least: a process that died may have sent a renewal that the server is
-	// still at work on, for 30 s, and a refresh token presented meanwhile destroys the session. Default and minimum 35 s, maximum 10 min.
-	// The lock of a dead process ends between LockTTL and 9/7 of it after its death.
+	// LockTTL is how long the lock outlives its holder, at least: a process that died may have sent
+	// a refresh that the server is still at work on, for 30 s, and a refresh token presented
+	// meanwhile destroys the session. Default and minimum 45 s, maximum 10 min. The lock of a dead
+	// process ends between LockTTL and 9/7 of it after its death.
 	LockTTL time.Duration
 }
 
 const (
-	minLockTTL = 35 * time.Second
+	minLockTTL = 45 * time.Second
 	maxLockTTL = 10 * time.Minute
 )
 
-// TokenStore keeps the tokens of one session under one key in Redis. It is an [authos.LockingTokenStore], for any number of
-// processes and goroutines.
+// ErrLockLost says that another process has had the lock since it was taken here, or that Redis has
+// lost its data: what was to be written was not, since it may be older than what is there.
+var ErrLockLost = lease.ErrLost
+
+// ErrBehind says that Redis holds an older version of the session than this store value has read or
+// written: it was restored, or failed over to a replica that lagged. Under the lock, Load gives
+// what is there all the same, so that the client can put it right.
+var ErrBehind = atrest.ErrBehind
+
+// TokenStore keeps the tokens of one session in one record in Redis. It is an
+// [authos.TokenStoreAcquirer], for any number of processes and goroutines.
 //
-// The lock belongs to the store value, not to a goroutine: from Lock to unlock, everything done through this value is done under it. So
-// a program gives each client a store of its own, and signs in with [authos.Client.SetTokens] or under the lock, not by saving to the
-// store of a client that may be renewing.
+// The lock belongs to the store value, not to a goroutine: from Lock to unlock, everything done
+// through this value is done under it. So a program gives each client a store of its own, and signs
+// in with [authos.Client.SetTokens] or under the lock, not by saving to the store of a client that
+// may be refreshing.
 type TokenStore struct {
-	rdb  redis.UniversalClient
-	keys []string // of the tokens, the lock and the fence: in one hash slot
-	box  box
-	// beat is how often a held lock is extended, life how long it lasts without that: LockTTL, and two beats so that one may fail.
-	beat, life time.Duration
-
-	turn chan struct{} // full while a goroutine of this process has the lock or tries to get it
-
-	mu   sync.Mutex
-	held *hold // from Lock to unlock
+	rdb   redis.UniversalClient
+	name  string // of the record
+	box   atrest.Box
+	lock  *lease.Lock
+	seq   atrest.Sequence
+	clock lease.Clock // Redis's
 }
 
-// NewTokenStore makes the store of the session that key names, without any I/O. Several stores of one key share one session, also
-// across processes; all must have the same options. The names in Redis are key in braces (a hash tag, so that a cluster keeps them in one
-// slot; a key with a hash tag of its own is used as it is), and the same with ":lock" and ":fence" behind.
-// Bad arguments give an [*authos.ValidationError].
+var _ authos.TokenStoreAcquirer = (*TokenStore)(nil)
+
+// NewTokenStore makes the store of the session that key names, without any I/O; see
+// [TokenStore.Check]. Several stores of one key share one session, also across processes; all must
+// have the same options. The record's name in Redis is "authos:tokens:" and key.
+//
+// rdb may be a single server's client, Sentinel's or a cluster's. One that reads from replicas, or
+// spreads keys over several servers itself ([redis.Ring]), is refused: it may give back tokens that
+// are spent, or give one lock to two. Bad arguments give an [*authos.ValidationError].
 func NewTokenStore(rdb redis.UniversalClient, key string, opts TokenOptions) (*TokenStore, error) {
 	var wrong findings
 	wrong.client(rdb)
 	wrong.keys(opts.Key, opts.OldKeys)
-	name := tagged(key)
-	switch {
-	case key == "":
+	if key == "" {
 		wrong.add("key", authos.CodeRequired, "must not be empty")
-	case name == "":
-		wrong.add("key", authos.CodeInvalidFormat, "must not begin with a closing brace")
 	}
 	switch {
 	case opts.LockTTL == 0:
 		opts.LockTTL = minLockTTL
 	case opts.LockTTL < minLockTTL || opts.LockTTL > maxLockTTL:
-		wrong.add("LockTTL", authos.CodeOutOfRange, "must be between 35 s and 10 min")
+		wrong.add("LockTTL", authos.CodeOutOfRange, "must be between 45 s and 10 min")
 	}
 	if err := wrong.err(); err != nil {
 		return nil, err
 	}
-	s := &TokenStore{
-		rdb: rdb, keys: []string{name, name + ":lock", name + ":fence"}, box: newBox(opts.Key, opts.OldKeys),
-		turn: make(chan struct{}, 1),
-	}
-	s.outlive(opts.LockTTL)
+	s := &TokenStore{rdb: rdb, name: "authos:tokens:" + key, box: atrest.NewBox("redisstore tokens", opts.Key, opts.OldKeys)}
+	s.lock = lease.New(table{s}, opts.LockTTL)
 	return s, nil
 }
 
-// outlive sets how long the lock outlives its holder.
-func (s *TokenStore) outlive(ttl time.Duration) {
-	s.beat = ttl / 7
-	s.life = ttl + 2*s.beat
-}
-
-// tagged gives key a hash tag, unless it has one. It gives nothing where it cannot: a tag must not be empty.
-func tagged(key string) string {
-	if _, after, ok := strings.Cut(key, "{"); ok && strings.IndexByte(after, '}') > 0 {
-		return key
-	}
-	if strings.HasPrefix(key, "}") {
-		return ""
-	}
-	return "{" + key + "}"
+// Check asks Redis whether it can keep a session: whether it can be reached, takes writes, which
+// replicas do not, and does not evict what has no time to live (maxmemory-policy allkeys-*, with a
+// maxmemory). A program calls it when it starts; the lock is refused for the same reasons. A policy
+// that Redis does not show (ACL rules without INFO) is taken to be fine.
+func (s *TokenStore) Check(ctx context.Context) error {
+	_, err := s.run(ctx, check)
+	return failure("checking the store of", err)
 }
 
 // Load gives the tokens that were saved last: zero Tokens when there are none. It needs no lock.
 func (s *TokenStore) Load(ctx context.Context) (authos.Tokens, error) {
-	reply, err := s.run(ctx, load, "")
-	if err != nil {
-		return authos.Tokens{}, failure("loading", err)
-	}
-	stored, ok := reply.(string)
-	if !ok {
-		return authos.Tokens{}, nil
-	}
-	t, err := s.decode([]byte(stored))
+	t, err := s.load(ctx)
 	return t, failure("loading", err)
 }
 
-// Save keeps t. It needs the lock, and fails with [ErrLockLost] if another process has held the lock since: that one may have newer
-// tokens. Outside of Lock and unlock, Save takes the lock for the moment.
-func (s *TokenStore) Save(ctx context.Context, t authos.Tokens) error {
-	stored, err := s.encode(t)
+func (s *TokenStore) load(ctx context.Context) (authos.Tokens, error) {
+	before := s.seq.Seen()
+	reply, err := s.run(ctx, load)
 	if err != nil {
-		return failure("saving", err)
+		return authos.Tokens{}, err
 	}
-	return failure("saving", s.write(ctx, save, stored))
+	if reply.number(0) != found {
+		return authos.Tokens{}, nil
+	}
+	seq := reply.number(2)
+	if err := s.seq.Read(seq, before, s.lock.Owner() != ""); err != nil {
+		return authos.Tokens{}, err
+	}
+	return s.box.OpenTokens(s.name, seq, []byte(reply.text(1)))
+}
+
+// Save keeps t. It needs the lock, and fails with [ErrLockLost] if another process has held the
+// lock since: that one may have newer tokens. Outside of Lock and unlock, Save takes the lock for
+// the moment.
+func (s *TokenStore) Save(ctx context.Context, t authos.Tokens) error {
+	return failure("saving", s.lock.Do(ctx, func(owner string) error {
+		seq, err := s.next(ctx)
+		if err != nil {
+			return err
+		}
+		stored, err := s.box.SealTokens(s.name, seq, t)
+		if err != nil {
+			return err
+		}
+		return s.write(ctx, save, owner, seq, stored)
+	}))
 }
 
 // Delete forgets the tokens. It needs the lock like Save.
 func (s *TokenStore) Delete(ctx context.Context) error {
-	return failure("deleting", s.write(ctx, remove))
-}
-
-func (s *TokenStore) write(ctx context.Context, how *redis.Script, more ...any) error {
-	h := s.holding()
-	if h == nil {
-		var err error
-		if h, err = s.take(ctx); err != nil { // not for Load, which goes on without
+	return failure("deleting", s.lock.Do(ctx, func(owner string) error {
+		seq, err := s.next(ctx)
+		if err != nil {
 			return err
 		}
-		defer s.release(h)
+		return s.write(ctx, remove, owner, seq)
+	}))
+}
+
+// next is the sequence number of the record to be written. Nobody else writes: the lock is held.
+func (s *TokenStore) next(ctx context.Context) (int64, error) {
+	reply, err := s.run(ctx, load)
+	if err != nil {
+		return 0, err
 	}
-	_, err := s.run(ctx, how, h.owner, more...)
-	return err
+	return s.seq.Next(reply.number(2), s.clock.Now()), nil
+}
+
+func (s *TokenStore) write(ctx context.Context, how *redis.Script, owner string, seq int64, more ...any) error {
+	reply, err := s.run(ctx, how, append([]any{owner, s.lock.Life().Milliseconds(), seq}, more...)...)
+	switch {
+	case err != nil:
+		return err
+	case reply.number(0) == 0:
+		return ErrLockLost
+	}
+	return s.seq.Read(seq, 0, true)
 }
 
 func failure(doing string, err error) error {
@@ -150,38 +175,55 @@ func failure(doing string, err error) error {
 	return fmt.Errorf("redisstore: %s the tokens: %w", doing, err)
 }
 
-// record is how tokens are written. The tokens are bytes, because JSON changes texts that are not UTF-8.
-type record struct {
-	Access  []byte    `json:"access_token,omitempty"`
-	Refresh []byte    `json:"refresh_token,omitempty"`
-	Expires time.Time `json:"expires_at,omitzero"`
+// Lock waits for the lock, until ctx is done: in turn with other goroutines of this process, by
+// asking Redis again and again for those of others. It extends the lock until unlock is called,
+// which may be more than once. It does not wait for a Redis that cannot be reached, but fails
+// within 3 s, and it fails where Redis would not keep the session; see [TokenStore.Check].
+func (s *TokenStore) Lock(ctx context.Context) (unlock func(), err error) {
+	release, _, err := s.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return func() { release(true) }, nil
 }
 
-func (s *TokenStore) encode(t authos.Tokens) ([]byte, error) {
-	b, err := json.Marshal(record{[]byte(t.AccessToken), []byte(t.RefreshToken), t.ExpiresAt.UTC()}) //nolint:gosec // a store writes tokens
-	if err != nil {
-		return nil, errors.New("the expiry is not a date that can be written") // the error of encoding/json may quote it
-	}
-	return s.box.seal(s.keys[0], b)
-}
-
-func (s *TokenStore) decode(stored []byte) (authos.Tokens, error) {
-	b, err := s.box.open(s.keys[0], stored)
-	if err != nil {
-		return authos.Tokens{}, err
-	}
-	var r record
-	if err := json.Unmarshal(b, &r); err != nil {
-		return authos.Tokens{}, errNotOurs // the error of encoding/json may quote the value
-	}
-	return authos.Tokens{AccessToken: string(r.Access), RefreshToken: string(r.Refresh), ExpiresAt: r.Expires}, nil
+// Acquire implements [authos.TokenStoreAcquirer]: it is Lock, and reports whether the last holder
+// released the lock. release(false) leaves the lock to run out, as the death of the holder does.
+func (s *TokenStore) Acquire(ctx context.Context) (release func(clean bool), clean bool, err error) {
+	release, clean, err = s.lock.Acquire(ctx)
+	return release, clean, failure("locking", err)
 }
 
 // String names the store; it holds no secrets, as no format verb does.
-func (s *TokenStore) String() string { return "redisstore.TokenStore(" + s.keys[0] + ")" }
+func (s *TokenStore) String() string { return "redisstore.TokenStore(" + s.name + ")" }
 
 // Format implements [fmt.Formatter] for every verb, so that %+v and %#v cannot print keys.
 func (s *TokenStore) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // LogValue implements [slog.LogValuer].
 func (s *TokenStore) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// reply is a script's result.
+type reply []any
+
+func (r reply) text(i int) string {
+	if i >= len(r) {
+		return ""
+	}
+	text, _ := r[i].(string)
+	return text
+}
+
+func (r reply) number(i int) int64 {
+	if i >= len(r) {
+		return 0
+	}
+	switch n := r[i].(type) {
+	case int64:
+		return n
+	case string:
+		number, _ := strconv.ParseInt(n, 10, 64)
+		return number
+	}
+	return 0
+}

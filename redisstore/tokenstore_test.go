@@ -53,6 +53,12 @@ func TestBadArguments(t *testing.T) {
 	defer rdb.Close()
 	replicas := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, RouteRandomly: true})
 	defer replicas.Close()
+	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"one": "127.0.0.1:1"}, HeartbeatFrequency: time.Hour})
+	defer ring.Close()
+	sentinel := redis.NewFailoverClusterClient(&redis.FailoverOptions{
+		MasterName: "m", SentinelAddrs: []string{"127.0.0.1:1"}, ReplicaOnly: true, RouteRandomly: true,
+	})
+	defer sentinel.Close()
 	short := redisstore.Key("short")
 	type tokens = redisstore.TokenOptions
 	type cache = redisstore.CacheOptions
@@ -72,8 +78,11 @@ func TestBadArguments(t *testing.T) {
 		{"old keys alone", func() (any, error) {
 			return redisstore.NewTokenStore(rdb, "k", tokens{OldKeys: []redisstore.Key{keyA}})
 		}, []string{"Key"}},
-		{"no hash tag possible", func() (any, error) { return redisstore.NewTokenStore(rdb, "}k", tokens{}) }, []string{"key"}},
-		{"lock ends too early", func() (any, error) { return redisstore.NewTokenStore(rdb, "k", tokens{LockTTL: 34 * time.Second}) }, []string{"LockTTL"}},
+		{"a ring", func() (any, error) { return redisstore.NewTokenStore(ring, "k", tokens{}) }, []string{"rdb"}},
+		{"a nil client", func() (any, error) { return redisstore.NewTokenStore((*redis.Client)(nil), "k", tokens{}) }, []string{"rdb"}},
+		{"Sentinel's replicas", func() (any, error) { return redisstore.NewTokenStore(sentinel, "k", tokens{}) }, []string{"rdb"}},
+		{"cache, a ring", func() (any, error) { return redisstore.NewCacheStore(ring, "k", cache{}) }, []string{"rdb"}},
+		{"lock ends too early", func() (any, error) { return redisstore.NewTokenStore(rdb, "k", tokens{LockTTL: 44 * time.Second}) }, []string{"LockTTL"}},
 		{"lock ends too late", func() (any, error) { return redisstore.NewTokenStore(rdb, "k", tokens{LockTTL: time.Hour}) }, []string{"LockTTL"}},
 		{"reads from replicas", func() (any, error) { return redisstore.NewTokenStore(replicas, "k", tokens{}) }, []string{"rdb"}},
 		{"cache, defaults", func() (any, error) { return redisstore.NewCacheStore(rdb, "p", cache{}) }, nil},
@@ -100,17 +109,29 @@ func TestBadArguments(t *testing.T) {
 	}
 }
 
-// TestOneSlot asks a cluster: scripts that touch several slots are refused there.
-func TestOneSlot(t *testing.T) {
-	cluster := startCluster(t)
-	for _, key := range []string{"k", "a b", "session:1", "{user:7}.tokens", "x{user:7}", "{}", "{}{a}", "{", "a}b", "a{}b", "{a", "a}", "\x00\xff", "ключ"} {
-		store, err := redisstore.NewTokenStore(cluster, key, redisstore.TokenOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := store.Save(t.Context(), numbered(1)); err != nil {
-			t.Errorf("key %q: %v", key, err)
-		}
+// TestKeysAreDistinct: each key is a session of its own, also in a cluster, whose hash tags some
+// keys look like.
+func TestKeysAreDistinct(t *testing.T) {
+	keys := []string{
+		"alice", "{alice}", "k", "a b", "session:1", "{user:7}.tokens", "x{user:7}", "{}", "{}{a}", "{", "}", "a}b", "a{}b", "{a", "a}",
+		"\x00\xff", "ключ", "alice:lock", "alice:fence",
+	}
+	for name, rdb := range map[string]redis.UniversalClient{"single": startRedis(t).client(), "cluster": startCluster(t)} {
+		t.Run(name, func(t *testing.T) {
+			for round, check := range []func(*redisstore.TokenStore, int){
+				func(s *redisstore.TokenStore, i int) { save(t, s, numbered(i)) },
+				func(s *redisstore.TokenStore, i int) { holds(t, s, numbered(i)) },
+				func(s *redisstore.TokenStore, _ int) { lock(t, s) }, // all at once
+			} {
+				for i, key := range keys {
+					store, err := redisstore.NewTokenStore(rdb, key, redisstore.TokenOptions{})
+					if err != nil {
+						t.Fatalf("round %d, key %q: %v", round, key, err)
+					}
+					check(store, i)
+				}
+			}
+		})
 	}
 }
 
@@ -124,11 +145,17 @@ func TestTokensAtRest(t *testing.T) {
 		return store
 	}
 	raw := func(name string) []byte {
-		b, err := rdb.Get(t.Context(), "{"+name+"}").Bytes()
+		b, err := rdb.HGet(t.Context(), "authos:tokens:"+name, "t").Bytes()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return b
+	}
+	put := func(name string, value any) {
+		t.Helper()
+		if err := rdb.HSet(t.Context(), "authos:tokens:"+name, "t", value).Err(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	tokens := authos.Tokens{AccessToken: "the-access-token", RefreshToken: "the-refresh-token", ExpiresAt: time.Now().Add(time.Hour)}
 	refused := func(what string, store *redisstore.TokenStore) {
@@ -159,10 +186,15 @@ func TestTokensAtRest(t *testing.T) {
 		t.Error("the same tokens were encrypted to the same bytes twice: the nonce is not random")
 	}
 
-	if err := rdb.Set(t.Context(), "{two}", raw("one"), 0).Err(); err != nil {
+	if err := rdb.Copy(t.Context(), "authos:tokens:one", "authos:tokens:two", 0, true).Err(); err != nil {
 		t.Fatal(err)
 	}
 	refused("moved from another key", other)
+	stale := raw("one")
+	save(t, a, tokens)
+	put("one", stale)
+	refused("an old value put in the newer one's place", a)
+	save(t, a, tokens)
 
 	good := raw("one")
 	for i := range good {
@@ -183,9 +215,7 @@ func TestTokensAtRest(t *testing.T) {
 	save(t, plain, tokens)
 	refused("clear text where a key is configured", a)
 	for _, foreign := range []string{"", "x", "c", "c{", "hello", `{"access_token":"abc"}`} {
-		if err := rdb.Set(t.Context(), "{one}", foreign, 0).Err(); err != nil {
-			t.Fatal(err)
-		}
+		put("one", foreign)
 		refused("foreign value "+foreign, plain)
 	}
 	for _, odd := range []authos.Tokens{tokens, {AccessToken: "\xff\xfe", RefreshToken: "\x00<\u2028>"}} {
