@@ -22,7 +22,7 @@ func newGateLayer(c *Client, next http.RoundTripper) http.RoundTripper {
 // RoundTrip implements [http.RoundTripper].
 func (g *gateLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl := callOf(req)
-	cl.sent, cl.probe = false, false
+	cl.sent, cl.probe, cl.excused = false, false, false
 	if err := g.gates[cl.limiter()].pass(cl); err != nil {
 		return nil, err
 	}

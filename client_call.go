@@ -107,6 +107,7 @@ type call struct {
 	token     string // session: the access token of the current send
 	refreshed bool   // session
 	probe     bool   // breaker: half-open, the attempt must end
+	excused   bool   // breaker: the attempt was lost together with others, which is no failure
 	sent      bool   // wire: this attempt reached the transport
 	began     time.Time
 	sendBy    time.Time    // session: a refresh's body may not leave later; zero: no limit

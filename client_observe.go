@@ -75,10 +75,14 @@ type RefreshEvent struct {
 	Err      error
 }
 
-// BreakerEvent is a circuit's change of state.
+// BreakerEvent is a change of an endpoint group's state. From and To are equal where a group that
+// was open to some principals is open to all from now on.
 type BreakerEvent struct {
 	Group    string
 	From, To BreakerState
+	// Blamed is how many principals (sessions, API keys) the change is about: it is they who meet
+	// failures, and the others pass. 0: everybody.
+	Blamed int
 }
 
 // StaleEvent is a cached response that is served instead of a failure.
@@ -250,9 +254,9 @@ func (c *Client) observeRefresh(e RefreshEvent, failed *refreshError) {
 
 func (c *Client) observeBreaker(b breakerChange) {
 	c.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, "authos: circuit changed",
-		slog.String("group", b.group), slog.String("from", string(b.from)), slog.String("to", string(b.to)))
+		slog.String("group", b.group), slog.String("from", string(b.from)), slog.String("to", string(b.to)), slog.Int("blamed", b.blamed))
 	if f := c.cfg.observer.Breaker; f != nil {
-		f(BreakerEvent{b.group, b.from, b.to})
+		f(BreakerEvent{b.group, b.from, b.to, b.blamed})
 	}
 }
 

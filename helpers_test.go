@@ -17,6 +17,9 @@ import (
 	"github.com/authos-go/authos"
 )
 
+// longTests asks for the long form of tests that have one; the short form runs by default.
+var longTests = os.Getenv("AUTHOS_LONG_TESTS") != ""
+
 const rtBase = "https://authos.test"
 
 // rtStep is how a scripted transport responds to one request: with err, or with a response.

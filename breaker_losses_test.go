@@ -1,0 +1,307 @@
+package authos_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authos-go/authos"
+)
+
+// btHold makes a server that holds every request until the returned function ends all of them in
+// one moment with the given response; from then on it responds well.
+func btHold(web *btWeb, end btResponse) (release func()) {
+	released := make(chan struct{})
+	web.set(func(req *http.Request) (*http.Response, error) {
+		select {
+		case <-released:
+			return end(req)
+		case <-req.Context().Done():
+			return nil, req.Context().Err()
+		}
+	})
+	return func() {
+		web.set(btOK)
+		close(released)
+	}
+}
+
+func btCut(req *http.Request) (*http.Response, error) {
+	resp, err := btOK(req)
+	resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"id"`), btBroken{}))
+	return resp, err
+}
+
+func btEOF(*http.Request) (*http.Response, error) { return nil, io.EOF }
+
+// btTogether makes n calls at once, which all are in flight when release is called, and gives their
+// errors.
+func btTogether(n int, call func() error, release func()) (errs []error) {
+	results := make(chan error, n)
+	for range n {
+		go func() { results <- call() }()
+	}
+	synctest.Wait()
+	release()
+	for range n {
+		if err := <-results; err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// A connection, or a load balancer, that goes away takes all the requests on it along. None of them
+// fails, and the circuit stays closed, with and without a breaker.
+func TestLostConnectionFailsNobody(t *testing.T) {
+	for _, disabled := range []bool{false, true} {
+		for _, before := range []int{0, 300} {
+			for name, end := range map[string]btResponse{"reset": btReset, "EOF": btEOF, "cut body": btCut} {
+				for _, inFlight := range []int{1, 5, 8, 15, 50, 120} {
+					t.Run(fmt.Sprintf("disabled=%t/%d before/%s/%d", disabled, before, name, inFlight), func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) {
+							opened := 0
+							c, web := btClient(t, authos.WithBreaker(authos.BreakerPolicy{
+								Disabled: disabled, OnStateChange: func(string, authos.BreakerState, authos.BreakerState) { opened++ },
+							}))
+							if refused := btRepeat(c, before); refused > 0 {
+								t.Fatalf("%d refused before", refused)
+							}
+							sent := web.count()
+							release := btHold(web, end)
+							errs := btTogether(inFlight, func() error { return btGet(c) }, release)
+							if len(errs) > 0 {
+								t.Errorf("%d of %d calls failed, want none; the first: %v", len(errs), inFlight, errs[0])
+							}
+							if opened > 0 {
+								t.Errorf("the circuit changed %d times", opened)
+							}
+							if got := web.count() - sent; got != 2*inFlight {
+								t.Errorf("%d requests for %d calls, want one repeat each", got, inFlight)
+							}
+						})
+					})
+				}
+			}
+		}
+	}
+}
+
+// Which losses belong together: those of attempts that began before the first one, 128 of them.
+func TestLostConnectionsCount(t *testing.T) {
+	type step struct {
+		lost int        // in one moment
+		end  btResponse // nil: btReset
+		good int        // before that
+		bad  int        // 500s before that, one by one
+	}
+	for _, tt := range []struct {
+		name  string
+		steps []step
+		want  bool // open
+	}{
+		{"128 and three more", []step{{lost: 1 + 128 + 3}}, false},
+		{"128 and four more", []step{{lost: 1 + 128 + 4}}, true},
+		{"one by one", []step{{lost: 1}, {lost: 1}, {lost: 1}, {lost: 1}}, false},
+		{"one by one, five", []step{{lost: 1}, {lost: 1}, {lost: 1}, {lost: 1}, {lost: 1}}, true},
+		{"three failures, then one event", []step{{bad: 3, lost: 100}}, false},
+		{"four failures, then one event", []step{{bad: 4, lost: 2}}, true},
+		{"a second event too soon", []step{{lost: 4}, {good: 19, lost: 10}}, true},
+		{"a second event", []step{{lost: 4}, {good: 20, lost: 100}}, false},
+		{"armed again by successes in a row only", []step{{lost: 4}, {good: 19, bad: 1}, {good: 19, lost: 10}}, true},
+		{"timeouts", []step{{lost: 5, end: btHang}}, true},
+		{"refused dials", []step{{lost: 5, end: func(*http.Request) (*http.Response, error) { return nil, rtRefused() }}}, true},
+		{"502s", []step{{lost: 5, end: btSay(502, btPage)}}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, web := btClient(t, btOnce)
+				for i, s := range tt.steps {
+					web.set(btOK)
+					if refused := btRepeat(c, s.good); refused > 0 {
+						t.Fatalf("step %d: open already", i)
+					}
+					web.set(btSay(500, ""))
+					_ = btRepeat(c, s.bad)
+					if s.end == nil {
+						s.end = btReset
+					}
+					release := btHold(web, s.end)
+					btTogether(s.lost, func() error { return btGet(c) }, release)
+				}
+				if got := c.BreakerStates()["service"] == authos.BreakerOpen; got != tt.want {
+					t.Errorf("open = %t, want %t", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// A loss in the middle of an event ends the successes in a row that would arm the circuit again, or
+// a server that resets half of all connections would get its retries for nothing.
+func TestLostMemberKeepsCircuitDisarmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, web := btClient(t, btOnce)
+		late := make(chan struct{})
+		web.set(func(req *http.Request) (*http.Response, error) {
+			<-late
+			return btReset(req)
+		})
+		done := make(chan error)
+		go func() { done <- btGet(c) }() // lost after all others, and belongs to their event
+		synctest.Wait()
+		release := btHold(web, btReset)
+		btTogether(3, func() error { return btGet(c) }, release)
+		_ = btRepeat(c, 19)
+		close(late)
+		<-done
+		_ = btRepeat(c, 19)
+		btTogether(10, func() error { return btGet(c) }, btHold(web, btReset))
+		if got := c.BreakerStates()["service"]; got != authos.BreakerOpen {
+			t.Errorf("state = %s, want open: 19 successes since the last loss are not enough", got)
+		}
+	})
+}
+
+// Four load balancers that restart half a second apart: no call fails.
+func TestBalancersRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, web := btClient(t)
+		var gone [4]chan struct{}
+		for i := range gone {
+			gone[i] = make(chan struct{})
+		}
+		var n atomic.Int64
+		web.set(func(req *http.Request) (*http.Response, error) {
+			through := gone[n.Add(1)%4]
+			select {
+			case <-through:
+				if req.Context().Value(btFlightKey{}) == nil {
+					t.Error("no context of ours")
+				}
+			case <-time.After(100 * time.Millisecond):
+				return btOK(req)
+			}
+			return btReset(req)
+		})
+		var wg sync.WaitGroup
+		var failed atomic.Int64
+		ctx := context.WithValue(t.Context(), btFlightKey{}, 1)
+		for range 40 {
+			wg.Go(func() {
+				for range 40 {
+					if c.Do(ctx, "GET", btInfo, nil, nil) != nil {
+						failed.Add(1)
+					}
+				}
+			})
+		}
+		for i := range gone {
+			time.Sleep(500 * time.Millisecond)
+			lost := gone[i]
+			gone[i] = make(chan struct{})
+			close(lost)
+		}
+		wg.Wait()
+		if failed.Load() > 0 {
+			t.Errorf("%d of 1600 calls failed, want none", failed.Load())
+		}
+	})
+}
+
+// The same on real connections, of which HTTP/2 needs only one.
+func TestLostConnectionOnTheWire(t *testing.T) {
+	most := []int{5, 120}
+	if longTests {
+		most = []int{1, 2, 5, 8, 15, 50, 120}
+	}
+	for _, http2 := range []bool{false, true} {
+		for _, inFlight := range most {
+			t.Run(fmt.Sprintf("http2=%t/%d", http2, inFlight), func(t *testing.T) {
+				srv := newLosingServer(t, http2)
+				var opened atomic.Int64
+				c := btNew(t, srv.URL, srv.Client().Transport, authos.WithAPIKey("sk_1_2"), authos.WithBreaker(authos.BreakerPolicy{
+					OnStateChange: func(string, authos.BreakerState, authos.BreakerState) { opened.Add(1) },
+				}))
+				srv.hold.Store(true)
+				errs := make(chan error, inFlight)
+				for range inFlight {
+					go func() { errs <- btGet(c) }()
+				}
+				srv.lose(inFlight)
+				for range inFlight {
+					if err := <-errs; err != nil {
+						t.Errorf("a read in flight: %v", err)
+					}
+				}
+				if n := opened.Load(); n > 0 {
+					t.Errorf("the circuit changed %d times", n)
+				}
+			})
+		}
+	}
+}
+
+// losingServer can hold requests, and lose all its connections at once.
+type losingServer struct {
+	*httptest.Server
+	hold    atomic.Bool
+	arrived chan struct{}
+	mu      sync.Mutex
+	conns   []net.Conn
+}
+
+func newLosingServer(t *testing.T, http2 bool) *losingServer {
+	t.Helper()
+	s := &losingServer{arrived: make(chan struct{}, 1000)}
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.hold.Load() {
+			s.arrived <- struct{}{}
+			<-r.Context().Done()
+			return
+		}
+		_, _ = io.WriteString(w, btGood)
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.conns = append(s.conns, c)
+		}
+	}
+	if http2 {
+		s.EnableHTTP2 = true
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s
+}
+
+// lose waits for n requests and ends the connections they are on.
+func (s *losingServer) lose(n int) {
+	for range n {
+		<-s.arrived
+	}
+	s.hold.Store(false)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		_ = c.Close()
+	}
+}
