@@ -292,7 +292,10 @@ func newBackoff(p RetryPolicy, multiplier float64) *backoff.ExponentialBackOff {
 
 // spend takes a retry from the budget.
 func (r *retryLayer) spend(e *engine, api *APIError) bool {
-	if !e.free && (e.cl.excused || api != nil && api.StatusCode == http.StatusTooManyRequests && api.waitAsked) {
+	if e.cl.excused {
+		return true // of which there are maxMembers at most
+	}
+	if !e.free && api != nil && api.StatusCode == http.StatusTooManyRequests && api.waitAsked {
 		e.free = true
 		return true
 	}

@@ -181,12 +181,13 @@ type ending struct {
 	status  int           // of a failure; 0: no response
 	code    Code          // likewise
 	asked   time.Duration // how long a 503 asks to stay away
+	reused  bool          // a loss was that of a connection which had carried requests before
 }
 
 // endingOf says what an attempt tells about the server.
 func endingOf(cl *call, resp *http.Response, err error, took time.Duration) ending {
 	if err != nil {
-		return ending{verdict: verdictOfError(cl, err, took)}
+		return endingOfError(cl, err, took)
 	}
 	api := errorOf(resp)
 	if api == nil {
@@ -206,21 +207,22 @@ func endingOf(cl *call, resp *http.Response, err error, took time.Duration) endi
 	return e
 }
 
-func verdictOfError(cl *call, err error, took time.Duration) verdict {
+func endingOfError(cl *call, err error, took time.Duration) ending {
 	ne, ok := err.(*NetworkError) //nolint:errorlint // the wire's own, never wrapped
 	switch {
 	case errors.Is(cl.Err(), context.Canceled) && !errors.Is(context.Cause(cl), errImpatient):
-		return verdictNone
+		return ending{verdict: verdictNone}
 	case cl.over() && took < time.Second:
-		return verdictNone // a deadline that short says more about the caller than about the server
+		// a deadline that short says more about the caller than about the server
+		return ending{verdict: verdictNone}
 	case !ok:
-		return verdictGood // a response came, though it could not be used
+		return ending{verdict: verdictGood} // a response came, though it could not be used
 	case errors.Is(ne.Err, errStaleLock) || refusedHere(ne.Err):
-		return verdictNone
+		return ending{verdict: verdictNone}
 	case ne.lost():
-		return verdictLost
+		return ending{verdict: verdictLost, reused: ne.reused}
 	default:
-		return verdictFailed
+		return ending{verdict: verdictFailed}
 	}
 }
 

@@ -250,7 +250,7 @@ func (g *breakerGroup) end(a admission, e ending) (excused bool) {
 	defer g.mu.Unlock()
 	switch e.verdict {
 	case verdictLost:
-		if excused = g.losses.lost(a.number); excused {
+		if excused = g.losses.lost(a.number, e.reused); excused {
 			e.verdict = verdictNone
 		}
 	case verdictGood:

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -173,6 +174,32 @@ func TestLostMemberKeepsCircuitDisarmed(t *testing.T) {
 	})
 }
 
+// A repeat may be given another of the old connections before that is found broken too. It belongs
+// to the event; a new connection that is lost does not.
+func TestLostRepeatOnOldConnection(t *testing.T) {
+	for _, reused := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t)
+			put := func() error { return c.Do(t.Context(), "PUT", "/api/service/thing", nil, nil) }
+			var n atomic.Int64
+			release := btHold(web, btReset)
+			errs := btTogether(20, put, func() {
+				release()
+				web.set(func(req *http.Request) (*http.Response, error) {
+					if n.Add(1) > 20 {
+						return btSay(200, "{}")(req)
+					}
+					httptrace.ContextClientTrace(req.Context()).GotConn(httptrace.GotConnInfo{Reused: reused})
+					return btReset(req)
+				})
+			})
+			if failed := len(errs) > 0; failed == reused {
+				t.Errorf("reused = %t: %d of 20 calls failed: %v", reused, len(errs), errs)
+			}
+		})
+	}
+}
+
 // Four load balancers that restart half a second apart: no call fails.
 func TestBalancersRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -233,6 +260,9 @@ func TestLostConnectionOnTheWire(t *testing.T) {
 				c := btNew(t, srv.URL, srv.Client().Transport, authos.WithAPIKey("sk_1_2"), authos.WithBreaker(authos.BreakerPolicy{
 					OnStateChange: func(string, authos.BreakerState, authos.BreakerState) { opened.Add(1) },
 				}))
+				if err := btGet(c); err != nil { // there is a connection
+					t.Fatal(err)
+				}
 				srv.hold.Store(true)
 				errs := make(chan error, inFlight)
 				for range inFlight {

@@ -59,7 +59,9 @@ func (f *btFleet) call(who int) bool {
 	return passed
 }
 
-func (f *btFleet) state(who int) authos.BreakerState { return f.clients[who].BreakerStates()["service"] }
+func (f *btFleet) state(who int) authos.BreakerState {
+	return f.clients[who].BreakerStates()["service"]
+}
 
 // One user whose data makes the server fail is refused alone, however much of the traffic is that
 // user's, and is let through again when that has passed.

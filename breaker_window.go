@@ -136,7 +136,8 @@ func (w *window) said(c *circuit, of *principal) {
 
 // losses tells connections that are lost in one moment, as when a load balancer restarts, from a
 // server that fails. The first loss is the failure; those of attempts that began before it belong
-// to the same event. The zero value is armed.
+// to the same event, and so do repeats that were given another of the old connections, which had not
+// been found broken yet. The zero value is armed.
 type losses struct {
 	begun    uint64 // attempts so far
 	before   uint64 // the event is that of attempts up to this one
@@ -154,17 +155,19 @@ func (l *losses) begin() uint64 {
 	return l.begun
 }
 
-// lost reports whether a loss belongs to the event.
-func (l *losses) lost(number uint64) bool {
+// lost reports whether a loss belongs to the event. reused says that the connection had carried
+// requests before.
+func (l *losses) lost(number uint64, reused bool) bool {
 	l.good = 0
-	switch {
-	case number <= l.before && l.members < maxMembers:
-		l.members++
-		return true
-	case !l.disarmed:
+	if !l.disarmed && number > l.before {
 		l.disarmed, l.before, l.members = true, l.begun, 0
+		return false
 	}
-	return false
+	if l.members >= maxMembers || number > l.before && !reused {
+		return false
+	}
+	l.members++
+	return true
 }
 
 func (l *losses) failed() { l.good = 0 }

@@ -379,7 +379,7 @@ func (cl *call) fill(err error) {
 
 // passage records whether a request got a connection, so that an attempt that never left is told
 // from one that may have arrived. Its fields are set from net/http's goroutines.
-type passage struct{ asked, connected atomic.Bool }
+type passage struct{ asked, connected, reused atomic.Bool }
 
 // neverLeft says that a connection was asked for and none was had. A RoundTripper that does not
 // trace says nothing.

@@ -135,6 +135,7 @@ type NetworkError struct {
 	// ClientRequestID is what was sent as X-Request-ID.
 	ClientRequestID string
 	unsent          bool // the request certainly did not reach the server
+	reused          bool // the connection had carried requests before
 	callEnd
 }
 

@@ -51,7 +51,10 @@ func (w *wireLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		p = new(passage)
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 			GetConn: func(string) { p.asked.Store(true) },
-			GotConn: func(httptrace.GotConnInfo) { p.connected.Store(true) },
+			GotConn: func(info httptrace.GotConnInfo) {
+				p.connected.Store(true)
+				p.reused.Store(info.Reused)
+			},
 		})
 	}
 	out := req.WithContext(ctx)
@@ -179,7 +182,7 @@ func (cl *call) networkError(op string, err error, p *passage) *NetworkError {
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err // its text holds the URL, query included
 	}
-	e := &NetworkError{Op: op, Method: cl.method, Path: cl.path, Err: err}
+	e := &NetworkError{Op: op, Method: cl.method, Path: cl.path, Err: err, reused: p != nil && p.reused.Load()}
 	oe, isOp := errors.AsType[*net.OpError](err)
 	_, isDNS := errors.AsType[*net.DNSError](err)
 	if p.neverLeft() || isDNS || isOp && (oe.Op == "dial" || oe.Op == "proxyconnect") {
