@@ -181,12 +181,12 @@ func TestLostRepeatOnOldConnection(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, web := btClient(t)
 			put := func() error { return c.Do(t.Context(), "PUT", "/api/service/thing", nil, nil) }
-			var n atomic.Int64
+			var repeated sync.Map
 			release := btHold(web, btReset)
 			errs := btTogether(20, put, func() {
 				release()
 				web.set(func(req *http.Request) (*http.Response, error) {
-					if n.Add(1) > 20 {
+					if _, again := repeated.LoadOrStore(req.Header.Get("X-Request-Id"), true); again {
 						return btSay(200, "{}")(req)
 					}
 					httptrace.ContextClientTrace(req.Context()).GotConn(httptrace.GotConnInfo{Reused: reused})
