@@ -1,7 +1,9 @@
 package authos
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"iter"
 	"net/http"
 )
@@ -10,21 +12,46 @@ import (
 // sent are [InvitationsService].
 type UserInvitationsService struct{ c *Client }
 
-// ReceivedInvitation is an invitation as the invited user sees it. The token is only in the e-mail.
+// ReceivedInvitation is an invitation as the invited user sees it.
 type ReceivedInvitation struct {
 	ID        string   `json:"id"`
 	Email     string   `json:"email"`
 	Role      RoleSlug `json:"role"`
 	ExpiresAt Time     `json:"expires_at"`
 	CreatedAt Time     `json:"created_at"`
-	OrgSlug   string   `json:"organization_slug"`
-	OrgName   string   `json:"organization_name"`
+	// OrgID and Token are what servers of October 2025 send and newer ones do not: the token is
+	// then only in the e-mail.
+	OrgID   string `json:"organization_id,omitempty"`
+	Token   Secret `json:"token,omitzero"`
+	OrgSlug string `json:"organization_slug"`
+	OrgName string `json:"organization_name"`
+}
+
+// UnmarshalJSON reads both forms: newer servers say the organization in two members, that of
+// October 2025 in an object.
+func (i *ReceivedInvitation) UnmarshalJSON(b []byte) error {
+	type fields ReceivedInvitation // without this method
+	in := struct {
+		*fields
+		Organization struct {
+			ID   string `json:"id"`
+			Slug string `json:"slug"`
+			Name string `json:"name"`
+		} `json:"organization"`
+	}{fields: (*fields)(i)}
+	if err := json.Unmarshal(b, &in); err != nil {
+		return err
+	}
+	i.OrgID = cmp.Or(i.OrgID, in.Organization.ID)
+	i.OrgSlug = cmp.Or(i.OrgSlug, in.Organization.Slug)
+	i.OrgName = cmp.Or(i.OrgName, in.Organization.Name)
+	return nil
 }
 
 func (i *ReceivedInvitation) missing() string { return missingID(i.ID) }
 
 // List returns the pending invitations to the signed-in user's address. GET /api/invitations;
-// bearer; may be repeated; cached for the stale fallback.
+// bearer; may be repeated; never stale, since older servers send the tokens.
 func (s *UserInvitationsService) List(ctx context.Context, opts ...RequestOption) ([]ReceivedInvitation, error) {
 	list, err := invoke[bare[ReceivedInvitation, *ReceivedInvitation]](ctx, s.c, request{
 		method: http.MethodGet, template: "/api/invitations",

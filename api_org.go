@@ -101,15 +101,16 @@ func (o *Organization) missing() string { return missingID(o.ID) }
 
 // Tier is what an organization may use. Limits may be overridden in the organization.
 type Tier struct {
-	ID                 string   `json:"id"`
-	Name               string   `json:"name"`
-	DisplayName        string   `json:"display_name"`
-	DefaultMaxServices int      `json:"default_max_services"`
-	DefaultMaxUsers    int      `json:"default_max_users"`
-	Features           Features `json:"features"`
-	PriceCents         int      `json:"price_cents"`
-	Currency           string   `json:"currency"`
-	CreatedAt          Time     `json:"created_at"`
+	ID                 string `json:"id"`
+	Name               string `json:"name"`
+	DisplayName        string `json:"display_name"`
+	DefaultMaxServices int64  `json:"default_max_services"`
+	DefaultMaxUsers    int64  `json:"default_max_users"`
+	// Features are what the tier includes.
+	Features   TierFeatures `json:"features"`
+	PriceCents int64        `json:"price_cents"`
+	Currency   string       `json:"currency"`
+	CreatedAt  Time         `json:"created_at"`
 }
 
 func (t *Tier) missing() string { return missingID(t.ID) }
@@ -129,8 +130,8 @@ func (m *Membership) missing() string { return missingID(m.ID) }
 // OrganizationDetails are an organization with what it has and may have.
 type OrganizationDetails struct {
 	Organization    `json:"organization"`
-	MembershipCount int   `json:"membership_count"`
-	ServiceCount    int   `json:"service_count"`
+	MembershipCount int64 `json:"membership_count"`
+	ServiceCount    int64 `json:"service_count"`
 	Tier            *Tier `json:"tier"` // nil when it has none
 }
 
@@ -157,7 +158,10 @@ type OrganizationCreateParams struct {
 	Slug string `json:"slug"`
 	// Name is 2 to 100 bytes.
 	Name string `json:"name"`
-	// Install puts the returned tokens in use, as [Client.SetTokens] does.
+	// OwnerEmail is the address of the organization's owner. A server of October 2025 needs it, and
+	// asks for no sign-in; newer ones ignore it: there the signed-in user is the owner.
+	OwnerEmail string `json:"owner_email,omitempty"`
+	// Install puts the returned tokens in use, as [Client.SetTokens] does, where there are any.
 	Install bool `json:"-"`
 }
 
@@ -177,7 +181,9 @@ type OrganizationSelectParams struct {
 type OrganizationSession struct {
 	Organization
 	Membership Membership
-	Tokens     Tokens
+	// Tokens are zero where [OrganizationsService.Create] called a server of October 2025, which
+	// makes no session.
+	Tokens Tokens
 	// Owner is the new organization's owner; only [OrganizationsService.Create] gives it.
 	Owner *User
 }
@@ -212,7 +218,11 @@ func (b *organizationCreated) missing() string {
 	case b.Owner.ID == "":
 		return "id of owner"
 	}
-	return b.organizationSessionBody.missing()
+	lack := cmp.Or(b.Organization.missing(), b.Membership.missing())
+	if lack == "" && b.RefreshToken != "" { // else it is a server of October 2025, without either
+		lack = b.tokenBody.missing()
+	}
+	return lack
 }
 
 // List returns one page of the signed-in user's organizations. The server does not count them:
@@ -257,6 +267,9 @@ func (s *OrganizationsService) Create(
 	var in checks
 	in.newSlug("slug", p.Slug)
 	in.name("name", p.Name)
+	if p.OwnerEmail != "" {
+		in.emailField("owner_email", p.OwnerEmail)
+	}
 	body, err := invoke[organizationCreated](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/organizations", body: p, checks: in,
 	}, opts)
@@ -324,7 +337,7 @@ func (s *OrganizationsService) Select(
 
 func (b *organizationSessionBody) session(ctx context.Context, c *Client, install bool) (*OrganizationSession, error) {
 	s := &OrganizationSession{Organization: b.Organization, Membership: b.Membership, Owner: b.Owner, Tokens: b.tokens()}
-	if install {
+	if install && !s.Tokens.isZero() {
 		return s, c.install(ctx, s.Tokens)
 	}
 	return s, nil

@@ -43,15 +43,15 @@ func (c *checks) year(field string, t time.Time) {
 
 // LoginTrend is how many sign-ins there were on one day.
 type LoginTrend struct {
-	Date  Time `json:"date"` // when the day begins, in UTC
-	Count int  `json:"count"`
+	Date  Time  `json:"date"` // when the day begins, in UTC
+	Count int64 `json:"count"`
 }
 
 // ServiceLogins are how many sign-ins one service had.
 type ServiceLogins struct {
 	ServiceID   string `json:"service_id"`
 	ServiceName string `json:"service_name"`
-	Count       int    `json:"count"`
+	Count       int64  `json:"count"`
 }
 
 func (l *ServiceLogins) missing() string {
@@ -64,7 +64,7 @@ func (l *ServiceLogins) missing() string {
 // ProviderLogins are how many sign-ins there were by one way of signing in.
 type ProviderLogins struct {
 	Provider string `json:"provider"` // such as "password" or "github"
-	Count    int    `json:"count"`
+	Count    int64  `json:"count"`
 }
 
 func (l *ProviderLogins) missing() string {
@@ -95,8 +95,8 @@ type RecentLoginsParams struct {
 // loginTrendBody tells a count that is not there from none. The date says nothing here: the server
 // may send null.
 type loginTrendBody struct {
-	Date  Time `json:"date"`
-	Count *int `json:"count"`
+	Date  Time   `json:"date"`
+	Count *int64 `json:"count"`
 }
 
 func (b *loginTrendBody) missing() string {

@@ -109,7 +109,7 @@ type apiKeyCreateBody struct {
 
 type apiKeyList struct {
 	APIKeys *[]APIKey `json:"api_keys"`
-	Total   *int      `json:"total"`
+	Total   *int64    `json:"total"`
 }
 
 func (l *apiKeyList) missing() string { return missingItem("api_keys", l.APIKeys) }

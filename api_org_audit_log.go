@@ -82,7 +82,7 @@ func (p *AuditLogListParams) check(in *checks) {
 // pageCount is what the lists with the most to say about their pages say, as far as it is of use:
 // how many items there are in all.
 type pageCount struct {
-	Total *int `json:"total"`
+	Total *int64 `json:"total"`
 }
 
 type auditLogList struct {

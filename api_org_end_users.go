@@ -104,13 +104,15 @@ func (l *EndUserLogin) missing() string { return missingID(l.ID) }
 // EndUserDetails are an end user with sessions and the latest sign-ins in the organization.
 type EndUserDetails struct {
 	EndUser
-	SessionCount int              `json:"session_count"`
+	SessionCount int64 `json:"session_count"`
+	// Sessions and RecentLogins are nil where the server does not send them: that of October 2025
+	// only counts sessions.
 	Sessions     []EndUserSession `json:"sessions"`
 	RecentLogins []EndUserLogin   `json:"recent_logins"`
 }
 
 func (d *EndUserDetails) missing() string {
-	return cmp.Or(d.EndUser.missing(), missingIn("sessions", d.Sessions), missingIn("recent_logins", d.RecentLogins))
+	return cmp.Or(d.EndUser.missing(), missingItem[EndUserSession]("sessions", &d.Sessions), missingItem[EndUserLogin]("recent_logins", &d.RecentLogins))
 }
 
 // EndUserListParams choose a page.
@@ -125,13 +127,13 @@ type EndUserListParams struct {
 
 type endUserList struct {
 	Users *[]EndUser `json:"users"`
-	Total *int       `json:"total"`
+	Total *int64     `json:"total"`
 }
 
 func (l *endUserList) missing() string { return missingItem("users", l.Users) }
 
 type revokedSessions struct {
-	Count *int `json:"revoked_count"`
+	Count *int64 `json:"revoked_count"`
 }
 
 func (r *revokedSessions) missing() string {
@@ -187,7 +189,7 @@ func (s *EndUsersService) Get(ctx context.Context, orgSlug, userID string, opts 
 // many there were. DELETE /api/organizations/:org_slug/users/:user_id/sessions; bearer, capability
 // end_users.manage; may be repeated: the number is then what the last attempt found. Older servers
 // end the user's sessions everywhere.
-func (s *EndUsersService) RevokeSessions(ctx context.Context, orgSlug, userID string, opts ...RequestOption) (int, error) {
+func (s *EndUsersService) RevokeSessions(ctx context.Context, orgSlug, userID string, opts ...RequestOption) (int64, error) {
 	var in checks
 	in.id("org_slug", orgSlug)
 	in.id("user_id", userID)

@@ -552,7 +552,7 @@ func TestWebhookDeliveries(t *testing.T) {
 			{authos.DeliveryListParams{Delivered: new(false)}, 0, 0},
 		} {
 			page, err := hooks.Deliveries(ctx, "acme", id, tt.p)
-			if err != nil || len(page.Items) != tt.n || page.Total != tt.total {
+			if err != nil || len(page.Items) != tt.n || page.Total != int64(tt.total) {
 				t.Errorf("%+v: %+v, %v; want %d of %d", tt.p, page, err, tt.n, tt.total)
 			}
 		}
@@ -787,7 +787,7 @@ func TestAuditLog(t *testing.T) {
 			{authos.AuditLogListParams{Page: 4, Limit: 2}, 0, 5},
 		} {
 			page, err := c.Organizations.AuditLog.List(ctx, "acme", tt.p)
-			if err != nil || len(page.Items) != tt.n || page.Total != tt.total {
+			if err != nil || len(page.Items) != tt.n || page.Total != int64(tt.total) {
 				t.Errorf("%+v: %+v, %v; want %d of %d", tt.p, page, err, tt.n, tt.total)
 			}
 		}

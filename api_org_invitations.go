@@ -34,6 +34,8 @@ type Invitation struct {
 	Status    InvitationStatus `json:"status"`
 	ExpiresAt Time             `json:"expires_at"`
 	CreatedAt Time             `json:"created_at"`
+	// Token is here by servers of October 2025 only; see [InvitationCreated].
+	Token Secret `json:"token,omitzero"`
 }
 
 func (i *Invitation) missing() string { return missingID(i.ID) }
@@ -88,7 +90,7 @@ const (
 // List returns one page of an organization's invitations, those that were accepted or declined or
 // canceled too. The server neither counts nor filters them: Total is -1. GET
 // /api/organizations/:org_slug/invitations; bearer, capability org.members.manage; may be repeated;
-// cached for the stale fallback.
+// never stale, since older servers send the tokens.
 func (s *InvitationsService) List(
 	ctx context.Context, orgSlug string, p InvitationListParams, opts ...RequestOption,
 ) (*Page[SentInvitation], error) {

@@ -44,8 +44,8 @@ func (m *Member) missing() string { return cmp.Or(m.User.missing(), m.Membership
 
 // Seats say how many members an organization has and may have.
 type Seats struct {
-	Current int `json:"current"`
-	Max     int `json:"max"`
+	Current int64 `json:"current"`
+	Max     int64 `json:"max"`
 	// Source is where Max comes from: "custom", or the name of the tier.
 	Source string `json:"source"`
 }
@@ -121,7 +121,7 @@ type ServiceAccessGrant struct {
 
 type memberList struct {
 	Members *[]Member `json:"members"`
-	Total   *int      `json:"total"`
+	Total   *int64    `json:"total"`
 	Limit   *Seats    `json:"limit"` // the quota, not the page's size
 }
 

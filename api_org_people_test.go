@@ -258,7 +258,7 @@ func TestEndUsers(t *testing.T) {
 		t.Errorf("sign-ins %+v", l)
 	}
 	user := w.Client(asUser) // a second session
-	for _, want := range []int{2, 0} {
+	for _, want := range []int64{2, 0} {
 		if n, err := c.Organizations.EndUsers.RevokeSessions(ctx, "acme", id); err != nil || n != want {
 			t.Errorf("RevokeSessions = %d, %v, want %d", n, err, want)
 		}

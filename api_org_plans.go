@@ -16,7 +16,7 @@ type Plan struct {
 	ServiceID   string   `json:"service_id"`
 	Name        string   `json:"name"`
 	Description string   `json:"description"` // empty when there is none
-	PriceCents  int      `json:"price_cents"` // in hundredths of the currency
+	PriceCents  int64    `json:"price_cents"` // in hundredths of the currency
 	Currency    string   `json:"currency"`    // such as usd
 	Features    Features `json:"features"`
 	// empty: it cannot be bought by [ServicesService.Checkout]
@@ -30,7 +30,7 @@ func (p *Plan) missing() string { return missingID(p.ID) }
 // PlanDetails are a plan with how many active subscriptions it has.
 type PlanDetails struct {
 	Plan              `json:"plan"`
-	SubscriptionCount int `json:"subscription_count"`
+	SubscriptionCount int64 `json:"subscription_count"`
 }
 
 func (p *PlanDetails) missing() string { return p.Plan.missing() }

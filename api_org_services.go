@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"net/http"
 )
 
@@ -39,7 +40,8 @@ type Service struct {
 	Name        string      `json:"name"`
 	ServiceType ServiceType `json:"service_type"`
 	ClientID    string      `json:"client_id"`
-	// ClientSecret is set in the response to [ServicesService.Create] only.
+	// ClientSecret is set in the response to [ServicesService.Create] only, and not there by
+	// servers of October 2025.
 	ClientSecret Secret `json:"client_secret,omitzero"`
 	// GitHubScopes, MicrosoftScopes and GoogleScopes are what users are asked for at sign-in
 	// providers; nil: nothing is set.
@@ -68,15 +70,15 @@ func (s *Service) missing() string { return missingID(s.ID) }
 // ServiceSummary is a service in a list.
 type ServiceSummary struct {
 	Service
-	PlanCount         int `json:"plan_count"`
-	SubscriptionCount int `json:"subscription_count"`
+	PlanCount         int64 `json:"plan_count"`
+	SubscriptionCount int64 `json:"subscription_count"`
 }
 
 // ServiceUsage says how many services an organization has and may have.
 type ServiceUsage struct {
 	// CurrentServices counts, in a list, only those that the caller may see.
-	CurrentServices int    `json:"current_services"`
-	MaxServices     int    `json:"max_services"`
+	CurrentServices int64  `json:"current_services"`
+	MaxServices     int64  `json:"max_services"`
 	TierName        string `json:"tier"` // its display name
 }
 
@@ -94,7 +96,8 @@ type ServicePage struct {
 	Usage ServiceUsage
 }
 
-// ServiceCreated is a new service. Its ClientSecret is shown here and never again.
+// ServiceCreated is a new service. Its ClientSecret is shown here and never again; a server of
+// October 2025 shows none at all, and it is zero.
 type ServiceCreated struct {
 	Service `json:"service"`
 	// DefaultPlan is the plan, named free, that the service has from the start.
@@ -103,11 +106,7 @@ type ServiceCreated struct {
 }
 
 func (s *ServiceCreated) missing() string {
-	lack := cmp.Or(s.Service.missing(), s.DefaultPlan.missing(), s.Usage.missing())
-	if lack == "" && s.ClientSecret.IsZero() {
-		lack = "client_secret"
-	}
-	return lack
+	return cmp.Or(s.Service.missing(), s.DefaultPlan.missing(), s.Usage.missing())
 }
 
 // ServiceSecret is a service with its new secret, which is shown here and never again.
@@ -244,6 +243,9 @@ func (s *ServicesService) List(ctx context.Context, orgSlug string, p ServiceLis
 		in.add("limit", CodeOutOfRange, "must be 1 or more, or 0 for all")
 	}
 	in.page(0, p.Offset)
+	if p.Offset > 0 && p.Limit == 0 {
+		p.Limit = math.MaxInt32 // all: a server of October 2025 fails on an offset without a limit
+	}
 	q := paging(p.Limit, p.Offset)
 	put(q, "service_type", string(p.ServiceType))
 	list, err := invoke[serviceList](ctx, s.c, request{
@@ -272,7 +274,7 @@ func (s *ServicesService) All(
 
 // Create makes a service with a free plan. POST /api/organizations/:org_slug/services; bearer,
 // capability services.create; not repeated when its outcome is unknown. The client secret is shown
-// once.
+// once, by servers newer than October 2025.
 //
 // As many services as the organization may have are 400 [CodeServiceLimitExceeded]; a slug that is
 // taken is 400 [CodeDuplicateConstraint], which matches [ErrConflict].

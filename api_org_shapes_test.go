@@ -186,7 +186,7 @@ func tnPage[T any](page *authos.Page[T], err error, id func(T) string) ([]string
 	for _, item := range page.Items {
 		ids = append(ids, id(item))
 	}
-	return ids, page.Total, nil
+	return ids, int(page.Total), nil
 }
 
 // tnIDs gives the ids of an iteration's items.
@@ -370,11 +370,11 @@ var tnRequired = map[string]string{
 	"Organizations.EndUsers.List": "users users[] users[].user users[].user.id users[].subscriptions users[].subscriptions[] " +
 		"users[].subscriptions[].service_id users[].identities users[].identities[] users[].identities[].provider",
 	"Organizations.EndUsers.Get": "user user.id subscriptions subscriptions[] subscriptions[].service_id identities identities[] " +
-		"identities[].provider sessions sessions[] sessions[].id recent_logins recent_logins[] recent_logins[].id",
+		"identities[].provider sessions[] sessions[].id recent_logins[] recent_logins[].id",
 	"Organizations.EndUsers.RevokeSessions": "revoked_count",
 
 	"Organizations.Services.List":         "services services[] services[].id usage usage.tier",
-	"Organizations.Services.Create":       "service service.id service.client_secret default_plan default_plan.id usage usage.tier",
+	"Organizations.Services.Create":       "service service.id default_plan default_plan.id usage usage.tier",
 	"Organizations.Services.Get":          "id",
 	"Organizations.Services.Update":       "id",
 	"Organizations.Services.RotateSecret": "service service.id client_secret",

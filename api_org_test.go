@@ -2,6 +2,7 @@ package authos_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 	"reflect"
@@ -190,7 +191,7 @@ func TestOrganizationForms(t *testing.T) {
 		want := &authos.OrganizationDetails{Organization: authos.Organization{
 			ID: "o", Status: "frozen", FeatureOverrides: authos.FeatureOverrides{AllowSCIM: new(true)},
 			CreatedAt: authos.Time{Time: at}, ApprovedAt: authos.Time{Time: at.Add(time.Second / 2)},
-		}, Tier: &authos.Tier{ID: "t", Features: authos.Features{"scim"}}}
+		}, Tier: &authos.Tier{ID: "t", Features: authos.TierFeatures{Raw: json.RawMessage(`["scim"]`)}}}
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v, want %+v", name, got, err, want)
 		}

@@ -155,7 +155,7 @@ func (e *EventTypeInfo) missing() string {
 
 type webhookList struct {
 	Webhooks *[]Webhook `json:"webhooks"`
-	Total    *int       `json:"total"`
+	Total    *int64     `json:"total"`
 }
 
 func (l *webhookList) missing() string { return missingItem("webhooks", l.Webhooks) }

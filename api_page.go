@@ -18,12 +18,12 @@ type Page[T any] struct {
 	Items []T `json:"items"`
 	// Total is how many items there are in all, as the server counts them; -1 where it does not
 	// say.
-	Total int `json:"total"`
+	Total int64 `json:"total"`
 }
 
 // newPage makes a page of what a response held. Nothing is concluded from a total that was not
 // sent.
-func newPage[T any](items []T, total *int) *Page[T] {
+func newPage[T any](items []T, total *int64) *Page[T] {
 	p := &Page[T]{Items: items, Total: -1}
 	if total != nil {
 		p.Total = *total
@@ -36,7 +36,7 @@ func byOffset[T any](limit, offset int, fetch func(limit, offset int) (*Page[T],
 	if limit == 0 {
 		limit = maxPageSize
 	}
-	return walk(offset, offset, func(at, got int) int { return at + got }, func(at int) (*Page[T], error) { return fetch(limit, at) })
+	return walk(offset, int64(offset), func(at, got int) int { return at + got }, func(at int) (*Page[T], error) { return fetch(limit, at) })
 }
 
 // byNumber iterates over a list that is paged by number, from 1. Only when it begins with the first
@@ -49,7 +49,7 @@ func byNumber[T any](limit, number int, fetch func(limit, number int) (*Page[T],
 	if number == 0 {
 		number = 1
 	}
-	before := 0
+	before := int64(0)
 	if number > 1 {
 		before = unknownCount
 	}
@@ -73,7 +73,7 @@ func unpaged[T any](fetch func() ([]T, error)) iter.Seq2[T, error] {
 	}
 }
 
-const unknownCount = -1
+const unknownCount int64 = -1
 
 var errRepeatedPage = errors.New("the server gave the same page twice in a row: it does not page")
 
@@ -82,7 +82,7 @@ var errRepeatedPage = errors.New("the server gave the same page twice in a row: 
 // page. Totals err on both sides, so an empty page has the last word where one is not trusted; a
 // server that gives the same page again and again is an error and no loop. An error is yielded
 // once, as the last pair. fetch fails when its context is done.
-func walk[T any](at, before int, next func(at, got int) int, fetch func(at int) (*Page[T], error)) iter.Seq2[T, error] {
+func walk[T any](at int, before int64, next func(at, got int) int, fetch func(at int) (*Page[T], error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		var last []T
@@ -105,7 +105,7 @@ func walk[T any](at, before int, next func(at, got int) int, fetch func(at int) 
 				return
 			}
 			if seen != unknownCount {
-				if seen += len(page.Items); page.Total >= 0 && seen >= page.Total {
+				if seen += int64(len(page.Items)); page.Total >= 0 && seen >= page.Total {
 					return
 				}
 			}

@@ -280,7 +280,7 @@ func TestAllNeverLoops(t *testing.T) {
 
 func TestListWithoutTotal(t *testing.T) {
 	c, web := btClient(t)
-	for body, want := range map[string]int{`{"devices":[]}`: -1, `{"devices":[],"total":null}`: -1, `{"devices":[],"total":0}`: 0, `{"devices":[],"total":7}`: 7} {
+	for body, want := range map[string]int64{`{"devices":[]}`: -1, `{"devices":[],"total":null}`: -1, `{"devices":[],"total":0}`: 0, `{"devices":[],"total":7}`: 7} {
 		web.set(btSay(200, body))
 		page, err := c.User.Devices.List(t.Context(), authos.UserDeviceListParams{})
 		if err != nil || page.Total != want {

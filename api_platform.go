@@ -92,21 +92,21 @@ const (
 
 // OperationsStatus counts the server's background work, now.
 type OperationsStatus struct {
-	JobsPending             int `json:"jobs_pending"`
-	JobsRunning             int `json:"jobs_running"`
-	JobsFailed              int `json:"jobs_failed"`
-	WebhookDeliveriesFailed int `json:"webhook_deliveries_failed"`
+	JobsPending             int64 `json:"jobs_pending"`
+	JobsRunning             int64 `json:"jobs_running"`
+	JobsFailed              int64 `json:"jobs_failed"`
+	WebhookDeliveriesFailed int64 `json:"webhook_deliveries_failed"`
 	// SIEMConfigsEnabled are the log streams that are on, SIEMConfigsWithFailures those of them
 	// that fail.
-	SIEMConfigsEnabled      int `json:"siem_configs_enabled"`
-	SIEMConfigsWithFailures int `json:"siem_configs_with_failures"`
+	SIEMConfigsEnabled      int64 `json:"siem_configs_enabled"`
+	SIEMConfigsWithFailures int64 `json:"siem_configs_with_failures"`
 }
 
 // operationsBody takes one count through a pointer: in a response of counts alone, absent and 0 are
 // not told apart otherwise.
 type operationsBody struct {
 	OperationsStatus
-	Pending *int `json:"jobs_pending"` // goes before the embedded one
+	Pending *int64 `json:"jobs_pending"` // goes before the embedded one
 }
 
 func (b *operationsBody) missing() string {

@@ -37,7 +37,7 @@ const deletedOwner = "unknown"
 
 type platformOrganizationList struct {
 	Organizations *[]PlatformOrganization `json:"organizations"`
-	Total         *int                    `json:"total"`
+	Total         *int64                  `json:"total"`
 }
 
 func (l *platformOrganizationList) missing() string {

@@ -123,11 +123,11 @@ func TestPlatformTier(t *testing.T) {
 func TestPlatformFeatures(t *testing.T) {
 	w := newTypedWorld(t)
 	id, orgs := platformOrg(w, authos.OrganizationActive), w.Client(asPlatform).Platform.Organizations
-	if _, err := orgs.UpdateFeatures(t.Context(), id, authos.FeatureOverrides{AllowSAMLIdP: new(true), MaxMAU: new(0)}); err != nil {
+	if _, err := orgs.UpdateFeatures(t.Context(), id, authos.FeatureOverrides{AllowSAMLIdP: new(true), MaxMAU: new(int64(0))}); err != nil {
 		t.Fatal(err)
 	}
 	o, err := orgs.UpdateFeatures(t.Context(), id, authos.FeatureOverrides{AllowSAMLIdP: new(false), AllowedSocialProviders: []string{"github"}})
-	want := authos.FeatureOverrides{AllowSAMLIdP: new(false), MaxMAU: new(0), AllowedSocialProviders: []string{"github"}}
+	want := authos.FeatureOverrides{AllowSAMLIdP: new(false), MaxMAU: new(int64(0)), AllowedSocialProviders: []string{"github"}}
 	if err != nil || !reflect.DeepEqual(o.FeatureOverrides, want) {
 		t.Errorf("features %+v, %v; want %+v", o, err, want)
 	}
@@ -150,7 +150,7 @@ func TestPlatformOwnerDeleted(t *testing.T) {
 	if acme.Owner == nil || acme.Owner.ID != acme.OwnerUserID || acme.Owner.Email == "" || acme.Owner.CreatedAt.IsZero() {
 		t.Errorf("owner %+v of %+v", acme.Owner, acme)
 	}
-	if acme.Tier == nil || acme.Tier.ID != "tier_starter" || acme.Tier.DefaultMaxUsers != 10 || acme.Tier.Features == nil {
+	if acme.Tier == nil || acme.Tier.ID != "tier_starter" || acme.Tier.DefaultMaxUsers != 10 || acme.Tier.Features.Raw == nil {
 		t.Errorf("tier %+v", acme.Tier)
 	}
 	for o, err := range orgs.All(t.Context(), authos.PlatformOrganizationListParams{Status: authos.OrganizationSuspended}) {

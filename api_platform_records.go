@@ -70,28 +70,28 @@ type PlatformAuditLogListParams struct {
 
 type platformAuditList struct {
 	Logs  *[]PlatformAuditEntry `json:"logs"`
-	Total *int                  `json:"total"`
+	Total *int64                `json:"total"`
 }
 
 func (l *platformAuditList) missing() string { return missingItem("logs", l.Logs) }
 
 // PlatformOverview counts what there is on the platform.
 type PlatformOverview struct {
-	TotalOrganizations int `json:"total_organizations"`
+	TotalOrganizations int64 `json:"total_organizations"`
 	// TotalUsers are those who run the platform and its organizations, TotalEndUsers those who sign
 	// in to services.
-	TotalUsers    int `json:"total_users"`
-	TotalEndUsers int `json:"total_end_users"`
-	TotalServices int `json:"total_services"`
+	TotalUsers    int64 `json:"total_users"`
+	TotalEndUsers int64 `json:"total_end_users"`
+	TotalServices int64 `json:"total_services"`
 	// Sign-ins in the last 24 hours, and in the last 30 days.
-	TotalLogins24h int `json:"total_logins_24h"`
-	TotalLogins30d int `json:"total_logins_30d"`
+	TotalLogins24h int64 `json:"total_logins_24h"`
+	TotalLogins30d int64 `json:"total_logins_30d"`
 }
 
 type platformOverviewBody struct {
 	PlatformOverview
 	// goes before the embedded one; see operationsBody
-	Organizations *int `json:"total_organizations"`
+	Organizations *int64 `json:"total_organizations"`
 }
 
 func (b *platformOverviewBody) missing() string {
@@ -108,15 +108,15 @@ func (b *platformOverviewBody) overview() *PlatformOverview {
 
 // OrganizationStatusCounts are how many organizations are in each state.
 type OrganizationStatusCounts struct {
-	Pending   int `json:"pending"`
-	Active    int `json:"active"`
-	Suspended int `json:"suspended"`
-	Rejected  int `json:"rejected"`
+	Pending   int64 `json:"pending"`
+	Active    int64 `json:"active"`
+	Suspended int64 `json:"suspended"`
+	Rejected  int64 `json:"rejected"`
 }
 
 type organizationStatusBody struct {
 	OrganizationStatusCounts
-	Waiting *int `json:"pending"` // goes before the embedded one; see operationsBody
+	Waiting *int64 `json:"pending"` // goes before the embedded one; see operationsBody
 }
 
 func (b *organizationStatusBody) missing() string {
@@ -133,9 +133,9 @@ func (b *organizationStatusBody) counts() *OrganizationStatusCounts {
 
 // PlatformGrowth is what came to the platform on one day.
 type PlatformGrowth struct {
-	Date             Time `json:"date"` // when the day begins, in UTC
-	NewOrganizations int  `json:"new_organizations"`
-	NewUsers         int  `json:"new_users"`
+	Date             Time  `json:"date"` // when the day begins, in UTC
+	NewOrganizations int64 `json:"new_organizations"`
+	NewUsers         int64 `json:"new_users"`
 }
 
 func (g *PlatformGrowth) missing() string { return missingDate(g.Date) }
@@ -157,9 +157,9 @@ type TopOrganization struct {
 	ID            string `json:"id"`
 	Name          string `json:"name"`
 	Slug          string `json:"slug"`
-	UserCount     int    `json:"user_count"`
-	ServiceCount  int    `json:"service_count"`
-	LoginCount30d int    `json:"login_count_30d"` // sign-ins in the last 30 days
+	UserCount     int64  `json:"user_count"`
+	ServiceCount  int64  `json:"service_count"`
+	LoginCount30d int64  `json:"login_count_30d"` // sign-ins in the last 30 days
 }
 
 func (o *TopOrganization) missing() string { return missingID(o.ID) }

@@ -125,7 +125,7 @@ var platformCases = []typedCase{
 		name:  "Platform.Organizations.UpdateFeatures",
 		setup: platformPending,
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
-			f := authos.FeatureOverrides{AllowSCIM: new(false), AllowedSocialProviders: []string{}, MaxMAU: new(100)}
+			f := authos.FeatureOverrides{AllowSCIM: new(false), AllowedSocialProviders: []string{}, MaxMAU: new(int64(100))}
 			return c.Platform.Organizations.UpdateFeatures(ctx, w.ID, f)
 		},
 		body: `{"allow_scim":false,"allowed_social_providers":[],"max_mau":100}`,

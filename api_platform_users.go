@@ -72,7 +72,7 @@ func checkFound(in *checks, limit int) {
 
 type platformUserList struct {
 	Users *[]User `json:"users"`
-	Total *int    `json:"total"`
+	Total *int64  `json:"total"`
 }
 
 func (l *platformUserList) missing() string { return missingItem("users", l.Users) }

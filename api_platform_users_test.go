@@ -160,7 +160,7 @@ func platformPage[T any](p *authos.Page[T], err error, id func(T) string) ([]str
 	for _, item := range p.Items {
 		ids = append(ids, id(item))
 	}
-	return ids, p.Total, nil
+	return ids, int(p.Total), nil
 }
 
 var platformLists = map[string]platformList{

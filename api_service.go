@@ -51,17 +51,17 @@ func (s *ServiceAPI) UpdateInfo(ctx context.Context, p ServiceInfoUpdateParams, 
 
 // ServiceAnalytics counts a service's users.
 type ServiceAnalytics struct {
-	TotalUsers          int `json:"total_users"`
-	TotalSubscriptions  int `json:"total_subscriptions"`
-	ActiveSubscriptions int `json:"active_subscriptions"`
-	TotalLogins30d      int `json:"total_logins_30d"`
-	UniqueUsers30d      int `json:"unique_users_30d"`
+	TotalUsers          int64 `json:"total_users"`
+	TotalSubscriptions  int64 `json:"total_subscriptions"`
+	ActiveSubscriptions int64 `json:"active_subscriptions"`
+	TotalLogins30d      int64 `json:"total_logins_30d"`
+	UniqueUsers30d      int64 `json:"unique_users_30d"`
 }
 
 // serviceAnalyticsBody can tell a count of zero from one that is not there.
 type serviceAnalyticsBody struct {
 	ServiceAnalytics
-	TotalUsers *int `json:"total_users"`
+	TotalUsers *int64 `json:"total_users"`
 }
 
 func (b *serviceAnalyticsBody) missing() string {

@@ -61,7 +61,7 @@ type ServiceSubscriptionUpdateParams struct {
 
 type serviceSubscriptionList struct {
 	Subscriptions *[]ServiceSubscription `json:"subscriptions"`
-	Total         *int                   `json:"total"`
+	Total         *int64                 `json:"total"`
 }
 
 func (l *serviceSubscriptionList) missing() string {

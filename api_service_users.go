@@ -40,7 +40,7 @@ type ServiceUserUpdateParams struct {
 
 type serviceUserList struct {
 	Users *[]ServiceUser `json:"users"`
-	Total *int           `json:"total"`
+	Total *int64         `json:"total"`
 }
 
 func (l *serviceUserList) missing() string { return missingItem("users", l.Users) }

@@ -65,7 +65,7 @@ type UserDeviceRevokeParams struct {
 
 type deviceList struct {
 	Devices *[]UserDevice `json:"devices"`
-	Total   *int          `json:"total"`
+	Total   *int64        `json:"total"`
 }
 
 func (l *deviceList) missing() string { return missingItem("devices", l.Devices) }

@@ -5,8 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 )
 
 // Optional is a field of a request for which the server tells three things apart: left as it is
@@ -54,9 +52,8 @@ func jsonText(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// Features are the names of what a plan or a tier includes. The server sends a plan's as a JSON
-// array and a tier's as an object, of which the names that are neither false nor null are taken,
-// in some responses as text inside a string. All are read.
+// Features are the names of what a plan includes. The server sends them as a JSON array, in some
+// responses as text inside a string; both are read. A tier has [TierFeatures].
 type Features []string
 
 // UnmarshalJSON reads a JSON array, also one inside a string. Null and "" are nil.
@@ -65,15 +62,6 @@ func (f *Features) UnmarshalJSON(b []byte) error {
 	if err != nil || b == nil {
 		*f = nil
 		return err
-	}
-	if b[0] == '{' { // a tier's: names with what they are worth
-		var all map[string]any
-		if err := json.Unmarshal(b, &all); err != nil {
-			return fmt.Errorf("authos: features: %w", err)
-		}
-		maps.DeleteFunc(all, func(_ string, worth any) bool { return worth == nil || worth == false })
-		*f = slices.Sorted(maps.Keys(all))
-		return nil
 	}
 	var names []string
 	if err := json.Unmarshal(b, &names); err != nil {
@@ -128,7 +116,7 @@ type FeatureOverrides struct {
 	// none.
 	AllowedSocialProviders []string `json:"allowed_social_providers,omitzero"`
 	// MaxMAU is how many users may sign in during a month.
-	MaxMAU *int `json:"max_mau,omitzero"`
+	MaxMAU *int64 `json:"max_mau,omitzero"`
 	// AllowOverage: more may, at a price.
 	AllowOverage *bool `json:"allow_overage,omitzero"`
 }

@@ -311,7 +311,7 @@ type weight struct {
 // mailLimit reports whether a 429 is about one e-mail address, which says nothing about other
 // calls: the address limiter responds in JSON, the limiter of the bucket in plain text.
 func mailLimit(cl *call, api *APIError) bool {
-	return api.shaped && cl.route != nil && cl.route.Has(routes.Mail)
+	return api.shaped && cl.route != nil && cl.route.Has(routes.Unconfigured)
 }
 
 // weigh is the retry table of DESIGN.md: decided by what may have happened at the server, not by
@@ -358,7 +358,7 @@ func weighResponse(cl *call, api *APIError) weight {
 		return weight{again: api.Code != CodeTooManyRequests || api.waitAsked}
 	case status == http.StatusTooEarly:
 		return weight{again: true} // RFC 8470, section 5.2: not processed
-	case api.coded && api.Code == CodeServiceUnavailable && cl.route != nil && cl.route.Has(routes.Mail):
+	case api.coded && api.Code == CodeServiceUnavailable && cl.route != nil && cl.route.Has(routes.Unconfigured):
 		return weight{} // "e-mail is not configured here"
 	case status == http.StatusServiceUnavailable && api.shaped && api.waitAsked:
 		return weight{again: true} // refused by the server itself, which says when to come back

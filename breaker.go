@@ -235,7 +235,7 @@ var foreignFailures = []Code{CodeAuditError, CodeOAuthError, CodeStripeError, Co
 // nor speaks of the server's health.
 func notConfigured(route *routes.Route, api *APIError) bool {
 	return api.coded && api.Code == CodeServiceUnavailable &&
-		(route != nil && route.Has(routes.Mail) || strings.EqualFold(strings.TrimRight(api.Message, "."), "billing is disabled"))
+		(route != nil && route.Has(routes.Unconfigured) || strings.EqualFold(strings.TrimRight(api.Message, "."), "billing is disabled"))
 }
 
 // refusedHere reports whether net/http found the request itself unfit to be sent, as with a header

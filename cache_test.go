@@ -550,7 +550,7 @@ func TestStaleWrites(t *testing.T) {
 	reads := []string{
 		"/api/organizations", "/api/organizations?page=2", "/api/organizations/acme", "/api/organizations/acme/roles",
 		"/api/organizations/acme/roles/r1", "/api/organizations/acme/roles/r2", "/api/organizations/acme/services",
-		"/api/organizations/acme/invitations", "/api/organizations/acme/domain", "/api/organizations/acme/risk-settings",
+		"/api/organizations/acme/webhooks", "/api/organizations/acme/domain", "/api/organizations/acme/risk-settings",
 		"/api/organizations/ac", "/api/organizations/acme2/roles", "/api/user", "/api/service/users", "/api/service/users/u1",
 		"/api/service/users/u2", "/api/service/info", "/api/user/devices", "/api/user/devices/d1",
 	}
@@ -560,12 +560,12 @@ func TestStaleWrites(t *testing.T) {
 	}{
 		{"PATCH /api/organizations/acme", []string{
 			"/api/organizations", "/api/organizations?page=2", "/api/organizations/acme", "/api/organizations/acme/roles", "/api/organizations/acme/roles/r1",
-			"/api/organizations/acme/roles/r2", "/api/organizations/acme/services", "/api/organizations/acme/invitations",
+			"/api/organizations/acme/roles/r2", "/api/organizations/acme/services", "/api/organizations/acme/webhooks",
 			"/api/organizations/acme/domain", "/api/organizations/acme/risk-settings",
 		}},
 		{"POST /api/organizations", []string{
 			"/api/organizations", "/api/organizations?page=2", "/api/organizations/acme", "/api/organizations/acme/roles", "/api/organizations/acme/roles/r1",
-			"/api/organizations/acme/roles/r2", "/api/organizations/acme/services", "/api/organizations/acme/invitations", "/api/organizations/ac",
+			"/api/organizations/acme/roles/r2", "/api/organizations/acme/services", "/api/organizations/acme/webhooks", "/api/organizations/ac",
 			"/api/organizations/acme2/roles", "/api/organizations/acme/domain", "/api/organizations/acme/risk-settings",
 		}},
 		{"PUT /api/organizations/acme/roles/r1", []string{"/api/organizations/acme/roles", "/api/organizations/acme/roles/r1"}},
@@ -578,10 +578,10 @@ func TestStaleWrites(t *testing.T) {
 		// Verbs.
 		{"POST /api/organizations/acme/select", []string{
 			"/api/organizations", "/api/organizations?page=2", "/api/organizations/acme", "/api/organizations/acme/roles", "/api/organizations/acme/roles/r1",
-			"/api/organizations/acme/roles/r2", "/api/organizations/acme/services", "/api/organizations/acme/invitations",
+			"/api/organizations/acme/roles/r2", "/api/organizations/acme/services", "/api/organizations/acme/webhooks",
 			"/api/organizations/acme/domain", "/api/organizations/acme/risk-settings",
 		}},
-		{"POST /api/organizations/acme/invitations/i1/accept", []string{"/api/organizations/acme/invitations"}},
+		{"POST /api/organizations/acme/webhooks/i1/test", []string{"/api/organizations/acme/webhooks"}},
 		{"POST /api/organizations/acme/domain/verify", []string{"/api/organizations/acme", "/api/organizations/acme/domain"}},
 		{"POST /api/organizations/acme/risk-settings/reset", []string{"/api/organizations/acme", "/api/organizations/acme/risk-settings"}},
 		{"POST /api/user/devices/revoke-all", []string{"/api/user", "/api/user/devices", "/api/user/devices/d1"}},

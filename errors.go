@@ -320,7 +320,7 @@ func Retryable(err error) bool {
 	if e.Hint != nil && e.Hint.Retryable != nil && !e.Is(CodeAuditError) {
 		return *e.Hint.Retryable
 	}
-	if r := routes.ByTemplate(e.Method, e.Path); r != nil && r.Has(routes.Mail) && e.shaped && e.Is(CodeServiceUnavailable) {
+	if r := routes.ByTemplate(e.Method, e.Path); r != nil && r.Has(routes.Unconfigured) && e.shaped && e.Is(CodeServiceUnavailable) {
 		return false // e-mail is not set up there, which does not pass
 	}
 	switch status := e.effectiveStatus(); status {

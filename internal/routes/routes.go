@@ -79,12 +79,14 @@ const (
 	Cacheable
 	// MayBeEmpty: a success may have an empty body, or null.
 	MayBeEmpty
-	// Mail: 503 SERVICE_UNAVAILABLE means "e-mail is not configured here", a refusal and not an
-	// outage.
-	Mail
+	// Unconfigured: 503 SERVICE_UNAVAILABLE means "e-mail is not configured here" or "billing is
+	// disabled", a refusal for good and not an outage.
+	Unconfigured
 	// Own401: 401 may be about the caller's own input (a password, a code), so it says nothing
 	// about the token sent.
 	Own401
+	// October2025: servers of October 2025 have the route too.
+	October2025
 )
 
 // Has reports whether the route has all of f.

@@ -129,11 +129,13 @@ func TestRouteFlags(t *testing.T) {
 		flag Flags
 		want []string
 	}{
-		{"mail", Mail, []string{
+		{"unconfigured", Unconfigured, []string{
 			"POST /api/auth/forgot-password",
 			"POST /api/auth/magic-link/request",
 			"POST /api/auth/register",
 			"POST /api/auth/resend-verification",
+			"POST /api/organizations/:org_slug/billing/portal",
+			"POST /api/organizations/:org_slug/services/:service_slug/checkout",
 		}},
 		{"single use", SingleUse, []string{
 			"GET /api/auth/magic-link/verify",
