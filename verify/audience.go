@@ -8,15 +8,17 @@ import (
 	"strings"
 )
 
-// Audience says whom tokens must be meant for. All tokens of a server, for all of its tenants, come from one issuer and are signed with
-// the same keys: the audience is what keeps another tenant's users out. The zero Audience accepts nothing, and [New] refuses it.
+// Audience says whom tokens must be meant for. All tokens of a server, for all of its tenants, come
+// from one issuer and are signed with the same keys: the audience is what keeps another tenant's
+// users out. The zero Audience accepts nothing, and [New] refuses it.
 type Audience struct {
 	tenants   []tenant
 	resources []string
 	any       bool
 }
 
-// tenant is a service of an organization, an organization (no service), or the platform itself (neither).
+// tenant is a service of an organization, an organization (no service), or the platform itself
+// (neither).
 type tenant struct{ org, service string }
 
 // name is the aud claim that the server derives from a session's tenant.
@@ -31,14 +33,16 @@ func (t tenant) name() string {
 	}
 }
 
-// ServiceAudience accepts tokens for one service of an organization, by their slugs. This is what an application's backend wants.
+// ServiceAudience accepts tokens for one service of an organization, by their slugs. This is what
+// an application's backend wants.
 func ServiceAudience(org, service string) Audience {
-	// An empty slug would name something else: New refuses it, so it must stay apart from the tenants that have none.
+	// An empty slug would name something else: New refuses it, so it must stay apart from the
+	// tenants that have none.
 	return Audience{tenants: []tenant{{orEmpty(org), orEmpty(service)}}}
 }
 
-// OrganizationAudience accepts tokens of sign-ins to an organization that named no service. It does not accept those for the
-// organization's services.
+// OrganizationAudience accepts tokens of sign-ins to an organization that named no service. It does
+// not accept those for the organization's services.
 func OrganizationAudience(org string) Audience {
 	return Audience{tenants: []tenant{{org: orEmpty(org)}}}
 }
@@ -46,12 +50,13 @@ func OrganizationAudience(org string) Audience {
 // PlatformAudience accepts tokens of sign-ins that named neither organization nor service.
 func PlatformAudience() Audience { return Audience{tenants: []tenant{{}}} }
 
-// ResourceAudience accepts access tokens for an external resource server (typ "at+jwt", RFC 9068), by the absolute URI that is
-// registered at the service (RFC 8707).
+// ResourceAudience accepts access tokens for an external resource server (typ "at+jwt", RFC 9068),
+// by the absolute URI that is registered at the service (RFC 8707).
 func ResourceAudience(uri string) Audience { return Audience{resources: []string{uri}} }
 
-// AnyAudience accepts tokens for every tenant of the server: anyone who has an account there. It is for a service that serves all tenants
-// and decides by [Claims.Org] and [Claims.Service]. It does not include resources.
+// AnyAudience accepts tokens for every tenant of the server: anyone who has an account there. It is
+// for a service that serves all tenants and decides by [Claims.Org] and [Claims.Service]. It does
+// not include resources.
 func AnyAudience() Audience { return Audience{any: true} }
 
 // Or accepts what a or b accepts.
@@ -92,7 +97,8 @@ func (a Audience) check() error {
 	}
 	var errs []error
 	for _, t := range a.tenants {
-		// An organization's slug has no slash (the server allows a-z, 0-9, "_" and "-"), so that service:a/b/c is never ambiguous.
+		// An organization's slug has no slash (the server allows a-z, 0-9, "_" and "-"), so that
+		// service:a/b/c is never ambiguous.
 		if t.org == missing || t.service == missing || strings.ContainsAny(t.org, "/: \t\r\n") {
 			errs = append(errs, fmt.Errorf("verify: Audience: %q needs slugs", t.name()))
 		}
@@ -107,8 +113,9 @@ func (a Audience) check() error {
 
 func (a Audience) hasTenant(t tenant) bool { return a.any || slices.Contains(a.tenants, t) }
 
-// hasImpersonated is hasTenant for a session in somebody else's name. The server gives such a session the user's organization and mostly
-// no service, so that a service of that organization accepts it too.
+// hasImpersonated is hasTenant for a session in somebody else's name. The server gives such a
+// session the user's organization and mostly no service, so that a service of that organization
+// accepts it too.
 func (a Audience) hasImpersonated(t tenant) bool {
 	if a.hasTenant(t) {
 		return true

@@ -12,7 +12,8 @@ import (
 	"github.com/authos-go/authos/verify"
 )
 
-// BenchmarkVerify checks a token whose key is at hand; signature is the part of it that crypto/rsa takes.
+// BenchmarkVerify checks a token whose key is at hand; signature is the part of it that crypto/rsa
+// takes.
 func BenchmarkVerify(b *testing.B) {
 	v := newVerifier(b, issuer, usual(), verify.Config{Audience: verify.ServiceAudience("acme", "web")})
 	token := signed(goodHeader(), goodClaims(time.Now()), firstKey())

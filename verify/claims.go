@@ -10,17 +10,20 @@ import (
 
 // Values of [Claims.TokenUse], each with its [Claims.Type].
 const (
-	// UseManagement is what users' sessions hold: for the AuthOS API and for the backends of its services.
+	// UseManagement is what users' sessions hold: for the AuthOS API and for the backends of its
+	// services.
 	UseManagement = "management_access"
 	// UseResource is an access token for an external resource server. AuthOS's own API refuses it.
 	UseResource = "external_resource_access"
 	// UseImpersonation is a session in somebody else's name. [Claims.Actor] is who is behind it.
 	UseImpersonation = "impersonation"
-	// UseLegacy stands for the missing claim in tokens of servers before token_use. See [Config.AllowLegacy].
+	// UseLegacy stands for the missing claim in tokens of servers before token_use. See
+	// [Config.AllowLegacy].
 	UseLegacy = "legacy"
 )
 
-// The header's typ for each use. The server demands that both agree, since issuer, audience and key are the same in all of them.
+// The header's typ for each use. The server demands that both agree, since issuer, audience and key
+// are the same in all of them.
 const (
 	typeManagement    = "authos-management+jwt"
 	typeResource      = "at+jwt"
@@ -32,38 +35,43 @@ const (
 
 const impersonationAudience = "impersonation-session"
 
-// Claims are what a verified token says, as AuthOS signed it. Slices are shared: do not change them.
+// Claims are what a verified token says, as AuthOS signed it. Slices are shared: do not change
+// them.
 type Claims struct {
 	// Subject is the user's id, Email the user's address when the token was issued.
 	Subject, Email string
-	// Org and Service are the slugs of the tenant that the user signed in to; empty when the sign-in named none.
+	// Org and Service are the slugs of the tenant that the user signed in to; empty when the
+	// sign-in named none.
 	Org, Service string
 	// IsPlatformOwner is as old as the token, or as fresh as CheckedAt.
 	IsPlatformOwner bool
 	// ID is the token's own id (jti). Legacy tokens may have none.
 	ID string
-	// TokenUse is [UseManagement], [UseResource], [UseImpersonation] or [UseLegacy], Type the header's typ that belongs to it.
+	// TokenUse is [UseManagement], [UseResource], [UseImpersonation] or [UseLegacy], Type the
+	// header's typ that belongs to it.
 	TokenUse, Type string
-	// Audience is the aud claim, Issuer the iss claim. Of a legacy token without them, Audience is what the server derives from Org and
-	// Service, and Issuer is empty.
+	// Audience is the aud claim, Issuer the iss claim. Of a legacy token without them, Audience is
+	// what the server derives from Org and Service, and Issuer is empty.
 	Audience, Issuer string
 	// IssuedAt and ExpiresAt have whole seconds.
 	IssuedAt, ExpiresAt time.Time
 	// Scope is what a resource token was granted, separated by spaces; empty in all other tokens.
 	Scope string
-	// Actor is who acts in the user's name; nil unless TokenUse is [UseImpersonation]. Whatever is written in an audit log belongs to the
-	// actor.
+	// Actor is who acts in the user's name; nil unless TokenUse is [UseImpersonation]. Whatever is
+	// written in an audit log belongs to the actor.
 	Actor *Actor
 
-	// KeysFetchedAt is when the server published the key that the token was verified with. StaleKeys
-	// reports that it should have confirmed it since and has not: it cannot be reached, or this process
-	// has just begun with the keys of an earlier one.
+	// KeysFetchedAt is when the server published the key that the token was verified with.
+	// StaleKeys reports that it should have confirmed it since and has not: it cannot be reached,
+	// or this process has just begun with the keys of an earlier one.
 	KeysFetchedAt time.Time
 	StaleKeys     bool
 
-	// CheckedAt is when the server last accepted the token; zero without an online check. The fields below are its answer then.
+	// CheckedAt is when the server last accepted the token; zero without an online check. The
+	// fields below are what it said then.
 	CheckedAt time.Time
-	// Permissions are relations ("namespace:object#relation") and capability names. No token carries them.
+	// Permissions are relations ("namespace:object#relation") and capability names. No token
+	// carries them.
 	Permissions []string
 	// Plan is empty and Features nil without a subscription.
 	Plan     string
@@ -77,7 +85,8 @@ type Actor struct {
 	Reason  string `json:"reason"`
 }
 
-// HasPermission reports whether the server named the permission; always false without an online check.
+// HasPermission reports whether the server named the permission; always false without an online
+// check.
 func (c Claims) HasPermission(name string) bool { return slices.Contains(c.Permissions, name) }
 
 // HasScope reports whether a resource token was granted the scope (RFC 6749, section 3.3).
@@ -85,7 +94,8 @@ func (c Claims) HasScope(name string) bool {
 	return name != "" && slices.Contains(strings.Fields(c.Scope), name)
 }
 
-// payload is a token's payload as the server sends it. A pointer tells a claim that is absent from an empty one.
+// payload is a token's payload as the server sends it. A pointer tells a claim that is absent from
+// an empty one.
 type payload struct {
 	TokenUse        *string `json:"token_use"`
 	Subject         string  `json:"sub"`
@@ -106,8 +116,9 @@ type payload struct {
 	NotBefore       *int64  `json:"nbf"`
 }
 
-// decode reads a payload whose signature is good. go-jose's JSON is stricter than the standard library's: names are compared exactly, and
-// a name that occurs twice is an error, so that no two readers can understand one token differently.
+// decode reads a payload whose signature is good. go-jose's JSON is stricter than the standard
+// library's: names are compared exactly, and a name that occurs twice is an error, so that no two
+// readers can understand one token differently.
 func decode(raw []byte) (*payload, error) {
 	var p payload
 	if err := json.Unmarshal(raw, &p); err != nil {
@@ -116,8 +127,9 @@ func decode(raw []byte) (*payload, error) {
 	return &p, nil
 }
 
-// claims checks a payload against the use that the header's typ declares and against what is accepted here. What no new token would cure
-// is looked at first, and the clock last: a caller whose token has merely expired should get that answer, and nobody else.
+// claims checks a payload against the use that the header's typ declares and against what is
+// accepted here. What no new token would cure is looked at first, and the clock last: a caller
+// whose token has merely expired should hear that, and nobody else.
 func (v *Verifier) claims(typ string, p *payload, now time.Time) (Claims, error) {
 	use, err := v.use(typ, p)
 	if err != nil {
@@ -147,7 +159,8 @@ func (v *Verifier) claims(typ string, p *payload, now time.Time) (Claims, error)
 	return c, nil
 }
 
-// use decides what a token is, from its type, its token_use and the claims that only some uses have. The server holds the same invariants.
+// use decides what a token is, from its type, its token_use and the claims that only some uses
+// have. The server holds the same invariants.
 func (v *Verifier) use(typ string, p *payload) (string, error) {
 	var want string
 	switch typ {
@@ -182,7 +195,8 @@ func (v *Verifier) use(typ string, p *payload) (string, error) {
 	} else if deref(p.TokenUse) != want {
 		return "", refuse(ErrUse, "token_use does not fit the type")
 	}
-	// Servers between October 2025 and token_use sent all of their tokens as "JWT", so there these claims alone tell them apart.
+	// Servers between October 2025 and token_use sent all of their tokens as "JWT", so there these
+	// claims alone tell them apart.
 	if p.MFARequired != nil || p.MFAVerified != nil || p.DeviceCode != nil || (p.Actor != nil) != (want == UseImpersonation) ||
 		p.Scope != nil && want != UseResource {
 		return "", refuse(ErrUse, "a claim that tokens of this type do not have, or lack")
@@ -202,7 +216,8 @@ func (v *Verifier) issuer(use string, p *payload) error {
 	return nil
 }
 
-// maxTime is the last second of the year 9999; beyond it time arithmetic would overflow sooner or later.
+// maxTime is the last second of the year 9999; beyond it time arithmetic would overflow sooner or
+// later.
 const maxTime = 253402300799
 
 // complete checks that every claim is there which the server always sends.

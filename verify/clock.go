@@ -35,7 +35,8 @@ func (m moment) age(now moment) time.Duration {
 func (m moment) before(other moment) bool { return m.mono < other.mono }
 
 const (
-	// fetchBurst fetches of the keys may follow each other at once; one more comes every fetchEvery.
+	// fetchBurst fetches of the keys may follow each other at once; one more comes every
+	// fetchEvery.
 	fetchBurst = 5
 	fetchEvery = 30 * time.Second
 	// fetchReserve is left by what rather proves a bad token than a new key: a signature that does
@@ -44,8 +45,8 @@ const (
 )
 
 // bucket is a token bucket that is full at first. It bounds how often strangers can make this
-// program ask the server for its keys. It counts in time, of which a token costs fetchEvery, so that
-// nothing is rounded.
+// program ask the server for its keys. It counts in time, of which a token costs fetchEvery, so
+// that nothing is rounded.
 type bucket struct {
 	credit time.Duration
 	filled moment // when credit was right; zero: full

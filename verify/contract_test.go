@@ -43,13 +43,13 @@ func TestTokensOfTheServer(t *testing.T) {
 			t.Fatalf("%+v, %v", c, err)
 		}
 
-		var renewed struct {
+		var refreshed struct {
 			AccessToken string `json:"access_token"`
 		}
-		if err := anonymous.Do(t.Context(), http.MethodPost, "/api/auth/refresh", object{"refresh_token": login.RefreshToken}, &renewed); err != nil {
+		if err := anonymous.Do(t.Context(), http.MethodPost, "/api/auth/refresh", object{"refresh_token": login.RefreshToken}, &refreshed); err != nil {
 			t.Fatal(err)
 		}
-		if c, err = v.Verify(t.Context(), renewed.AccessToken); err != nil || c.Subject != ada.ID {
+		if c, err = v.Verify(t.Context(), refreshed.AccessToken); err != nil || c.Subject != ada.ID {
 			t.Fatalf("%+v, %v", c, err)
 		}
 
@@ -103,7 +103,8 @@ func TestTokensOfTheServer(t *testing.T) {
 			checkRefused(t, err, verify.ErrUse, jag)
 		}
 
-		// The server rotates its key: the first new token fetches it, old tokens stay good until it forgets the old key.
+		// The server rotates its key: the first new token fetches it, old tokens stay good until it
+		// forgets the old key.
 		old := srv.SignIn("bob@example.com").AccessToken
 		time.Sleep(2 * time.Minute)
 		srv.RotateKeys()
@@ -168,7 +169,8 @@ func newClient(t *testing.T, srv *authostest.Server, tokens authos.Tokens) *auth
 	return client
 }
 
-// resourceToken registers a resource at the default service and gets a token for it by the device flow.
+// resourceToken registers a resource at the default service and gets a token for it by the device
+// flow.
 func resourceToken(t *testing.T, srv *authostest.Server, owner *authos.Client, resource string) string {
 	t.Helper()
 	const service = "/api/organizations/acme/services/app"

@@ -7,12 +7,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"github.com/authos-go/authos/authostest"
 	"github.com/authos-go/authos/verify"
+	"github.com/authos-go/authos/webhook"
 )
 
-// call sends a request with a token to a handler and prints the answer.
+// call sends a request with a token to a handler and prints the response.
 func call(h http.Handler, token string) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	if token != "" {
@@ -67,7 +69,7 @@ func ExampleVerifier_Verify() {
 		case err == nil:
 			fmt.Println(claims.Email, claims.Audience, claims.TokenUse)
 		case errors.Is(err, verify.ErrExpired):
-			fmt.Println("renew it")
+			fmt.Println("refresh it")
 		case errors.Is(err, verify.ErrInvalidToken):
 			fmt.Println(err)
 		case errors.Is(err, verify.ErrUnavailable):
@@ -165,4 +167,32 @@ func ExampleWithClaims() {
 	handler.ServeHTTP(w, r.WithContext(verify.WithClaims(r.Context(), verify.Claims{Subject: "user-1"})))
 	fmt.Println(w.Body)
 	// Output: user-1 true
+}
+
+// A webhook tells the backend of sign-outs, so that it refuses tokens early without asking anybody.
+func ExampleVerifier_HandleEvent() {
+	srv := authostest.New()
+	defer srv.Close()
+	v, err := verify.New(srv.URL, verify.Config{Audience: verify.ServiceAudience("acme", "app")})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer v.Close()
+
+	ctx := context.Background()
+	token := srv.SignIn("ada@example.com").AccessToken
+	claims, err := v.Verify(ctx, token)
+	fmt.Println(claims.Email, err)
+
+	// In life: hooks.Handler(v.HandleEvent), behind the URL of a webhook.
+	signOut := webhook.Event{Type: webhook.EventUserLogout, ActorUserID: claims.Subject, Timestamp: time.Now()}
+	if err := v.HandleEvent(ctx, signOut); err != nil {
+		fmt.Println(err)
+	}
+	_, err = v.Verify(ctx, token)
+	fmt.Println(err)
+	// Output:
+	// ada@example.com <nil>
+	// verify: token has been revoked: issued before its user's tokens were ended
 }

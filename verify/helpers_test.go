@@ -32,7 +32,8 @@ var reasons = []error{
 	verify.ErrCheckUnavailable, verify.ErrNoToken, verify.ErrRequest, verify.ErrForbidden,
 }
 
-// newKey makes keys once for the whole run: each takes a good part of a second under the race detector.
+// newKey makes keys once for the whole run: each takes a good part of a second under the race
+// detector.
 func newKey(bits int) func() *rsa.PrivateKey {
 	return sync.OnceValue(func() *rsa.PrivateKey {
 		key, err := rsa.GenerateKey(rand.Reader, bits)
@@ -167,8 +168,8 @@ func profiles(now time.Time) map[string]profile {
 type source struct {
 	mu    sync.Mutex
 	body  string
-	fail  int           // status to answer instead; 0: none
-	delay time.Duration // before any answer; the request's context ends it
+	fail  int           // status to send instead; 0: none
+	delay time.Duration // before any response; the request's context ends it
 	count int
 	seen  []*http.Request
 }
@@ -228,7 +229,8 @@ func newVerifier(t testing.TB, baseURL string, rt http.RoundTripper, cfg verify.
 	return v
 }
 
-// checkRefused fails the test unless err is an *Error of exactly this reason whose text holds no part of the token.
+// checkRefused fails the test unless err is an *Error of exactly this reason whose text holds no
+// part of the token.
 func checkRefused(t testing.TB, err error, want error, token string) {
 	t.Helper()
 	e, ok := errors.AsType[*verify.Error](err)

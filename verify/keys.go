@@ -12,20 +12,21 @@ import (
 )
 
 const (
-	// retryAfterFailure is how long after a failed fetch the next may begin. A failure costs nothing
-	// of the bucket: an outage must not use up what a rotation after it needs.
+	// retryAfterFailure is how long after a failed fetch the next may begin. A failure costs
+	// nothing of the bucket: an outage must not use up what a rotation after it needs.
 	retryAfterFailure = 10 * time.Second
-	// maxAbsent bounds the kids that the server has denied. Strangers can invent as many as they like.
+	// maxAbsent bounds the kids that the server has denied. Strangers can invent as many as they
+	// like.
 	maxAbsent = 1024
 )
 
 // keySet holds the server's keys.
 //
-// A lookup whose key is at hand never waits: when the keys are older than KeyTTL they are fetched in
-// the background. A kid that is not at hand waits for a fetch, the same for all. Only a fetch that
-// began after the lookup can say that the server does not have the key (401); where none may begin,
-// nobody knows (503), unless the server has denied that very kid before. A fetch that fails, or
-// brings nothing usable, changes no key.
+// A lookup whose key is at hand never waits: when the keys are older than KeyTTL they are fetched
+// in the background. A kid that is not at hand waits for a fetch, the same for all. Only a fetch
+// that began after the lookup can say that the server does not have the key (401); where none may
+// begin, nobody knows (503), unless the server has denied that very kid before. A fetch that fails,
+// or brings nothing usable, changes no key.
 type keySet struct {
 	source  keySource
 	work    *background
@@ -87,8 +88,8 @@ func (s *keySet) count() int {
 	return s.begun
 }
 
-// await calls look until it gives a result instead of a fetch to wait for. That takes two fetches at
-// most: the one under way, and one that began after the lookup.
+// await calls look until it gives a result instead of a fetch to wait for. That takes two fetches
+// at most: the one under way, and one that began after the lookup.
 func (s *keySet) await(
 	ctx context.Context, look func() (foundKey, <-chan struct{}, error),
 ) (foundKey, error) {
@@ -109,8 +110,8 @@ func (s *keySet) await(
 	}
 }
 
-// look gives the key, or the fetch to wait for, or the reason why there is neither. The caller holds
-// the lock.
+// look gives the key, or the fetch to wait for, or the reason why there is neither. The caller
+// holds the lock.
 func (s *keySet) look(ctx context.Context, kid string, arrived int) (foundKey, <-chan struct{}, error) {
 	if !s.loaded {
 		if flight := s.start(ctx, storeTimeout, s.load); flight != nil {
@@ -180,8 +181,8 @@ func (s *keySet) usable(now moment) bool {
 	return !s.fetched.isZero() && (s.keep < 0 || s.fetched.age(now) < s.keep)
 }
 
-// ask gives the fetch under way, or begins one where that is allowed; else how long to wait. Without
-// confirmed keys nothing can be verified, so then only failures hold it back.
+// ask gives the fetch under way, or begins one where that is allowed; else how long to wait.
+// Without confirmed keys nothing can be verified, so then only failures hold it back.
 func (s *keySet) ask(ctx context.Context, now moment, usable bool, reserve int) (<-chan struct{}, time.Duration) {
 	if s.flight != nil {
 		return s.flight, 0

@@ -49,8 +49,8 @@ func TestRotationsInARow(t *testing.T) {
 	})
 }
 
-// Whoever sends tokens with invented kids, or with bad signatures, causes a bounded number of requests,
-// and cannot keep a rotation from being noticed.
+// Whoever sends tokens with invented kids, or with bad signatures, causes a bounded number of
+// requests, and cannot keep a rotation from being noticed.
 func TestStrangersCannotExhaustTheFetches(t *testing.T) {
 	for name, stranger := range map[string]func(b *bubble, i int) string{
 		"invented kids":     func(b *bubble, i int) string { return b.invented(i) },
@@ -116,8 +116,8 @@ func TestForgeriesLeaveAFetchForARotation(t *testing.T) {
 	})
 }
 
-// The key has been replaced under its own id: the first token of the new one fetches it, those of the
-// old one are refused, and nothing is fetched for each of them.
+// The key has been replaced under its own id: the first token of the new one fetches it, those of
+// the old one are refused, and nothing is fetched for each of them.
 func TestNewKeyUnderAnOldID(t *testing.T) {
 	inBubble(t, verify.Config{}, func(_ *testing.T, b *bubble) {
 		old := b.of("k1", "first")
@@ -216,8 +216,8 @@ func TestFetchUnderWayProvesNothing(t *testing.T) {
 	})
 }
 
-// A machine that was suspended does not trust its keys for longer: either clock may say how old they
-// are. One that was set back gains nothing either.
+// A machine that was suspended does not trust its keys for longer: either clock may say how old
+// they are. One that was set back gains nothing either.
 func TestKeysAgeOnBothClocks(t *testing.T) {
 	t.Run("suspended", func(t *testing.T) {
 		inBubble(t, single(), func(_ *testing.T, b *bubble) {

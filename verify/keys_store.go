@@ -22,8 +22,8 @@ type storedKeys struct {
 const storedVersion = 1
 
 const (
-	// storeTimeout bounds one use of a store: callers may be waiting, and a store must not become the
-	// outage.
+	// storeTimeout bounds one use of a store: callers may be waiting, and a store must not become
+	// the outage.
 	storeTimeout = time.Second
 	// unboundedKeep is the time to live that a store gets where KeepKeys has no bound.
 	unboundedKeep = 10 * 365 * 24 * time.Hour

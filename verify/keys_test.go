@@ -19,7 +19,8 @@ import (
 	"github.com/authos-go/authos/verify"
 )
 
-// bubble is a verifier in virtual time, with tokens of two keys that never expire while a test runs.
+// bubble is a verifier in virtual time, with tokens of two keys that never expire while a test
+// runs.
 type bubble struct {
 	t              *testing.T
 	source         *source
@@ -99,8 +100,9 @@ func TestKeysAreFetchedOnce(t *testing.T) {
 	})
 }
 
-// Keys that have reached their age are fetched in the background; nobody waits, however slow the server is.
-func TestKeysAreRenewedInTheBackground(t *testing.T) {
+// Keys that have reached their age are fetched in the background; nobody waits, however slow the
+// server is.
+func TestKeysAreRefreshedInTheBackground(t *testing.T) {
 	inBubble(t, verify.Config{KeyTTL: 10 * time.Minute}, func(t *testing.T, b *bubble) {
 		b.verify(b.first, nil)
 		b.requests(1)
@@ -184,7 +186,8 @@ func TestKeysMayBeKeptForEver(t *testing.T) {
 	})
 }
 
-// Until the server has answered once it is asked every ten seconds; the failure is remembered in between.
+// Until the server has responded once it is asked every ten seconds; the failure is remembered in
+// between.
 func TestDownFromTheStart(t *testing.T) {
 	inBubble(t, single(), func(t *testing.T, b *bubble) {
 		b.source.set(func(s *source) { s.fail = http.StatusServiceUnavailable })
@@ -318,7 +321,7 @@ func TestUselessKeySets(t *testing.T) {
 				b.verify(b.first, nil)
 				b.source.set(func(s *source) { s.body = body })
 				time.Sleep(2 * time.Hour)
-				b.verify(b.first, nil) // begins the renewal
+				b.verify(b.first, nil) // begins a fetch
 				b.requests(3)
 				b.verify(b.first, nil) // which changed nothing
 			})
@@ -339,7 +342,7 @@ func TestUsableKeysAmongOthers(t *testing.T) {
 	})
 }
 
-// An answer kept by a client that the caller brings is no answer of the server.
+// A response cached by a client that the caller brings is no response of the server.
 func TestKeysOfACachingClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := usual()
@@ -415,8 +418,8 @@ func TestClose(t *testing.T) {
 	// The bubble has ended: no goroutine was left behind.
 }
 
-// A transport that panics or ends its goroutine does not leave the callers waiting for ever, and does
-// not end the program.
+// A transport that panics or ends its goroutine does not leave the callers waiting for ever, and
+// does not end the program.
 func TestTransportThatNeverReturns(t *testing.T) {
 	for name, leave := range map[string]func(){"Goexit": runtime.Goexit, "panic": func() { panic("boom") }} {
 		t.Run(name, func(t *testing.T) {

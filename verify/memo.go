@@ -15,7 +15,7 @@ type digest [sha256.Size]byte
 
 // memo asks for a value once for all who want it at a time, and uses the result again for a while.
 // A result belongs to the exact text it was asked for, by its SHA-256, so that it never reaches
-// another. A failure is not kept: the next who asks, asks anew.
+// another. A failure is not remembered: the next caller asks anew.
 type memo[V any] struct {
 	work  *background
 	keep  time.Duration // how long a result is used again
@@ -38,9 +38,9 @@ func newMemo[V any](work *background, keep, limit time.Duration) *memo[V] {
 	return &memo[V]{work: work, keep: keep, limit: limit, clock: currentMoment, results: map[digest]*result[V]{}}
 }
 
-// get gives the result for id: one that was asked for after the moment given, or that of request. It
-// fails with [net.ErrClosed] after the verifier was closed, and with the context's error when ctx
-// ends first.
+// get gives the result for id: one that was asked for after the moment given, or that of request.
+// It fails with [net.ErrClosed] after the verifier was closed, and with the context's error when
+// ctx ends first.
 func (m *memo[V]) get(
 	ctx context.Context, id digest, since moment, request func(context.Context) (V, error),
 ) (*result[V], error) {

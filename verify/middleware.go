@@ -12,13 +12,14 @@ import (
 	"time"
 )
 
-// Middleware lets requests with a good bearer token through to next, which finds the claims with [ClaimsFrom]. Others are answered by
-// [Config.OnError].
+// Middleware lets requests with a good bearer token through to next, which finds the claims with
+// [ClaimsFrom]. Others get what [Config.OnError] writes.
 func (v *Verifier) Middleware(next http.Handler) http.Handler {
 	return v.guard(next, func(context.Context, *passed) error { return nil })
 }
 
-// RequireOrg is [Verifier.Middleware] for sessions of one of these organizations, by slug, or of any when none is given.
+// RequireOrg is [Verifier.Middleware] for sessions of one of these organizations, by slug, or of
+// any when none is given.
 func (v *Verifier) RequireOrg(slugs ...string) func(next http.Handler) http.Handler {
 	slugs = slices.Clone(slugs)
 	return func(next http.Handler) http.Handler {
@@ -31,7 +32,8 @@ func (v *Verifier) RequireOrg(slugs ...string) func(next http.Handler) http.Hand
 	}
 }
 
-// RequirePlatformOwner is [Verifier.Middleware] for platform owners. Without [Config.Online] that is as old as the token.
+// RequirePlatformOwner is [Verifier.Middleware] for platform owners. Without [Config.Online] that
+// is as old as the token.
 func (v *Verifier) RequirePlatformOwner(next http.Handler) http.Handler {
 	return v.guard(next, func(_ context.Context, p *passed) error {
 		if !p.claims.IsPlatformOwner {
@@ -71,7 +73,8 @@ func (v *Verifier) RequirePermission(names ...string) func(next http.Handler) ht
 	}
 }
 
-// passed is a request's token after it was verified. by is who verified it; nil for claims that came in by [WithClaims].
+// passed is a request's token after it was verified. by is who verified it; nil for claims that
+// came in by [WithClaims].
 type passed struct {
 	by     *Verifier
 	token  string
@@ -83,7 +86,7 @@ type passedKey struct{}
 // guard verifies a request's token, unless this verifier has done so further out, and asks allowed.
 // A preflight has no token and reaches next only by way of [Config.Preflight].
 func (v *Verifier) guard(next http.Handler, allowed func(context.Context, *passed) error) http.Handler {
-	preflight := http.Handler(http.HandlerFunc(answerPreflight))
+	preflight := http.Handler(http.HandlerFunc(writePreflight))
 	if v.cfg.Preflight != nil {
 		if own := v.cfg.Preflight(next); own != nil {
 			preflight = own
@@ -124,10 +127,10 @@ func isPreflight(r *http.Request) bool {
 		r.Header.Get("Access-Control-Request-Method") != "" && len(r.Header.Values("Authorization")) == 0
 }
 
-func answerPreflight(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+func writePreflight(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 
-// bearer gives the request's token (RFC 6750, section 2.1). The scheme's name is compared without regard to case (RFC 9110, section
-// 11.1), unlike in AuthOS itself.
+// bearer gives the request's token (RFC 6750, section 2.1). The scheme's name is compared without
+// regard to case (RFC 9110, section 11.1), unlike in AuthOS itself.
 func bearer(r *http.Request) (string, error) {
 	fields := r.Header.Values("Authorization")
 	if len(fields) > 1 {
@@ -150,21 +153,22 @@ func ClaimsFrom(ctx context.Context) (Claims, bool) {
 	return p.claims, ok
 }
 
-// WithClaims puts claims where [ClaimsFrom] finds them, for handlers that are reached by another way than this package's middleware, and
-// for their tests. The middleware does not rely on them: it verifies the request's own token.
+// WithClaims puts claims where [ClaimsFrom] finds them, for handlers that are reached by another
+// way than this package's middleware, and for their tests. The middleware does not rely on them: it
+// verifies the request's own token.
 func WithClaims(ctx context.Context, c Claims) context.Context {
 	return context.WithValue(ctx, passedKey{}, passed{claims: c})
 }
 
-// refusal is the answer for a reason.
+// refusal is the response for a reason.
 type refusal struct {
 	why        error
 	status     int
 	code, text string
 }
 
-// refusals are looked through in order. They say whether a token has expired, since its owner should renew it, and otherwise nothing about
-// why: that is for the operator.
+// refusals are looked through in order. They say whether a token has expired, since its owner
+// should refresh it, and otherwise nothing about why: that is for the operator.
 var refusals = []refusal{
 	{ErrNoToken, http.StatusUnauthorized, "missing_token", "a bearer token is required"},
 	{ErrRequest, http.StatusBadRequest, "invalid_request", "more than one Authorization field"},
@@ -175,21 +179,23 @@ var refusals = []refusal{
 	{nil, http.StatusInternalServerError, "server_error", "the request could not be checked"},
 }
 
-// WriteError answers a refused request: 401 with a challenge (RFC 6750, section 3), 400 and 403 likewise, and 503 with Retry-After for
-// [ErrUnavailable], since the token may be good. The body is the challenge's error and error_description as JSON.
+// WriteError refuses a request: 401 with a challenge (RFC 6750, section 3), 400 and 403 likewise,
+// and 503 with Retry-After for [ErrUnavailable], since the token may be good. The body is the
+// challenge's error and error_description as JSON.
 func WriteError(w http.ResponseWriter, err error) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		e = &Error{}
 	}
-	// The reason alone decides: the cause may be an answer to a request of ours, which says nothing about this one.
+	// The reason alone decides: the cause may be the response to a request of ours, which says
+	// nothing about this one.
 	i := slices.IndexFunc(refusals, func(r refusal) bool { return r.why == nil || errors.Is(e.Reason, r.why) })
 	out := refusals[i]
 	h := w.Header()
 	switch {
 	case errors.Is(out.why, ErrNoToken):
-		// The realm is there because a challenge must have a parameter; without any authentication there is no error to speak of (RFC
-		// 6750, sections 3 and 3.1).
+		// The realm is there because a challenge must have a parameter; without any authentication
+		// there is no error to speak of (RFC 6750, sections 3 and 3.1).
 		h.Set("WWW-Authenticate", `Bearer realm="AuthOS"`)
 	case out.status < http.StatusInternalServerError:
 		h.Set("WWW-Authenticate", `Bearer realm="AuthOS", error="`+out.code+`", error_description="`+out.text+`"`)

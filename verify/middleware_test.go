@@ -15,7 +15,7 @@ import (
 	"github.com/authos-go/authos/verify"
 )
 
-// hello answers with what it finds in the context.
+// hello writes what it finds in the context.
 var hello = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	c, ok := verify.ClaimsFrom(r.Context())
 	fmt.Fprintf(w, "%t %s", ok, c.Subject)
@@ -96,7 +96,7 @@ func TestMiddleware(t *testing.T) {
 				t.Errorf("header %v", w.Header())
 			}
 			if strings.Contains(body+fmt.Sprint(w.Header()), "globex") || strings.Contains(body, good) {
-				t.Errorf("the answer says too much: %q", body)
+				t.Errorf("the response says too much: %q", body)
 			}
 		})
 	}
@@ -186,7 +186,8 @@ func TestNestedMiddleware(t *testing.T) {
 	})
 }
 
-// Claims from elsewhere in the context open nothing: the middleware looks at the request's own token, and at the verifier.
+// Claims from elsewhere in the context open nothing: the middleware looks at the request's own
+// token, and at the verifier.
 func TestMiddlewareTrustsOnlyItself(t *testing.T) {
 	now := time.Now()
 	token := "Bearer " + signed(goodHeader(), goodClaims(now), firstKey())
@@ -304,8 +305,8 @@ func TestRequireNoPermission(t *testing.T) {
 	})
 }
 
-// A browser's preflight has no token. It is not refused, and reaches no handler of the program; what
-// only looks like one is a request like any other.
+// A browser's preflight has no token. It is not refused, and reaches no handler of the program;
+// what only looks like one is a request like any other.
 func TestPreflight(t *testing.T) {
 	v := newVerifier(t, issuer, usual(), verify.Config{Audience: verify.AnyAudience()})
 	reached := false

@@ -33,8 +33,8 @@ func eachProtocol(t *testing.T, test func(t *testing.T, start func(h http.Handle
 	}
 }
 
-// A whole life over sockets: first fetch, rotation, a key replaced under its id, connections that break
-// in each way, and a start while the server is down.
+// A whole life over sockets: first fetch, rotation, a key replaced under its id, connections that
+// break in each way, and a start while the server is down.
 func TestKeysOverTheNetwork(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, start func(http.Handler) *httptest.Server) {
 		var serve atomic.Pointer[http.HandlerFunc]
@@ -72,9 +72,11 @@ func TestKeysOverTheNetwork(t *testing.T) {
 				w.(http.Flusher).Flush()
 				panic(http.ErrAbortHandler)
 			},
-			"a page":   func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html></html>")) },
-			"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/", http.StatusFound) },
-			"401":      func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
+			"a page": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html></html>")) },
+			"redirect": func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "https://evil.example/", http.StatusFound)
+			},
+			"401": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
 		} {
 			serve.Store(&broken)
 			later := newVerifier(t, server.URL, server.Client().Transport, cfg)

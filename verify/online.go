@@ -18,15 +18,15 @@ import (
 // signature shows, that the user has signed out, refreshed the token or lost an account, and brings
 // permissions, plan and features.
 type Online struct {
-	// For is how long a response is used again for the same token. Default 5 s, between 1 s and 1 min.
-	// The server's own caches let changes of permissions be seen up to a minute late.
+	// For is how long a response is used again for the same token. Default 5 s, between 1 s and 1
+	// min. The server's own caches let changes of permissions be seen up to a minute late.
 	For time.Duration
 	// Timeout bounds one check, its retries included. Default 5 s, between 1 s and 1 min.
 	Timeout time.Duration
 	// FailOpen accepts tokens that are good by themselves while the server cannot be asked:
 	// [Claims.CheckedAt] is zero then, and there are no permissions. By default such tokens get
-	// [ErrCheckUnavailable]. [Verifier.RequirePermission] never fails open, and neither does the check
-	// of a token that [Verifier.Revoke] names.
+	// [ErrCheckUnavailable]. [Verifier.RequirePermission] never fails open, and neither does the
+	// check of a token that [Verifier.Revoke] names.
 	FailOpen bool
 }
 
@@ -83,7 +83,8 @@ func (v *Verifier) ask(ctx context.Context, token string, c Claims, since moment
 // about gives the server's opinion of a token, a recent one where there is one.
 func (k *asker) about(ctx context.Context, token string, since moment) (*result[opinion], error) {
 	return k.opinions.get(ctx, sha256.Sum256([]byte(token)), since, func(ctx context.Context) (opinion, error) {
-		// The caller's own Authorization: the client neither refreshes it nor caches a response for it.
+		// The caller's own Authorization: the client neither refreshes it nor caches a response for
+		// it.
 		user, err := k.client.User.Get(ctx, authos.WithHeader("Authorization", "Bearer "+token))
 		if err != nil && ownRefusal(err) {
 			return opinion{refused: &Error{Reason: ErrRevoked, Err: err}}, nil
@@ -95,10 +96,10 @@ func (k *asker) about(ctx context.Context, token string, since moment) (*result[
 	})
 }
 
-// ownRefusal tells AuthOS's refusal of a token from everything that says nothing about it. Only a 401
-// in the shape of its API errors is the server's word that the session is over: a proxy's page, an
-// API gateway's JSON, a 403 or a 404 may come from somebody in between or a wrong base URL, and must
-// not send all users to the sign-in.
+// ownRefusal tells AuthOS's refusal of a token from everything that says nothing about it. Only a
+// 401 in the shape of its API errors is the server's word that the session is over: a proxy's page,
+// an API gateway's JSON, a 403 or a 404 may come from somebody in between or a wrong base URL, and
+// must not send all users to the sign-in.
 func ownRefusal(err error) bool {
 	api, ok := errors.AsType[*authos.APIError](err)
 	if !ok || api.StatusCode != http.StatusUnauthorized {

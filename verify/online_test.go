@@ -43,7 +43,7 @@ func TestOnlineCheck(t *testing.T) {
 		if n := srv.Count("GET", "/api/user"); n != 1 {
 			t.Fatalf("%d checks within 4 s, want 1", n)
 		}
-		// A sign-out is seen when the answer is five seconds old.
+		// A sign-out is seen when the response is five seconds old.
 		srv.RevokeSessions("ada@example.com")
 		time.Sleep(time.Second)
 		for range 3 {
@@ -53,9 +53,9 @@ func TestOnlineCheck(t *testing.T) {
 		if n := srv.Count("GET", "/api/user"); n != 2 {
 			t.Fatalf("%d checks, want 2: a refusal is kept as well", n)
 		}
-		// The user's session was neither renewed nor kept by the verifier's client.
+		// The user's session was neither refreshed nor kept by the verifier's client.
 		if n := srv.Count("POST", "/api/auth/refresh"); n != 0 {
-			t.Errorf("%d renewals of a session that is not ours", n)
+			t.Errorf("%d refreshes of a session that is not ours", n)
 		}
 	})
 }
@@ -83,7 +83,8 @@ func TestOnlineCheckSeesDemotion(t *testing.T) {
 	})
 }
 
-// Many callers with a few tokens: one request for each, and every caller gets the answer for its own.
+// Many callers with a few tokens: one request for each, and every caller gets the response for its
+// own.
 func TestOnlineCheckIsSharedPerToken(t *testing.T) {
 	online(t, verify.Online{}, func(t *testing.T, srv *authostest.Server, v *verify.Verifier) {
 		srv.Fault(authostest.Fault{Path: "/api/user", Delay: time.Second})
@@ -112,8 +113,8 @@ func TestOnlineCheckIsSharedPerToken(t *testing.T) {
 	})
 }
 
-// foreignResponses say nothing about a token: they are a proxy's, a gateway's or those of a wrong base
-// URL, or AuthOS speaks of something else.
+// foreignResponses say nothing about a token: they are a proxy's, a gateway's or those of a wrong
+// base URL, or AuthOS speaks of something else.
 var foreignResponses = []struct {
 	status int
 	body   string
@@ -184,7 +185,8 @@ func TestOnlineCheckUnavailable(t *testing.T) {
 					}
 					end()
 				}
-				// Whether it fails open or not, a token that the server refuses is refused, and a caller who leaves gets no claims.
+				// Whether it fails open or not, a token that the server refuses is refused, and a
+				// caller who leaves gets no claims.
 				time.Sleep(10 * time.Minute)
 				srv.Fault(authostest.Fault{Path: "/api/user", Times: 1, Kind: authostest.Hang})
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -232,7 +234,8 @@ func TestOnlineCheckFailureIsNotKept(t *testing.T) {
 	})
 }
 
-// In an outage the client's circuit breaker answers, so that a backend is not slowed down by a check that cannot succeed.
+// In an outage the client's circuit breaker refuses at once, so that a backend is not slowed down
+// by a check that cannot succeed.
 func TestOnlineCheckInAnOutage(t *testing.T) {
 	online(t, verify.Online{}, func(t *testing.T, srv *authostest.Server, v *verify.Verifier) {
 		token := srv.SignIn("ada@example.com").AccessToken
@@ -260,8 +263,9 @@ func TestOnlineCheckInAnOutage(t *testing.T) {
 	})
 }
 
-// The server's answer must be about the token's own user; if it is not, nobody is let in, not even where checks may fail.
-func TestOnlineCheckAnswersForAnother(t *testing.T) {
+// The server's response must be about the token's own user; if it is not, nobody is let in, not
+// even where checks may fail.
+func TestOnlineCheckIsAboutAnother(t *testing.T) {
 	online(t, verify.Online{FailOpen: true}, func(t *testing.T, srv *authostest.Server, v *verify.Verifier) {
 		token := srv.SignIn("ada@example.com").AccessToken
 		srv.Fault(authostest.Fault{Path: "/api/user", Status: 200, Body: `{"id":"somebody-else","email":"eve@example.com","permissions":["all"]}`})
@@ -294,8 +298,8 @@ func TestOnlineCheckComesLast(t *testing.T) {
 	})
 }
 
-// More tokens than are kept: answers make room, and each caller still gets one.
-func TestOnlineAnswersAreBounded(t *testing.T) {
+// More tokens than are remembered: responses make room, and each caller still gets one.
+func TestOnlineResponsesAreBounded(t *testing.T) {
 	users := &source{body: `{"id":"user-1","email":"ada@example.com"}`}
 	v := newVerifier(t, issuer, users, verify.Config{Audience: verify.AnyAudience(), Online: &verify.Online{For: time.Minute}})
 	const tokens = 10_500
@@ -305,7 +309,7 @@ func TestOnlineAnswersAreBounded(t *testing.T) {
 		}
 	}
 	if n := verify.Cached(v); n > 10_000 || n < 9_000 {
-		t.Errorf("%d answers kept of %d tokens", n, tokens)
+		t.Errorf("%d responses cached of %d tokens", n, tokens)
 	}
 	if n := users.requests(); n != tokens {
 		t.Errorf("%d requests for %d tokens", n, tokens)

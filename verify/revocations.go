@@ -25,11 +25,11 @@ type Revocations struct {
 	// restarts. It is read once in three seconds for a user whose tokens are checked, not for each
 	// check. Whoever can write to it can lock users out, but let nobody in. Nil: none.
 	Store authos.CacheStore
-	// Keep is how long a revocation is remembered. It must be at least the life of the server's access
-	// tokens (its JWT_EXPIRATION_HOURS). Default 24 h, between 1 min and 90 days.
+	// Keep is how long a revocation is remembered. It must be at least the life of the server's
+	// access tokens (its JWT_EXPIRATION_HOURS). Default 24 h, between 1 min and 90 days.
 	Keep time.Duration
-	// FailClosed refuses tokens with [ErrCheckUnavailable] while Store cannot be read. By default the
-	// token is accepted by what this process knows, and the failure is logged.
+	// FailClosed refuses tokens with [ErrCheckUnavailable] while Store cannot be read. By default
+	// the token is accepted by what this process knows, and the failure is logged.
 	FailClosed bool
 }
 
@@ -42,8 +42,8 @@ const (
 	maxRevocations       = 100_000
 )
 
-// revocation is what is known of one user: tokens issued at or before cutoff are ended. The cutoff is
-// a time of the server's clock, as a token's iat is.
+// revocation is what is known of one user: tokens issued at or before cutoff are ended. The cutoff
+// is a time of the server's clock, as a token's iat is.
 type revocation struct {
 	cutoff  time.Time
 	learned moment // when this process learned of it
@@ -58,7 +58,8 @@ type revocations struct {
 
 	mu    sync.Mutex // never held while waiting
 	users map[digest]revocation
-	// floor stands for all that had to make room: tokens of anybody issued at or before it are ended.
+	// floor stands for all that had to make room: tokens of anybody issued at or before it are
+	// ended.
 	floor revocation
 }
 
@@ -91,14 +92,15 @@ func (v *Verifier) Revoke(ctx context.Context, userID string, issuedBy time.Time
 	return v.revoked.add(ctx, sha256.Sum256([]byte(userID)), cutoff.Round(0))
 }
 
-// HandleEvent revokes the tokens that an event of AuthOS ends: user.logout, security.password.changed
-// and user.removed. It returns nil for all other events, and fits [webhook.Verifier.Handler]:
+// HandleEvent revokes the tokens that an event of AuthOS ends: user.logout,
+// security.password.changed and user.removed. It returns nil for all other events, and fits
+// [webhook.Verifier.Handler]:
 //
 //	hooks := webhook.Verifier{Secrets: secrets}
 //	mux.Handle("POST /hooks/authos", hooks.Handler(v.HandleEvent))
 //
-// It returns an error when [Revocations.Store] fails, so that the event is delivered again. An event
-// may come twice, late or out of order: its own time decides which tokens it ends.
+// It returns an error when [Revocations.Store] fails, so that the event is delivered again. An
+// event may come twice, late or out of order: its own time decides which tokens it ends.
 //
 // AuthOS lets webhooks subscribe to these events; that every version publishes them is not certain.
 // Where a sign-out has to be noticed in any case, use [Config.Online], or tokens of a short life.
@@ -110,8 +112,8 @@ func (v *Verifier) HandleEvent(ctx context.Context, e webhook.Event) error {
 	return errors.Join(errs...)
 }
 
-// endedBy lists the users whose tokens an event ends. Which member names the user differs from event
-// to event, and an id that belongs to nobody does no harm.
+// endedBy lists the users whose tokens an event ends. Which member names the user differs from
+// event to event, and an id that belongs to nobody does no harm.
 func endedBy(e webhook.Event) []string {
 	var data struct {
 		UserID string `json:"user_id"`
@@ -252,8 +254,9 @@ func (r *revocations) learn(user digest, cutoff time.Time) {
 	r.users[user] = revocation{cutoff, now}
 }
 
-// makeRoom forgets what is too old to matter, and else the oldest tenth. Where no store has them, the
-// tokens of that time are ended for everybody: owners refresh them, and nobody who signed out gets in.
+// makeRoom forgets what is too old to matter, and else the oldest tenth. Where no store has them,
+// the tokens of that time are ended for everybody: owners refresh them, and nobody who signed out
+// gets in.
 func (r *revocations) makeRoom(now moment) {
 	for user, known := range r.users {
 		if known.learned.age(now) > r.cfg.Keep {

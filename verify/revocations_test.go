@@ -64,8 +64,8 @@ func hooks(v *verify.Verifier) http.Handler {
 	return webhook.Verifier{Secrets: webhook.Secrets{hookSecret}}.Handler(v.HandleEvent)
 }
 
-// An event ends the tokens of the user it is about, as they were then, and nobody else's; no request
-// is made for it.
+// An event ends the tokens of the user it is about, as they were then, and nobody else's; no
+// request is made for it.
 func TestEventsEndTokens(t *testing.T) {
 	for _, row := range []struct {
 		name       string
@@ -175,8 +175,9 @@ func TestRevokedActor(t *testing.T) {
 	})
 }
 
-// With an online check the server says which of a user's sessions has ended, and what it said before
-// the event does not count. While it cannot be asked, nobody of that user passes, whatever FailOpen says.
+// With an online check the server says which of a user's sessions has ended, and what it said
+// before the event does not count. While it cannot be asked, nobody of that user passes, whatever
+// FailOpen says.
 func TestEventsWithOnlineCheck(t *testing.T) {
 	online(t, verify.Online{For: time.Minute, FailOpen: true}, func(t *testing.T, srv *authostest.Server, v *verify.Verifier) {
 		phone, laptop := srv.SignIn("ada@example.com").AccessToken, srv.SignIn("ada@example.com").AccessToken
@@ -222,8 +223,8 @@ func signOut(t *testing.T, srv *authostest.Server, token string) {
 	_ = resp.Body.Close()
 }
 
-// The event reaches one process; the others know of it within five seconds, and so does one that begins
-// later. The store is not read for every token.
+// The event reaches one process; the others know of it within five seconds, and so does one that
+// begins later. The store is not read for every token.
 func TestRevocationsAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memoryStore{}

@@ -45,7 +45,8 @@ const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 // nextLetter sets the lowest bit of a letter that ends a part with unused bits.
 func nextLetter(c byte) byte { return alphabet[strings.IndexByte(alphabet, c)|1] }
 
-// expected is what a token that was not signed by the server must be refused with, worked out with the standard library alone.
+// expected is what a token that was not signed by the server must be refused with, worked out with
+// the standard library alone.
 func expected(token string, kids ...string) error {
 	parts := strings.Split(token, ".")
 	if len(token) > 16<<10 || len(parts) != 3 || parts[0] == "" || parts[1] == "" {
@@ -172,7 +173,7 @@ func generous() verify.Config {
 
 func TestMutatedTokens(t *testing.T) {
 	const seed, count = 20261122, 5000
-	const most = 1 + 5 // requests for the keys: the first, and a burst
+	const most = 1 + 5                                    // requests for the keys: the first, and a burst
 	good := goodTokens(time.Now().Add(-30 * time.Minute)) // older than the keys, whatever bit of iat flips
 	source := newSource(jwk("k1", &firstKey().PublicKey, nil), jwk("k2", &secondKey().PublicKey, nil))
 	v := newVerifier(t, issuer, source, generous())
@@ -216,8 +217,8 @@ func TestMutatedTokens(t *testing.T) {
 	}
 }
 
-// FuzzVerify looks for a text that is accepted without being one of the tokens that were signed, or that is refused in another way
-// than the standard library's reading of it asks for.
+// FuzzVerify looks for a text that is accepted without being one of the tokens that were signed, or
+// that is refused in another way than the standard library's reading of it asks for.
 func FuzzVerify(f *testing.F) {
 	good := goodTokens(time.Now())
 	for _, token := range good {
@@ -245,8 +246,8 @@ func FuzzVerify(f *testing.F) {
 		if !ok || !slices.Contains(reasons, e.Reason) {
 			t.Fatalf("%T: %v", err, err)
 		}
-		// The two readers of JSON differ where a name occurs twice or has other capitals, or a header of its own has another type; then go-jose,
-		// the stricter one, says malformed.
+		// The two readers of JSON differ where a name occurs twice or has other capitals, or a
+		// header of its own has another type; then go-jose, the stricter one, says malformed.
 		want := expected(token, "k1", "k2")
 		if errors.Is(err, verify.ErrKeysUnavailable) {
 			want = verify.ErrKeysUnavailable // the server may not be asked again so soon

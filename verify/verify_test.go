@@ -474,7 +474,7 @@ func TestNewRefuses(t *testing.T) {
 		{"everything at once", issuer, verify.Config{
 			KeyTTL: time.Second, KeepKeys: time.Minute, FetchTimeout: time.Hour, Online: &verify.Online{For: time.Hour, Timeout: time.Millisecond},
 		}, []string{"Audience", "KeyTTL", "FetchTimeout", "Online.For", "Online.Timeout"}},
-		{"keys forgotten before they are renewed", issuer, verify.Config{Audience: web, KeepKeys: time.Minute}, []string{"KeepKeys"}},
+		{"keys forgotten before they are refreshed", issuer, verify.Config{Audience: web, KeepKeys: time.Minute}, []string{"KeepKeys"}},
 		{"two clients", issuer, verify.Config{Audience: web, Client: client, ClientOptions: []authos.Option{}}, []string{"ClientOptions"}},
 		{"online check of resource tokens", issuer, verify.Config{
 			Audience: web.Or(verify.ResourceAudience("https://a.example")), Online: &verify.Online{},

@@ -19,8 +19,8 @@ const (
 )
 
 // bodies reads requests' bodies and bounds what they take in memory together. A body counts by the
-// bytes that were made room for, not by what its header says: a stranger who claims much gets nothing
-// for it.
+// bytes that were made room for, not by what its header says: a stranger who claims much gets
+// nothing for it.
 type bodies struct {
 	most  int64 // bytes of one
 	room  int64 // bytes of all
@@ -36,8 +36,8 @@ func newBodies(v Verifier) *bodies {
 	return &bodies{most: most, room: room, limit: cmp.Or(v.BodyTimeout, defaultBodyTime)}
 }
 
-// take makes room for n more bytes of a body that has had bytes so far. Large bodies leave a quarter
-// to small ones.
+// take makes room for n more bytes of a body that has had bytes so far. Large bodies leave a
+// quarter to small ones.
 func (b *bodies) take(had, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -88,8 +88,8 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request) (body []byte, rele
 	}
 }
 
-// grow is the size of the next buffer: what the header says where that is not much, else the double.
-// One byte more than the body shows its end.
+// grow is the size of the next buffer: what the header says where that is not much, else the
+// double. One byte more than the body shows its end.
 func (b *bodies) grow(size, said int64) int64 {
 	next := max(2*size, firstRead)
 	if said > size && said < next {
@@ -117,16 +117,16 @@ func unread(err error) error {
 	}
 }
 
-// readBefore reports whether a body of this size is what somebody else left of it: net/http gives as
-// many bytes as the header says, or an error.
+// readBefore reports whether a body of this size is what somebody else left of it: net/http gives
+// as many bytes as the header says, or an error.
 func readBefore(r *http.Request, size int) bool {
 	return r.ContentLength > 0 && int64(size) != r.ContentLength || r.ContentLength < 0 && size == 0
 }
 
 // deadline bounds how long the sender may take, unless the server itself does, and gives what ends
 // that. It must be ended before the program's function is called, whose request it would end; a
-// refused request keeps it, so that net/http does not wait for the rest of a body for ever. A response
-// writer that cannot set one (a test's, a gateway's) has the body in memory already.
+// refused request keeps it, so that net/http does not wait for the rest of a body for ever. A
+// response writer that cannot set one (a test's, a gateway's) has the body in memory already.
 func (b *bodies) deadline(w http.ResponseWriter, r *http.Request) (end func()) {
 	server, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
 	if b.limit < 0 || server != nil && server.ReadTimeout > 0 && server.ReadTimeout <= b.limit {

@@ -21,23 +21,23 @@ import (
 	"github.com/authos-go/authos/webhook"
 )
 
-// whReader notes whether anybody reads it.
-type whReader struct {
+// notingReader notes whether anybody reads it.
+type notingReader struct {
 	io.Reader
 
 	read bool
 }
 
-func (r *whReader) Read(b []byte) (int, error) {
+func (r *notingReader) Read(b []byte) (int, error) {
 	r.read = true
 	return r.Reader.Read(b)
 }
 
-func (r *whReader) Close() error { return nil }
+func (r *notingReader) Close() error { return nil }
 
 // Nothing is read of a delivery that its headers rule out.
 func TestHeadersComeFirst(t *testing.T) {
-	good := whHeader(whSecret, whBody)
+	good := deliveryHeader(testSecret, testBody)
 	without := func(name string, values ...string) http.Header {
 		h := good.Clone()
 		h[name] = values
@@ -51,27 +51,27 @@ func TestHeadersComeFirst(t *testing.T) {
 		status  int
 		read    bool
 	}{
-		{"good", good, webhook.Secrets{whSecret}, int64(len(whBody)), 200, true},
-		{"no headers", http.Header{}, webhook.Secrets{whSecret}, -1, 401, false},
-		{"no signature", without(webhook.SignatureHeader), webhook.Secrets{whSecret}, -1, 401, false},
-		{"malformed signature", without(webhook.SignatureHeader, "sha256=00"), webhook.Secrets{whSecret}, -1, 401, false},
-		{"two signatures", without(webhook.SignatureHeader, whSign(whSecret, whBody), "x"), webhook.Secrets{whSecret}, -1, 401, false},
-		{"no timestamp", without(webhook.TimestampHeader), webhook.Secrets{whSecret}, -1, 401, false},
-		{"malformed timestamp", without(webhook.TimestampHeader, "now"), webhook.Secrets{whSecret}, -1, 401, false},
-		{"said to be too large", good, webhook.Secrets{whSecret}, 1<<20 + 1, 413, false},
+		{"good", good, webhook.Secrets{testSecret}, int64(len(testBody)), 200, true},
+		{"no headers", http.Header{}, webhook.Secrets{testSecret}, -1, 401, false},
+		{"no signature", without(webhook.SignatureHeader), webhook.Secrets{testSecret}, -1, 401, false},
+		{"malformed signature", without(webhook.SignatureHeader, "sha256=00"), webhook.Secrets{testSecret}, -1, 401, false},
+		{"two signatures", without(webhook.SignatureHeader, signBody(testSecret, testBody), "x"), webhook.Secrets{testSecret}, -1, 401, false},
+		{"no timestamp", without(webhook.TimestampHeader), webhook.Secrets{testSecret}, -1, 401, false},
+		{"malformed timestamp", without(webhook.TimestampHeader, "now"), webhook.Secrets{testSecret}, -1, 401, false},
+		{"said to be too large", good, webhook.Secrets{testSecret}, 1<<20 + 1, 413, false},
 		{"no secret", good, nil, -1, 500, false},
-		{"another method", good, webhook.Secrets{whSecret}, -1, 405, false},
+		{"another method", good, webhook.Secrets{testSecret}, -1, 405, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			method := http.MethodPost
 			if tt.status == 405 {
 				method = http.MethodPut
 			}
-			body := &whReader{Reader: strings.NewReader(whBody)}
+			body := &notingReader{Reader: strings.NewReader(testBody)}
 			r := httptest.NewRequestWithContext(t.Context(), method, "/", http.NoBody)
 			r.Header, r.Body, r.ContentLength = tt.header, body, tt.length
 			w := httptest.NewRecorder()
-			webhook.Verifier{Secrets: tt.secrets}.Handler((&whProgram{}).handle).ServeHTTP(w, r)
+			webhook.Verifier{Secrets: tt.secrets}.Handler((&program{}).handle).ServeHTTP(w, r)
 			if w.Code != tt.status || body.read != tt.read {
 				t.Errorf("%d, the body was read: %t; want %d, %t", w.Code, body.read, tt.status, tt.read)
 			}
@@ -79,11 +79,12 @@ func TestHeadersComeFirst(t *testing.T) {
 	}
 }
 
-// API gateways hand headers over in lower case, in a map that nobody has brought into Go's spelling.
+// API gateways hand headers over in lower case, in a map that nobody has brought into Go's
+// spelling.
 func TestHeadersInLowerCase(t *testing.T) {
-	v := webhook.Verifier{Secrets: webhook.Secrets{whSecret}}
+	v := webhook.Verifier{Secrets: webhook.Secrets{testSecret}}
 	stamp := strconv.FormatInt(time.Now().Unix(), 10)
-	signature := whSign(whSecret, whBody)
+	signature := signBody(testSecret, testBody)
 	for _, tt := range []struct {
 		name   string
 		header http.Header
@@ -102,19 +103,19 @@ func TestHeadersInLowerCase(t *testing.T) {
 		{"a longer name", http.Header{"x-webhook-signature-2": {signature}, "x-webhook-timestamp": {stamp}}, webhook.ErrHeader},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := v.Verify(tt.header, []byte(whBody)); !errors.Is(err, tt.want) {
+			if _, err := v.Verify(tt.header, []byte(testBody)); !errors.Is(err, tt.want) {
 				t.Errorf("Verify = %v, want %v", err, tt.want)
 			}
 			status := map[bool]int{true: 200, false: 401}[tt.want == nil]
-			if w := whServe(t.Context(), v.Handler((&whProgram{}).handle), "POST", tt.header, whBody); w.Code != status {
+			if w := serveRequest(t.Context(), v.Handler((&program{}).handle), "POST", tt.header, testBody); w.Code != status {
 				t.Errorf("%d, want %d", w.Code, status)
 			}
 		})
 	}
 }
 
-// A middleware that reads bodies is told apart from a wrong signature, in each way in which it leaves
-// them behind. The delivery fails as a fault of ours, so that it comes again.
+// A middleware that reads bodies is told apart from a wrong signature, in each way in which it
+// leaves them behind. The delivery fails as a fault of ours, so that it comes again.
 func TestBodyReadBefore(t *testing.T) {
 	readAll := func(r *http.Request) { _, _ = io.ReadAll(r.Body) }
 	for _, tt := range []struct {
@@ -133,30 +134,30 @@ func TestBodyReadBefore(t *testing.T) {
 		{"replaced by nothing", func(r *http.Request) { r.Body = http.NoBody }, false, 500, "the body was read before it came here"},
 		{"taken away", func(r *http.Request) { r.Body = nil }, false, 500, "the body was read before it came here"},
 		{"written anew", func(r *http.Request) { readAll(r); r.Body = io.NopCloser(strings.NewReader(`{"event":"x"}`)) }, false, 500, "the body was read before it came here"},
-		{"put back", func(r *http.Request) { readAll(r); r.Body = io.NopCloser(strings.NewReader(whBody)) }, false, 200, "handled"},
+		{"put back", func(r *http.Request) { readAll(r); r.Body = io.NopCloser(strings.NewReader(testBody)) }, false, 200, "handled"},
 		{"put back, and another length said", func(r *http.Request) {
 			readAll(r)
-			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(whBody)), 5
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(testBody)), 5
 		}, false, 200, "handled"},
 		{"changed in place", func(r *http.Request) {
 			readAll(r)
-			r.Body = io.NopCloser(bytes.NewReader(whFlip(whBody, 7)))
+			r.Body = io.NopCloser(bytes.NewReader(flipBit(testBody, 7)))
 		}, false, 401, "the signature does not match"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			whEachProtocol(t, func(t *testing.T, start func(http.Handler) *httptest.Server) {
+			eachProtocol(t, func(t *testing.T, start func(http.Handler) *httptest.Server) {
 				var log bytes.Buffer
-				v := webhook.Verifier{Secrets: webhook.Secrets{whSecret}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
-				h := v.Handler((&whProgram{}).handle)
+				v := webhook.Verifier{Secrets: webhook.Secrets{testSecret}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+				h := v.Handler((&program{}).handle)
 				srv := start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					tt.before(r)
 					h.ServeHTTP(w, r)
 				}))
-				var body io.Reader = strings.NewReader(whBody)
+				var body io.Reader = strings.NewReader(testBody)
 				if tt.chunked {
 					body = io.MultiReader(body) // of no known length
 				}
-				status, text := whPost(t, srv, whHeader(whSecret, whBody), body)
+				status, text := post(t, srv, deliveryHeader(testSecret, testBody), body)
 				if status != tt.status || text != tt.text+"\n" {
 					t.Errorf("%d %q, want %d %q", status, text, tt.status, tt.text)
 				}
@@ -168,8 +169,8 @@ func TestBodyReadBefore(t *testing.T) {
 	}
 }
 
-// whEachProtocol runs a test with servers of HTTP/1 and of HTTP/2, over sockets and TLS.
-func whEachProtocol(t *testing.T, test func(t *testing.T, start func(http.Handler) *httptest.Server)) {
+// eachProtocol runs a test with servers of HTTP/1 and of HTTP/2, over sockets and TLS.
+func eachProtocol(t *testing.T, test func(t *testing.T, start func(http.Handler) *httptest.Server)) {
 	t.Helper()
 	for _, major := range []int{1, 2} {
 		t.Run(fmt.Sprint("HTTP", major), func(t *testing.T) {
@@ -189,7 +190,7 @@ func whEachProtocol(t *testing.T, test func(t *testing.T, start func(http.Handle
 	}
 }
 
-func whPost(t *testing.T, srv *httptest.Server, header http.Header, body io.Reader) (int, string) {
+func post(t *testing.T, srv *httptest.Server, header http.Header, body io.Reader) (int, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, body)
 	if err != nil {
@@ -210,16 +211,16 @@ func whPost(t *testing.T, srv *httptest.Server, header http.Header, body io.Read
 
 // Bodies of any size up to the bound arrive whole.
 func TestBodiesOfEachSize(t *testing.T) {
-	h := webhook.Verifier{Secrets: webhook.Secrets{whSecret}, MaxBody: 100_000}.Handler((&whProgram{}).handle)
+	h := webhook.Verifier{Secrets: webhook.Secrets{testSecret}, MaxBody: 100_000}.Handler((&program{}).handle)
 	for _, size := range []int{130, 4095, 4096, 4097, 8191, 8192, 8193, 65535, 65536, 65537, 99_999, 100_000, 100_001, 131_072, 200_000} {
-		body := whBody + strings.Repeat(" ", size-min(size, len(whBody)))
+		body := testBody + strings.Repeat(" ", size-min(size, len(testBody)))
 		for _, chunked := range []bool{false, true} {
 			var in io.Reader = strings.NewReader(body)
 			if chunked {
 				in = io.MultiReader(in)
 			}
 			r := httptest.NewRequestWithContext(t.Context(), "POST", "/", in)
-			r.Header = whHeader(whSecret, body)
+			r.Header = deliveryHeader(testSecret, body)
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
 			want := 200
@@ -233,8 +234,8 @@ func TestBodiesOfEachSize(t *testing.T) {
 	}
 }
 
-// whStalled is a body of which much has come, and the rest does not.
-type whStalled struct {
+// stalledBody is a body of which much has come, and the rest does not.
+type stalledBody struct {
 	left int
 	gone chan struct{} // closed to end it
 
@@ -242,7 +243,7 @@ type whStalled struct {
 	stuck bool
 }
 
-func (s *whStalled) Read(b []byte) (int, error) {
+func (s *stalledBody) Read(b []byte) (int, error) {
 	if s.left > 0 {
 		n := min(len(b), s.left)
 		s.left -= n
@@ -255,20 +256,20 @@ func (s *whStalled) Read(b []byte) (int, error) {
 	return 0, io.ErrUnexpectedEOF
 }
 
-func (s *whStalled) isStuck() bool {
+func (s *stalledBody) isStuck() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stuck
 }
 
-func (s *whStalled) Close() error { return nil }
+func (s *stalledBody) Close() error { return nil }
 
-// Bodies that hang take no more memory than they may together, whatever their headers say; a small one
-// finds room beside large ones, and what is over gives its room back.
+// Bodies that hang take no more memory than they may together, whatever their headers say; a small
+// one finds room beside large ones, and what is over gives its room back.
 func TestBodiesInFlightAreBounded(t *testing.T) {
 	const room = 8 << 20
-	p := &whProgram{}
-	h := webhook.Verifier{Secrets: webhook.Secrets{whSecret}, MaxInFlight: room}.Handler(p.handle)
+	p := &program{}
+	h := webhook.Verifier{Secrets: webhook.Secrets{testSecret}, MaxInFlight: room}.Handler(p.handle)
 	gone := make(chan struct{})
 	var group sync.WaitGroup
 	var mu sync.Mutex
@@ -276,13 +277,13 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	var bodies []*whStalled
+	var bodies []*stalledBody
 	for range 200 {
-		body := &whStalled{left: 1 << 20, gone: gone}
+		body := &stalledBody{left: 1 << 20, gone: gone}
 		bodies = append(bodies, body)
 		group.Go(func() {
 			r := httptest.NewRequestWithContext(t.Context(), "POST", "/", body)
-			r.Header, r.ContentLength = whHeader(whSecret, whBody), 1<<20
+			r.Header, r.ContentLength = deliveryHeader(testSecret, testBody), 1<<20
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
 			mu.Lock()
@@ -314,48 +315,48 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 		t.Errorf("statuses %v, want most of 200 to be refused with 503", statuses)
 	}
 	mu.Unlock()
-	whWant(t, whSend(t.Context(), h, whBody), 200, "handled")
+	wantResponse(t, deliver(t.Context(), h, testBody), 200, "handled")
 	close(gone)
 	group.Wait()
 	if statuses[503]+statuses[400] != 200 {
 		t.Errorf("statuses %v", statuses)
 	}
-	large := whBody + strings.Repeat(" ", 900_000)
+	large := testBody + strings.Repeat(" ", 900_000)
 	for range 20 { // one after the other, all of the room is there again
-		whWant(t, whSend(t.Context(), h, large), 200, "handled")
+		wantResponse(t, deliver(t.Context(), h, large), 200, "handled")
 		large += " "
 	}
 }
 
 // A header that claims much gets nothing for it.
 func TestClaimedLengthTakesNoRoom(t *testing.T) {
-	h := webhook.Verifier{Secrets: webhook.Secrets{whSecret}, MaxInFlight: 4 << 20}.Handler((&whProgram{}).handle)
+	h := webhook.Verifier{Secrets: webhook.Secrets{testSecret}, MaxInFlight: 4 << 20}.Handler((&program{}).handle)
 	gone := make(chan struct{})
 	var group sync.WaitGroup
-	var bodies []*whStalled
+	var bodies []*stalledBody
 	for range 300 {
-		body := &whStalled{left: 10, gone: gone}
+		body := &stalledBody{left: 10, gone: gone}
 		bodies = append(bodies, body)
 		group.Go(func() {
 			r := httptest.NewRequestWithContext(t.Context(), "POST", "/", body)
-			r.Header, r.ContentLength = whHeader(whSecret, whBody), 1<<20
+			r.Header, r.ContentLength = deliveryHeader(testSecret, testBody), 1<<20
 			h.ServeHTTP(httptest.NewRecorder(), r)
 		})
 	}
-	for slices.ContainsFunc(bodies, func(b *whStalled) bool { return !b.isStuck() }) {
+	for slices.ContainsFunc(bodies, func(b *stalledBody) bool { return !b.isStuck() }) {
 		runtime.Gosched()
 	}
-	whWant(t, whSend(t.Context(), h, whBody), 200, "handled")
+	wantResponse(t, deliver(t.Context(), h, testBody), 200, "handled")
 	close(gone)
 	group.Wait()
 }
 
 // A sender that stalls is given up, and the program's function may take longer than a body.
 func TestBodyTimeout(t *testing.T) {
-	whEachProtocol(t, func(t *testing.T, start func(http.Handler) *httptest.Server) {
+	eachProtocol(t, func(t *testing.T, start func(http.Handler) *httptest.Server) {
 		const limit = 200 * time.Millisecond
 		over := make(chan struct{})
-		h := webhook.Verifier{Secrets: webhook.Secrets{whSecret}, BodyTimeout: limit}.Handler(
+		h := webhook.Verifier{Secrets: webhook.Secrets{testSecret}, BodyTimeout: limit}.Handler(
 			func(ctx context.Context, e webhook.Event) error {
 				select {
 				case <-ctx.Done():
@@ -370,19 +371,19 @@ func TestBodyTimeout(t *testing.T) {
 				close(over)
 			}
 		}))
-		if status, text := whPost(t, srv, whHeader(whSecret, whBody), strings.NewReader(whBody)); status != 200 {
+		if status, text := post(t, srv, deliveryHeader(testSecret, testBody), strings.NewReader(testBody)); status != 200 {
 			t.Errorf("%d %q, want the program to have its time", status, text)
 		}
 		in, out := io.Pipe()
-		header := whHeader(whSecret, whBody)
+		header := deliveryHeader(testSecret, testBody)
 		header.Set("X-Stalls", "yes")
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Header, r.ContentLength = header, int64(len(whBody))
+		r.Header, r.ContentLength = header, int64(len(testBody))
 		go func() {
-			_, _ = out.Write([]byte(whBody[:20]))
+			_, _ = out.Write([]byte(testBody[:20]))
 			<-over
 			_ = out.Close()
 		}()
@@ -403,7 +404,7 @@ func TestBodyTimeout(t *testing.T) {
 
 // A stranger without a signature who never sends his body is not waited for either.
 func TestStalledStranger(t *testing.T) {
-	srv := httptest.NewServer(webhook.Verifier{Secrets: webhook.Secrets{whSecret}, BodyTimeout: 100 * time.Millisecond}.Handler((&whProgram{}).handle))
+	srv := httptest.NewServer(webhook.Verifier{Secrets: webhook.Secrets{testSecret}, BodyTimeout: 100 * time.Millisecond}.Handler((&program{}).handle))
 	defer srv.Close()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", srv.Listener.Addr().String())
 	if err != nil {

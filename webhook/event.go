@@ -12,10 +12,12 @@ import (
 	"time"
 )
 
-// EventType names what happened. A type that is not listed here is kept as it came: newer servers may have more.
+// EventType names what happened. A type that is not listed here stays as it came: newer servers may
+// have more.
 type EventType string
 
-// The events that a webhook can subscribe to. Servers publish only some of them; sign-up, login and MFA events are sure.
+// The events that a webhook can subscribe to. Servers publish only some of them; sign-up, login and
+// MFA events are sure.
 const (
 	EventUserSignupSuccess              EventType = "user.signup.success"
 	EventUserLoginSuccess               EventType = "user.login.success"
@@ -78,13 +80,14 @@ const EventWebhookTestPing EventType = "webhook.test.ping"
 
 // Event is one event of an organization. Members that the server left out are zero.
 type Event struct {
-	// ID is the SHA-256 of the body in hexadecimal. The server sends no id of its own. Redeliveries have the same body and so the same ID;
-	// deliveries of one event to several webhooks may have it too.
+	// ID is the SHA-256 of the body in hexadecimal. The server sends no id of its own. Redeliveries
+	// have the same body and so the same ID; deliveries of one event to several webhooks may have
+	// it too.
 	ID string
 	// Type is what happened.
 	Type EventType
-	// Timestamp is when it happened, in UTC. It is part of the signed body, unlike the time in the delivery's header. Zero when the body
-	// has none that can be read.
+	// Timestamp is when it happened, in UTC. It is part of the signed body, unlike the time in the
+	// delivery's header. Zero when the body has none that can be read.
 	Timestamp time.Time
 	// OrgID is the organization where it happened.
 	OrgID string
@@ -92,13 +95,15 @@ type Event struct {
 	ActorUserID, ActorEmail string
 	// TargetType and TargetID are what it was done to.
 	TargetType, TargetID string
-	// Data is what else the type of event has to say; nil when there is nothing. [Event.DecodeData] reads it.
+	// Data is what else the type of event has to say; nil when there is nothing. [Event.DecodeData]
+	// reads it.
 	Data json.RawMessage
 	// Body is the whole body as it was signed.
 	Body []byte
 }
 
-// DecodeData reads the event's data into v, as [json.Unmarshal] does. It returns [io.EOF] when there are none.
+// DecodeData reads the event's data into v, as [json.Unmarshal] does. It returns [io.EOF] when
+// there are none.
 func (e Event) DecodeData(v any) error {
 	if len(e.Data) == 0 {
 		return io.EOF
@@ -119,8 +124,8 @@ func (e Event) LogValue() slog.Value {
 	)
 }
 
-// parseEvent reads an authentic body. What it holds was said by the server, so a member of an unexpected type costs that member only: an
-// event that is refused is lost.
+// parseEvent reads an authentic body. What it holds was said by the server, so a member of an
+// unexpected type costs that member only: an event that is refused is lost.
 func parseEvent(body []byte) (Event, error) {
 	var in struct {
 		Event          string          `json:"event"`
@@ -152,7 +157,8 @@ func parseEvent(body []byte) (Event, error) {
 	}, nil
 }
 
-// parseTime reads a time in the formats of AuthOS's API. Payloads have RFC 3339 with an offset; the others have no zone and are UTC.
+// parseTime reads a time in the formats of AuthOS's API. Payloads have RFC 3339 with an offset; the
+// others have no zone and are UTC.
 func parseTime(s string) time.Time {
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", time.DateTime} {
 		if t, err := time.Parse(layout, s); err == nil {

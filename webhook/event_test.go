@@ -21,9 +21,9 @@ import (
 	"github.com/authos-go/authos/webhook"
 )
 
-// whVerified is the event of a body that is signed well.
-func whVerified(body string) (webhook.Event, error) {
-	return webhook.Verifier{Secrets: webhook.Secrets{whSecret}}.Verify(whHeader(whSecret, body), []byte(body))
+// verified is the event of a body that is signed well.
+func verified(body string) (webhook.Event, error) {
+	return webhook.Verifier{Secrets: webhook.Secrets{testSecret}}.Verify(deliveryHeader(testSecret, body), []byte(body))
 }
 
 func TestEvent(t *testing.T) {
@@ -59,7 +59,7 @@ func TestEvent(t *testing.T) {
 		{"space around", " \n{\"event\":\"x\"}\n", webhook.Event{Type: "x"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := whVerified(tt.body)
+			got, err := verified(tt.body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +80,7 @@ func TestAuthenticBodiesThatAreNoEvents(t *testing.T) {
 		`{"type":"x"}`, `{"event":"x"`, `{"event":"x"}{}`, `{"event":"x"} trailing-secret`, "<html>", "event=x", "\xff\xfe",
 		strings.Repeat("[", 100_000),
 	} {
-		e, err := whVerified(body)
+		e, err := verified(body)
 		if !errors.Is(err, webhook.ErrPayload) || e.ID != "" {
 			t.Errorf("Verify(%.40q) = %v, %v, want ErrPayload", body, e, err)
 		}
@@ -94,7 +94,7 @@ func TestDecodeData(t *testing.T) {
 	type plan struct {
 		Plan string `json:"plan"`
 	}
-	e, err := whVerified(whBody)
+	e, err := verified(testBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestDecodeData(t *testing.T) {
 
 // An event that is logged by accident tells nothing about persons.
 func TestEventPrintsWithoutContent(t *testing.T) {
-	e, err := whVerified(whBody)
+	e, err := verified(testBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestEventTypesAreTheServers(t *testing.T) {
 	for _, e := range types {
 		want = append(want, e.Value)
 	}
-	got := whConstants(t)
+	got := constantsOf(t)
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
@@ -156,8 +156,8 @@ func TestEventTypesAreTheServers(t *testing.T) {
 	}
 }
 
-// whConstants reads the values of the constants of type EventType from the source.
-func whConstants(t *testing.T) []string {
+// constantsOf reads the values of the constants of type EventType from the source.
+func constantsOf(t *testing.T) []string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "event.go", nil, 0)
 	if err != nil {

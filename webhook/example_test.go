@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +16,8 @@ import (
 	"github.com/authos-go/authos/webhook"
 )
 
-// A receiver behind net/http, tested with the fake AuthOS, which signs and delivers as the real one does.
+// A receiver behind net/http, tested with the fake AuthOS, which signs and delivers as the real one
+// does.
 func ExampleVerifier_Handler() {
 	mux := http.NewServeMux()
 	receiver := httptest.NewServer(mux)
@@ -63,7 +65,8 @@ func ExampleVerifier_Verify() {
 	// true webhook: signature does not match
 }
 
-// cacheSeen keeps what was handled in an authos.CacheStore, such as the one on Redis, under a prefix of this receiver's own.
+// cacheSeen keeps what was handled in an authos.CacheStore, such as the one on Redis, under a
+// prefix of this receiver's own.
 type cacheSeen struct {
 	cache  authos.CacheStore
 	prefix string
@@ -81,7 +84,7 @@ func (s cacheSeen) Record(ctx context.Context, id string, ttl time.Duration) err
 // Two replicas of a receiver share what was handled.
 func ExampleSeenStore() {
 	verifier := webhook.Verifier{
-		Secrets: webhook.Secrets{whSecret},
+		Secrets: webhook.Secrets{testSecret},
 		Seen:    cacheSeen{cache: &mapCache{}, prefix: "webhook/billing/"},
 	}
 	bill := func(context.Context, webhook.Event) error {
@@ -89,8 +92,8 @@ func ExampleSeenStore() {
 		return nil
 	}
 	for _, replica := range []http.Handler{verifier.Handler(bill), verifier.Handler(bill)} {
-		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(whBody))
-		r.Header = whHeader(whSecret, whBody)
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(testBody))
+		r.Header = deliveryHeader(testSecret, testBody)
 		w := httptest.NewRecorder()
 		replica.ServeHTTP(w, r)
 		fmt.Print(w.Code, " ", w.Body)
@@ -116,3 +119,31 @@ func (c *mapCache) Set(_ context.Context, key string, value []byte, _ time.Durat
 }
 
 func (c *mapCache) DeletePrefix(context.Context, string) error { return nil }
+
+// A receiver that remembers across restarts what it has handled.
+func ExampleNewFileSeen() {
+	dir, err := os.MkdirTemp("", "handled")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	for range 2 { // the program is started twice
+		seen, err := webhook.NewFileSeen(dir)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		verifier := webhook.Verifier{Secrets: webhook.Secrets{testSecret}, Seen: seen}
+		h := verifier.Handler(func(_ context.Context, e webhook.Event) error {
+			fmt.Println("handling", e.Type)
+			return nil
+		})
+		fmt.Print(deliver(context.Background(), h, testBody).Body)
+		_ = seen.Close()
+	}
+	// Output:
+	// handling subscription.created
+	// handled
+	// already handled
+}

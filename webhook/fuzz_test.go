@@ -12,28 +12,29 @@ import (
 	"github.com/authos-go/authos/webhook"
 )
 
-// Header and body come from strangers. Nothing may be accepted but an event that is signed with a secret and stamped within the tolerance,
-// and everything else has one of the reasons. sign and stamp let the fuzzer past the first checks.
+// Header and body come from strangers. Nothing may be accepted but an event that is signed with a
+// secret and stamped within the tolerance, and everything else has one of the reasons. sign and
+// stamp let the fuzzer past the first checks.
 func FuzzVerify(f *testing.F) {
-	f.Add([]byte(whBody), "", "", true, true)
-	f.Add([]byte(whBody), whSign(whSecret, whBody), "946684800", false, true)
-	f.Add([]byte(whBody), whSign(whOld, whBody), "", false, true)
+	f.Add([]byte(testBody), "", "", true, true)
+	f.Add([]byte(testBody), signBody(testSecret, testBody), "946684800", false, true)
+	f.Add([]byte(testBody), signBody(oldSecret, testBody), "", false, true)
 	f.Add([]byte(`{"event":"x","timestamp":"2026-05-20T12:00:00.123456789+00:00","data":{"a":[1,null]}}`), "", "9223372036854775807", true, false)
 	f.Add([]byte(`{"event":5,"Event":"x","timestamp":"2026-05-20 12:00:00","data":null}`), "", "-1", true, true)
 	f.Add([]byte("\xff"), "sha256=", "1e9", true, true)
 	f.Add([]byte{}, "sha256=0000000000000000000000000000000000000000000000000000000000000000", "", false, false)
-	v := webhook.Verifier{Secrets: webhook.Secrets{whSecret}}
+	v := webhook.Verifier{Secrets: webhook.Secrets{testSecret}}
 	reasons := []error{webhook.ErrTooLarge, webhook.ErrHeader, webhook.ErrSignature, webhook.ErrTimestamp, webhook.ErrPayload}
 	f.Fuzz(func(t *testing.T, body []byte, signature, stamp string, sign, now bool) {
 		if sign {
-			signature = whSign(whSecret, string(body))
+			signature = signBody(testSecret, string(body))
 		}
 		if now {
 			stamp = strconv.FormatInt(time.Now().Unix(), 10)
 		}
 		header := http.Header{webhook.SignatureHeader: {signature}, webhook.TimestampHeader: {stamp}}
 		e, err := v.Verify(header, body)
-		authentic := signature == whSign(whSecret, string(body))
+		authentic := signature == signBody(testSecret, string(body))
 		seconds, parseErr := strconv.ParseInt(stamp, 10, 64)
 		recent := parseErr == nil && time.Since(time.Unix(seconds, 0)).Abs() < 302*time.Second
 		if err != nil {

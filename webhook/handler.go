@@ -15,7 +15,7 @@ import (
 // storeTimeout bounds one call of a SeenStore: the sender is waiting.
 const storeTimeout = 5 * time.Second
 
-// What a Handler answers: all it ever says.
+// What a Handler responds: all it ever says.
 const (
 	textHandled     = "handled"
 	textRepeat      = "already handled"
@@ -33,17 +33,19 @@ const (
 	textInterrupted = "still being handled"
 )
 
-// Handler receives deliveries and calls fn with each event that is authentic, recent and not handled yet. The package's documentation lists
-// what it answers.
+// Handler receives deliveries and calls fn with each event that is authentic, recent and not
+// handled yet. The package's documentation lists what it responds.
 //
-// An event is handled, and recorded as such, when fn returns nil; return nil for events you do not care about as well. After an error of fn
-// the server delivers it again. fn gets the request's context, which ends when the server does not wait any longer. A panic in fn goes on
-// to the server that runs the Handler, and the event counts as not handled.
+// An event is handled, and recorded as such, when fn returns nil; return nil for events you do not
+// care about as well. After an error of fn the server delivers it again. fn gets the request's
+// context, which ends when the server does not wait any longer. A panic in fn goes on to the server
+// that runs the Handler, and the event counts as not handled.
 //
-// While fn handles an event, another delivery of the same body waits: it is answered as a repeat when fn succeeds, and gets its own call
-// of fn when it does not.
+// While fn handles an event, another delivery of the same body waits: it counts as a repeat when fn
+// succeeds, and gets its own call of fn when it does not.
 //
-// A Handler copies the Verifier. Reading a request's body takes as long as the [http.Server] lets it: set its ReadTimeout.
+// A Handler copies the Verifier. Reading a request's body takes as long as the [http.Server] lets
+// it: set its ReadTimeout.
 func (v Verifier) Handler(fn func(ctx context.Context, e Event) error) http.Handler {
 	v.Secrets = slices.Clone(v.Secrets)
 	h := &handler{verifier: v, fn: fn, local: &MemorySeen{}, shared: v.Seen, bodies: newBodies(v), log: v.Logger, flights: map[string]*flight{}}
@@ -74,14 +76,15 @@ type flight struct {
 	handled bool          // written before that
 }
 
-// Format implements [fmt.Formatter]: without it, %v of a Handler would print the secrets, since fmt calls no methods on unexported fields.
+// Format implements [fmt.Formatter]: without it, %v of a Handler would print the secrets, since fmt
+// calls no methods on unexported fields.
 func (h *handler) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "webhook.Handler") }
 
 // ServeHTTP implements [http.Handler].
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		answer(w, http.StatusMethodNotAllowed, textMethod)
+		respond(w, http.StatusMethodNotAllowed, textMethod)
 		return
 	}
 	e, err := h.receive(w, r)
@@ -91,34 +94,34 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("WWW-Authenticate", "HMAC-SHA256") // RFC 9110, section 15.5.2, wants a challenge
 		}
 		h.log.WarnContext(r.Context(), "webhook: delivery refused", "status", status, "error", err)
-		answer(w, status, text)
+		respond(w, status, text)
 		return
 	}
 	repeat, err := h.handle(r.Context(), e)
 	switch {
 	case errors.Is(err, errInterrupted):
 		h.log.WarnContext(r.Context(), "webhook: sender left before the event was handled", "event", e)
-		answer(w, http.StatusServiceUnavailable, textInterrupted)
+		respond(w, http.StatusServiceUnavailable, textInterrupted)
 	case err != nil:
 		h.log.WarnContext(r.Context(), "webhook: event not handled", "event", e, "error", err)
-		answer(w, http.StatusInternalServerError, textFailed)
+		respond(w, http.StatusInternalServerError, textFailed)
 	case repeat:
 		h.log.DebugContext(r.Context(), "webhook: repeat", "event", e)
-		answer(w, http.StatusOK, textRepeat)
+		respond(w, http.StatusOK, textRepeat)
 	default:
-		answer(w, http.StatusOK, textHandled)
+		respond(w, http.StatusOK, textHandled)
 	}
 }
 
-func answer(w http.ResponseWriter, status int, text string) {
+func respond(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text+"\n") // the sender may be gone
 }
 
-// receive reads and checks a request. Headers come first: nothing is read of a delivery that they rule
-// out.
+// receive reads and checks a request. Headers come first: nothing is read of a delivery that they
+// rule out.
 func (h *handler) receive(w http.ResponseWriter, r *http.Request) (Event, error) {
 	if h.fn == nil {
 		return Event{}, fmt.Errorf("%w: no function to call", ErrConfig)
@@ -141,8 +144,8 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) (Event, error)
 	return e, err
 }
 
-// refusal is the answer to a request that receive did not accept. The server treats all of them alike; the statuses are for who reads its
-// list of deliveries.
+// refusal is the response to a request that receive did not accept. The server treats all of them
+// alike; the statuses are for who reads its list of deliveries.
 func refusal(err error) (status int, text string) {
 	switch {
 	case errors.Is(err, ErrTooLarge):
@@ -168,8 +171,9 @@ func refusal(err error) (status int, text string) {
 
 var errInterrupted = errors.New("webhook: the sender left")
 
-// handle sees to it that an event is handled once: it joins the flight of the same body if there is one, and looks at its end. The lookup
-// and the record are made within the flight, so that nothing comes in between.
+// handle sees to it that an event is handled once: it joins the flight of the same body if there is
+// one, and looks at its end. The lookup and the record are made within the flight, so that nothing
+// comes in between.
 func (h *handler) handle(ctx context.Context, e Event) (repeat bool, err error) {
 	for {
 		f, own := h.board(e.ID)
@@ -199,7 +203,8 @@ func (h *handler) board(id string) (f *flight, own bool) {
 	return f, true
 }
 
-// land ends a flight. It is deferred, so that neither a panic nor [runtime.Goexit] in the program's function leaves an event locked.
+// land ends a flight. It is deferred, so that neither a panic nor [runtime.Goexit] in the program's
+// function leaves an event locked.
 func (h *handler) land(id string, f *flight) {
 	h.mu.Lock()
 	delete(h.flights, id)

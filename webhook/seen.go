@@ -8,17 +8,19 @@ import (
 	"time"
 )
 
-// SeenStore keeps which deliveries were handled, so that several processes know of each other's and a restart forgets none. Its methods may
-// be called from several goroutines. A call gets a context with a deadline of 5 seconds.
+// SeenStore keeps which deliveries were handled, so that several processes know of each other's and
+// a restart forgets none. Its methods may be called from several goroutines. A call gets a context
+// with a deadline of 5 seconds.
 //
-// The records belong to one receiver. Two receivers that do different work with the same event (a mailer and a biller, say, with a webhook
-// each) may get the same body, and so the same id: give each its own store, or its own prefix within one. Otherwise the one that comes
-// second takes the event for handled.
+// The records belong to one receiver. Two receivers that do different work with the same event (a
+// mailer and a biller, say, with a webhook each) may get the same body, and so the same id: give
+// each its own store, or its own prefix within one. Otherwise the one that comes second takes the
+// event for handled.
 //
-// A store that fails costs protection against repeats, not the event: the failure is logged, the Handler goes by what it remembers itself,
-// and calls the program's function where that is nothing.
+// A store that fails costs protection against repeats, not the event: the failure is logged, the
+// Handler goes by what it remembers itself, and calls the program's function where that is nothing.
 type SeenStore interface {
-	// Seen says whether id was recorded, and not longer ago than was asked for.
+	// Seen reports whether id was recorded, and not longer ago than was asked for.
 	Seen(ctx context.Context, id string) (bool, error)
 	// Record keeps id for ttl. It is called after the event was handled. id may be there already.
 	Record(ctx context.Context, id string, ttl time.Duration) error
@@ -26,12 +28,12 @@ type SeenStore interface {
 
 const defaultMaxEntries = 100_000
 
-// MemorySeen is a [SeenStore] in memory. Its zero value is ready for use; it must not be copied afterwards. Several Handlers of one
-// receiver may share it.
+// MemorySeen is a [SeenStore] in memory. Its zero value is ready for use; it must not be copied
+// afterwards. Several Handlers of one receiver may share it.
 type MemorySeen struct {
-	// MaxEntries is how many deliveries are remembered, 100,000 by default, at about 250 bytes each. The
-	// oldest make room. It should exceed the number of events in the time that a replay is to be
-	// recognized ([Verifier.Remember]). Set it before the first use.
+	// MaxEntries is how many deliveries are remembered, 100,000 by default, at about 250 bytes
+	// each. The oldest make room. It should exceed the number of events in the time that a replay
+	// is to be recognized ([Verifier.Remember]). Set it before the first use.
 	MaxEntries int
 
 	mu      sync.Mutex

@@ -37,9 +37,9 @@ const (
 )
 
 // NewFileSeen opens a folder, and makes it where there is none, for its owner alone. It returns an
-// error for a folder that another user owns or may write to: whoever puts files into it decides which
-// events are not handled. A volume whose root belongs to a group (Kubernetes' fsGroup) is fine one
-// level up: give a folder below it.
+// error for a folder that another user owns or may write to: whoever puts files into it decides
+// which events are not handled. A volume whose root belongs to a group (Kubernetes' fsGroup) is
+// fine one level up: give a folder below it.
 func NewFileSeen(dir string) (*FileSeen, error) {
 	if dir == "" {
 		return nil, errors.New("webhook: NewFileSeen: no folder")
@@ -80,7 +80,8 @@ func checkFolder(info fs.FileInfo) error {
 // Close gives the folder back. The store fails from then on.
 func (f *FileSeen) Close() error { return f.root.Close() }
 
-// place is the file of an id, and the subfolder it is in. Ids are opaque, and need not be file names.
+// place is the file of an id, and the subfolder it is in. Ids are opaque, and need not be file
+// names.
 func place(id string) (sub, file string) {
 	sum := sha256.Sum256([]byte(id))
 	name := hex.EncodeToString(sum[:])
@@ -159,8 +160,8 @@ func (f *FileSeen) sync(folder string) error {
 	return nil
 }
 
-// until reads when a record ends. A file that is damaged, which no crash of ours can bring about, is an
-// error.
+// until reads when a record ends. A file that is damaged, which no crash of ours can bring about,
+// is an error.
 func (f *FileSeen) until(file string) (time.Time, error) {
 	in, err := f.root.Open(file)
 	if err != nil {
@@ -179,8 +180,8 @@ func (f *FileSeen) until(file string) (time.Time, error) {
 	return time.UnixMilli(millis), nil
 }
 
-// prune removes what is over from a subfolder, once an hour. What cannot be removed is left: it takes
-// room and does no harm.
+// prune removes what is over from a subfolder, once an hour. What cannot be removed is left: it
+// takes room and does no harm.
 func (f *FileSeen) prune(sub string, now time.Time) {
 	f.mu.Lock()
 	due := now.Sub(f.pruned[sub]) >= pruneEvery

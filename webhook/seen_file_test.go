@@ -22,7 +22,7 @@ import (
 	"github.com/authos-go/authos/webhook"
 )
 
-func whOpen(t testing.TB, dir string) *webhook.FileSeen {
+func openFileSeen(t testing.TB, dir string) *webhook.FileSeen {
 	t.Helper()
 	store, err := webhook.NewFileSeen(dir)
 	if err != nil {
@@ -32,8 +32,8 @@ func whOpen(t testing.TB, dir string) *webhook.FileSeen {
 	return store
 }
 
-// whFiles lists the files below a folder.
-func whFiles(t *testing.T, dir string) []string {
+// filesBelow lists the files below a folder.
+func filesBelow(t *testing.T, dir string) []string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -57,7 +57,7 @@ func TestFileSeenAcceptance(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		return
 	}
-	for _, path := range append(whFiles(t, dir), dir) {
+	for _, path := range append(filesBelow(t, dir), dir) {
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s has mode %v (%v): others can read it", path, info.Mode(), err)
@@ -71,10 +71,10 @@ func TestFileSeenSurvivesARestart(t *testing.T) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	p := &whProgram{}
+	p := &program{}
 	for _, want := range []string{"handled", "already handled", "already handled"} {
-		h := webhook.Verifier{Secrets: webhook.Secrets{whSecret}, Seen: whOpen(t, dir)}.Handler(p.handle)
-		whWant(t, whSend(t.Context(), h, whBody), 200, want)
+		h := webhook.Verifier{Secrets: webhook.Secrets{testSecret}, Seen: openFileSeen(t, dir)}.Handler(p.handle)
+		wantResponse(t, deliver(t.Context(), h, testBody), 200, want)
 	}
 	p.wantCalls(t, 1)
 }
@@ -86,7 +86,7 @@ func TestFileSeenTakesNoMoreRoomThanItNeeds(t *testing.T) {
 		if err := os.Chmod(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		store := whOpen(t, dir)
+		store := openFileSeen(t, dir)
 		record := func(id string, ttl time.Duration) {
 			if err := store.Record(t.Context(), id, ttl); err != nil {
 				t.Fatal(err)
@@ -97,7 +97,7 @@ func TestFileSeenTakesNoMoreRoomThanItNeeds(t *testing.T) {
 			record(id, time.Hour)
 		}
 		time.Sleep(3 * time.Hour)
-		files := whFiles(t, dir)
+		files := filesBelow(t, dir)
 		left, fresh := filepath.Join(filepath.Dir(files[0]), "new-left"), filepath.Join(filepath.Dir(files[0]), "new-fresh")
 		for path, age := range map[string]time.Duration{left: 2 * time.Hour, fresh: time.Minute} {
 			// The clock of files is the real one, not the bubble's of the year 2000.
@@ -106,16 +106,16 @@ func TestFileSeenTakesNoMoreRoomThanItNeeds(t *testing.T) {
 			}
 		}
 		for _, id := range ids {
-			record(whBeside(id), 24*time.Hour)
+			record(idBeside(id), 24*time.Hour)
 		}
-		if n := len(whFiles(t, dir)); n != len(ids)+1 {
-			t.Errorf("%d files, want the %d that are not over and what another process writes now: %q", n, len(ids), whFiles(t, dir))
+		if n := len(filesBelow(t, dir)); n != len(ids)+1 {
+			t.Errorf("%d files, want the %d that are not over and what another process writes now: %q", n, len(ids), filesBelow(t, dir))
 		}
 	})
 }
 
-// whBeside is another id whose record is in the same subfolder.
-func whBeside(id string) string {
+// idBeside is another id whose record is in the same subfolder.
+func idBeside(id string) string {
 	for i := 0; ; i++ {
 		other := fmt.Sprint(id, i)
 		if sha256.Sum256([]byte(other))[0] == sha256.Sum256([]byte(id))[0] {
@@ -124,8 +124,8 @@ func whBeside(id string) string {
 	}
 }
 
-// Who can put files into the folder decides which events are not handled: such folders are refused, and
-// the error says why.
+// Who can put files into the folder decides which events are not handled: such folders are refused,
+// and the error says why.
 func TestFileSeenRefusesFoldersOfOthers(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("folders have no modes and owners here")
@@ -176,11 +176,11 @@ func TestFileSeenDamaged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "seen")
-			store := whOpen(t, dir)
+			store := openFileSeen(t, dir)
 			if err := store.Record(t.Context(), "a", time.Hour); err != nil {
 				t.Fatal(err)
 			}
-			if err := harm(whFiles(t, dir)[0]); err != nil {
+			if err := harm(filesBelow(t, dir)[0]); err != nil {
 				t.Fatal(err)
 			}
 			if seen, err := store.Seen(t.Context(), "a"); err == nil || seen {
@@ -208,7 +208,7 @@ func TestFileSeenDamaged(t *testing.T) {
 // A disk that is full, or a folder that is gone, is an error and not a record.
 func TestFileSeenFails(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "seen")
-	store := whOpen(t, dir)
+	store := openFileSeen(t, dir)
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestFileSeenFails(t *testing.T) {
 	if _, err := store.Seen(t.Context(), "a"); err == nil {
 		t.Error("looked up after Close")
 	}
-	again := whOpen(t, dir)
+	again := openFileSeen(t, dir)
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -227,11 +227,11 @@ func TestFileSeenFails(t *testing.T) {
 	}
 }
 
-const whChildEnv = "AUTHOS_TEST_SEEN_CHILD"
+const childEnv = "AUTHOS_TEST_SEEN_CHILD"
 
 // TestFileSeenChild is no test: it is the process that the next one kills.
 func TestFileSeenChild(t *testing.T) {
-	dir := os.Getenv(whChildEnv)
+	dir := os.Getenv(childEnv)
 	if dir == "" {
 		t.Skip("runs as a process of another test")
 	}
@@ -248,15 +248,15 @@ func TestFileSeenChild(t *testing.T) {
 	}
 }
 
-// Processes that share a folder are killed as they record: whatever was recorded is seen afterwards,
-// nothing is damaged, and nothing stands in the way of the next one.
+// Processes that share a folder are killed as they record: whatever was recorded is seen
+// afterwards, nothing is damaged, and nothing stands in the way of the next one.
 func TestFileSeenSurvivesKills(t *testing.T) {
 	rounds, processes := 6, 3
 	if testing.Short() {
 		rounds = 2
 	}
 	dir := filepath.Join(t.TempDir(), "seen")
-	store := whOpen(t, dir)
+	store := openFileSeen(t, dir)
 	total := 0
 	for range rounds {
 		var group sync.WaitGroup
@@ -265,7 +265,7 @@ func TestFileSeenSurvivesKills(t *testing.T) {
 		for range processes {
 			group.Go(func() {
 				cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFileSeenChild$")
-				cmd.Env = append(os.Environ(), whChildEnv+"="+dir)
+				cmd.Env = append(os.Environ(), childEnv+"="+dir)
 				out, err := cmd.StdoutPipe()
 				if err == nil {
 					err = cmd.Start()
@@ -301,7 +301,7 @@ func TestFileSeenSurvivesKills(t *testing.T) {
 	if total < rounds*processes*20 {
 		t.Errorf("%d records: the processes did not run", total)
 	}
-	for _, file := range whFiles(t, dir) {
+	for _, file := range filesBelow(t, dir) {
 		if strings.HasPrefix(filepath.Base(file), "new-") {
 			continue // removed in an hour
 		}
@@ -314,7 +314,7 @@ func TestFileSeenSurvivesKills(t *testing.T) {
 
 func BenchmarkFileSeen(b *testing.B) {
 	b.ReportAllocs()
-	store := whOpen(b, filepath.Join(b.TempDir(), "seen"))
+	store := openFileSeen(b, filepath.Join(b.TempDir(), "seen"))
 	i := 0
 	for b.Loop() {
 		i++

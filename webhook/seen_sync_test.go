@@ -15,11 +15,11 @@ import (
 	"github.com/authos-go/authos/webhook"
 )
 
-const whSyncEnv = "AUTHOS_TEST_SEEN_SYNC"
+const syncEnv = "AUTHOS_TEST_SEEN_SYNC"
 
 // TestFileSeenSyncChild is no test: it is the process that the next one traces.
 func TestFileSeenSyncChild(t *testing.T) {
-	dir := os.Getenv(whSyncEnv)
+	dir := os.Getenv(syncEnv)
 	if dir == "" {
 		t.Skip("runs as a process of another test")
 	}
@@ -32,8 +32,8 @@ func TestFileSeenSyncChild(t *testing.T) {
 	}
 }
 
-// A machine that loses power after Record returned has the record: the file is synced before it gets
-// its name, and the folders after they got a new one.
+// A machine that loses power after Record returned has the record: the file is synced before it
+// gets its name, and the folders after they got a new one.
 func TestFileSeenIsSynced(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -43,7 +43,7 @@ func TestFileSeenIsSynced(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	cmd := exec.CommandContext(t.Context(), strace, "-f", "-y", "-o", log, "-e", "trace=fsync,renameat,renameat2,mkdirat,mkdir",
 		os.Args[0], "-test.run=^TestFileSeenSyncChild$")
-	cmd.Env = append(os.Environ(), whSyncEnv+"="+dir)
+	cmd.Env = append(os.Environ(), syncEnv+"="+dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		if strings.Contains(string(out), "ptrace") {
 			t.Skipf("may not trace here: %s", out)

@@ -13,7 +13,7 @@ import (
 	"github.com/authos-go/authos/webhook"
 )
 
-func whSeen(t *testing.T, m *webhook.MemorySeen, id string) bool {
+func isSeen(t *testing.T, m *webhook.MemorySeen, id string) bool {
 	t.Helper()
 	seen, err := m.Seen(t.Context(), id)
 	if err != nil {
@@ -22,13 +22,13 @@ func whSeen(t *testing.T, m *webhook.MemorySeen, id string) bool {
 	return seen
 }
 
-// whRemembered lists those of the ids that were seen.
-func whRemembered(t *testing.T, m *webhook.MemorySeen, ids ...string) string {
+// remembered lists those of the ids that were seen.
+func remembered(t *testing.T, m *webhook.MemorySeen, ids ...string) string {
 	t.Helper()
-	return strings.Join(slices.DeleteFunc(ids, func(id string) bool { return !whSeen(t, m, id) }), " ")
+	return strings.Join(slices.DeleteFunc(ids, func(id string) bool { return !isSeen(t, m, id) }), " ")
 }
 
-func whRecord(t *testing.T, m *webhook.MemorySeen, id string, ttl time.Duration) {
+func recordID(t *testing.T, m *webhook.MemorySeen, id string, ttl time.Duration) {
 	t.Helper()
 	if err := m.Record(t.Context(), id, ttl); err != nil {
 		t.Fatal(err)
@@ -38,32 +38,32 @@ func whRecord(t *testing.T, m *webhook.MemorySeen, id string, ttl time.Duration)
 func TestMemorySeenForgetsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m webhook.MemorySeen
-		if whSeen(t, &m, "a") {
+		if isSeen(t, &m, "a") {
 			t.Error("seen before it was recorded")
 		}
-		whRecord(t, &m, "a", time.Hour)
-		whRecord(t, &m, "b", time.Minute)
+		recordID(t, &m, "a", time.Hour)
+		recordID(t, &m, "b", time.Minute)
 		time.Sleep(time.Minute)
-		if !whSeen(t, &m, "a") || !whSeen(t, &m, "b") {
+		if !isSeen(t, &m, "a") || !isSeen(t, &m, "b") {
 			t.Error("forgotten too early")
 		}
 		time.Sleep(time.Nanosecond)
-		if !whSeen(t, &m, "a") || whSeen(t, &m, "b") {
+		if !isSeen(t, &m, "a") || isSeen(t, &m, "b") {
 			t.Error("b should be forgotten after its minute, and a remembered")
 		}
 		time.Sleep(30 * time.Minute)
-		whRecord(t, &m, "a", time.Hour) // again
+		recordID(t, &m, "a", time.Hour) // again
 		time.Sleep(time.Hour)
-		if !whSeen(t, &m, "a") {
+		if !isSeen(t, &m, "a") {
 			t.Error("recording again did not extend the time")
 		}
-		whRecord(t, &m, "c", -time.Second)
-		if whSeen(t, &m, "c") {
+		recordID(t, &m, "c", -time.Second)
+		if isSeen(t, &m, "c") {
 			t.Error("c was over when it was recorded")
 		}
 		var empty webhook.MemorySeen
-		whRecord(t, &empty, "c", -time.Second)
-		if whSeen(t, &empty, "c") {
+		recordID(t, &empty, "c", -time.Second)
+		if isSeen(t, &empty, "c") {
 			t.Error("c was over when it was recorded, as the only one")
 		}
 	})
@@ -72,36 +72,36 @@ func TestMemorySeenForgetsInTime(t *testing.T) {
 func TestMemorySeenIsBounded(t *testing.T) {
 	m := webhook.MemorySeen{MaxEntries: 3}
 	for i := range 4 {
-		whRecord(t, &m, strconv.Itoa(i), time.Hour)
-		whRecord(t, &m, "1", time.Hour) // known ones take no room
+		recordID(t, &m, strconv.Itoa(i), time.Hour)
+		recordID(t, &m, "1", time.Hour) // known ones take no room
 	}
-	if got := whRemembered(t, &m, "0", "1", "2", "3"); got != "1 2 3" {
+	if got := remembered(t, &m, "0", "1", "2", "3"); got != "1 2 3" {
 		t.Errorf("remembered: %s, want all but the oldest", got)
 	}
 
-	renewed := webhook.MemorySeen{MaxEntries: 2}
+	again := webhook.MemorySeen{MaxEntries: 2}
 	for _, id := range []string{"a", "b", "a", "c"} {
-		whRecord(t, &renewed, id, time.Hour)
+		recordID(t, &again, id, time.Hour)
 	}
-	if got := whRemembered(t, &renewed, "a", "b", "c"); got != "a c" {
+	if got := remembered(t, &again, "a", "b", "c"); got != "a c" {
 		t.Errorf("remembered: %s, want the two recorded last", got)
 	}
 
 	var standard webhook.MemorySeen
 	for i := range 100_001 {
-		whRecord(t, &standard, strconv.Itoa(i), time.Hour)
+		recordID(t, &standard, strconv.Itoa(i), time.Hour)
 	}
-	if whSeen(t, &standard, "0") || !whSeen(t, &standard, "1") {
+	if isSeen(t, &standard, "0") || !isSeen(t, &standard, "1") {
 		t.Error("the standard bound is not 100,000")
 	}
 }
 
 // A memory that the program gives is the only one, so that its bound holds.
 func TestHandlerKeepsToTheGivenMemory(t *testing.T) {
-	p := &whProgram{}
-	h := webhook.Verifier{Secrets: webhook.Secrets{whSecret}, Seen: &webhook.MemorySeen{MaxEntries: 1}}.Handler(p.handle)
-	for _, body := range []string{whBody, whBody + " ", whBody} {
-		whWant(t, whSend(t.Context(), h, body), 200, "handled")
+	p := &program{}
+	h := webhook.Verifier{Secrets: webhook.Secrets{testSecret}, Seen: &webhook.MemorySeen{MaxEntries: 1}}.Handler(p.handle)
+	for _, body := range []string{testBody, testBody + " ", testBody} {
+		wantResponse(t, deliver(t.Context(), h, body), 200, "handled")
 	}
 	p.wantCalls(t, 3)
 }

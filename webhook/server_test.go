@@ -19,31 +19,31 @@ import (
 	"github.com/authos-go/authos/webhook"
 )
 
-// whWire carries deliveries of a fake AuthOS to a handler in memory, as a socket would: a panic of the handler breaks the connection. It
-// notes what was sent and what came of it.
-type whWire struct {
+// wire carries deliveries of a fake AuthOS to a handler in memory, as a socket would: a panic of
+// the handler breaks the connection. It notes what was sent and what came of it.
+type wire struct {
 	handler http.Handler
-	loses   int // so many first answers
+	loses   int // so many first responses
 
 	mu    sync.Mutex
-	sent  []whDelivery
-	notes []string // minutes since the first delivery, and the answer
+	sent  []delivery
+	notes []string // minutes since the first delivery, and the response
 }
 
-type whDelivery struct {
+type delivery struct {
 	at     time.Time
 	header http.Header
 	body   string
 }
 
-func (w *whWire) RoundTrip(r *http.Request) (resp *http.Response, err error) {
+func (w *wire) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock() // one at a time
-	w.sent = append(w.sent, whDelivery{time.Now(), r.Header.Clone(), string(body)})
+	w.sent = append(w.sent, delivery{time.Now(), r.Header.Clone(), string(body)})
 	note := func(what string) {
 		w.notes = append(w.notes, fmt.Sprintf("%.0f %s", time.Since(w.sent[0].at).Minutes(), what))
 	}
@@ -53,15 +53,15 @@ func (w *whWire) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 			resp, err = nil, errors.New("connection reset")
 		}
 	}()
-	answer := whServe(r.Context(), w.handler, r.Method, r.Header, string(body))
-	note(strings.TrimSpace(answer.Body.String()))
+	response := serveRequest(r.Context(), w.handler, r.Method, r.Header, string(body))
+	note(strings.TrimSpace(response.Body.String()))
 	if len(w.sent) <= w.loses {
-		return nil, errors.New("answer lost")
+		return nil, errors.New("response lost")
 	}
-	return answer.Result(), nil
+	return response.Result(), nil
 }
 
-// What the server really sends is accepted, and what is not answered with success comes back until it is.
+// What the server really sends is accepted, and what gets no success comes back until it is.
 func TestDeliveriesOfTheServer(t *testing.T) {
 	const handled, repeat, failed = "handled", "already handled", "the event could not be handled"
 	for _, tt := range []struct {
@@ -72,11 +72,11 @@ func TestDeliveriesOfTheServer(t *testing.T) {
 		calls   int
 	}{
 		{"good", 0, func(int) error { return nil }, []string{"0 " + handled}, 1},
-		{"answer lost", 2, func(int) error { return nil }, []string{"0 " + handled, "1 " + repeat, "3 " + repeat}, 1},
+		{"response lost", 2, func(int) error { return nil }, []string{"0 " + handled, "1 " + repeat, "3 " + repeat}, 1},
 		{
 			"failures", 0, func(call int) error {
 				if call < 5 {
-					return errWh
+					return errProgram
 				}
 				return nil
 			}, []string{"0 " + failed, "1 " + failed, "3 " + failed, "7 " + failed, "15 " + handled}, 5,
@@ -92,12 +92,12 @@ func TestDeliveriesOfTheServer(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				wire := &whWire{loses: tt.loses}
+				wire := &wire{loses: tt.loses}
 				srv := authostest.New(authostest.WithWebhookTransport(wire))
 				defer srv.Close()
 				_, secret := srv.AddWebhook("acme", "https://hooks.example/a")
 				var events []webhook.Event
-				wire.handler = webhook.Verifier{Secrets: webhook.Secrets{whOld, secret}, MaxAge: time.Hour}.Handler(
+				wire.handler = webhook.Verifier{Secrets: webhook.Secrets{oldSecret, secret}, MaxAge: time.Hour}.Handler(
 					func(_ context.Context, e webhook.Event) error {
 						events = append(events, e)
 						return tt.program(len(events))
@@ -125,10 +125,10 @@ func TestDeliveriesOfTheServer(t *testing.T) {
 				// The last delivery, repeated by somebody else with a time of his own.
 				last := wire.sent[len(wire.sent)-1]
 				last.header.Set(webhook.TimestampHeader, strconv.FormatInt(time.Now().Unix(), 10))
-				whWant(t, whServe(t.Context(), wire.handler, "POST", last.header, last.body), 200, repeat)
+				wantResponse(t, serveRequest(t.Context(), wire.handler, "POST", last.header, last.body), 200, repeat)
 				time.Sleep(time.Second)
 				last.header.Set(webhook.TimestampHeader, strconv.FormatInt(time.Now().Unix(), 10))
-				whWant(t, whServe(t.Context(), wire.handler, "POST", last.header, last.body), 401, "the delivery is too old, or a clock is wrong")
+				wantResponse(t, serveRequest(t.Context(), wire.handler, "POST", last.header, last.body), 401, "the delivery is too old, or a clock is wrong")
 				if len(events) != tt.calls {
 					t.Errorf("%d calls after replays, want %d", len(events), tt.calls)
 				}
@@ -140,12 +140,12 @@ func TestDeliveriesOfTheServer(t *testing.T) {
 // Two webhooks with one receiver: the event is the same, and is handled once.
 func TestOneEventForTwoWebhooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		wire := &whWire{}
+		wire := &wire{}
 		srv := authostest.New(authostest.WithWebhookTransport(wire))
 		defer srv.Close()
 		_, one := srv.AddWebhook("acme", "https://hooks.example/a")
 		_, two := srv.AddWebhook("acme", "https://hooks.example/b")
-		p := &whProgram{}
+		p := &program{}
 		wire.handler = webhook.Verifier{Secrets: webhook.Secrets{one, two}}.Handler(p.handle)
 		srv.Publish("acme", "plan.created", nil)
 		time.Sleep(time.Hour)
@@ -160,11 +160,11 @@ func TestOneEventForTwoWebhooks(t *testing.T) {
 // The ping has its text beside the usual members.
 func TestPing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		wire := &whWire{}
+		wire := &wire{}
 		srv := authostest.New(authostest.WithWebhookTransport(wire))
 		defer srv.Close()
 		id, secret := srv.AddWebhook("acme", "https://hooks.example/a", "plan.created")
-		p := &whProgram{}
+		p := &program{}
 		wire.handler = webhook.Verifier{Secrets: webhook.Secrets{secret}}.Handler(p.handle)
 		req, err := http.NewRequestWithContext(t.Context(), "POST", srv.URL+"/api/organizations/acme/webhooks/"+id+"/test", http.NoBody)
 		if err != nil {
@@ -187,7 +187,7 @@ func TestPing(t *testing.T) {
 // Over a socket the connection of a body that is too large is given up, and a panic breaks it.
 func TestHandlerOverSocket(t *testing.T) {
 	calls := 0
-	h := webhook.Verifier{Secrets: webhook.Secrets{whSecret}}.Handler(func(context.Context, webhook.Event) error {
+	h := webhook.Verifier{Secrets: webhook.Secrets{testSecret}}.Handler(func(context.Context, webhook.Event) error {
 		if calls++; calls == 1 {
 			panic(http.ErrAbortHandler)
 		}
@@ -209,27 +209,27 @@ func TestHandlerOverSocket(t *testing.T) {
 		text, err := io.ReadAll(resp.Body)
 		return resp.StatusCode, string(text), err
 	}
-	if status, _, err := post(whHeader(whSecret, whBody), strings.NewReader(whBody)); err == nil {
-		t.Errorf("a panic was answered with %d", status)
+	if status, _, err := post(deliveryHeader(testSecret, testBody), strings.NewReader(testBody)); err == nil {
+		t.Errorf("a panic got %d", status)
 	}
-	if status, text, err := post(whHeader(whSecret, whBody), strings.NewReader(whBody)); status != 200 || text != "handled\n" {
-		t.Errorf("answer = %d %q, %v", status, text, err)
+	if status, text, err := post(deliveryHeader(testSecret, testBody), strings.NewReader(testBody)); status != 200 || text != "handled\n" {
+		t.Errorf("response = %d %q, %v", status, text, err)
 	}
-	if status, text, err := post(whHeader(whSecret, whBody), strings.NewReader(whBody)); status != 200 || text != "already handled\n" {
-		t.Errorf("answer = %d %q, %v", status, text, err)
+	if status, text, err := post(deliveryHeader(testSecret, testBody), strings.NewReader(testBody)); status != 200 || text != "already handled\n" {
+		t.Errorf("response = %d %q, %v", status, text, err)
 	}
-	// The sender may see the answer, or that nobody reads on.
-	if status, _, err := post(whHeader(whSecret, whBody), io.LimitReader(whZeros{}, 64<<20)); err == nil && status != 413 {
-		t.Errorf("64 MiB were answered with %d", status)
+	// The sender may see the response, or that nobody reads on.
+	if status, _, err := post(deliveryHeader(testSecret, testBody), io.LimitReader(zeros{}, 64<<20)); err == nil && status != 413 {
+		t.Errorf("64 MiB got %d", status)
 	}
 	if calls != 2 {
 		t.Errorf("%d calls, want 2", calls)
 	}
 }
 
-type whZeros struct{}
+type zeros struct{}
 
-func (whZeros) Read(b []byte) (int, error) {
+func (zeros) Read(b []byte) (int, error) {
 	clear(b)
 	return len(b), nil
 }

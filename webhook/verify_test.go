@@ -27,7 +27,7 @@ func TestVerifyKnownDelivery(t *testing.T) {
 	header := http.Header{}
 	header.Set("x-webhook-signature", "sha256=5495e805443dc1b07bf7f0cff17e63224aec56908158293009520932f85af803")
 	header.Set("x-webhook-timestamp", strconv.FormatInt(time.Now().Unix(), 10))
-	e, err := webhook.Verifier{Secrets: webhook.Secrets{whSecret}}.Verify(header, []byte(body))
+	e, err := webhook.Verifier{Secrets: webhook.Secrets{testSecret}}.Verify(header, []byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,17 +49,17 @@ func TestVerifyRotation(t *testing.T) {
 		signer  string
 		want    error
 	}{
-		{"the only one", []string{whSecret}, whSecret, nil},
-		{"first of two", []string{whSecret, whOld}, whSecret, nil},
-		{"last of two", []string{whSecret, whOld}, whOld, nil},
-		{"middle of three", []string{"x", whOld, "y"}, whOld, nil},
-		{"twice the same", []string{whOld, whOld}, whOld, nil},
-		{"retired", []string{whSecret}, whOld, webhook.ErrSignature},
-		{"none of two", []string{whSecret, "x"}, whOld, webhook.ErrSignature},
-		{"secrets together", []string{whSecret, whOld}, whSecret + whOld, webhook.ErrSignature},
+		{"the only one", []string{testSecret}, testSecret, nil},
+		{"first of two", []string{testSecret, oldSecret}, testSecret, nil},
+		{"last of two", []string{testSecret, oldSecret}, oldSecret, nil},
+		{"middle of three", []string{"x", oldSecret, "y"}, oldSecret, nil},
+		{"twice the same", []string{oldSecret, oldSecret}, oldSecret, nil},
+		{"retired", []string{testSecret}, oldSecret, webhook.ErrSignature},
+		{"none of two", []string{testSecret, "x"}, oldSecret, webhook.ErrSignature},
+		{"secrets together", []string{testSecret, oldSecret}, testSecret + oldSecret, webhook.ErrSignature},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := webhook.Verifier{Secrets: tt.secrets}.Verify(whHeader(tt.signer, whBody), []byte(whBody))
+			_, err := webhook.Verifier{Secrets: tt.secrets}.Verify(deliveryHeader(tt.signer, testBody), []byte(testBody))
 			if !errors.Is(err, tt.want) {
 				t.Errorf("Verify = %v, want %v", err, tt.want)
 			}
@@ -77,13 +77,13 @@ func TestVerifyWithoutSecrets(t *testing.T) {
 		{"nil", nil, "no secrets"},
 		{"none", []string{}, "no secrets"},
 		{"empty", []string{""}, "secret 1 of 1 is empty"},
-		{"empty beside a good one", []string{whSecret, ""}, "secret 2 of 2 is empty"},
+		{"empty beside a good one", []string{testSecret, ""}, "secret 2 of 2 is empty"},
 		{"blank", []string{" "}, "secret 1 of 1 begins or ends with white space"},
-		{"line end", []string{whSecret + "\n"}, "secret 1 of 1 begins or ends with white space"},
+		{"line end", []string{testSecret + "\n"}, "secret 1 of 1 begins or ends with white space"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, signer := range append([]string{"", whSecret}, tt.secrets...) {
-				e, err := webhook.Verifier{Secrets: tt.secrets}.Verify(whHeader(signer, whBody), []byte(whBody))
+			for _, signer := range append([]string{"", testSecret}, tt.secrets...) {
+				e, err := webhook.Verifier{Secrets: tt.secrets}.Verify(deliveryHeader(signer, testBody), []byte(testBody))
 				if !errors.Is(err, webhook.ErrConfig) || !strings.HasSuffix(err.Error(), tt.text) || e.Type != "" {
 					t.Errorf("signed with %q: %v, %v, want …%s", signer, e, err, tt.text)
 				}
@@ -93,34 +93,34 @@ func TestVerifyWithoutSecrets(t *testing.T) {
 }
 
 func TestEveryFlippedBitIsRefused(t *testing.T) {
-	v := webhook.Verifier{Secrets: webhook.Secrets{whSecret, whOld}}
-	header := whHeader(whSecret, whBody)
-	if _, err := v.Verify(header, []byte(whBody)); err != nil {
+	v := webhook.Verifier{Secrets: webhook.Secrets{testSecret, oldSecret}}
+	header := deliveryHeader(testSecret, testBody)
+	if _, err := v.Verify(header, []byte(testBody)); err != nil {
 		t.Fatal(err)
 	}
-	for i := range len(whBody) * 8 {
-		if _, err := v.Verify(header, whFlip(whBody, i)); !errors.Is(err, webhook.ErrSignature) {
+	for i := range len(testBody) * 8 {
+		if _, err := v.Verify(header, flipBit(testBody, i)); !errors.Is(err, webhook.ErrSignature) {
 			t.Errorf("bit %d of the body flipped: %v", i, err)
 		}
 	}
 	signature := header.Get(webhook.SignatureHeader)
 	for i := range len(signature) * 8 {
-		header.Set(webhook.SignatureHeader, string(whFlip(signature, i)))
-		if _, err := v.Verify(header, []byte(whBody)); !errors.Is(err, webhook.ErrSignature) && !errors.Is(err, webhook.ErrHeader) {
+		header.Set(webhook.SignatureHeader, string(flipBit(signature, i)))
+		if _, err := v.Verify(header, []byte(testBody)); !errors.Is(err, webhook.ErrSignature) && !errors.Is(err, webhook.ErrHeader) {
 			t.Errorf("bit %d of the signature flipped: %v", i, err)
 		}
 	}
 }
 
-func whFlip(s string, bit int) []byte {
+func flipBit(s string, bit int) []byte {
 	b := []byte(s)
 	b[bit/8] ^= 1 << (bit % 8)
 	return b
 }
 
 func TestVerifyRefuses(t *testing.T) {
-	good := whSign(whSecret, whBody)
-	decoded, err := base64.StdEncoding.DecodeString(whSecret)
+	good := signBody(testSecret, testBody)
+	decoded, err := base64.StdEncoding.DecodeString(testSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,16 +148,16 @@ func TestVerifyRefuses(t *testing.T) {
 		{"space before", signature(" " + good), webhook.ErrHeader},
 		{"space after", signature(good + " "), webhook.ErrHeader},
 		{"twice the same", signature(good, good), webhook.ErrHeader},
-		{"bad, then good", signature(whSign(whOld, whBody), good), webhook.ErrHeader},
-		{"good, then bad", signature(good, whSign(whOld, whBody)), webhook.ErrHeader},
+		{"bad, then good", signature(signBody(oldSecret, testBody), good), webhook.ErrHeader},
+		{"good, then bad", signature(good, signBody(oldSecret, testBody)), webhook.ErrHeader},
 		{"two in one", signature(good + "," + good), webhook.ErrHeader},
 		{"zeros", signature("sha256=" + strings.Repeat("0", 64)), webhook.ErrSignature},
-		{"of another body", signature(whSign(whSecret, whBody+" ")), webhook.ErrSignature},
-		{"of body and time", signature(whSign(whSecret, stamp+"."+whBody)), webhook.ErrSignature},
-		{"with the decoded secret", signature(whSign(string(decoded), whBody)), webhook.ErrSignature},
+		{"of another body", signature(signBody(testSecret, testBody+" ")), webhook.ErrSignature},
+		{"of body and time", signature(signBody(testSecret, stamp+"."+testBody)), webhook.ErrSignature},
+		{"with the decoded secret", signature(signBody(string(decoded), testBody)), webhook.ErrSignature},
 		{"the scheme of the Node.js helper", func(h http.Header) {
 			h.Del(webhook.SignatureHeader)
-			h.Set("X-Authos-Signature", "t="+stamp+",v1="+strings.TrimPrefix(whSign(whSecret, stamp+"."+whBody), "sha256="))
+			h.Set("X-Authos-Signature", "t="+stamp+",v1="+strings.TrimPrefix(signBody(testSecret, stamp+"."+testBody), "sha256="))
 		}, webhook.ErrHeader},
 		{"no timestamp", timestamp(), webhook.ErrHeader},
 		{"two timestamps", timestamp(stamp, stamp), webhook.ErrHeader},
@@ -177,14 +177,14 @@ func TestVerifyRefuses(t *testing.T) {
 		{"milliseconds", timestamp(stamp + "000"), webhook.ErrTimestamp},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			header := whHeader(whSecret, whBody)
+			header := deliveryHeader(testSecret, testBody)
 			tt.change(header)
-			e, err := webhook.Verifier{Secrets: webhook.Secrets{whSecret}}.Verify(header, []byte(whBody))
+			e, err := webhook.Verifier{Secrets: webhook.Secrets{testSecret}}.Verify(header, []byte(testBody))
 			if !errors.Is(err, tt.want) || e.ID != "" {
 				t.Fatalf("Verify = %v, %v, want %v", e, err, tt.want)
 			}
 			for what, text := range map[string]string{
-				"secret": whSecret, "signature": good[len(good)-20:], "body": "ada@example.com",
+				"secret": testSecret, "signature": good[len(good)-20:], "body": "ada@example.com",
 			} {
 				if strings.Contains(err.Error(), text) {
 					t.Errorf("the error holds the %s: %v", what, err)
@@ -219,12 +219,12 @@ func TestTolerance(t *testing.T) {
 		t.Run(fmt.Sprint(tt.tolerance, " ", tt.late, " ", tt.header), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				time.Sleep(700 * time.Millisecond) // a fraction of a second does not count
-				header := whHeader(whSecret, whBody)
+				header := deliveryHeader(testSecret, testBody)
 				header.Set(webhook.TimestampHeader, strconv.FormatInt(time.Now().Add(-tt.late).Unix(), 10))
 				if !tt.header {
 					header.Del(webhook.TimestampHeader)
 				}
-				_, err := webhook.Verifier{Secrets: webhook.Secrets{whSecret}, Tolerance: tt.tolerance}.Verify(header, []byte(whBody))
+				_, err := webhook.Verifier{Secrets: webhook.Secrets{testSecret}, Tolerance: tt.tolerance}.Verify(header, []byte(testBody))
 				if !errors.Is(err, tt.want) {
 					t.Errorf("Verify = %v, want %v", err, tt.want)
 				}
@@ -253,16 +253,16 @@ func TestMaxAge(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				body := `{"event":"x","timestamp":"` + time.Now().Add(-tt.event).Format(time.RFC3339Nano) + `"}`
-				v := webhook.Verifier{Secrets: webhook.Secrets{whSecret}, Tolerance: tt.tolerance, MaxAge: tt.maxAge}
-				if _, err := v.Verify(whHeader(whSecret, body), []byte(body)); !errors.Is(err, tt.want) {
+				v := webhook.Verifier{Secrets: webhook.Secrets{testSecret}, Tolerance: tt.tolerance, MaxAge: tt.maxAge}
+				if _, err := v.Verify(deliveryHeader(testSecret, body), []byte(body)); !errors.Is(err, tt.want) {
 					t.Errorf("Verify = %v, want %v", err, tt.want)
 				}
 			})
 		})
 	}
 	for _, body := range []string{`{"event":"x"}`, `{"event":"x","timestamp":"yesterday"}`} {
-		v := webhook.Verifier{Secrets: webhook.Secrets{whSecret}, MaxAge: time.Hour}
-		if _, err := v.Verify(whHeader(whSecret, body), []byte(body)); !errors.Is(err, webhook.ErrPayload) {
+		v := webhook.Verifier{Secrets: webhook.Secrets{testSecret}, MaxAge: time.Hour}
+		if _, err := v.Verify(deliveryHeader(testSecret, body), []byte(body)); !errors.Is(err, webhook.ErrPayload) {
 			t.Errorf("Verify(%s) = %v, want ErrPayload: its age cannot be told", body, err)
 		}
 	}
@@ -270,7 +270,7 @@ func TestMaxAge(t *testing.T) {
 
 func TestVerifyBoundsTheBody(t *testing.T) {
 	sized := func(n int) string {
-		return strings.Replace(whBody, `"pro"`, `"`+strings.Repeat("x", n-len(whBody)+3)+`"`, 1)
+		return strings.Replace(testBody, `"pro"`, `"`+strings.Repeat("x", n-len(testBody)+3)+`"`, 1)
 	}
 	for _, tt := range []struct {
 		maxBody int64
@@ -288,7 +288,7 @@ func TestVerifyBoundsTheBody(t *testing.T) {
 		if len(body) != tt.size {
 			t.Fatal(len(body))
 		}
-		_, err := webhook.Verifier{Secrets: webhook.Secrets{whSecret}, MaxBody: tt.maxBody}.Verify(whHeader(whSecret, body), []byte(body))
+		_, err := webhook.Verifier{Secrets: webhook.Secrets{testSecret}, MaxBody: tt.maxBody}.Verify(deliveryHeader(testSecret, body), []byte(body))
 		if !errors.Is(err, tt.want) {
 			t.Errorf("MaxBody %d, %d bytes: %v, want %v", tt.maxBody, tt.size, err, tt.want)
 		}
@@ -297,25 +297,25 @@ func TestVerifyBoundsTheBody(t *testing.T) {
 
 // An event outlives the buffer it was read from.
 func TestEventOwnsItsBytes(t *testing.T) {
-	buffer := []byte(whBody)
-	e, err := webhook.Verifier{Secrets: webhook.Secrets{whSecret}}.Verify(whHeader(whSecret, whBody), buffer)
+	buffer := []byte(testBody)
+	e, err := webhook.Verifier{Secrets: webhook.Secrets{testSecret}}.Verify(deliveryHeader(testSecret, testBody), buffer)
 	if err != nil {
 		t.Fatal(err)
 	}
 	clear(buffer)
-	if string(e.Body) != whBody || string(e.Data) != `{"plan":"pro"}` {
+	if string(e.Body) != testBody || string(e.Data) != `{"plan":"pro"}` {
 		t.Errorf("Body = %q, Data = %q after the buffer was used again", e.Body, e.Data)
 	}
 }
 
 func TestSecretsDoNotPrint(t *testing.T) {
-	v := webhook.Verifier{Secrets: webhook.Secrets{whSecret, whOld}}
+	v := webhook.Verifier{Secrets: webhook.Secrets{testSecret, oldSecret}}
 	type config struct{ Hook webhook.Verifier }
 	values := map[string]any{
 		"secrets": v.Secrets, "verifier": v, "pointer": &v, "struct": config{v}, "map": map[string]webhook.Verifier{"a": v},
 		"handler": v.Handler(func(context.Context, webhook.Event) error { return nil }),
 		"error": func() error {
-			_, err := webhook.Verifier{Secrets: webhook.Secrets{whSecret, whOld + "\n"}}.Verify(whHeader(whSecret, whBody), []byte(whBody))
+			_, err := webhook.Verifier{Secrets: webhook.Secrets{testSecret, oldSecret + "\n"}}.Verify(deliveryHeader(testSecret, testBody), []byte(testBody))
 			return err
 		}(),
 	}
@@ -333,7 +333,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		if name != "handler" && name != "error" && (jsonErr == nil || xmlErr == nil || gobErr == nil) {
 			t.Errorf("%s was marshaled: %v, %v, %v", name, jsonErr, xmlErr, gobErr)
 		}
-		for _, secret := range []string{whSecret, whOld} {
+		for _, secret := range []string{testSecret, oldSecret} {
 			for _, form := range []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]")} {
 				if strings.Contains(out.String(), form) {
 					t.Errorf("%s prints a secret: %s", name, out.String())
@@ -346,11 +346,12 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	}
 }
 
-// The order in which things are wrong decides what a stranger learns: nothing but that the signature is wrong.
+// The order in which things are wrong decides what a stranger learns: nothing but that the
+// signature is wrong.
 func TestStrangersLearnNothing(t *testing.T) {
-	header := whHeader(whOld, "not an event")
+	header := deliveryHeader(oldSecret, "not an event")
 	header.Set(webhook.TimestampHeader, "0")
-	_, err := webhook.Verifier{Secrets: webhook.Secrets{whSecret}}.Verify(header, []byte("not an event"))
+	_, err := webhook.Verifier{Secrets: webhook.Secrets{testSecret}}.Verify(header, []byte("not an event"))
 	if !errors.Is(err, webhook.ErrSignature) {
 		t.Errorf("Verify = %v, want ErrSignature", err)
 	}
@@ -362,11 +363,11 @@ func TestStrangersLearnNothing(t *testing.T) {
 }
 
 func TestHandlerCopiesTheSecrets(t *testing.T) {
-	secrets := []string{whSecret}
+	secrets := []string{testSecret}
 	h := webhook.Verifier{Secrets: secrets}.Handler(func(context.Context, webhook.Event) error { return nil })
-	secrets[0] = whOld
-	whWant(t, whSend(t.Context(), h, whBody), 200, "handled")
-	if !slices.Equal(secrets, []string{whOld}) {
+	secrets[0] = oldSecret
+	wantResponse(t, deliver(t.Context(), h, testBody), 200, "handled")
+	if !slices.Equal(secrets, []string{oldSecret}) {
 		t.Errorf("the caller's secrets are %q", secrets)
 	}
 }
