@@ -133,7 +133,7 @@ func TestStartInAnOutage(t *testing.T) {
 				checkRefused(t, err, verify.ErrKeysUnavailable, unknown)
 
 				// The age of the keys goes on where it was.
-				time.Sleep(start.Add(14 * time.Hour).Sub(time.Now()))
+				time.Sleep(time.Until(start.Add(14 * time.Hour)))
 				_, err = v.Verify(t.Context(), known)
 				checkRefused(t, err, verify.ErrKeysUnavailable, known)
 
@@ -185,10 +185,10 @@ func TestStoredKeysAreConfirmedAtOnce(t *testing.T) {
 // What is stored is not believed where it is damaged, of another server or of another time; and a
 // store that fails costs nothing but itself.
 func TestBadStores(t *testing.T) {
-	replace := func(old, new string) func(*memoryStore) {
+	replace := func(from, to string) func(*memoryStore) {
 		return func(s *memoryStore) {
 			for key, e := range s.entries {
-				s.entries[key] = storedEntry{bytes.Replace(e.value, []byte(old), []byte(new), 1), e.until}
+				s.entries[key] = storedEntry{bytes.Replace(e.value, []byte(from), []byte(to), 1), e.until}
 			}
 		}
 	}

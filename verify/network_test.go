@@ -69,7 +69,7 @@ func TestKeysOverTheNetwork(t *testing.T) {
 			"cut body": func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", "10000")
 				_, _ = w.Write([]byte(jwks(first())))
-				w.(http.Flusher).Flush()
+				_ = http.NewResponseController(w).Flush()
 				panic(http.ErrAbortHandler)
 			},
 			"a page": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html></html>")) },

@@ -105,11 +105,11 @@ func (v *Verifier) Revoke(ctx context.Context, userID string, issuedBy time.Time
 // AuthOS lets webhooks subscribe to these events; that every version publishes them is not certain.
 // Where a sign-out has to be noticed in any case, use [Config.Online], or tokens of a short life.
 func (v *Verifier) HandleEvent(ctx context.Context, e webhook.Event) error {
-	var errs []error
+	var failed error
 	for _, user := range endedBy(e) {
-		errs = append(errs, v.Revoke(ctx, user, e.Timestamp))
+		failed = errors.Join(failed, v.Revoke(ctx, user, e.Timestamp))
 	}
-	return errors.Join(errs...)
+	return failed
 }
 
 // endedBy lists the users whose tokens an event ends. Which member names the user differs from

@@ -48,7 +48,10 @@ const (
 // it: set its ReadTimeout.
 func (v Verifier) Handler(fn func(ctx context.Context, e Event) error) http.Handler {
 	v.Secrets = slices.Clone(v.Secrets)
-	h := &handler{verifier: v, fn: fn, local: &MemorySeen{}, shared: v.Seen, bodies: newBodies(v), log: v.Logger, flights: map[string]*flight{}}
+	h := &handler{
+		verifier: v, fn: fn, local: &MemorySeen{}, shared: v.Seen, bodies: newBodies(v), log: v.Logger,
+		flights: map[string]*flight{},
+	}
 	if m, ok := v.Seen.(*MemorySeen); ok {
 		h.local, h.shared = m, nil
 	}
