@@ -55,6 +55,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	fam := &family{base: base, origin: origin, budget: newBudget(cfg.retry.Budget), breakers: newBreakers(base.Host, cfg.breaker)}
 	fam.closing.ctx, fam.closing.end = context.WithCancel(context.Background()) //nolint:fatcontext // false: no literal here
 	fam.connect(cfg.httpClient)
+	fam.transport = cfg.wrapped(fam.transport)
 	if cfg.cache != nil {
 		fam.cache = newResponseCache(*cfg.cache, base.String())
 	}

@@ -21,7 +21,7 @@ type Option struct {
 // shared reports whether the option is about what a family of clients has in common, so that
 // [Client.With] cannot change it.
 func (o Option) shared() bool {
-	return slices.Contains([]string{"WithHTTPClient", "WithBreaker", "WithCache", "WithInsecureHTTP"}, o.name)
+	return slices.Contains([]string{"WithHTTPClient", "WithBreaker", "WithCache", "WithInsecureHTTP", "WithMiddleware"}, o.name)
 }
 
 // config is what the options say. The zero value of every field is the default.
@@ -30,6 +30,7 @@ type config struct {
 	tokens        Tokens
 	store         TokenStore
 	httpClient    *http.Client
+	middleware    []func(http.RoundTripper) http.RoundTripper
 	insecureHTTP  bool
 	retry         RetryPolicy
 	breaker       BreakerPolicy
