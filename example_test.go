@@ -151,8 +151,7 @@ func ExampleClient_SetTokens() {
 	srv, client := newExample()
 	defer srv.Close()
 	ctx := context.Background()
-	t := srv.SignIn("ada@example.com")
-	err := client.SetTokens(ctx, authos.Tokens{AccessToken: t.AccessToken, RefreshToken: t.RefreshToken, ExpiresAt: time.Now().Add(t.ExpiresIn)})
+	err := client.SetTokens(ctx, srv.SignIn("ada@example.com"))
 	fmt.Println(err)
 
 	fmt.Println(client.Auth.Logout(ctx)) // at the server, then here
@@ -316,8 +315,7 @@ func ExampleSecret() {
 func ExampleUserService_Update() {
 	srv, client := newExample()
 	defer srv.Close()
-	t := srv.SignIn("ada@example.com")
-	ada, err := client.With(authos.WithTokens(authos.Tokens{AccessToken: t.AccessToken, RefreshToken: t.RefreshToken}))
+	ada, err := client.With(authos.WithTokens(srv.SignIn("ada@example.com")))
 	if err != nil {
 		fmt.Println(err)
 		return

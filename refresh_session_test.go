@@ -61,7 +61,7 @@ func stSignIn(srv *authostest.Server, email string) authos.Tokens {
 // stSignInFor is stSignIn with the expiry.
 func stSignInFor(srv *authostest.Server, email string) authos.Tokens {
 	in := srv.SignIn(email)
-	return authos.Tokens{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken, ExpiresAt: time.Now().Add(in.ExpiresIn)}
+	return in
 }
 
 func stRefreshes(srv *authostest.Server) int { return srv.Count("POST", stRefresh) }

@@ -34,7 +34,7 @@ const systemActor = "system"
 // real servers they take about a second.
 func (c *call) record(o *organization, action, targetType, targetID string, more details) {
 	host, _, _ := net.SplitHostPort(c.r.RemoteAddr) // empty in memory
-	o.audits = append(o.audits, &auditEntry{
+	o.audits = append(newest(o.audits, maxAudits), &auditEntry{
 		id: c.s.newID(), actor: c.user, action: action, targetType: targetType, targetID: targetID,
 		ip: host, agent: c.r.UserAgent(), details: more, created: c.now.Truncate(time.Second),
 	})

@@ -156,5 +156,5 @@ func (sc *scene) addLogin(l login) {
 	for i > 0 && sc.logins[i-1].at.After(l.at) {
 		i--
 	}
-	sc.logins = slices.Insert(sc.logins, i, l)
+	sc.logins = newest(slices.Insert(sc.logins, i, l), maxLogins)
 }

@@ -77,7 +77,7 @@ func (s *Server) publish(o *organization, e event, now time.Time) {
 func (s *Server) dispatch(w *webhook, name string, payload []byte, now time.Time) *dispatch {
 	now = now.Truncate(time.Microsecond)
 	d := &dispatch{id: s.newID(), webhook: w, event: name, payload: payload, next: now, created: now, updated: now}
-	w.dispatches = append(w.dispatches, d)
+	w.dispatches = append(newest(w.dispatches, maxDispatches), d)
 	s.work(func(ctx context.Context) { s.deliver(ctx, d) })
 	return d
 }

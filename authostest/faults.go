@@ -114,7 +114,7 @@ func (f *fault) hits(s *Server, c *call) bool {
 	if f.Method != "" && f.Method != c.method || !f.path.matches(c.path, c.template()) {
 		return false
 	}
-	if age := time.Since(s.started); age < f.From || f.Until != 0 && age >= f.Until {
+	if age := c.now.Sub(s.started); age < f.From || f.Until != 0 && age >= f.Until {
 		return false
 	}
 	if f.seen++; f.seen <= f.Skip {

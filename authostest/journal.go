@@ -2,7 +2,6 @@ package authostest
 
 import (
 	"bytes"
-	"maps"
 	"net/http"
 	"time"
 )
@@ -20,27 +19,47 @@ type Request struct {
 	Fault    bool   // whether a fault hit it
 }
 
-// journalSize bounds the memory of a long run, such as a benchmark. Counts go on
-// beyond it.
-const journalSize = 10_000
+// The bounds of a journal. Counts go on beyond them.
+const (
+	journalSize  = 10_000   // requests
+	journalBytes = 16 << 20 // of headers and bodies
+	journalPaths = 10_000   // concrete paths that are counted one by one
+)
 
 // journal remembers what happened.
 type journal struct {
-	requests []*Request // the newest journalSize at least
-	counts   map[countKey]int
-	applied  map[string]int
+	requests []*Request // the newest
+	bytes    int        // of those
+	counts   counter
+	applied  counter
 	replays  int
 }
 
+func newJournal() journal { return journal{counts: counter{}, applied: counter{}} }
+
+// counter counts by method, path and route.
+type counter map[countKey]int
+
 type countKey struct{ method, path, route string }
 
-func newJournal() journal {
-	return journal{counts: map[countKey]int{}, applied: map[string]int{}}
+// count adds one. When there are too many different paths, all of a route become one
+// number: what is counted by route stays right.
+func (n counter) count(c *call) {
+	n[countKey{c.method, c.path, c.template()}]++
+	if len(n) <= journalPaths {
+		return
+	}
+	for key, count := range n {
+		if key.path != key.route {
+			delete(n, key)
+			n[countKey{key.method, key.route, key.route}] += count
+		}
+	}
 }
 
 func (j *journal) note(c *call, faulty bool) *Request {
 	entry := &Request{
-		Time:     time.Now(),
+		Time:     c.now.Add(-c.s.config.skew),
 		Method:   c.method,
 		Path:     c.path,
 		RawQuery: c.r.URL.RawQuery,
@@ -49,19 +68,41 @@ func (j *journal) note(c *call, faulty bool) *Request {
 		Body:     c.body,
 		Fault:    faulty,
 	}
-	if len(j.requests) == 2*journalSize {
-		// Half at a time, so that forgetting costs little per request.
-		n := copy(j.requests, j.requests[journalSize:])
-		clear(j.requests[n:])
-		j.requests = j.requests[:n]
-	}
 	j.requests = append(j.requests, entry)
-	j.counts[countKey{entry.Method, entry.Path, entry.Route}]++
+	j.bytes += entry.size()
+	if len(j.requests) >= 2*journalSize || j.bytes > 2*journalBytes {
+		j.forget()
+	}
+	j.counts.count(c)
 	return entry
 }
 
-// Requests returns copies of the requests seen, oldest first. The server keeps
-// at least the newest 10,000.
+// forget drops the oldest requests until the rest is within the bounds, many at a time,
+// so that it costs little per request.
+func (j *journal) forget() {
+	n := 0
+	for ; n < len(j.requests)-1 && (len(j.requests)-n > journalSize || j.bytes > journalBytes); n++ {
+		j.bytes -= j.requests[n].size()
+	}
+	kept := copy(j.requests, j.requests[n:])
+	clear(j.requests[kept:])
+	j.requests = j.requests[:kept]
+}
+
+// size is about how much memory an entry takes.
+func (r *Request) size() int {
+	n := 256 + len(r.Path) + len(r.RawQuery) + len(r.Body)
+	for name, values := range r.Header {
+		n += 64 + len(name)
+		for _, value := range values {
+			n += len(value)
+		}
+	}
+	return n
+}
+
+// Requests returns copies of the requests seen, oldest first. The server keeps at least
+// the newest 10,000, or if they are large the newest 16 MiB of them.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,7 +116,8 @@ func (s *Server) Requests() []Request {
 }
 
 // Count returns how many requests were seen with this method and path, given as
-// in [Fault]; an empty string stands for any.
+// in [Fault]; an empty string stands for any. Past 10,000 different paths only routes
+// are counted, by their templates.
 func (s *Server) Count(method, path string) int {
 	want := newPattern(path)
 	s.mu.Lock()
@@ -91,11 +133,16 @@ func (s *Server) Count(method, path string) int {
 
 // Applied returns how often each mutation took effect, keyed by method and
 // concrete path: "DELETE /api/service/users/42". A request that failed, or that
-// found nothing left to do, is not in it.
+// found nothing left to do, is not in it. Past 10,000 different paths the key has the
+// route's template in place of the path.
 func (s *Server) Applied() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.journal.applied)
+	out := make(map[string]int, len(s.journal.applied))
+	for key, count := range s.journal.applied {
+		out[key.method+" "+key.path] += count
+	}
+	return out
 }
 
 // Replays returns how many refresh tokens were presented after they had been

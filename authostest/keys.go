@@ -31,6 +31,13 @@ const previousKeys = 10
 
 const keyPrefix = "authostest-"
 
+// address is the URL of a server that is in memory: one of the machine's own addresses,
+// so that the tokens of two scenes have different issuers.
+func (r keyRing) address() string {
+	b := binary.BigEndian.AppendUint32(nil, r.first)
+	return "http://127." + strconv.Itoa(int(b[0])) + "." + strconv.Itoa(int(b[1])) + "." + strconv.Itoa(1+int(b[2])%254)
+}
+
 // keyName is the kid of a key.
 func (r keyRing) keyName(key int) string { return keyPrefix + r.tag + "-" + strconv.Itoa(key+1) }
 

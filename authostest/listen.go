@@ -1,6 +1,7 @@
 package authostest
 
 import (
+	"crypto/tls"
 	"io"
 	"log"
 	"maps"
@@ -15,6 +16,10 @@ type web struct {
 	http  *http.Server
 	done  chan struct{}  // closed when the accept loop has ended
 	conns sync.WaitGroup // connections being served
+
+	once   sync.Once
+	client *http.Transport
+	trust  *tls.Config // nil without TLS
 }
 
 func listen(s *Server) *web {
@@ -54,6 +59,20 @@ func baseURL(addr net.Addr) string {
 	return "http://" + addr.String()
 }
 
+// transport is one for clients, which Close ends the connections of.
+func (w *web) transport() *http.Transport {
+	w.once.Do(func() {
+		w.client, _ = http.DefaultTransport.(*http.Transport)
+		if w.client == nil { // somebody has replaced it
+			w.client = &http.Transport{}
+		}
+		w.client = w.client.Clone()
+		w.client.Proxy = nil
+		w.client.TLSClientConfig = w.trust
+	})
+	return w.client
+}
+
 func (w *web) count(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
@@ -64,9 +83,19 @@ func (w *web) count(_ net.Conn, state http.ConnState) {
 }
 
 func (w *web) close() {
+	w.transport().CloseIdleConnections()
 	_ = w.http.Close() // errors of closing a listener help nobody
 	<-w.done           // no connection is added after this
 	w.conns.Wait()
+}
+
+// Addr is the address that the server listens on as a URL, which [WithURL] does not
+// change. It is empty for a server that is in memory.
+func (s *Server) Addr() string {
+	if s.web == nil {
+		return ""
+	}
+	return s.web.url
 }
 
 // ServeHTTP implements [http.Handler], for mounting the fake in a server of one's

@@ -94,7 +94,7 @@ func (c *call) post(kind MailKind, to, page string) hash {
 		token = segment(c.s.randomBytes(32))
 	}
 	box := &c.s.scene.mail
-	box.sent = append(box.sent, Mail{Kind: kind, To: to, Token: token, Link: c.s.URL + page + "?token=" + token, Sent: c.now})
+	box.sent = append(newest(box.sent, maxMails), Mail{Kind: kind, To: to, Token: token, Link: c.s.URL + page + "?token=" + token, Sent: c.now})
 	return hashOf(token)
 }
 

@@ -52,6 +52,7 @@ type config struct {
 	limiters    bool
 	webhooks    http.RoundTripper
 	mail        bool
+	url         string
 	metrics     string
 }
 
@@ -63,8 +64,9 @@ func defaults() config {
 	}
 }
 
-// InMemory opens no socket: URL is "http://127.0.0.1" and only
-// [Server.Transport] reaches the server. It is implied inside a synctest bubble.
+// InMemory opens no socket: URL is an address of this machine at which nobody listens
+// ("http://127.4.5.6", another for each server), and only [Server.Transport] and
+// [Server.Client] reach the server. It is implied inside a synctest bubble.
 func InMemory() Option {
 	return func(c *config) { c.inMemory = true }
 }
@@ -95,7 +97,7 @@ func WithTokenLife(access, refresh time.Duration) Option {
 }
 
 // WithClockSkew makes the server's clock run d ahead of the client's (behind, if
-// negative). It shows in the Date header, in timestamps and in token claims.
+// negative); see also [Server.Advance]. It shows in the Date header, in timestamps and in token claims.
 func WithClockSkew(d time.Duration) Option {
 	return func(c *config) { c.skew = d }
 }
@@ -130,6 +132,13 @@ func WithLimiters() Option {
 // 503 SERVICE_UNAVAILABLE.
 func WithMail() Option {
 	return func(c *config) { c.mail = true }
+}
+
+// WithURL sets the base URL by which clients know the server, where that is not the
+// address it listens on: behind a proxy, or in a container. It is the issuer of tokens
+// and the beginning of links.
+func WithURL(url string) Option {
+	return func(c *config) { c.url = url }
 }
 
 // WithMetrics turns /metrics on, for clients that present this bearer token.

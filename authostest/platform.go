@@ -47,7 +47,7 @@ func (c *call) auditPlatform(action, targetType, targetID string, details map[st
 	if details != nil {
 		entry.Metadata = new(string(encode(details)))
 	}
-	c.s.scene.platform.audits = append(c.s.scene.platform.audits, entry)
+	c.s.scene.platform.audits = append(newest(c.s.scene.platform.audits, maxAudits), entry)
 }
 
 func (c *call) platformAuditLog() response {

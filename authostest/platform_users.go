@@ -209,7 +209,7 @@ func (c *call) impersonate() response {
 	access := c.s.signClaims(impersonationType, token)
 	row.access = hashOf(access)
 	c.s.scene.sessions[row.id] = row
-	c.s.scene.issued[row.access] = &issuedToken{sessionID: row.id, expires: row.accessExpires, key: c.s.scene.keyRing.active}
+	c.s.scene.issue(row, c.s.scene.keyRing.active)
 	c.auditPlatform("user.impersonate", "user", target.ID, map[string]any{"reason": reason, "severity": "HIGH"})
 	c.applied = true
 	return jsonResponse(http.StatusOK, struct {

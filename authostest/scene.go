@@ -23,6 +23,7 @@ type scene struct {
 	sessions      map[string]*session
 	issued        map[hash]*issuedToken
 	refreshes     map[hash]string // current refresh tokens: session id
+	order         tokenOrder
 	consumed      map[hash]string // refresh tokens exchanged before: session id
 	links         map[hash]magicLink
 	mail          mailbox

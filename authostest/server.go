@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -15,8 +16,9 @@ type Server struct {
 	URL string
 
 	config  config
-	started time.Time
-	web     *web // nil when in memory
+	clock   clock
+	started time.Time // by the server's clock
+	web     *web      // nil when in memory
 
 	// mu guards everything below. It is never held while waiting: handlers only
 	// compute, and delays happen outside.
@@ -37,18 +39,23 @@ type Server struct {
 // machine offers none, except inside a testing/synctest bubble or with
 // [InMemory]: then only [Server.Transport] and [Server.ServeHTTP] reach it.
 func New(opts ...Option) *Server {
-	s := &Server{config: defaults(), started: time.Now(), waiters: map[chan struct{}]struct{}{}, jobs: map[*context.CancelFunc]struct{}{}}
+	s := &Server{config: defaults(), waiters: map[chan struct{}]struct{}{}, jobs: map[*context.CancelFunc]struct{}{}}
 	for _, opt := range opts {
 		opt(&s.config)
 	}
 	s.random = rand.New(rand.NewPCG(s.config.faultSeed(), s.config.faultSeed()))
+	s.clock.ahead = s.config.skew
+	s.started = s.now()
 	s.journal = newJournal()
 	s.limits = newLimits()
 	s.scene = newScene(newEntropy(s.config.seed), s.now())
-	s.URL = "http://127.0.0.1"
+	s.URL = s.scene.keyRing.address()
 	if !s.config.inMemory && !inBubble() {
 		s.web = listen(s)
 		s.URL = s.web.url
+	}
+	if s.config.url != "" {
+		s.URL = strings.TrimRight(s.config.url, "/")
 	}
 	return s
 }
@@ -75,7 +82,7 @@ func (s *Server) Close() {
 
 // now is the server's clock, which may be skewed.
 func (s *Server) now() time.Time {
-	return time.Now().Add(s.config.skew).UTC()
+	return s.clock.now()
 }
 
 // inBubble reports whether the caller runs in a testing/synctest bubble, whose
@@ -202,7 +209,7 @@ func (s *Server) respond(c *call, entry *Request, hit Fault) response {
 	}
 	a := c.finish(c.dispatch())
 	if c.applied {
-		s.journal.applied[c.method+" "+c.path]++
+		s.journal.applied.count(c)
 	}
 	if hit.Kind != ResetAfter && hit.Kind != HangAfter {
 		entry.Status = a.status

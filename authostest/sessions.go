@@ -68,7 +68,7 @@ func (s *Server) mint(row *session, who *user, now time.Time) tokenResponse {
 		}
 	}
 	row.access, row.refresh = hashOf(access), hashOf(refresh)
-	s.scene.issued[row.access] = &issuedToken{sessionID: row.id, expires: row.accessExpires, key: s.scene.keyRing.active}
+	s.scene.issue(row, s.scene.keyRing.active)
 	s.scene.refreshes[row.refresh] = row.id
 	return tokenResponse{access, refresh, ceilSeconds(s.config.accessLife)}
 }
@@ -196,7 +196,7 @@ func (c *call) refreshSession(token string) response {
 		return c.unauthorized("Invalid refresh token")
 	}
 	delete(s.scene.refreshes, presented)
-	s.scene.consumed[presented] = row.id
+	s.scene.consume(presented, row.id)
 	c.applied = true
 	return jsonResponse(200, s.mint(row, who, c.now))
 }

@@ -3,6 +3,8 @@ package authostest
 import (
 	"strings"
 	"time"
+
+	"github.com/authos-go/authos"
 )
 
 // permissions are what an API key can be allowed to do.
@@ -12,11 +14,12 @@ var permissions = []string{
 	"read:analytics", "read:service", "write:service", "read:provider_tokens",
 }
 
-// Tokens are the credentials of one session.
-type Tokens struct {
-	AccessToken  string
-	RefreshToken string
-	ExpiresIn    time.Duration // of the access token
+// Tokens are the credentials of one session, as the client takes them.
+type Tokens = authos.Tokens
+
+// newTokens says by the client's clock when the access token ends.
+func (s *Server) newTokens(t tokenResponse) Tokens {
+	return Tokens{AccessToken: t.AccessToken, RefreshToken: t.RefreshToken, ExpiresAt: time.Now().Add(s.config.accessLife)}
 }
 
 // AddUser adds a user with a verified e-mail address, as an owner of the default
@@ -134,7 +137,7 @@ func (s *Server) SignIn(email string) Tokens {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.open(s.addMember(email, ""), defaultOrg, defaultService, s.now())
-	return Tokens{t.AccessToken, t.RefreshToken, s.config.accessLife}
+	return s.newTokens(t)
 }
 
 // ExpireAccessTokens makes every access token issued so far an expired one. What

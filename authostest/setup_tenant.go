@@ -263,7 +263,7 @@ func (s *Server) SignInTo(org, service, email string) Tokens {
 	defer s.mu.Unlock()
 	u, _ := s.scene.addUser(email, "", s.now())
 	t := s.open(u, org, service, s.now())
-	return Tokens{t.AccessToken, t.RefreshToken, s.config.accessLife}
+	return s.newTokens(t)
 }
 
 // AddLogin puts a sign-in on record for the analytics, without a session.
