@@ -836,7 +836,7 @@ func TestDeviceActivation(t *testing.T) {
 			stMust(t, "the request", err)
 			resp, err := browser.RoundTrip(req)
 			stMust(t, target, err)
-			stWant(t, "status", resp.StatusCode, 302)
+			stWant(t, "status", resp.StatusCode, 303)
 			return resp.Header.Get("Location")
 		}
 		tokens, err := c.Auth.DeviceLogin(t.Context(), auFlow, func(code authos.DeviceCode) error {

@@ -154,8 +154,10 @@ func (c *call) finish(a response) response {
 }
 
 // seal adds what HTTP itself wants, to canned responses too.
-func (c *call) seal(a response) response {
-	a.header["Date"] = []string{c.now.Format(http.TimeFormat)}
+func (c *call) seal(a response) response { return sealedAt(a, c.now) }
+
+func sealedAt(a response, now time.Time) response {
+	a.header["Date"] = []string{now.Format(http.TimeFormat)}
 	if a.status != http.StatusNoContent && a.status != http.StatusNotModified {
 		a.header["Content-Length"] = []string{strconv.Itoa(len(a.body))}
 	} else {

@@ -33,10 +33,14 @@ type device struct {
 func (s *Server) AddDevice(email, name string) (id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u, now := s.addMember(email, ""), s.now().Truncate(time.Microsecond)
+	return s.addDevice(s.addMember(email, ""), name).id
+}
+
+func (s *Server) addDevice(u *user, name string) *device {
+	now := s.now().Truncate(time.Microsecond)
 	d := &device{id: s.newID(), name: name, first: now, last: now, expires: now.Add(trustLife)}
 	u.devices = append(u.devices, d)
-	return d.id
+	return d
 }
 
 type deviceModel struct {

@@ -28,6 +28,9 @@ func newEntropy(seed *uint64) *entropy {
 	return e
 }
 
+// again starts from the beginning.
+func (e *entropy) again() *entropy { return &entropy{seed: e.seed, src: mathrand.NewChaCha8(e.seed)} }
+
 func (e *entropy) bytes(n int) []byte {
 	b := make([]byte, n)
 	_, _ = e.src.Read(b) // never fails, by its documentation

@@ -65,6 +65,7 @@ type Fault struct {
 
 type fault struct {
 	Fault
+	id    int
 	path  pattern
 	seen  int
 	spent int
@@ -72,28 +73,37 @@ type fault struct {
 
 // Fault adds a fault and returns what takes it away again.
 func (s *Server) Fault(f Fault) (remove func()) {
-	f.Header = f.Header.Clone()
-	entry := &fault{Fault: f, path: newPattern(f.Path)}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults = append(s.faults, entry)
+	id := s.addFault(f)
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.faults = slices.DeleteFunc(s.faults, func(other *fault) bool { return other == entry })
+		s.faults = slices.DeleteFunc(s.faults, func(other *fault) bool { return other.id == id })
 	}
+}
+
+func (s *Server) addFault(f Fault) (id int) {
+	f.Header = f.Header.Clone()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastFault++
+	s.faults = append(s.faults, &fault{Fault: f, id: s.lastFault, path: newPattern(f.Path)})
+	return s.lastFault
 }
 
 // Outage responds to every request with status and the HTML page of a proxy, until
 // end is called. There is no Retry-After.
 func (s *Server) Outage(status int) (end func()) {
+	return s.Fault(outage(status))
+}
+
+func outage(status int) Fault {
 	text := http.StatusText(status)
-	return s.Fault(Fault{
+	return Fault{
 		Status: status,
 		Header: http.Header{"Content-Type": {"text/html"}},
 		Body: "<html>\r\n<head><title>" + text + "</title></head>\r\n" +
 			"<body>\r\n<center><h1>" + text + "</h1></center>\r\n</body>\r\n</html>\r\n",
-	})
+	}
 }
 
 // drawFault picks the fault of this request, if any. The caller holds the lock.

@@ -102,7 +102,7 @@ func (s *Server) Addr() string {
 // own. It cuts connections by hijacking them, or where that is not possible by
 // panicking with [http.ErrAbortHandler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, tooLarge, err := readBody(r.Body, r.ContentLength, s.maxBody())
+	body, tooLarge, err := readBody(r.Body, r.ContentLength, s.bodyLimit(r))
 	if err != nil {
 		cut(w) // the client went away in the middle of its request
 		return

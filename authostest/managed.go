@@ -9,8 +9,8 @@ import (
 
 // managed is what a server has that the standalone installer set up. Others have none.
 type managed struct {
-	config map[string]any   // nil when the server is not managed
-	tokens map[hash]*string // of first sign-ins: who they are for, nil once used
+	config map[string]any  // nil when the server is not managed
+	tokens map[hash]string // of first sign-ins: the ids of who they are for
 }
 
 // Manage makes the server one that the standalone installer has set up, with this
@@ -35,9 +35,9 @@ func (s *Server) AddBootstrapToken(email string) string {
 	u.platformOwner = true
 	token := segment(s.randomBytes(32))
 	if s.scene.managed.tokens == nil {
-		s.scene.managed.tokens = map[hash]*string{}
+		s.scene.managed.tokens = map[hash]string{}
 	}
-	s.scene.managed.tokens[hashOf(token)] = &u.ID
+	s.scene.managed.tokens[hashOf(token)] = u.ID
 	return token
 }
 
@@ -113,11 +113,11 @@ func (c *call) bootstrapLogin() response {
 	if bad != nil {
 		return *bad
 	}
-	id := c.s.scene.managed.tokens[hashOf(in.Token)]
-	if id == nil || c.s.scene.managed.config == nil || c.s.scene.users[*id] == nil {
+	u := c.s.scene.users[c.s.scene.managed.tokens[hashOf(in.Token)]]
+	if u == nil || c.s.scene.managed.config == nil {
 		return c.unauthorized("Invalid or expired bootstrap token")
 	}
-	c.s.scene.managed.tokens[hashOf(in.Token)] = nil
+	delete(c.s.scene.managed.tokens, hashOf(in.Token))
 	c.applied = true
-	return jsonResponse(http.StatusOK, c.s.openVia("bootstrap", c.s.scene.users[*id], "", "", c.now))
+	return jsonResponse(http.StatusOK, c.s.openVia("bootstrap", u, "", "", c.now))
 }

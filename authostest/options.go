@@ -53,6 +53,7 @@ type config struct {
 	webhooks    http.RoundTripper
 	mail        bool
 	url         string
+	control     *string // the token, perhaps empty; nil without the control API
 	metrics     string
 }
 
@@ -139,6 +140,13 @@ func WithMail() Option {
 // and the beginning of links.
 func WithURL(url string) Option {
 	return func(c *config) { c.url = url }
+}
+
+// WithControl turns the control API on: paths below /_authostest/ by which tests in other
+// languages do what the methods of [Server] do. With an empty token only this machine may
+// use it, and no page in a browser; with another one who presents it as a bearer token.
+func WithControl(token string) Option {
+	return func(c *config) { c.control = &token }
 }
 
 // WithMetrics turns /metrics on, for clients that present this bearer token.

@@ -22,15 +22,17 @@ type Server struct {
 
 	// mu guards everything below. It is never held while waiting: handlers only
 	// compute, and delays happen outside.
-	mu      sync.Mutex
-	closed  bool
-	waiters map[chan struct{}]struct{}
-	random  *rand.Rand
-	faults  []*fault
-	journal journal
-	limits  limits
-	scene   scene
-	jobs    map[*context.CancelFunc]struct{} // what runs beside the requests
+	mu        sync.Mutex
+	closed    bool
+	waiters   map[chan struct{}]struct{}
+	random    *rand.Rand
+	faults    []*fault
+	lastFault int // the id of the one added last
+	journal   journal
+	limits    limits
+	scene     scene
+	marked    []byte                           // the dump that Rewind returns to
+	jobs      map[*context.CancelFunc]struct{} // what runs beside the requests
 
 	working sync.WaitGroup // the jobs; not guarded by mu
 }
@@ -157,6 +159,9 @@ type delivery struct {
 // serve computes the response to one request whose body has been read. Both
 // transports call it, so that they cannot differ in anything but delivery.
 func (s *Server) serve(r *http.Request, body []byte, tooLarge bool) delivery {
+	if s.controlled(r) {
+		return delivery{response: sealedAt(s.control(r, body, tooLarge), s.now())}
+	}
 	c := newCall(s, r, body, tooLarge)
 	entry, hit, err := s.admit(c)
 	if err != nil {

@@ -2,6 +2,7 @@ package authostest
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -51,6 +52,10 @@ func (s *Server) SetFeature(org, name string, value any) {
 	if o == nil {
 		return
 	}
+	o.override(name, value)
+}
+
+func (o *organization) override(name string, value any) {
 	if n, ok := value.(int); ok {
 		value = float64(n) // as it comes from JSON
 	}
@@ -81,6 +86,10 @@ func (s *Server) AddRole(org, slug string, capabilities ...string) {
 	if o == nil {
 		return
 	}
+	s.addRole(o, slug, capabilities)
+}
+
+func (s *Server) addRole(o *organization, slug string, capabilities []string) {
 	r := o.role(slug)
 	if r == nil {
 		now := s.now().Truncate(time.Microsecond)
@@ -127,6 +136,10 @@ func (s *Server) AddPlan(org, service, name string, cents int) (id string) {
 	if v == nil {
 		return ""
 	}
+	return s.addPlan(v, name, cents).id
+}
+
+func (s *Server) addPlan(v *service, name string, cents int) *plan {
 	p := find(v.plans, func(p *plan) bool { return p.name == name })
 	if p == nil {
 		p = &plan{
@@ -136,7 +149,7 @@ func (s *Server) AddPlan(org, service, name string, cents int) (id string) {
 		v.plans = append(v.plans, p)
 	}
 	p.cents = cents
-	return p.id
+	return p
 }
 
 // AddSubscription puts a user on a plan for 30 days, as an end user of the plan's
@@ -150,13 +163,17 @@ func (s *Server) AddSubscription(email, planID string) (id string) {
 		return ""
 	}
 	u, _ := s.scene.addUser(email, "", s.now())
+	return s.subscribe(v, u, p).id
+}
+
+func (s *Server) subscribe(v *service, u *user, p *plan) *subscription {
 	v.link(u, passwordProvider, s.now())
 	row := v.subscription(u.ID)
 	if row == nil {
 		row = v.subscribe(u.ID, p, s.now())
 	}
 	row.plan = p
-	return row.id
+	return row
 }
 
 // AddWebhook registers a receiver for events, or for all of them when none are
@@ -223,6 +240,10 @@ func (v *service) allowByDefault(provider string, scopes []string) {
 func (s *Server) LinkProvider(email, provider string, scopes ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.linkProvider(email, provider, scopes)
+}
+
+func (s *Server) linkProvider(email, provider string, scopes []string) {
 	v := s.scene.service(defaultOrg, defaultService)
 	if v == nil {
 		return
@@ -240,6 +261,8 @@ func (s *Server) LinkProvider(email, provider string, scopes ...string) {
 	a.refresh(s, s.now())
 	u.accounts = append(u.accounts, a)
 }
+
+func sortedNames[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
 
 // RevokeProviderGrant takes back what a user has let services have of an identity
 // provider. The account stays linked.

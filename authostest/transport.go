@@ -21,6 +21,14 @@ func (s *Server) maxBody() int64 {
 	return 1 << 20
 }
 
+// bodyLimit is how much of a request's body is read.
+func (s *Server) bodyLimit(r *http.Request) int64 {
+	if r.URL != nil && s.controlled(r) {
+		return maxControlBody
+	}
+	return s.maxBody()
+}
+
 // Transport reaches the server in memory, whatever the host of the request's URL.
 // Requests run in the caller's goroutine, so it works inside synctest bubbles.
 // While a request is delayed or hangs, the end of its context ends it with
@@ -42,7 +50,7 @@ func (m *memory) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, errors.New("authostest: nil Request.URL")
 	}
-	body, tooLarge, err := takeBody(ctx, req, s.maxBody())
+	body, tooLarge, err := takeBody(ctx, req, s.bodyLimit(req))
 	if err != nil {
 		return nil, err
 	}

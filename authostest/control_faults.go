@@ -1,0 +1,108 @@
+package authostest
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// faultNames are the kinds of faults as the control API writes them.
+var faultNames = map[string]FaultKind{
+	"":              NoFault,
+	"reset-before":  ResetBefore,
+	"reset-after":   ResetAfter,
+	"truncate-body": TruncateBody,
+	"hang":          Hang,
+	"hang-after":    HangAfter,
+	"slow-body":     SlowBody,
+}
+
+// controlledFault is a [Fault] in JSON.
+type controlledFault struct {
+	ID          int               `json:"id,omitempty"` // in responses
+	Hits        int               `json:"hits,omitempty"`
+	Method      string            `json:"method,omitempty"`
+	Path        string            `json:"path,omitempty"`
+	Times       int               `json:"times,omitempty"`
+	Skip        int               `json:"skip,omitempty"`
+	Probability float64           `json:"probability,omitempty"`
+	From        duration          `json:"from,omitzero"`
+	Until       duration          `json:"until,omitzero"`
+	Delay       duration          `json:"delay,omitzero"`
+	Status      int               `json:"status,omitempty"`
+	Headers     map[string]string `json:"headers,omitempty"`
+	Body        string            `json:"body,omitempty"`
+	Kind        string            `json:"kind,omitempty"`
+}
+
+func (s *Server) controlFault(in controlledFault) (any, error) {
+	kind, ok := faultNames[in.Kind]
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("kind: %q; want one of %s", in.Kind, strings.Join(slices.Sorted(maps.Keys(faultNames))[1:], ", "))
+	case in.Path != "" && !strings.HasPrefix(in.Path, "/"):
+		return nil, fmt.Errorf("path: %q does not begin with a slash", in.Path)
+	case in.Status != 0 && (in.Status < 200 || in.Status > 999):
+		return nil, fmt.Errorf("status: %d; want 200 to 999", in.Status)
+	case in.Probability < 0 || in.Probability > 1:
+		return nil, fmt.Errorf("probability: %v; want 0 to 1", in.Probability)
+	case in.Times < 0 || in.Skip < 0 || in.Delay < 0:
+		return nil, fmt.Errorf("times, skip and delay cannot be negative")
+	case kind == NoFault && in.Status == 0 && in.Delay == 0:
+		return nil, fmt.Errorf("a fault needs a kind, a status or a delay")
+	}
+	f := Fault{
+		Method: in.Method, Path: in.Path, Times: in.Times, Skip: in.Skip, Probability: in.Probability, From: time.Duration(in.From),
+		Until: time.Duration(in.Until), Delay: time.Duration(in.Delay), Status: in.Status, Body: in.Body, Kind: kind,
+	}
+	if in.Headers != nil {
+		f.Header = http.Header{}
+		for name, value := range in.Headers {
+			f.Header.Set(name, value)
+		}
+	}
+	return map[string]int{"id": s.addFault(f)}, nil
+}
+
+func (s *Server) listFaults() []controlledFault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := []controlledFault{}
+	for _, f := range s.faults {
+		shown := controlledFault{
+			ID: f.id, Hits: f.spent, Method: f.Method, Path: f.Path, Times: f.Times, Skip: f.Skip, Probability: f.Probability,
+			From: duration(f.From), Until: duration(f.Until), Delay: duration(f.Delay), Status: f.Status, Body: f.Body,
+		}
+		for name, kind := range faultNames {
+			if kind == f.Kind {
+				shown.Kind = name
+			}
+		}
+		for name := range f.Header {
+			if shown.Headers == nil {
+				shown.Headers = map[string]string{}
+			}
+			shown.Headers[name] = f.Header.Get(name)
+		}
+		list = append(list, shown)
+	}
+	return list
+}
+
+// dropFaults takes away one fault, named by ?id=, or all.
+func (s *Server) dropFaults(r *http.Request) (any, error) {
+	query := r.URL.Query()
+	id, err := strconv.Atoi(query.Get("id"))
+	if query.Has("id") && err != nil {
+		return nil, fmt.Errorf("id: %q is no number", query.Get("id"))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.faults)
+	s.faults = slices.DeleteFunc(s.faults, func(f *fault) bool { return !query.Has("id") || f.id == id })
+	return done, found(!query.Has("id") || len(s.faults) < before, "there is no fault "+query.Get("id"))
+}
