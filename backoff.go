@@ -5,16 +5,12 @@ import (
 	"context"
 	"errors"
 	"math"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/hashicorp/go-retryablehttp"
-
-	"github.com/authos-go/authos/internal/routes"
 )
 
 // RetryPolicy says how often and how long a call is tried. The zero value of a field is its
@@ -22,7 +18,8 @@ import (
 //
 // Whether an attempt is repeated at all is not a matter of policy but of what may have happened at
 // the server: what certainly did not arrive or was refused unread is repeated; what may have been
-// applied is repeated only where a second time does no harm.
+// applied is repeated only where a second time does no harm. Times longer than 20 years count as
+// that long.
 type RetryPolicy struct {
 	// MaxAttempts counts the first try. Default 4; 1 turns retries off.
 	MaxAttempts int
@@ -77,75 +74,55 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 	p.AttemptTimeout = cmp.Or(p.AttemptTimeout, defaultAttemptTimeout)
 	p.Budget.Ratio = cmp.Or(p.Budget.Ratio, defaultBudgetRatio)
 	p.Budget.Reserve = cmp.Or(p.Budget.Reserve, defaultBudgetReserve)
+	for _, d := range []*time.Duration{&p.BaseDelay, &p.MaxDelay, &p.MaxRetryAfter, &p.MaxElapsed, &p.AttemptTimeout} {
+		*d = min(*d, longest)
+	}
 	return p
 }
 
 func newRetryLayer(c *Client, next http.RoundTripper) http.RoundTripper {
-	r := &retryLayer{policy: c.cfg.retry, fam: c.fam, client: c}
+	r := &retryLayer{policy: c.cfg.retry, fam: c.fam}
 	inner := c.fam.inner
 	// go-retryablehttp closes the idle connections of the client it is given after every failed
 	// call. The gate layer has no such method, so that a failure does not cost the warm connections
 	// of all.
 	inner.Transport = next
-	r.inner = &inner
-	r.engines.New = func() any { return r.newEngine() }
+	r.loop.HTTPClient = &inner
+	r.loop.RetryMax = math.MaxInt // decide counts: the loop must end with the last response kept
+	r.loop.CheckRetry = r.decide
+	// The attempt itself waits, where it can be told why it ended.
+	r.loop.Backoff = func(time.Duration, time.Duration, int, *http.Response) time.Duration { return 0 }
+	r.loop.ErrorHandler = func(_ *http.Response, err error, _ int) (*http.Response, error) { return nil, err }
 	return r
 }
 
-// retryLayer drives a call's attempts: go-retryablehttp runs the loop and rewinds bodies,
-// backoff/v4 draws the waits, and what is worth repeating is decided here.
+// retryLayer drives a call's attempts: go-retryablehttp runs the loop, backoff/v4 draws the waits,
+// and what is worth repeating is decided here.
 type retryLayer struct {
 	policy RetryPolicy
 	fam    *family
-	client *Client
-	inner  *http.Client
-	// of *engine: a retryablehttp.Client cannot be copied, and a new one a call would cost three
-	// allocations
-	engines sync.Pool
+	loop   retryablehttp.Client
 }
 
-// engine is one call's go-retryablehttp: its callbacks get no request, so they find the call here.
-type engine struct {
-	retryablehttp.Client
-	cl      *call
-	backoff *backoff.ExponentialBackOff // made on the first failure
-	next    time.Duration               // the wait that judge decided on
-	free    bool                        // a 429's free retry has been used
-}
-
-func (r *retryLayer) newEngine() *engine {
-	e := &engine{}
-	e.HTTPClient = r.inner
-	// judge counts: on the last attempt the loop must end with the response kept
-	e.RetryMax = math.MaxInt
-	e.CheckRetry = func(_ context.Context, resp *http.Response, err error) (bool, error) {
-		return r.judge(e, resp, err), nil
-	}
-	e.Backoff = func(time.Duration, time.Duration, int, *http.Response) time.Duration { return e.next }
-	e.ErrorHandler = func(_ *http.Response, err error, _ int) (*http.Response, error) { return nil, err }
-	return e
+// retrying is what the retry layer knows of a call.
+type retrying struct {
+	draws  *backoff.ExponentialBackOff // of waits; made on the first failure
+	wait   time.Duration               // before the next attempt
+	free   bool                        // a 429's free retry has been used
+	again  bool                        // once more does no harm, though the server may have acted
+	noMore string                      // why there is no other attempt
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (r *retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl := callOf(req)
 	r.fam.budget.earn()
-	e := r.engines.Get().(*engine) //nolint:forcetypeassert // the pool holds nothing else
-	e.cl, e.backoff, e.free = cl, nil, false
-	again := retryablehttp.Request{Request: req}
-	if cl.body != nil {
-		if err := again.SetBody(cl.body); err != nil {
-			return nil, err
-		}
-	}
-	resp, err := e.Do(&again)
-	e.cl = nil
-	r.engines.Put(e)
+	resp, err := r.loop.Do(&retryablehttp.Request{Request: req}) // the wire layer rewinds the body
 	switch {
 	case err == nil && cl.method == http.MethodDelete && cl.unknown && gone(resp):
 		// An earlier attempt may have deleted it, and now it is not there: that is what was asked
 		// for.
-		cl.unknown = false
+		cl.unknown, cl.retrying.noMore = false, ""
 		return emptySuccess(resp), nil
 	case err == nil:
 		if errorOf(resp) == nil && resp.StatusCode/100 == 2 {
@@ -160,11 +137,11 @@ func (r *retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	case ours(err):
 		return nil, err
 	case cl.Err() != nil:
-		// go-retryablehttp gives the bare context error when it ends a wait
+		// go-retryablehttp gives the bare context error when it ends between two attempts
+		cl.retrying.noMore = cl.whyEnded()
 		return nil, cl.ended("wait")
 	default:
-		// what http.Client itself refused
-		return nil, &NetworkError{Op: "redirect", Err: redirectError(err)}
+		return nil, &NetworkError{Op: "redirect", Err: redirectError(err)} // what http.Client itself refused
 	}
 }
 
@@ -185,194 +162,105 @@ func emptySuccess(resp *http.Response) *http.Response {
 	return &ok
 }
 
-// judge looks at how an attempt ended and reports whether there is another, having decided on the
-// wait before it.
-func (r *retryLayer) judge(e *engine, resp *http.Response, err error) bool {
-	cl := e.cl
-	var api *APIError
-	if err == nil {
-		if api = errorOf(resp); api == nil {
-			cl.observeAttempt(resp.StatusCode, nil)
-			return false // a success wins, whatever became of the context meanwhile
-		}
-		cl.last, cl.responseHeader = api, resp.Header
-		cl.refused.Store(api.effectiveStatus() < 500)
-	}
+// Why there is no other attempt, as [Attempt.NoMore] says.
+const (
+	noMoreAttempts = "attempts used up"
+	noMoreBudget   = "retry budget spent"
+	noMoreTime     = "does not fit the deadline"
+	noMoreWait     = "asked to wait longer than is obeyed"
+	noMoreUnsafe   = "not repeatable"
+	noMoreFinal    = "final"
+	noMoreOpen     = "circuit open"
+	noMoreCanceled = "canceled"
+)
+
+// decide looks at how an attempt ended and reports whether there is another, having decided on the
+// wait before it. The request's context is the call.
+func (r *retryLayer) decide(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	cl, _ := ctx.Value(callKey{}).(*call)
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err
 	}
+	var api *APIError
 	status := 0
-	if api != nil {
-		status = api.StatusCode
+	if err == nil {
+		status = resp.StatusCode
+		if api = errorOf(resp); api != nil {
+			cl.last, cl.responseHeader = api, resp.Header
+			cl.refused.Store(api.effectiveStatus() < 500)
+		}
 	}
 	if cl.sent {
-		cl.observeAttempt(status, err)
+		cl.noteAttempt(status, err)
 	}
-	w := weigh(cl, api, err)
-	cl.unknown = cl.unknown || w.acted && cl.mutation
-	if api != nil && status == http.StatusTooManyRequests && api.RetryAfter > 0 && !mailLimit(cl, api) {
-		r.fam.gates[cl.limiter()].raise(api.RetryAfter, r.policy.MaxRetryAfter)
+	cl.retrying.noMore = ""
+	if err == nil && api == nil {
+		cl.tellAttempt()
+		return false, nil // a success wins, whatever became of the context meanwhile
+	}
+	cl.retrying.noMore = r.whyNoMore(cl, api, err)
+	if cl.sent {
+		cl.history[len(cl.history)-1].NoMore = cl.retrying.noMore
+		cl.tellAttempt()
+	}
+	if cl.retrying.noMore != "" {
+		return false, nil
+	}
+	cl.observeWait(cl.retrying.wait, "retry")
+	return true, nil
+}
+
+// whyNoMore says why an attempt that failed is the last; empty where there is another.
+func (r *retryLayer) whyNoMore(cl *call, api *APIError, err error) string {
+	p := weigh(cl, api, err)
+	if p.acted {
+		cl.unknown = cl.unknown || cl.mutation
+		cl.retrying.again = p.again
 	}
 	limit := cl.maxAttempts
-	if api != nil && api.Hint != nil && api.Hint.MaxRetries != nil {
-		limit = min(limit, max(*api.Hint.MaxRetries, 0)+1)
-	}
-	if !w.again || cl.Err() != nil || cl.attempts >= limit {
-		return false
-	}
-	wait, ok := r.nextWait(e, api)
-	if !ok || !r.spend(e, api) {
-		return false
-	}
-	cl.wait = wait
-	e.next = wait
-	cl.observeWait(wait, "retry")
-	return true
-}
-
-// nextWait is max(what the server asked for, exponential backoff with full jitter). Where the
-// server asked, up to a tenth, two seconds at most, is added, so that a thousand clients do not
-// come back in the same instant. ok is false when the wait is too long: for the policy, for the
-// caller's deadline or for MaxElapsed. Then the response is worth more to the caller than a sleep.
-func (r *retryLayer) nextWait(e *engine, api *APIError) (wait time.Duration, ok bool) {
-	wait = r.draw(e, api)
-	if api == nil || !api.waitAsked {
-		return wait, e.cl.fits(wait)
-	}
-	asked := api.RetryAfter
-	if asked > r.policy.MaxRetryAfter {
-		return 0, false
-	}
-	if asked <= 0 {
-		// "now", or a time that has passed: RFC 9110 has no floor, a hot loop needs one
-		asked = r.policy.BaseDelay
-	}
-	wait = max(asked, wait)
-	if !e.cl.fits(wait) {
-		return 0, false
-	}
-	if jittered := wait + spread(asked); e.cl.fits(jittered) {
-		return jittered, true
-	}
-	e.cl.cause = nil // only the jitter did not fit
-	return wait, true
-}
-
-func spread(asked time.Duration) time.Duration {
-	return time.Duration(rand.Int64N(int64(min(asked/10, 2*time.Second)) + 1)) //nolint:gosec // jitter
-}
-
-// draw takes the next wait of the exponential series: evenly from zero to the bound, which is
-// BaseDelay and doubles up to MaxDelay.
-func (r *retryLayer) draw(e *engine, api *APIError) time.Duration {
-	if e.backoff == nil {
-		multiplier := 2.0
-		if api != nil && api.Hint != nil && api.Hint.Backoff == "constant" {
-			multiplier = 1
+	if api != nil {
+		if api.StatusCode == http.StatusTooManyRequests && api.RetryAfter > 0 && !mailLimit(cl, api) {
+			r.fam.gates[cl.limiter()].raise(api.RetryAfter, r.policy.MaxRetryAfter)
 		}
-		e.backoff = newBackoff(r.policy, multiplier)
+		if h := api.Hint; h != nil && h.MaxRetries != nil {
+			limit = min(limit, max(min(*h.MaxRetries, math.MaxInt-1), 0)+1)
+		}
 	}
-	wait := e.backoff.NextBackOff()
-	if api != nil && api.Hint != nil && api.Hint.Backoff == "linear" {
-		n := min(int64(e.cl.attempts), int64(r.policy.MaxDelay/r.policy.BaseDelay)+1)
-		wait = time.Duration(rand.Int64N(int64(min(r.policy.BaseDelay*time.Duration(n), r.policy.MaxDelay)) + 1)) //nolint:gosec // jitter
+	switch {
+	case cl.Err() != nil:
+		return cl.whyEnded()
+	case !p.again:
+		return p.noMore
+	case cl.attempts >= limit:
+		return noMoreAttempts
 	}
-	return max(wait, 0)
+	wait, noMore := r.nextWait(cl, api)
+	switch {
+	case noMore != "":
+		return noMore
+	case !r.spend(cl, api):
+		return noMoreBudget
+	}
+	cl.retrying.wait = wait
+	return ""
 }
 
-// newBackoff makes backoff/v4 draw with full jitter: it draws from interval·(1±factor), so half the
-// bound and a factor of 1 give zero to the bound. It would stop by itself after 15 minutes with a
-// negative wait; the call has its own bounds, so it never does.
-func newBackoff(p RetryPolicy, multiplier float64) *backoff.ExponentialBackOff {
-	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(max(p.BaseDelay/2, 1)), backoff.WithMaxInterval(max(p.MaxDelay/2, 1)),
-		backoff.WithMultiplier(multiplier), backoff.WithRandomizationFactor(1), backoff.WithMaxElapsedTime(0),
-	)
+// whyEnded says how the caller's context ended the call.
+func (cl *call) whyEnded() string {
+	if errors.Is(cl.Err(), context.Canceled) && !errors.Is(context.Cause(cl), errImpatient) {
+		return noMoreCanceled
+	}
+	return noMoreTime
 }
 
 // spend takes a retry from the budget.
-func (r *retryLayer) spend(e *engine, api *APIError) bool {
-	if e.cl.excused {
+func (r *retryLayer) spend(cl *call, api *APIError) bool {
+	if cl.excused {
 		return true // of which there are maxMembers at most
 	}
-	if !e.free && api != nil && api.StatusCode == http.StatusTooManyRequests && api.waitAsked {
-		e.free = true
+	if !cl.retrying.free && api != nil && api.StatusCode == http.StatusTooManyRequests && api.waitAsked {
+		cl.retrying.free = true
 		return true
 	}
 	return r.fam.budget.spend()
 }
-
-// weight is what an attempt's end means.
-type weight struct {
-	again bool // another attempt makes sense and is safe
-	acted bool // the server may have applied the request
-}
-
-// mailLimit reports whether a 429 is about one e-mail address, which says nothing about other
-// calls: the address limiter responds in JSON, the limiter of the bucket in plain text.
-func mailLimit(cl *call, api *APIError) bool {
-	return api.shaped && cl.route != nil && cl.route.Has(routes.Unconfigured)
-}
-
-// weigh is the retry table of DESIGN.md: decided by what may have happened at the server, not by
-// the status alone.
-func weigh(cl *call, api *APIError, err error) weight {
-	if api != nil {
-		w := weighResponse(cl, api)
-		if h := api.Hint; h != nil && h.Retryable != nil && !api.Code.means(CodeAuditError) && (!cl.singleUse || !*h.Retryable) {
-			w.again = *h.Retryable
-		}
-		return w
-	}
-	switch e := err.(type) { //nolint:errorlint // layers return their errors unwrapped
-	case *NetworkError:
-		switch {
-		case cl.Err() != nil:
-			return weight{acted: cl.sent && !e.unsent}
-		case e.unsent:
-			return weight{again: !permanent(e.Err)}
-		case permanent(e.Err):
-			return weight{}
-		default:
-			return weight{again: cl.idempotent, acted: true}
-		}
-	case *CircuitOpenError, *RateLimitError, *SessionError, *DecodeError:
-		// a session layer's or breaker's word is final; a DecodeError is a success we cannot read
-		return weight{}
-	default:
-		// http.Client's own refusal: a redirect. One that follows a write may come after the write.
-		return weight{acted: cl.sent}
-	}
-}
-
-func weighResponse(cl *call, api *APIError) weight {
-	ambiguous := weight{again: cl.idempotent, acted: true}
-	switch status := api.effectiveStatus(); {
-	case api.Code.means(CodeAuditError):
-		// "Audit logging failed": older servers write the log after the change, newer ones together
-		// with it.
-		return weight{again: !cl.mutation || cl.byWord(), acted: true}
-	case status == http.StatusTooManyRequests:
-		// The limiters run before the handler. The e-mail limiter's own code comes without a wait,
-		// which may be an hour.
-		return weight{again: api.Code != CodeTooManyRequests || api.waitAsked}
-	case status == http.StatusTooEarly:
-		return weight{again: true} // RFC 8470, section 5.2: not processed
-	case api.coded && api.Code == CodeServiceUnavailable && cl.route != nil && cl.route.Has(routes.Unconfigured):
-		return weight{} // "e-mail is not configured here"
-	case status == http.StatusServiceUnavailable && api.shaped && api.waitAsked:
-		return weight{again: true} // refused by the server itself, which says when to come back
-	case status == http.StatusRequestTimeout:
-		// the server stopped waiting for its own work, which may still be committed
-		return ambiguous
-	case status == http.StatusNotImplemented, status == http.StatusHTTPVersionNotSupported:
-		return weight{}
-	case status >= 500:
-		return ambiguous
-	default:
-		return weight{}
-	}
-}
-
-// byWord says that the caller, not the route, declared the call repeatable.
-func (cl *call) byWord() bool { return cl.declared && !cl.singleUse }

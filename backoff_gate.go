@@ -8,8 +8,8 @@ import (
 	"github.com/authos-go/authos/internal/routes"
 )
 
-// gateLayer is the way from the loop into one attempt: it waits at the rate-limit gate and starts
-// the attempt's clock.
+// gateLayer is the way from the loop into one attempt: it waits for as long as the retry layer has
+// decided, then at the rate-limit gate, and starts the attempt's clock.
 type gateLayer struct {
 	gates *[routes.Limiters]gate
 	next  http.RoundTripper
@@ -23,6 +23,11 @@ func newGateLayer(c *Client, next http.RoundTripper) http.RoundTripper {
 func (g *gateLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl := callOf(req)
 	cl.sent, cl.probe, cl.excused = false, false, false
+	wait := cl.retrying.wait
+	cl.retrying.wait = 0
+	if err := cl.pause(wait); err != nil {
+		return nil, err
+	}
 	if err := g.gates[cl.limiter()].pass(cl); err != nil {
 		return nil, err
 	}
@@ -47,11 +52,12 @@ type gate struct {
 
 // raise closes the gate for the wait that the server asked for, at most for the longest that is
 // obeyed.
-func (g *gate) raise(asked, longest time.Duration) {
+func (g *gate) raise(asked, obeyed time.Duration) {
 	now := time.Now()
+	asked = min(asked, longest)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if until := now.Add(min(asked, longest)); until.After(g.until) {
+	if until := now.Add(min(asked, obeyed)); until.After(g.until) {
 		g.until = until
 	}
 	if named := now.Add(asked); named.After(g.named) {

@@ -473,7 +473,7 @@ func TestBreakerOpenEndsRetries(t *testing.T) {
 		if api, ok := errors.AsType[*authos.APIError](err); !ok || api.StatusCode != 503 {
 			t.Errorf("this call's own last response is not found in %v", err)
 		}
-		if !errors.Is(err, authos.ErrOutcomeUnknown) || authos.Retryable(err) {
+		if !errors.Is(err, authos.ErrOutcomeUnknown) || !authos.Retryable(err) {
 			t.Errorf("a PUT that met two 503: outcome unknown = %v", errors.Is(err, authos.ErrOutcomeUnknown))
 		}
 		start = time.Now()

@@ -173,7 +173,7 @@ func (c *Client) newCall(ctx context.Context, method string, r *routes.Route, co
 	cl := &call{
 		Context: ctx, caller: ctx, client: c, method: method, route: r, path: concrete, concrete: concrete,
 		maxAttempts: c.cfg.retry.MaxAttempts, start: time.Now(), auth: authFor(r, concrete),
-		mutation: !isRead(method), idempotent: repeatable(method),
+		mutation: !isRead(method), idempotent: repeatable(method), header: c.cfg.headers.Clone(),
 	}
 	if r != nil {
 		cl.path = r.Template

@@ -97,9 +97,11 @@ type call struct {
 	mutation    bool // may change something at the server
 	noCache     bool
 	maxAttempts int
-	start       time.Time
-	deadline    time.Time // of the whole call, from RetryPolicy.MaxElapsed; zero: none
-	response    *Response
+	// instead of the policy's; 0: that, negative: none
+	attemptTimeout time.Duration
+	start          time.Time
+	deadline       time.Time // of the whole call, from RetryPolicy.MaxElapsed; zero: none
+	response       *Response
 	// a refresh's: the client is being closed, so wait no longer; nil otherwise
 	halt <-chan struct{}
 
@@ -117,6 +119,7 @@ type call struct {
 	history   []Attempt
 	// most calls have one attempt: its record needs no allocation of its own
 	firsts   [1]Attempt
+	retrying retrying        // retry
 	last     *APIError       // retry: the server's last response that was an error
 	unknown  bool            // retry: a mutation may have been applied
 	cause    error           // retry: what stopped the call although a response was there
@@ -228,7 +231,8 @@ func (cl *call) fail(err error) error {
 	}
 	end := callEnd{
 		method: cl.method, path: cl.path, requestID: cl.requestID, attempts: cl.attempts,
-		unknown: cl.unknown, cause: cl.cause, last: cl.last,
+		unknown: cl.unknown, cause: cl.cause, last: cl.last, noMore: cl.retrying.noMore, at: time.Now(),
+		repeatable: cl.retrying.again, base: cl.client.cfg.retry.BaseDelay,
 	}
 	switch e := err.(type) { //nolint:errorlint // our own layers' errors, never wrapped
 	case *APIError:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -53,7 +54,10 @@ func (e *entry) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	cl.body = body
-	cl.header = req.Header.Clone()
+	if cl.header == nil {
+		cl.header = http.Header{}
+	}
+	maps.Copy(cl.header, req.Header.Clone()) // over the default headers
 	for key := range framing {
 		cl.header.Del(key)
 	}

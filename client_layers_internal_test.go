@@ -59,7 +59,7 @@ func layersOf(rt http.RoundTripper) (names []string, last http.RoundTripper) {
 		case *cacheLayer:
 			rt = l.next
 		case *retryLayer:
-			rt = l.inner.Transport
+			rt = l.loop.HTTPClient.Transport
 		case *gateLayer:
 			rt = l.next
 		case *sessionLayer:

@@ -42,6 +42,9 @@ type CallDone struct {
 	Duration             time.Duration
 	Refreshed, Stale     bool
 	Err                  error
+	// NoMore is why no attempt followed the last one of a call that failed, as in [Attempt], or
+	// "circuit open". It is set too where a cached response was served instead.
+	NoMore string
 }
 
 // AttemptEvent is the end of one attempt.
@@ -52,6 +55,8 @@ type AttemptEvent struct {
 	StatusCode int
 	Err        error
 	Duration   time.Duration
+	// NoMore is why no attempt follows one that failed, as in [Attempt].
+	NoMore string
 }
 
 // WaitEvent is a wait ahead.
@@ -170,12 +175,13 @@ func (c *Client) observeDone(cl *call, err error) {
 	}
 	if err != nil && c.cfg.logger.Enabled(cl.caller, level) {
 		c.cfg.logger.LogAttrs(cl.watch(), level, "authos: call failed", append(cl.attrs(), slog.Int("attempts", cl.attempts),
-			slog.Duration("duration", time.Since(cl.start)), slog.String("error", err.Error()))...)
+			slog.Duration("duration", time.Since(cl.start)), slog.String("error", err.Error()),
+			slog.String("no_more", cl.retrying.noMore))...)
 	}
 	if f := c.cfg.observer.CallDone; f != nil {
 		f(cl.watch(), CallDone{
 			Method: cl.method, Route: cl.path, RequestID: cl.requestID, StatusCode: cl.status, Attempts: cl.attempts,
-			Duration: time.Since(cl.start), Refreshed: cl.refreshed, Stale: cl.stale, Err: err,
+			Duration: time.Since(cl.start), Refreshed: cl.refreshed, Stale: cl.stale, Err: err, NoMore: cl.retrying.noMore,
 		})
 	}
 }
@@ -207,23 +213,35 @@ func snapshot(err error) error {
 
 // observeAttempt notes and reports how an attempt ended.
 func (cl *call) observeAttempt(status int, err error) {
-	err = snapshot(err)
-	a := Attempt{StatusCode: status, Err: err, Wait: cl.wait, Duration: time.Since(cl.began)}
+	cl.noteAttempt(status, err)
+	cl.tellAttempt()
+}
+
+// noteAttempt puts the end of an attempt into the call's history.
+func (cl *call) noteAttempt(status int, err error) {
+	cl.record(Attempt{StatusCode: status, Err: snapshot(err), Wait: cl.wait, Duration: time.Since(cl.began)})
 	cl.wait = 0
-	cl.record(a)
 	if status != 0 {
 		cl.status = status
 	}
+}
+
+// tellAttempt reports the last attempt of the history.
+func (cl *call) tellAttempt() {
+	a := cl.history[len(cl.history)-1]
 	cfg := cl.client.cfg
 	if cfg.logger.Enabled(cl.caller, slog.LevelDebug) {
-		attrs := append(cl.attrs(), slog.Int("status", status), slog.Duration("duration", a.Duration), slog.Int("attempt", cl.attempts))
-		if err != nil {
-			attrs = append(attrs, slog.String("error", safeText(err.Error())))
+		attrs := append(cl.attrs(), slog.Int("status", a.StatusCode), slog.Duration("duration", a.Duration), slog.Int("attempt", cl.attempts))
+		if a.Err != nil {
+			attrs = append(attrs, slog.String("error", safeText(a.Err.Error())))
+		}
+		if a.NoMore != "" {
+			attrs = append(attrs, slog.String("no_more", a.NoMore))
 		}
 		cfg.logger.LogAttrs(cl.watch(), slog.LevelDebug, "authos: attempt", attrs...)
 	}
 	if f := cfg.observer.Attempt; f != nil {
-		f(cl.watch(), AttemptEvent{cl.method, cl.path, cl.requestID, cl.attempts, status, err, a.Duration})
+		f(cl.watch(), AttemptEvent{cl.method, cl.path, cl.requestID, cl.attempts, a.StatusCode, a.Err, a.Duration, a.NoMore})
 	}
 }
 

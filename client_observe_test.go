@@ -107,7 +107,7 @@ func TestLog(t *testing.T) {
 		_ = c.Do(t.Context(), "GET", path+"?secret-query=1", nil, nil, authos.WithoutRetry(), authos.WithHeader("X-Secret", "secret-header"))
 		expect("a cached response",
 			"DEBUG authos: attempt:"+call+" status=0 attempt=1 error=authos: GET /api/service/users/:user_id: send: read: connection reset by peer +request_id +duration",
-			"WARN authos: serving a cached response:"+call+" cause=authos: GET /api/service/users/:user_id: send: read: connection reset by peer +request_id +age",
+			"WARN authos: serving a cached response:"+call+" cause=authos: GET /api/service/users/:user_id: send: read: connection reset by peer; no retry: attempts used up +request_id +age",
 		)
 
 		web.set(btSay(500, ""))

@@ -41,6 +41,7 @@ type config struct {
 	userAgent     string
 	requestID     func(context.Context) string
 	refreshBefore time.Duration
+	headers       http.Header // of every call; nil: none
 }
 
 const (
@@ -252,6 +253,35 @@ func WithRefreshBefore(d time.Duration) Option {
 	}}
 }
 
+// WithDefaultHeader sends a header with every call, refreshes of tokens and [Client.HTTPClient]
+// included; [WithHeader], or a foreign request's own header, takes its place. The option may be given
+// for several headers; given twice for one the last wins. The headers that the client itself is
+// about are refused, and so are those that frame the message: Authorization and X-Api-Key
+// ([WithTokens], [WithAPIKey]), Accept-Language ([WithLanguage]), User-Agent ([WithUserAgent]),
+// X-Request-ID ([WithRequestID]), Accept, Content-Type, Cookie.
+func WithDefaultHeader(key, value string) Option {
+	return Option{"WithDefaultHeader", func(c *config) error {
+		if err := checkHeader(key, value); err != nil {
+			return err
+		}
+		key := http.CanonicalHeaderKey(key)
+		if slices.Contains(ownHeaders, key) {
+			return invalid("header", CodeInvalidFormat, key+" is the client's own")
+		}
+		// Clients made by With have their own map.
+		if c.headers = c.headers.Clone(); c.headers == nil {
+			c.headers = http.Header{}
+		}
+		c.headers.Set(key, value)
+		return nil
+	}}
+}
+
+// ownHeaders are those that the client sets itself.
+var ownHeaders = []string{
+	"Authorization", "X-Api-Key", "Accept", "Accept-Language", "User-Agent", "X-Request-Id", "Content-Type", "Cookie",
+}
+
 // WithInsecureHTTP allows an http:// base URL whose host is not a loopback address. Credentials
 // then travel in the clear.
 func WithInsecureHTTP() Option {
@@ -300,6 +330,19 @@ func WithHeader(key, value string) RequestOption {
 			cl.header = http.Header{}
 		}
 		cl.header.Set(key, value)
+		return nil
+	}}
+}
+
+// WithAttemptTimeout bounds each attempt of this call, body included, instead of the policy's
+// AttemptTimeout: longer for an export, shorter where the caller is in a hurry. Negative: no bound;
+// zero is refused. The Timeout of a client given by [WithHTTPClient] bounds the attempt all the same.
+func WithAttemptTimeout(d time.Duration) RequestOption {
+	return RequestOption{apply: func(cl *call) error {
+		if d == 0 {
+			return invalid("attempt_timeout", CodeInvalidFormat, "must not be zero; a negative one is none")
+		}
+		cl.attemptTimeout = d
 		return nil
 	}}
 }

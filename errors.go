@@ -1,7 +1,6 @@
 package authos
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -11,8 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"time"
-
-	"github.com/authos-go/authos/internal/routes"
 )
 
 // Kinds of failure, for [errors.Is]. Each matches every code and status that means it, in AuthOS's
@@ -100,6 +97,11 @@ type Attempt struct {
 	// body included.
 	Wait     time.Duration `json:"wait"`
 	Duration time.Duration `json:"duration"`
+	// NoMore is why no attempt followed one that failed: "attempts used up", "retry budget spent",
+	// "does not fit the deadline", "asked to wait longer than is obeyed", "not repeatable" (the
+	// server may have acted, and once more could do harm), "final" (another would end alike) or
+	// "canceled".
+	NoMore string `json:"no_more,omitempty"`
 }
 
 // FieldError is one finding of a validation, by the server or by the client before sending.
@@ -135,9 +137,24 @@ type callEnd struct {
 	last *APIError
 	// what stopped the call although a response was there, such as the caller's deadline
 	cause error
+	// why no attempt followed the last one; empty where the call ended before any
+	noMore string
+	// the call may be repeated although it may have been applied
+	repeatable bool
+	at         time.Time     // when it ended
+	base       time.Duration // its policy's BaseDelay
 }
 
 func (e *callEnd) end() *callEnd { return e }
+
+// noMoreText is the part of an error's text that says why there was no other attempt. That a first
+// response was final needs no words.
+func (e *callEnd) noMoreText() string {
+	if e.noMore == "" || e.noMore == noMoreFinal && e.attempts <= 1 {
+		return ""
+	}
+	return "; no retry: " + e.noMore
+}
 
 // join lists the non-nil errors of an Unwrap, so that no typed nil is ever handed out.
 func (e *callEnd) join(own ...error) []error {
@@ -193,7 +210,9 @@ type APIError struct {
 	// Body is the body as it came, at most 64 KiB of it. It is never printed, logged or marshalled.
 	Body []byte `json:"-"`
 
-	waitAsked bool   // the server named a wait, be it zero
+	waitAsked bool // the server named a wait, be it zero
+	received  time.Time
+	waitNamed bool   // it did so in Retry-After or in the body, not by its limits
 	shaped    bool   // the body was an API error, not a proxy's page or plain text
 	coded     bool   // the server sent Code itself
 	fromText  bool   // Message is raw text of the body: not for Error
@@ -294,42 +313,6 @@ func statusIs(status int, kind error) bool {
 		return status == 408 || status == 502 || status == 503 || status == 504 || 520 <= status && status <= 530
 	default:
 		return false
-	}
-}
-
-// Retryable reports whether trying the same call again later makes sense and is safe. It is false
-// with [ErrOutcomeUnknown].
-func Retryable(err error) bool {
-	if err == nil || errors.Is(err, ErrOutcomeUnknown) {
-		return false
-	}
-	if e, ok := errors.AsType[*SessionError](err); ok {
-		return !e.RetryAt.IsZero()
-	}
-	// before the kinds: its last response may be a 429
-	if e, ok := errors.AsType[*NetworkError](err); ok {
-		return e.Op != "redirect" && !permanent(e.Err) && !errors.Is(e.Err, context.Canceled)
-	}
-	if errors.Is(err, ErrCircuitOpen) || errors.Is(err, ErrRateLimited) {
-		return true
-	}
-	e, ok := errors.AsType[*APIError](err)
-	if !ok {
-		return false
-	}
-	if e.Hint != nil && e.Hint.Retryable != nil && !e.Is(CodeAuditError) {
-		return *e.Hint.Retryable
-	}
-	if r := routes.ByTemplate(e.Method, e.Path); r != nil && r.Has(routes.Unconfigured) && e.shaped && e.Is(CodeServiceUnavailable) {
-		return false // e-mail is not set up there, which does not pass
-	}
-	switch status := e.effectiveStatus(); status {
-	case http.StatusRequestTimeout, http.StatusTooEarly:
-		return true
-	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
-		return false
-	default:
-		return status >= 500
 	}
 }
 

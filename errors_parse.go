@@ -29,6 +29,7 @@ func parseError(status int, h http.Header, body []byte, now time.Time) *APIError
 	}
 	e := &APIError{
 		StatusCode: status,
+		received:   now,
 		Language:   strings.TrimSpace(h.Get("Content-Language")),
 		Challenges: challengesOf(httpfield.ParseChallenges(h["Www-Authenticate"])),
 		RateLimit:  rateLimitOf(httpfield.RateLimitAt(h, now)),
@@ -58,7 +59,10 @@ func parseError(status int, h http.Header, body []byte, now time.Time) *APIError
 			break
 		}
 	}
-	e.RetryAfter, e.waitAsked = httpfield.AskedWait(h, status, readWaits(o, details), now)
+	waits := readWaits(o, details)
+	e.RetryAfter, e.waitAsked = httpfield.AskedWait(h, status, waits, now)
+	_, inHeader := httpfield.RetryAfter(h["Retry-After"], now, now)
+	e.waitNamed = inHeader || waits.Asked || !waits.Until.IsZero()
 	if len(e.Fields) > 0 {
 		e.hideValues(nil)
 	}

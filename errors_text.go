@@ -70,6 +70,7 @@ func (e *APIError) Error() string {
 	if e.Attempts > 1 {
 		b.WriteString(" after " + strconv.Itoa(e.Attempts) + " attempts")
 	}
+	b.WriteString(e.noMoreText())
 	if e.unknown {
 		b.WriteString("; the server may have acted")
 	}

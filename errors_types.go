@@ -149,6 +149,7 @@ func (e *NetworkError) Error() string {
 	if e.Attempts > 1 {
 		text += " after " + strconv.Itoa(e.Attempts) + " attempts"
 	}
+	text += e.noMoreText()
 	if e.unknown {
 		text += "; the server may have acted"
 	}

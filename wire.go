@@ -28,12 +28,13 @@ const (
 type wireLayer struct {
 	next    http.RoundTripper
 	timeout time.Duration // of one attempt, body included; 0: none
+	most    time.Duration // which no call may exceed: the Timeout of the caller's http.Client; 0: none
 }
 
 func newWireLayer(c *Client, next http.RoundTripper) http.RoundTripper {
 	w := &wireLayer{next: next, timeout: max(c.cfg.retry.AttemptTimeout, 0)}
-	if hc := c.cfg.httpClient; hc != nil && hc.Timeout > 0 && (w.timeout == 0 || hc.Timeout < w.timeout) {
-		w.timeout = hc.Timeout
+	if hc := c.cfg.httpClient; hc != nil {
+		w.most = max(hc.Timeout, 0)
 	}
 	return w
 }
@@ -133,6 +134,7 @@ func (cl *call) dress(out *http.Request) {
 			out.GetBody = func() (io.ReadCloser, error) { return &timelyBody{ReadCloser: newBody(cl.body, nil), cl: cl}, nil }
 		}
 		out.Body, _ = out.GetBody()
+		out.ContentLength = int64(len(cl.body))
 	}
 	// Reads and what has an Idempotency-Key net/http also sends again after a reset. A body that
 	// cannot be rewound prevents that.
@@ -148,6 +150,12 @@ func (cl *call) dress(out *http.Request) {
 // would keep the circuit half-open for ever.
 func (w *wireLayer) bound(cl *call) (context.Context, context.CancelFunc) {
 	timeout := w.timeout
+	if cl.attemptTimeout != 0 {
+		timeout = max(cl.attemptTimeout, 0)
+	}
+	if w.most > 0 && (timeout == 0 || w.most < timeout) {
+		timeout = w.most
+	}
 	if timeout == 0 && cl.probe {
 		timeout = defaultAttemptTimeout
 	}
