@@ -251,6 +251,18 @@ func (s *AuthService) ResendVerification(ctx context.Context, p ResendVerificati
 	}, opts)
 }
 
+// VerifyEmail takes the token of a mailed link that verifies an address, for a program whose own
+// page the link leads to. GET /auth/verify-email; public; never repeated once it may have arrived:
+// the link is used up by it. One that is wrong, used or over is 400 BAD_REQUEST. The server
+// responds with a page for people, which is not read: another server's page passes for success too.
+func (s *AuthService) VerifyEmail(ctx context.Context, token string, opts ...RequestOption) error {
+	var in checks
+	in.required("token", token)
+	return s.c.call(ctx, request{
+		method: http.MethodGet, template: "/auth/verify-email", query: url.Values{"token": {token}}, checks: in,
+	}, nil, opts)
+}
+
 // RequestPasswordResetParams are an account whose password is forgotten.
 type RequestPasswordResetParams struct {
 	Email string `json:"email"`

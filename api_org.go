@@ -29,6 +29,17 @@ type OrganizationsService struct {
 	OAuthCredentials *OAuthCredentialsService
 	// EndUsers are the users of those services.
 	EndUsers *EndUsersService
+	// SAML is AuthOS as a service's identity provider, UpstreamProviders are the organization's
+	// own, DomainRoutes say whose users sign in through which, SCIMTokens let one keep them up to
+	// date.
+	SAML              *SAMLService
+	UpstreamProviders *UpstreamProvidersService
+	DomainRoutes      *DomainRoutesService
+	SCIMTokens        *SCIMTokensService
+	// SIEM are the log collectors that events are sent to, Billing is what the organization pays
+	// and is paid with.
+	SIEM    *SIEMService
+	Billing *BillingService
 	// Webhooks are told about events as they happen, AuditLog keeps them, Analytics counts
 	// sign-ins.
 	Webhooks  *WebhooksService
@@ -48,6 +59,8 @@ func newOrganizations(c *Client) *OrganizationsService {
 		Members: &MembersService{c}, Roles: &RolesService{c}, Invitations: &InvitationsService{c},
 		Services: &ServicesService{c}, Plans: &PlansService{c}, APIKeys: &APIKeysService{c}, OAuthCredentials: &OAuthCredentialsService{c},
 		EndUsers: &EndUsersService{c}, Webhooks: &WebhooksService{c}, AuditLog: &AuditLogService{c}, Analytics: &AnalyticsService{c},
+		SAML: &SAMLService{c}, UpstreamProviders: &UpstreamProvidersService{c}, DomainRoutes: &DomainRoutesService{c},
+		SCIMTokens: &SCIMTokensService{c}, SIEM: &SIEMService{c}, Billing: &BillingService{c},
 		SMTP: &SMTPService{c}, Branding: &BrandingService{c}, Domain: &DomainService{c}, Risk: &RiskService{c},
 		c: c,
 	}

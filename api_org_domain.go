@@ -78,6 +78,14 @@ func (b *domainCheckBody) missing() string {
 	return ""
 }
 
+// domainName refuses what is a URL or an e-mail address: the server's own rule is its own business.
+func (c *checks) domainName(field, value string) {
+	c.required(field, value)
+	if strings.ContainsAny(strings.TrimSpace(value), "/:@ ") {
+		c.add(field, CodeInvalidFormat, "must be a domain name, not a URL")
+	}
+}
+
 const domainPath = "/api/organizations/:org_slug/domain"
 
 // Set gives an organization a domain of its own, in place of the one before, and returns how to
@@ -90,10 +98,7 @@ const domainPath = "/api/organizations/:org_slug/domain"
 func (s *DomainService) Set(ctx context.Context, orgSlug, domain string, opts ...RequestOption) (*DomainVerification, error) {
 	var in checks
 	in.id("org_slug", orgSlug)
-	in.required("domain", domain)
-	if strings.ContainsAny(strings.TrimSpace(domain), "/:@ ") {
-		in.add("domain", CodeInvalidFormat, "must be a domain name, not a URL")
-	}
+	in.domainName("domain", domain)
 	body := map[string]string{"domain": domain}
 	return invoke[DomainVerification](ctx, s.c, request{
 		method: http.MethodPost, template: domainPath, args: []string{orgSlug}, body: body, checks: in,

@@ -163,3 +163,15 @@ func (s *InvitationsService) Accept(ctx context.Context, orgSlug, invitationID s
 		method: http.MethodPost, template: "/api/organizations/:org_slug/invitations/:invitation_id/accept", args: []string{orgSlug, invitationID}, checks: in,
 	}, nil, opts)
 }
+
+// AcceptURL makes the URL that the invited person opens to accept an invitation, for programs that
+// send their own mail: token is that of [InvitationCreated]. Nothing is sent here; errors are bad
+// input. GET /invitations/accept/:token; public.
+func (s *InvitationsService) AcceptURL(token Secret) (string, error) {
+	var in checks
+	in.id("token", token.Reveal())
+	if err := in.err(nil); err != nil {
+		return "", err
+	}
+	return link(s.c, "/invitations/accept/:token", []string{token.Reveal()}, nil), nil
+}

@@ -73,6 +73,23 @@ func unpaged[T any](fetch func() ([]T, error)) iter.Seq2[T, error] {
 	}
 }
 
+// AllItems collects what an All ranges over, with its error: items are those before it.
+//
+//	users, err := authos.AllItems(client.Service.Users.All(ctx, authos.ServiceUserListParams{}))
+//
+// Ranging over an All without its second value, as in "for u := range All(…)", does not see the
+// error: a list that broke off looks like its end.
+func AllItems[T any](all iter.Seq2[T, error]) ([]T, error) {
+	var items []T
+	for item, err := range all {
+		if err != nil {
+			return items, err
+		}
+		items = append(items, item)
+	}
+	return items, nil
+}
+
 const unknownCount int64 = -1
 
 var errRepeatedPage = errors.New("the server gave the same page twice in a row: it does not page")

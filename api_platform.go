@@ -22,6 +22,8 @@ type PlatformService struct {
 	AuditLog  *PlatformAuditLogService
 	Analytics *PlatformAnalyticsService
 	MFA       *PlatformMFAService
+	// Bootstrap is the configuration of a server that manages itself.
+	Bootstrap *BootstrapService
 
 	c *Client
 }
@@ -30,7 +32,8 @@ func newPlatform(c *Client) *PlatformService {
 	return &PlatformService{
 		Organizations: &PlatformOrganizationsService{c}, Owners: &PlatformOwnersService{c}, Users: &PlatformUsersService{c},
 		AuditLog: &PlatformAuditLogService{c}, Analytics: &PlatformAnalyticsService{c}, MFA: &PlatformMFAService{c},
-		c: c,
+		Bootstrap: &BootstrapService{c},
+		c:         c,
 	}
 }
 

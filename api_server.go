@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 )
 
 // ServerService is what the server says about itself, to anybody.
@@ -165,4 +166,49 @@ func (s *ServerService) JWKS(ctx context.Context, opts ...RequestOption) (*JSONW
 	return invoke[JSONWebKeySet](ctx, s.c, request{
 		method: http.MethodGet, template: "/.well-known/jwks.json",
 	}, opts)
+}
+
+// WebConfig is what the server tells its own web client.
+type WebConfig struct {
+	// FullClientURL is where the full web client is; empty: there is only the one built in.
+	FullClientURL        string `json:"full_client_url"`
+	ManagedConfigEnabled bool   `json:"managed_config_enabled"` // see [BootstrapService]
+}
+
+type webConfigBody struct {
+	WebConfig
+	Managed *bool `json:"managed_config_enabled"` // goes before the embedded one
+}
+
+func (b *webConfigBody) missing() string {
+	if b.Managed == nil {
+		return "managed_config_enabled"
+	}
+	return ""
+}
+
+// WebConfig returns what the server tells its own web client. GET /api/public/web-config; public;
+// may be repeated; cached for the stale fallback. Its shape is that which the web client reads; no
+// source of the server confirms it.
+func (s *ServerService) WebConfig(ctx context.Context, opts ...RequestOption) (*WebConfig, error) {
+	body, err := invoke[webConfigBody](ctx, s.c, request{method: http.MethodGet, template: "/api/public/web-config"}, opts)
+	if err != nil {
+		return nil, err
+	}
+	body.WebConfig.ManagedConfigEnabled = *body.Managed
+	return &body.WebConfig, nil
+}
+
+// Metrics returns what the server counts, in Prometheus's text format, with the operator's token
+// for it (METRICS_BEARER_TOKEN). GET /metrics; may be repeated; never stale. Where the operator has
+// set no token it is 404, a wrong one is 401.
+func (s *ServerService) Metrics(ctx context.Context, token Secret, opts ...RequestOption) ([]byte, error) {
+	var in checks
+	in.required("token", token.Reveal())
+	opts = append(slices.Clip(opts), WithHeader("Authorization", "Bearer "+token.Reveal()))
+	text, err := invoke[[]byte](ctx, s.c, request{method: http.MethodGet, template: "/metrics", checks: in}, opts)
+	if err != nil {
+		return nil, err
+	}
+	return *text, nil
 }

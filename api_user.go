@@ -10,15 +10,25 @@ import (
 
 // UserService is the signed-in user's own account.
 type UserService struct {
-	// Devices are those the user signed in from, MFA is the second factor.
-	Devices *UserDevicesService
-	MFA     *UserMFAService
+	// Devices are those the user signed in from, MFA is the second factor, Passkeys are the user's
+	// own.
+	Devices  *UserDevicesService
+	MFA      *UserMFAService
+	Passkeys *PasskeysService
+	// Identities are the accounts that the user signs in with, LinkedAccounts those that services
+	// may use, ProviderTokenRequests what services have asked for.
+	Identities            *IdentitiesService
+	LinkedAccounts        *LinkedAccountsService
+	ProviderTokenRequests *ProviderTokenRequestsService
 
 	c *Client
 }
 
 func newUser(c *Client) *UserService {
-	return &UserService{Devices: &UserDevicesService{c}, MFA: &UserMFAService{c}, c: c}
+	return &UserService{
+		Devices: &UserDevicesService{c}, MFA: &UserMFAService{c}, Passkeys: &PasskeysService{c}, Identities: &IdentitiesService{c},
+		LinkedAccounts: &LinkedAccountsService{c}, ProviderTokenRequests: &ProviderTokenRequestsService{c}, c: c,
+	}
 }
 
 // User is a user of AuthOS. The signed-in user's own profile ([UserService.Get]) has every field

@@ -33,6 +33,8 @@ type Client struct { //nolint:recvcheck // a copy must not print credentials eit
 	Service *ServiceAPI
 	// Platform is for the owners of the platform: all organizations, tiers, users.
 	Platform *PlatformService
+	// Privacy exports and forgets what the server knows of a user.
+	Privacy *PrivacyService
 	// Server says how the server is, and publishes its keys.
 	Server *ServerService
 
@@ -103,6 +105,7 @@ func newClient(cfg *config, fam *family, sess *session) *Client {
 	c.Invitations = &UserInvitationsService{c}
 	c.Service = &ServiceAPI{Users: &ServiceUsersService{c}, Subscriptions: &ServiceSubscriptionsService{c}, c: c}
 	c.Platform = newPlatform(c)
+	c.Privacy = &PrivacyService{c}
 	c.Server = &ServerService{c}
 	return c
 }

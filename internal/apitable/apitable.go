@@ -29,7 +29,7 @@ type Method struct {
 
 // senders are the functions that name a route, and the position of what names it among their
 // arguments: a request{method: …, template: …}, or the template alone, which stands for GET.
-var senders = map[string]int{"invoke": 2, "acknowledged": 2, "call": 1, "link": 1}
+var senders = map[string]int{"invoke": 2, "acknowledged": 2, "authorization": 2, "call": 1, "link": 1}
 
 // Load reads the Go files in dir, the root of the module.
 func Load(dir string) ([]Method, error) {

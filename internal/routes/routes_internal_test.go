@@ -144,6 +144,7 @@ func TestRouteFlags(t *testing.T) {
 			"POST /api/auth/passkeys/register/finish",
 			"POST /api/auth/refresh",
 			"POST /api/auth/reset-password",
+			"POST /api/public/bootstrap-login",
 			"POST /api/user/mfa/backup-codes/regenerate",
 			"POST /api/user/mfa/setup",
 			"POST /api/user/mfa/verify",
