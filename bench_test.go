@@ -3,9 +3,11 @@ package authos_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -184,6 +186,55 @@ func BenchmarkStaleResponse(b *testing.B) {
 					_, err = c.Service.Users.Get(b.Context(), "42")
 				}
 				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// errorTransport responds with the same error each time.
+type errorTransport struct{ body []byte }
+
+func (t *errorTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return &http.Response{
+		Status: "422 Unprocessable Entity", StatusCode: http.StatusUnprocessableEntity, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(t.body)), ContentLength: int64(len(t.body)), Request: req,
+	}, nil
+}
+
+// BenchmarkErrorResponse is a refusal of a request of 50,000 texts, which must all be kept out of
+// what is printed of it: in a sentence, and in as many findings as fit. plain is the work that any
+// client has with it: the request encoded, and both bodies decoded.
+func BenchmarkErrorResponse(b *testing.B) {
+	values := make([]string, 50_000)
+	for i := range values {
+		values[i] = fmt.Sprintf("user%05d@example.com", i)
+	}
+	findings := make([]string, 0, 500)
+	for i := range cap(findings) {
+		findings = append(findings, fmt.Sprintf(`{"field":"users[%d]","code":"INVALID_FORMAT","message":"%s is taken"}`, i, values[i*7]))
+	}
+	for name, body := range map[string]string{
+		"sentence": `{"error":"user04711@example.com is taken","error_code":"BAD_REQUEST","timestamp":"2026-05-20T12:00:00Z"}`,
+		"findings": `{"error":{"code":"VALIDATION_ERROR","message":"no","details":[` + strings.Join(findings, ",") + `]}}`,
+	} {
+		b.Run(name+"/plain", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				var sent, got any
+				data, err := json.Marshal(map[string]any{"users": values})
+				if err != nil || json.Unmarshal(data, &sent) != nil || json.Unmarshal([]byte(body), &got) != nil {
+					b.Fatal("not JSON")
+				}
+			}
+		})
+		b.Run(name+"/authos", func(b *testing.B) {
+			c := benchClient(b, "https://authos.test", &http.Client{Transport: &errorTransport{[]byte(body)}})
+			b.ReportAllocs()
+			for b.Loop() {
+				err := c.Do(b.Context(), http.MethodPost, "/api/service/users", map[string]any{"users": values}, nil)
+				if err == nil || strings.Contains(err.Error(), "@example.com") {
 					b.Fatal(err)
 				}
 			}

@@ -162,7 +162,7 @@ type impatience struct {
 }
 
 func (i *impatience) start() {
-	ctx, cancel := context.WithCancelCause(i.cl.caller)
+	ctx, cancel := context.WithCancelCause(i.cl.Context)
 	i.cl.Context, i.cancel = ctx, cancel // before anything below has seen the call
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -46,12 +46,14 @@ type Client struct { //nolint:recvcheck // a copy must not print credentials eit
 
 // New makes a client of the AuthOS server at baseURL, such as "https://sso.example.com" or, behind
 // a proxy, "https://example.com/sso". It checks everything and sends nothing. An http:// URL is
-// refused unless its host is a loopback address or [WithInsecureHTTP] is given.
+// refused unless its host is a loopback address or [WithInsecureHTTP] is given. What it refuses is
+// one [*ValidationError] that names every bad option.
 func New(baseURL string, opts ...Option) (*Client, error) {
 	cfg := newConfig()
-	err := cfg.applyAll(opts)
-	base, origin, urlErr := parseBase(baseURL, cfg.insecureHTTP)
-	if err := errors.Join(urlErr, err); err != nil {
+	found := cfg.applyAll(opts)
+	base, origin, err := parseBase(baseURL, cfg.insecureHTTP)
+	found.refuse("baseURL", err)
+	if err := found.err(nil); err != nil {
 		return nil, err
 	}
 	fam := &family{base: base, origin: origin, budget: newBudget(cfg.retry.Budget), breakers: newBreakers(base.Host, cfg.breaker)}
@@ -69,21 +71,21 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 // With makes a client for another principal, language, retry policy or observer on the same
 // connections, breakers, rate-limit gates, retry budget and cached responses. Options not given are
 // as in c; new tokens or a new store start a session of their own. WithHTTPClient, WithBreaker,
-// WithCache, WithInsecureHTTP and a retry budget belong to the whole family and are refused.
+// WithCache, WithInsecureHTTP and a retry budget belong to the whole family and are refused. Errors
+// are as those of [New].
 func (c *Client) With(opts ...Option) (*Client, error) {
 	cfg := *c.cfg
 	cfg.tokens, cfg.store = Tokens{}, nil
-	var errs []error
+	found := cfg.applyAll(opts)
 	for _, o := range opts {
 		if o.shared() {
-			errs = append(errs, fmt.Errorf("authos: %s belongs to all clients that share connections: give it to New", o.name))
+			found.add(o.name, CodeInvalidFormat, "belongs to all clients that share connections: give it to New")
 		}
 	}
-	errs = append(errs, cfg.applyAll(opts))
 	if cfg.retry.Budget != c.cfg.retry.Budget {
-		errs = append(errs, errors.New("authos: WithRetry: the budget belongs to all clients that share connections: give it to New"))
+		found.add("WithRetry", CodeInvalidFormat, "the budget belongs to all clients that share connections: give it to New")
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := found.err(nil); err != nil {
 		return nil, err
 	}
 	sess := c.session
@@ -91,7 +93,7 @@ func (c *Client) With(opts ...Option) (*Client, error) {
 	case cfg.store != nil || !cfg.tokens.isZero():
 		sess = newSession(&cfg)
 	case cfg.refreshBefore != c.cfg.refreshBefore:
-		return nil, errors.New("authos: WithRefreshBefore belongs to a session: give it together with tokens or a store")
+		return nil, invalid("WithRefreshBefore", CodeInvalidFormat, "belongs to a session: give it together with tokens or a store")
 	}
 	return newClient(&cfg, c.fam, sess), nil
 }

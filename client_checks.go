@@ -22,6 +22,28 @@ func (c *checks) add(field string, code Code, message string) {
 	*c = append(*c, FieldError{Field: field, Code: code, Message: message})
 }
 
+// refuse adds what is wrong with an option: each finding of its own, or each of several joined
+// errors, under the option's name.
+func (c *checks) refuse(option string, err error) {
+	if err == nil {
+		return
+	}
+	if own, ok := errors.AsType[*ValidationError](err); ok {
+		for _, f := range own.Fields {
+			f.Field = option + "." + f.Field
+			*c = append(*c, f)
+		}
+		return
+	}
+	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // errors.Join's own result
+		for _, each := range several.Unwrap() {
+			c.refuse(option, each)
+		}
+		return
+	}
+	c.add(option, CodeInvalidFormat, strings.TrimPrefix(err.Error(), "authos: "))
+}
+
 // required refuses an empty or blank text.
 func (c *checks) required(field, value string) {
 	if strings.TrimSpace(value) == "" {
@@ -159,14 +181,17 @@ func invalid(field string, code Code, message string) error {
 	return &ValidationError{Fields: []FieldError{{Field: field, Code: code, Message: message}}}
 }
 
-// checkCredential refuses what cannot be sent in a header: net/http would fail with the value in
-// its error text.
+// checkCredential refuses what no key or token is made of: it was copied together with the quotes
+// around it, a byte order mark or a space that is not seen, and the server would only say that it
+// is wrong. The text names the character, never the value.
 func checkCredential(what, value string) error {
-	switch {
-	case value == "":
+	if value == "" {
 		return errors.New(what + " is empty")
-	case !isHeaderValue(value) || strings.ContainsAny(value, " \t"):
-		return errors.New(what + " has characters that a header cannot carry")
+	}
+	for i, r := range value {
+		if r <= ' ' || r >= 0x7f || strings.ContainsRune("\"'`", r) {
+			return fmt.Errorf("%s has a character that no credential has: %U at byte %d", what, r, i)
+		}
 	}
 	return nil
 }
@@ -199,8 +224,9 @@ func isLanguageTag(s string) bool {
 	return len(s) <= 35 && !strings.Contains(s, "_") && (err == nil || unknown)
 }
 
+// validRequestID: what is blank, or loses its ends on the way as a field value does, is no id.
 func validRequestID(id string) bool {
-	return id != "" && len(id) <= 128 && isHeaderValue(id)
+	return id != "" && len(id) <= 128 && isHeaderValue(id) && strings.TrimSpace(id) == id
 }
 
 // isHeaderValue reports whether s can be sent as a field value: no control characters but the tab

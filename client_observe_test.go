@@ -229,3 +229,189 @@ func TestObserver(t *testing.T) {
 		}
 	})
 }
+
+// The context that CallStart returns reaches the transport, but does not decide when a call ends.
+func TestObserverContextReachesTheTransport(t *testing.T) {
+	type key struct{}
+	type outer struct{}
+	cancelled, cancel := context.WithCancel(context.Background())
+	cancel()
+	for name, start := range map[string]func(context.Context) context.Context{
+		"derived":                func(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, "span") },
+		"of its own":             func(context.Context) context.Context { return context.WithValue(context.Background(), key{}, "span") },
+		"of its own, and ended":  func(context.Context) context.Context { return context.WithValue(cancelled, key{}, "span") },
+		"derived, with a cancel": func(ctx context.Context) context.Context { return observedWithCancel(context.WithValue(ctx, key{}, "span")) },
+		"nil":                    func(context.Context) context.Context { return nil },
+	} {
+		for cacheName, cache := range map[string][]authos.Option{"": nil, ", with a cache": {btCache}} {
+			t.Run(name+cacheName, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					want := "span"
+					if name == "nil" {
+						want = ""
+					}
+					var seen []any
+					rt := rtSteps(rtStep{do: func(req *http.Request) (*http.Response, error) {
+						seen = append(seen, req.Context().Value(key{}))
+						return rtPage(502).response(req), nil
+					}}, rtStep{do: func(req *http.Request) (*http.Response, error) {
+						seen = append(seen, req.Context().Value(key{}))
+						if s, _ := req.Context().Value(outer{}).(string); s != "outer" && strings.HasPrefix(name, "derived") {
+							t.Errorf("the caller's own value is %q", s)
+						}
+						<-req.Context().Done()
+						return nil, req.Context().Err()
+					}})
+					c := rtClient(t, rt, append(cache, authos.WithObserver(&authos.Observer{
+						CallStart: func(ctx context.Context, _ authos.CallStart) context.Context { return start(ctx) },
+					}))...)
+					ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), outer{}, "outer"), 3*time.Second)
+					defer cancel()
+					began := time.Now()
+					err := c.Do(ctx, "GET", "/api/service/info", nil, nil)
+					if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 3*time.Second {
+						t.Errorf("ended after %s with %v, want the caller's deadline", time.Since(began), err)
+					}
+					for _, v := range seen {
+						if s, _ := v.(string); s != want {
+							t.Errorf("the transport sees %q, want %q", s, want)
+						}
+					}
+					if len(seen) != 2 {
+						t.Errorf("%d requests", len(seen))
+					}
+				})
+			})
+		}
+	}
+}
+
+func observedWithCancel(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return ctx
+}
+
+// Several observers hear of everything, each in its turn, and the context goes through all of them.
+func TestObservers(t *testing.T) {
+	type key struct{}
+	synctest.Test(t, func(t *testing.T) {
+		var seen []string
+		one := func(name string) *authos.Observer {
+			note := func(ctx context.Context, what string) {
+				seen = append(seen, fmt.Sprintf("%s %s %v", name, what, ctx.Value(key{})))
+			}
+			return &authos.Observer{
+				CallStart: func(ctx context.Context, _ authos.CallStart) context.Context {
+					ctx = context.WithValue(ctx, key{}, fmt.Sprint(ctx.Value(key{}), name))
+					note(ctx, "start")
+					return ctx
+				},
+				CallDone: func(ctx context.Context, _ authos.CallDone) { note(ctx, "done") },
+				Attempt:  func(ctx context.Context, _ authos.AttemptEvent) { note(ctx, "attempt") },
+				Wait:     func(ctx context.Context, _ authos.WaitEvent) { note(ctx, "wait") },
+				Stale:    func(ctx context.Context, _ authos.StaleEvent) { note(ctx, "stale") },
+				Refresh:  func(authos.RefreshEvent) { seen = append(seen, name+" refresh") },
+				Breaker:  func(authos.BreakerEvent) { seen = append(seen, name+" breaker") },
+			}
+		}
+		rt := rtSteps(rtOK(), rtPage(502), rtPage(502))
+		c, err := authos.New(rtBase, authos.WithHTTPClient(&http.Client{Transport: rt}), btCache, authos.WithAPIKey(rtKey),
+			authos.WithRetry(authos.RetryPolicy{MaxAttempts: 2}), authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 2}),
+			authos.WithObserver(authos.Observers(nil, one("a"), &authos.Observer{}, one("b"), nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := c.Do(t.Context(), "GET", btInfo, nil, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		for i := 0; i+1 < len(seen); i += 2 {
+			a, b := seen[i], seen[i+1]
+			if a[0] != 'a' || b[0] != 'b' || strings.Contains(a, "start") != strings.Contains(b, "start") || !strings.Contains(a, "start") && a[1:] != b[1:] {
+				t.Errorf("%q is followed by %q", a, b)
+			}
+		}
+		all := strings.Join(seen, "; ")
+		for _, want := range []string{"b start <nil>ab", "a attempt <nil>ab", "a wait <nil>ab", "a stale <nil>ab", "a done <nil>ab", "a breaker"} {
+			if !strings.Contains(all, want) {
+				t.Errorf("nobody heard %q: %s", want, all)
+			}
+		}
+		if o := authos.Observers(); o == nil || o.CallStart != nil {
+			t.Errorf("Observers() = %+v, want an observer of nothing", o)
+		}
+	})
+}
+
+// What an observer is given is its own: the call writes its end into another error.
+func TestObserverMayKeepAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, step := range map[string]rtStep{"network": {err: rtReset()}, "too large": {status: 200, body: strings.Repeat(" ", 16<<20+1)}} {
+			done := make(chan string, 8)
+			c := rtClient(t, rtSteps(step), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 2}),
+				authos.WithObserver(&authos.Observer{Attempt: func(_ context.Context, e authos.AttemptEvent) {
+					go func() { // reads while the call goes on: the race detector looks
+						data, err := json.Marshal(e.Err)
+						done <- fmt.Sprintf("%v %s %v", e.Err, data, err)
+					}()
+				}}))
+			err := c.Do(t.Context(), "GET", "/api/things", nil, nil)
+			data, jsonErr := json.Marshal(err)
+			if err == nil || jsonErr != nil || len(data) == 0 {
+				t.Errorf("%s: %v, JSON %s, %v", name, err, data, jsonErr)
+			}
+			<-done
+			if e, ok := errors.AsType[*authos.NetworkError](err); ok {
+				for _, a := range e.History {
+					if a.Err == error(e) {
+						t.Error("the error contains itself")
+					}
+				}
+				if data, err := json.Marshal(e.History); err != nil || !strings.Contains(string(data), `"error_code":"NETWORK_ERROR"`) {
+					t.Errorf("JSON of the history: %s, %v", data, err)
+				}
+			}
+		}
+	})
+}
+
+// What a call learned has names in JSON, and no secret in print.
+func TestResponseInPrint(t *testing.T) {
+	rt := rtSteps(rtStep{status: 200, body: `{"access_token":"` + rtOpaque + `"}`, header: rtHeader("Set-Cookie", "session=cookie-secret", "X-Ratelimit-Limit", "5")})
+	var resp authos.Response
+	if err := rtClient(t, rt).Do(t.Context(), "GET", "/api/things", nil, nil, authos.WithResponse(&resp)); err != nil {
+		t.Fatal(err)
+	}
+	if string(resp.Body) != `{"access_token":"`+rtOpaque+`"}` {
+		t.Errorf("Body = %q", resp.Body)
+	}
+	data, err := json.Marshal(resp)
+	var members map[string]any
+	if err != nil || json.Unmarshal(data, &members) != nil {
+		t.Fatalf("%s, %v", data, err)
+	}
+	for _, name := range []string{"status_code", "request_id", "attempts", "history", "duration", "rate_limit"} {
+		if members[name] == nil {
+			t.Errorf("JSON has no %s: %s", name, data)
+		}
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "resp", resp, "in", []any{&resp})
+	text := fmt.Sprintf("%v %+v %#v %d %s", resp, &resp, resp, resp, log.String()) + string(data)
+	for _, secret := range []string{rtOpaque, "cookie-secret", "34 97 99 99"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s is printed: %s", secret, text)
+		}
+	}
+	if data, err := json.Marshal(authos.Page[int]{Items: []int{1}, Total: 3}); string(data) != `{"items":[1],"total":3}` || err != nil {
+		t.Errorf("a page is %s, %v", data, err)
+	}
+	// an error's body as well
+	_ = rtClient(t, rtSteps(rtAPI(404, "NOT_FOUND"))).Do(t.Context(), "GET", "/api/things", nil, nil, authos.WithResponse(&resp))
+	if !strings.Contains(string(resp.Body), `"error_code":"NOT_FOUND"`) {
+		t.Errorf("Body of a 404 = %q", resp.Body)
+	}
+}

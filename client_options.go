@@ -57,18 +57,16 @@ func newConfig() config {
 	}
 }
 
-func (c *config) applyAll(opts []Option) error {
-	var errs []error
+// applyAll applies the options and gives what is wrong with them.
+func (c *config) applyAll(opts []Option) (found checks) {
 	for _, o := range opts {
 		if o.apply == nil {
-			errs = append(errs, errors.New("authos: zero Option"))
+			found.add("option", CodeRequired, "is a zero Option")
 			continue
 		}
-		if err := o.apply(c); err != nil {
-			errs = append(errs, fmt.Errorf("authos: %s: %w", o.name, err))
-		}
+		found.refuse(o.name, o.apply(c))
 	}
-	return errors.Join(errs...)
+	return found
 }
 
 // WithAPIKey sets the service API key, sent as X-Api-Key to /api/service/* and nowhere else. It may

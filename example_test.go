@@ -53,7 +53,7 @@ func Example() {
 func ExampleNew() {
 	_, err := authos.New("http://sso.example.com", authos.WithAPIKey("sk_key"))
 	fmt.Println(err)
-	// Output: authos: refusing to send credentials to sso.example.com over http://; use https:// or WithInsecureHTTP
+	// Output: authos: invalid input, nothing was sent: baseURL: refusing to send credentials to sso.example.com over http://; use https:// or WithInsecureHTTP
 }
 
 func ExampleNew_options() {

@@ -36,8 +36,10 @@ func (t Tokens) check() error {
 		return invalid("tokens", CodeRequired, "no tokens given")
 	}
 	var found checks
-	if t.AccessToken != "" && checkCredential("", t.AccessToken) != nil {
-		found.add("access_token", CodeInvalidFormat, "has characters that a header cannot carry")
+	if t.AccessToken != "" {
+		if err := checkCredential("the access token", t.AccessToken); err != nil {
+			found.add("access_token", CodeInvalidFormat, err.Error())
+		}
 	}
 	return found.err(nil)
 }

@@ -302,6 +302,8 @@ func TestRequestID(t *testing.T) {
 		{name: "ours", step: rtAPI(404, "NOT_FOUND")},
 		{name: "the caller's function", opts: []authos.Option{fixed("trace-1")}, step: rtAPI(404, "NOT_FOUND"), sent: "trace-1"},
 		{name: "the caller's function gives nothing", opts: []authos.Option{fixed("")}, step: rtAPI(404, "NOT_FOUND")},
+		{name: "the caller's function gives blanks", opts: []authos.Option{fixed(" \t")}, step: rtAPI(404, "NOT_FOUND")},
+		{name: "the caller's function gives outer blanks", opts: []authos.Option{fixed(" trace-1")}, step: rtAPI(404, "NOT_FOUND")},
 		{name: "the caller's function gives a line", opts: []authos.Option{fixed("a\r\nX-Evil: 1")}, step: rtAPI(404, "NOT_FOUND")},
 		{name: "the caller's function gives too much", opts: []authos.Option{fixed(strings.Repeat("x", 129))}, step: rtAPI(404, "NOT_FOUND")},
 		{name: "the call's header", req: []authos.RequestOption{authos.WithHeader("X-Request-ID", "mine")}, step: rtAPI(404, "NOT_FOUND"), sent: "mine"},

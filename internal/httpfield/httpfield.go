@@ -16,25 +16,48 @@ const TooLong = time.Duration(math.MaxInt64)
 // RetryAfter reads the values of Retry-After (RFC 9110, section 10.2.3): seconds, decimals included
 // because servers send them, or an HTTP date in any of its three forms (section 5.6.7). A date is
 // measured against the response's own Date, when there is one, so that a wrong local clock does no
-// harm. Of several values the longest counts; values that are neither are ignored. The wait is
-// never negative: 0 and the past are 0.
+// harm. The wait is never negative: 0 and the past are 0.
+//
+// The field has one value. Where a proxy has added its own, in a line or behind a comma, nobody
+// knows whose counts: the longest does, since who waits longer than one of them asked does no harm,
+// and who waits shorter meets the other's limit. What is neither seconds nor a date is ignored.
 func RetryAfter(values []string, date, now time.Time) (d time.Duration, ok bool) {
 	if date.IsZero() {
 		date = now
 	}
 	for _, v := range values {
-		v = strings.TrimSpace(v)
-		wait, isSeconds := Seconds(v)
-		if !isSeconds {
-			t, err := http.ParseTime(v)
-			if err != nil {
-				continue
+		for v = strings.TrimSpace(v); v != ""; {
+			wait, valid, rest := nextWait(v, date)
+			if valid {
+				d, ok = max(d, wait), true
 			}
-			wait = until(t, date)
+			v = strings.TrimSpace(rest)
 		}
-		d, ok = max(d, wait), true
 	}
 	return d, ok
+}
+
+// nextWait reads the first of a line's waits. An HTTP date may hold a comma itself, and "1,5" may be
+// one and a half in the notation of another country: it is neither.
+func nextWait(line string, date time.Time) (wait time.Duration, valid bool, rest string) {
+	first, rest, more := strings.Cut(line, ",")
+	if next, _, _ := strings.Cut(rest, ","); next != "" && next[0] != ' ' && next[0] != '\t' && next != first {
+		return 0, false, rest[len(next):]
+	}
+	if wait, ok := Seconds(strings.TrimSpace(first)); ok {
+		return wait, true, rest
+	}
+	if more {
+		second, after, _ := strings.Cut(rest, ",")
+		if t, err := http.ParseTime(first + "," + second); err == nil {
+			return until(t, date), true, after
+		}
+	}
+	t, err := http.ParseTime(strings.TrimSpace(first))
+	if err != nil {
+		return 0, false, rest
+	}
+	return until(t, date), true, rest
 }
 
 // Seconds reads a plain decimal number of seconds: digits, and perhaps a point and more digits.
@@ -260,6 +283,8 @@ func dictionaryLimit(line string) (l ietfLimit, ok bool) {
 }
 
 // structuredLimits reads "default";r=0;t=30, and each limit's quota q from the policy of its name.
+// What remains, r, is required, and both are integers that are not negative: an item with anything
+// else says nothing, as a value that was guessed would hold calls back, or not.
 func structuredLimits(line, policies string) []ietfLimit {
 	var all []ietfLimit
 	for i, item := range splitQuoted(line, ',') {
@@ -267,11 +292,16 @@ func structuredLimits(line, policies string) []ietfLimit {
 			break
 		}
 		name, params := itemParams(item)
-		l := ietfLimit{limit: -1, remaining: count(params["r"])}
-		l.reset, l.hasReset = Seconds(params["t"])
-		if l.remaining < 0 && !l.hasReset {
+		remaining, seconds := integer(params["r"]), int64(0)
+		reset, hasReset := params["t"]
+		if hasReset {
+			seconds = integer(reset)
+		}
+		if remaining < 0 || seconds < 0 {
 			continue
 		}
+		l := ietfLimit{limit: -1, remaining: int(min(remaining, math.MaxInt)), hasReset: hasReset}
+		l.reset, _ = Seconds(strconv.FormatInt(seconds, 10))
 		for j, policy := range splitQuoted(policies, ',') {
 			if j == maxLimits {
 				break
@@ -283,6 +313,18 @@ func structuredLimits(line, policies string) []ietfLimit {
 		all = append(all, l)
 	}
 	return all
+}
+
+// integer reads an sf-integer (RFC 9651, section 3.3.1) that is not negative; -1 when it is none.
+func integer(s string) int64 {
+	if !IsDigits(s) || len(s) > 15 {
+		return -1
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 // itemParams splits an item of a structured field (RFC 9651, section 3.3) into its bare text and
@@ -362,6 +404,9 @@ func (s *challengeScanner) challenge() (Challenge, bool) {
 		s.skip(" \t,")
 		if s.rest == "" {
 			return Challenge{}, false
+		}
+		if _, _, stray := s.param(); stray {
+			continue // a parameter before any scheme is nobody's
 		}
 		if scheme = s.token(); scheme == "" {
 			s.value() // junk; value consumes at least one byte

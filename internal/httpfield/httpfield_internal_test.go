@@ -67,6 +67,14 @@ func TestParseRetryAfterLines(t *testing.T) {
 		{"the usable", []string{"abc", "5", "-7"}, goldenNow, "5s"},
 		{"a date and seconds", []string{"5", "Mon, 15 Jan 2024 10:30:20 GMT"}, goldenNow, "20s"},
 		{"none usable", []string{"abc", ""}, goldenNow, "-"},
+		{"joined by a proxy", []string{"5, 5"}, goldenNow, "5s"},
+		{"joined without a blank", []string{"5,5"}, goldenNow, "5s"},
+		{"joined, the longest", []string{"5, 30, 10"}, goldenNow, "30s"},
+		{"joined, the usable", []string{"abc, 5, , -7"}, goldenNow, "5s"},
+		{"dates joined", []string{"Mon, 15 Jan 2024 10:30:20 GMT, Mon, 15 Jan 2024 10:30:40 GMT"}, goldenNow, "40s"},
+		{"a date and seconds joined", []string{"50, Mon, 15 Jan 2024 10:30:20 GMT"}, goldenNow, "50s"},
+		{"an old date joined", []string{"Monday, 15-Jan-24 10:30:20 GMT, 5"}, goldenNow, "20s"},
+		{"a decimal of another country", []string{"1,5", "2"}, goldenNow, "2s"},
 		{"without a Date", []string{"Mon, 15 Jan 2024 10:30:20 GMT"}, time.Time{}, "20s"},
 		{"a Date of its own", []string{"Mon, 15 Jan 2024 10:30:20 GMT"}, goldenNow.Add(15 * time.Second), "5s"},
 		{"a Date behind the centuries", []string{"Fri, 31 Dec 9999 23:59:59 GMT"}, time.Unix(0, 0), "max"},
@@ -162,6 +170,15 @@ func TestParseRateLimit(t *testing.T) {
 		{"ietf, separate", header("RateLimit-Limit", "10", "RateLimit-Remaining", "4", "RateLimit-Reset", "2.5", "Date", date), &RateLimit{10, 4, at(2500 * time.Millisecond)}},
 		{"ietf before the rest", header("RateLimit", `limit=10, remaining=4`, "X-RateLimit-Limit", "100"), &RateLimit{10, 4, time.Time{}}},
 		{"ietf unusable", header("RateLimit", `?1`, "X-RateLimit-Limit", "100"), &RateLimit{100, -1, time.Time{}}},
+		{"ietf, no r", header("RateLimit", `"a";t=30`, "Date", date), nil},
+		{"ietf, negative r", header("RateLimit", `"a";r=-1;t=30`, "Date", date), nil},
+		{"ietf, decimal r", header("RateLimit", `"a";r=0.0;t=30`, "Date", date), nil},
+		{"ietf, text r", header("RateLimit", `"a";r="0";t=30`, "Date", date), nil},
+		{"ietf, r of 16 digits", header("RateLimit", `"a";r=0000000000000000;t=30`, "Date", date), nil},
+		{"ietf, negative t", header("RateLimit", `"a";r=0;t=-30`, "Date", date), nil},
+		{"ietf, decimal t", header("RateLimit", `"a";r=0;t=1.5`, "Date", date), nil},
+		{"ietf, empty t", header("RateLimit", `"a";r=0;t`, "Date", date), nil},
+		{"ietf, one of two malformed", header("RateLimit", `"a";r=-1;t=30, "b";r=1;t=60`, "Date", date), &RateLimit{-1, 1, at(time.Minute)}},
 	} {
 		if got := ParseRateLimit(tt.header); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: ParseRateLimit = %+v, want %+v", tt.name, got, tt.want)
@@ -197,6 +214,8 @@ func TestParseChallenges(t *testing.T) {
 		{"comma forgotten", []string{`Bearer realm="a" error="b"`}, []Challenge{{"Bearer", map[string]string{"realm": "a", "error": "b"}}}},
 		{"name twice", []string{`Bearer realm="a", realm="b"`}, []Challenge{{"Bearer", map[string]string{"realm": "a"}}}},
 		{"quote not closed", []string{`Bearer realm="a\`}, []Challenge{{"Bearer", map[string]string{"realm": `a\`}}}},
+		{"no scheme", []string{`realm="api", error="invalid_token"`}, nil},
+		{"parameters before a scheme", []string{`realm="api", Bearer error=a`}, []Challenge{{"Bearer", map[string]string{"error": "a"}}}},
 		{"junk", []string{`=, "x", @@ Bearer realm=a`}, []Challenge{{"Bearer", map[string]string{"realm": "a"}}}},
 	} {
 		if got := ParseChallenges(tt.values); !reflect.DeepEqual(got, tt.want) {
@@ -208,6 +227,18 @@ func TestParseChallenges(t *testing.T) {
 	}
 	if got := ParseChallenges([]string{params}); len(got) != 1 || len(got[0].Params) != maxChallengeParams {
 		t.Errorf("%d challenges with %d parameters kept, want 1 with %d", len(got), len(got[0].Params), maxChallengeParams)
+	}
+}
+
+// What is malformed asks for no wait either.
+func TestMalformedRateLimitAsksNothing(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]time.Duration{
+		`"a";r=0;t=30`: 30 * time.Second, `"a";r=1;t=30`: 0, `"a";t=30`: 0, `"a";r=-1;t=30`: 0, `"a";r=0.0;t=30`: 0, `"a";r="0";t=30`: 0, `"a";r=0;t=-3`: 0,
+	} {
+		if got, ok := AskedWait(header("RateLimit", value), 429, BodyWaits{}, goldenNow); got != want || ok != (want > 0) {
+			t.Errorf("%s asks for %s, %v, want %s", value, got, ok, want)
+		}
 	}
 }
 
