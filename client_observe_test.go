@@ -237,11 +237,13 @@ func TestObserverContextReachesTheTransport(t *testing.T) {
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
 	for name, start := range map[string]func(context.Context) context.Context{
-		"derived":                func(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, "span") },
-		"of its own":             func(context.Context) context.Context { return context.WithValue(context.Background(), key{}, "span") },
-		"of its own, and ended":  func(context.Context) context.Context { return context.WithValue(cancelled, key{}, "span") },
-		"derived, with a cancel": func(ctx context.Context) context.Context { return observedWithCancel(context.WithValue(ctx, key{}, "span")) },
-		"nil":                    func(context.Context) context.Context { return nil },
+		"derived":               func(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, "span") },
+		"of its own":            func(context.Context) context.Context { return context.WithValue(context.Background(), key{}, "span") },
+		"of its own, and ended": func(context.Context) context.Context { return context.WithValue(cancelled, key{}, "span") },
+		"derived, with a cancel": func(ctx context.Context) context.Context {
+			return observedWithCancel(context.WithValue(ctx, key{}, "span"))
+		},
+		"nil": func(context.Context) context.Context { return nil },
 	} {
 		for cacheName, cache := range map[string][]authos.Option{"": nil, ", with a cache": {btCache}} {
 			t.Run(name+cacheName, func(t *testing.T) {
