@@ -210,7 +210,7 @@ func endingOf(cl *call, resp *http.Response, err error, took time.Duration) endi
 func endingOfError(cl *call, err error, took time.Duration) ending {
 	ne, ok := err.(*NetworkError) //nolint:errorlint // the wire's own, never wrapped
 	switch {
-	case errors.Is(cl.Err(), context.Canceled) && !errors.Is(context.Cause(cl), errImpatient):
+	case errors.Is(cl.Err(), context.Canceled) && !cl.impatient():
 		return ending{verdict: verdictNone}
 	case cl.over() && took < time.Second:
 		// a deadline that short says more about the caller than about the server

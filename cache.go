@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"hash/maphash"
+	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,7 +32,13 @@ type CachePolicy struct {
 	// Store of your own.
 	MaxEntries int
 	MaxBytes   int64
-	// Store keeps the responses. Nil: in memory.
+	// Routes are the templates of the routes whose responses may be served stale, such as
+	// "/api/service/users/:user_id". Empty: every route whose responses hold no secrets; others are
+	// refused here.
+	Routes []string
+	// Store keeps the responses. Nil: in memory. One that outlives the process lets a program that
+	// was started during an outage answer with what it had read before: see [WithTokenStore] for the
+	// tokens, which must outlive it too.
 	Store CacheStore
 }
 
@@ -70,6 +77,11 @@ func (p CachePolicy) check() error {
 	if p.Store != nil && (p.MaxEntries != 0 || p.MaxBytes != 0) {
 		errs = append(errs, errors.New("MaxEntries and MaxBytes bound the built-in memory and have no effect on a Store"))
 	}
+	for _, template := range p.Routes {
+		if r := routes.ByTemplate(http.MethodGet, template); r == nil || !r.Has(routes.Cacheable) {
+			errs = append(errs, fmt.Errorf("Routes: %q is not the template of a GET whose responses may be cached", template))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -78,6 +90,7 @@ func (p CachePolicy) withDefaults() CachePolicy {
 	p.Patience = cmp.Or(p.Patience, defaultPatience)
 	p.MaxEntries = cmp.Or(p.MaxEntries, defaultMaxEntries)
 	p.MaxBytes = cmp.Or(p.MaxBytes, defaultMaxBytes)
+	p.Routes = slices.Clone(p.Routes)
 	return p
 }
 
@@ -87,6 +100,7 @@ func newCacheLayer(c *Client, next http.RoundTripper) http.RoundTripper {
 		return next
 	}
 	f := &cacheLayer{c: c, cache: c.fam.cache, next: next}
+	f.patience.New = func() any { return f.newPatience() }
 	if c.cfg.apiKey != "" {
 		f.keyPrincipal = jwt.Digest("key", c.cfg.apiKey)
 	}
@@ -100,31 +114,40 @@ type cacheLayer struct {
 	cache        *responseCache
 	next         http.RoundTripper
 	keyPrincipal string
+	keyRefused   atomic.Bool // the server has refused the API key, and has not taken it since
+	patience     sync.Pool   // of *patience
+	proof        proof
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (f *cacheLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl := callOf(req)
-	if !cacheable(cl) {
+	if !f.cacheable(cl) {
 		resp, err := f.next.RoundTrip(req)
-		if cl.mutation && (cl.attempts > 0 || cl.sent) {
+		if cl.mutation && (cl.attempts > 0 || cl.sent) && !turnedAway(cl, resp, err) {
 			f.written(cl)
 		}
+		f.judge(cl, resp, err)
 		return resp, err
 	}
-	version := f.cache.version(cl.concrete)
-	_, gen := f.principal(cl, "")
-	patience := &impatience{f: f, cl: cl, gen: gen}
+	asked := f.cache.writes.began()
+	_, signIn := f.principal(cl, "")
+	var p *patience
 	if f.cache.policy.Patience > 0 {
-		patience.start()
-		defer patience.stop()
+		p = f.patience.Get().(*patience) //nolint:forcetypeassert // the pool holds nothing else
+		p.start(cl, signIn)
 	}
 	resp, err := f.next.RoundTrip(req)
+	var k *cachedResponse
+	if p != nil {
+		k = p.stop()
+	}
+	f.judge(cl, resp, err)
 	failure := err
 	if err == nil {
 		api := errorOf(resp)
 		if api == nil {
-			cl.caching = caching{f, version, gen}
+			cl.caching = caching{f, asked, signIn}
 			return resp, nil
 		}
 		if forgets(api.effectiveStatus()) {
@@ -135,79 +158,52 @@ func (f *cacheLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !f.outage(cl, failure) {
 		return resp, err
 	}
-	k := patience.early.Load()
 	if k == nil {
-		k = f.lookup(cl, gen)
+		k = f.lookup(cl, signIn)
 	}
 	if k == nil {
 		return resp, err
 	}
-	cl.stale, cl.age, cl.failure = true, time.Since(k.at), cl.fail(failure)
+	cl.stale, cl.age, cl.failure = true, f.cache.age(k), cl.fail(failure)
 	f.c.observeStale(cl)
 	return k.response(req), nil
 }
 
-// impatience ends a call once its patience is over and a cached response is at hand, which it
-// leaves in early. It does not end a call that the server has just refused, told to wait or asked
-// for a new token: after a 4xx a cached response is never served.
-type impatience struct {
-	f      *cacheLayer
-	cl     *call
-	gen    uint64
-	cancel context.CancelCauseFunc
-	early  atomic.Pointer[cachedResponse]
-
-	mu    sync.Mutex // guards timer, which may fire before it is set
-	timer *time.Timer
-}
-
-func (i *impatience) start() {
-	ctx, cancel := context.WithCancelCause(i.cl.Context)
-	i.cl.Context, i.cancel = ctx, cancel // before anything below has seen the call
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.timer = time.AfterFunc(i.f.cache.policy.Patience, i.look)
-}
-
-func (i *impatience) look() {
-	if i.cl.Err() != nil {
-		return // the call has ended while the timer was set anew
+// turnedAway reports whether a request was certainly refused for who sent it: whoever has no right to
+// write must not be able to make others lose what is cached.
+func turnedAway(cl *call, resp *http.Response, err error) bool {
+	if err != nil || cl.unknown {
+		return false
 	}
-	if i.cl.refused.Load() {
-		i.mu.Lock()
-		defer i.mu.Unlock()
-		i.timer.Reset(i.f.cache.policy.Patience)
-		return
-	}
-	if k := i.f.lookup(i.cl, i.gen); k != nil && !i.cl.refused.Load() {
-		i.early.Store(k)
-		i.cancel(errImpatient)
-	}
-}
-
-func (i *impatience) stop() {
-	i.timer.Stop()
-	i.cancel(nil)
+	api := errorOf(resp)
+	return api != nil && (api.effectiveStatus() == http.StatusUnauthorized || api.effectiveStatus() == http.StatusForbidden)
 }
 
 // caching is what a good response needs to be cached, once it has proved to be what the route
 // promises.
 type caching struct {
-	by           *cacheLayer // nil: not to be cached
-	version, gen uint64      // from before the call was sent
+	by            *cacheLayer // nil: not to be cached
+	asked, signIn uint64      // from before the call was sent
 }
 
 // keep hands a good response to the stale fallback.
 func (cl *call) keep(resp *http.Response) {
 	if k := cl.caching; k.by != nil {
-		k.by.keep(cl, resp, k.version, k.gen)
+		k.by.keep(cl, resp, k.asked, k.signIn)
 	}
 }
 
 // cacheable reports whether a call's response may be cached at all: a GET of a known route whose
-// responses hold no secrets.
-func cacheable(cl *call) bool {
-	return !cl.noCache && cl.method == http.MethodGet && cl.route != nil && cl.route.Has(routes.Cacheable)
+// responses hold no secrets, which the policy allows, and for which the caller does not insist on
+// the server's own word (RFC 9111, sections 5.2.1.4 and 5.2.1.5).
+func (f *cacheLayer) cacheable(cl *call) bool {
+	if cl.noCache || cl.method != http.MethodGet || cl.route == nil || !cl.route.Has(routes.Cacheable) {
+		return false
+	}
+	if only := f.cache.policy.Routes; len(only) > 0 && !slices.Contains(only, cl.route.Template) {
+		return false
+	}
+	return mayBeServedStale(cl.header)
 }
 
 // forgets: these responses say that the resource is gone, or no longer this principal's to see.
@@ -232,6 +228,9 @@ func (f *cacheLayer) outage(cl *call, err error) bool {
 		return status >= 500 && status != http.StatusNotImplemented && status != http.StatusHTTPVersionNotSupported
 	case *CircuitOpenError, *NetworkError:
 		return true
+	case *SessionError:
+		// The tokens could not be refreshed, since the server cannot be reached; it has refused none.
+		return !e.RetryAt.IsZero() && !cl.refused.Load() && (errors.Is(e.Err, ErrUnavailable) || errors.Is(e.Err, ErrServer))
 	}
 	return false
 }
@@ -239,9 +238,12 @@ func (f *cacheLayer) outage(cl *call, err error) bool {
 // principal names whose responses the call may see; empty: nobody's. token is what the call was
 // sent with, where that matters: the session may have another one by now, which may be somebody
 // else's.
-func (f *cacheLayer) principal(cl *call, token string) (who string, gen uint64) {
+func (f *cacheLayer) principal(cl *call, token string) (who string, signIn uint64) {
 	switch cl.auth {
 	case routes.AuthAPIKey:
+		if f.keyRefused.Load() {
+			return "", 0
+		}
 		return f.keyPrincipal, 0
 	case routes.AuthBearer:
 		return f.c.session.principal(token)
@@ -258,15 +260,18 @@ func (f *cacheLayer) storeContext(cl *call) (context.Context, context.CancelFunc
 	return context.WithTimeout(context.WithoutCancel(cl.caller), cacheTimeout)
 }
 
-// lookup gives the cached response, unless the principal has left since the call began.
-func (f *cacheLayer) lookup(cl *call, gen uint64) *cachedResponse {
+// lookup gives the cached response, unless the principal has left since the call began, or the
+// resource was written since it was read.
+func (f *cacheLayer) lookup(cl *call, signIn uint64) *cachedResponse {
+	f.believe(cl)
 	who, now := f.principal(cl, "")
-	if who == "" || now != gen {
+	if who == "" || now != signIn {
 		return nil
 	}
 	ctx, cancel := f.storeContext(cl)
 	defer cancel()
-	value, ok, err := f.cache.store.Get(ctx, f.cache.key(cl, who))
+	key := f.cache.key(cl, who)
+	value, ok, err := f.cache.store.Get(ctx, key)
 	if err != nil {
 		f.c.warn("cached responses could not be read", err)
 		return nil
@@ -275,43 +280,39 @@ func (f *cacheLayer) lookup(cl *call, gen uint64) *cachedResponse {
 		return nil
 	}
 	k, ok := parseCached(value, f.cache.policy.Store == nil)
-	if age := time.Since(k.at); !ok || age > f.cache.policy.MaxStale || age < 0 || k.at.UnixNano() <= f.cache.distrusted.Load() {
+	if age := f.cache.age(&k); !ok || age > f.cache.policy.MaxStale || age < 0 || k.at.UnixNano() <= f.cache.distrusted.Load() ||
+		f.cache.overtaken(f.cache.resource(key, who, cl.concrete), &k) {
 		return nil
 	}
-	return k
+	return &k
 }
 
 // keep stores a good response, unless the resource was written or the principal left while it was
 // on its way.
-func (f *cacheLayer) keep(cl *call, resp *http.Response, version, gen uint64) {
-	body := bodyOf(resp)
+func (f *cacheLayer) keep(cl *call, resp *http.Response, asked, signIn uint64) {
+	k := cachedResponse{
+		at: f.cache.clock(cl.began), instance: f.cache.instance, asked: asked,
+		contentType: resp.Header.Get("Content-Type"), language: resp.Header.Get("Content-Language"), body: bodyOf(resp),
+	}
 	who, now := f.principal(cl, cl.token)
-	if who == "" || now != gen || resp.StatusCode != http.StatusOK || noStore(resp.Header) || !json.Valid(body) ||
-		f.cache.version(cl.concrete) != version {
+	key := f.cache.key(cl, who)
+	resource := f.cache.resource(key, who, cl.concrete)
+	if who == "" || now != signIn || resp.StatusCode != http.StatusOK || !mayBeServedStale(resp.Header) || !json.Valid(k.body) ||
+		f.cache.overtaken(resource, &k) {
 		return
 	}
 	ctx, cancel := f.storeContext(cl)
 	defer cancel()
-	key := f.cache.key(cl, who)
-	if err := f.cache.store.Set(ctx, key, encodeCached(time.Now(), resp.Header, body), f.cache.policy.MaxStale); err != nil {
+	if err := f.cache.store.Set(ctx, key, k.encode(), f.cache.policy.MaxStale); err != nil {
 		f.c.warn("a response could not be cached", err)
 		return
 	}
-	if _, now := f.principal(cl, ""); now != gen || f.cache.version(cl.concrete) != version {
+	if _, now := f.principal(cl, ""); now != signIn || f.cache.overtaken(resource, &k) {
 		// a write ended, or the principal left, between the look and the store
 		f.drop(cl, who, cl.concrete+"/")
+		return
 	}
-}
-
-func noStore(h http.Header) bool {
-	for _, line := range h["Cache-Control"] {
-		for directive := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(directive), "no-store") {
-				return true
-			}
-		}
-	}
-	return false
+	f.prove(cl)
 }
 
 // forget drops what is cached of the call's own resource, in every variant.
@@ -320,19 +321,47 @@ func (f *cacheLayer) forget(cl *call) {
 	f.drop(cl, who, cl.concrete+"/")
 }
 
-// written drops what a write may have changed: the resource with all below it, and its collection.
+// written notes what a write may have changed: the resource with all below it, and its collection.
 // A POST to a verb, such as /organizations/:id/suspend or /devices/revoke-all, changes what stands
-// before the verb.
+// before the verb. What is in memory is compared with that when it is wanted, whoever it belongs
+// to. From an outside store what this principal has read is dropped too, for other processes; what
+// others have read is served by other processes until it is MaxStale old.
 func (f *cacheLayer) written(cl *call) {
 	subtree := cl.concrete
 	if isVerb(cl) {
 		subtree = parentOf(subtree)
 	}
-	f.cache.wrote(subtree)
-	f.cache.wrote(parentOf(subtree))
 	who, _ := f.principal(cl, "")
+	own := ""
+	if isOwn(subtree) {
+		own = "/" + who
+	}
+	f.cache.writes.wrote(own+subtree, false)
+	f.cache.writes.wrote(own+parentOf(subtree), true)
+	if f.cache.policy.Store == nil {
+		return
+	}
 	f.drop(cl, who, subtree+"/")
 	f.drop(cl, who, parentOf(subtree)+"/"+variants)
+}
+
+// ownPaths are those that name another resource for each principal.
+var ownPaths = []string{"/api/user", "/api/invitations", "/api/subscription", "/api/provider-token", "/api/privacy"}
+
+func isOwn(path string) bool {
+	return slices.ContainsFunc(ownPaths, func(own string) bool {
+		rest, ok := strings.CutPrefix(path, own)
+		return ok && (rest == "" || rest[0] == '/')
+	})
+}
+
+// resource is the path of a key as one tree has those of all principals: where each has its own, the
+// principal comes first, as it does in the key.
+func (c *responseCache) resource(key, who, path string) string {
+	if !isOwn(path) {
+		return path
+	}
+	return key[len(c.base)-1 : len(c.base)+len(who)+len(path)]
 }
 
 // isVerb tells a POST to an action from a POST to a collection, which can also be read.
@@ -357,24 +386,53 @@ func lastSegment(path string) string { return path[strings.LastIndexByte(path, '
 
 // responseCache is what a family keeps.
 type responseCache struct {
-	policy CachePolicy
-	store  CacheStore
-	base   string // key prefix of this server
-	seed   maphash.Seed
-	// writes counts writes by the start of their path (hashed: a clash costs a cached response, no
-	// more). A read that began before a write must not bring the old response back.
-	writes [256]atomic.Uint64
+	policy   CachePolicy
+	store    CacheStore
+	base     string // key prefix of this server
+	writes   writes
+	instance uint64    // this process, among those that use the store
+	start    time.Time // of the clock of what is in memory
 	// distrusted is when the store last failed to forget something, in Unix nanoseconds: what it
 	// stored until then is not served.
 	distrusted atomic.Int64
 }
 
 func newResponseCache(p CachePolicy, baseURL string) *responseCache {
-	c := &responseCache{policy: p, store: p.Store, seed: maphash.MakeSeed(), base: "authos1/" + jwt.Digest("base", baseURL) + "/"}
+	c := &responseCache{
+		policy: p, store: p.Store, base: "authos1/" + jwt.Digest("base", baseURL) + "/",
+		instance: rand.Uint64(), start: time.Now(),
+	}
 	if c.store == nil {
 		c.store = lru.New(p.MaxEntries, p.MaxBytes)
 	}
 	return c
+}
+
+// clock is a moment as cached responses have it: in memory free of what is done to the wall clock,
+// in an outside store the wall clock's, since another process may read it.
+func (c *responseCache) clock(t time.Time) time.Time {
+	if c.policy.Store == nil {
+		return c.start.Add(t.Sub(c.start)).Round(0)
+	}
+	return t.Round(0)
+}
+
+// clockSkew is how far ahead of ours the clock may be of the process that cached a response, or ours
+// may have been set back since.
+const clockSkew = time.Minute
+
+// age is how old a cached response is; negative when it claims to be from the future.
+func (c *responseCache) age(k *cachedResponse) time.Duration {
+	age := c.clock(time.Now()).Sub(k.at)
+	if -clockSkew <= age && age < 0 {
+		return 0
+	}
+	return age
+}
+
+// overtaken reports whether a write to the resource has ended since a response was asked for.
+func (c *responseCache) overtaken(path string, k *cachedResponse) bool {
+	return c.writes.since(path, stamp{k.asked, k.at.UnixNano()}, k.instance == c.instance)
 }
 
 // variants is the folder of one resource's responses, which differ by query, language and headers.
@@ -385,17 +443,18 @@ const variants = "?/"
 // resource's variants are each a prefix.
 func (c *responseCache) key(cl *call, who string) string {
 	variant := "-"
-	if cl.url.RawQuery != "" || cl.client.cfg.languages != "" || len(cl.header) > 0 {
-		var headers bytes.Buffer
-		_ = cl.header.WriteSubset(&headers, notVarying) // sorted; a buffer does not fail
-		variant = jwt.Digest(cl.url.RawQuery, cl.client.cfg.languages, headers.String())
+	query, languages := cl.url.RawQuery, cl.client.cfg.languages
+	headers := ""
+	if len(cl.header) > 0 {
+		var b bytes.Buffer
+		_ = cl.header.WriteSubset(&b, notVarying) // sorted; a buffer does not fail
+		headers = b.String()
+	}
+	if query != "" || languages != "" || headers != "" {
+		variant = jwt.Digest(query, languages, headers)
 	}
 	return c.base + who + cl.concrete + "/" + variants + variant
 }
-
-// notVarying are headers that name the request, not what is asked for. They differ from call to
-// call.
-var notVarying = map[string]bool{"X-Request-Id": true, "Traceparent": true, "Tracestate": true, "User-Agent": true}
 
 // forget drops a prefix below the server's own.
 func (c *responseCache) forget(ctx context.Context, prefix string) error {
@@ -404,93 +463,4 @@ func (c *responseCache) forget(ctx context.Context, prefix string) error {
 		c.distrusted.Store(time.Now().UnixNano())
 	}
 	return err
-}
-
-func (c *responseCache) forgetPrincipal(ctx context.Context, who string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheTimeout)
-	defer cancel()
-	_ = c.forget(ctx, who+"/") // a store that fails costs the fallback, never the sign-out
-}
-
-// part is the counter of a path's first segments.
-func (c *responseCache) part(path string, segments int) *atomic.Uint64 {
-	for i := 1; i < len(path); i++ {
-		if path[i] != '/' {
-			continue
-		}
-		if segments--; segments == 0 {
-			path = path[:i]
-			break
-		}
-	}
-	return &c.writes[maphash.String(c.seed, path)%uint64(len(c.writes))]
-}
-
-// version changes with every write to the path, to what is above it, and to most of what is beside
-// and below it.
-func (c *responseCache) version(path string) uint64 {
-	return c.part(path, 2).Load() + c.part(path, 3).Load()
-}
-
-func (c *responseCache) wrote(path string) { c.part(path, 3).Add(1) }
-
-// cachedResponse is a response from before.
-type cachedResponse struct {
-	at                    time.Time
-	contentType, language string
-	body                  []byte
-}
-
-const cachedVersion = 1 // the first byte of a cached response; what has another is not served
-
-// encodeCached writes: version, Unix nanoseconds (8 bytes), content type and language (each length,
-// text), body.
-func encodeCached(at time.Time, h http.Header, body []byte) []byte {
-	contentType, language := h.Get("Content-Type"), h.Get("Content-Language")
-	b := make([]byte, 0, 1+8+4+len(contentType)+len(language)+len(body))
-	b = append(b, cachedVersion)
-	b = binary.BigEndian.AppendUint64(b, uint64(at.UnixNano()))
-	for _, text := range []string{contentType, language} {
-		text = text[:min(len(text), 1<<16-1)]
-		b = binary.BigEndian.AppendUint16(b, uint16(len(text))) //nolint:gosec // bounded above
-		b = append(b, text...)
-	}
-	return append(b, body...)
-}
-
-// parseCached reads what a store gave back, which may be anything, unless it is our own: that gives
-// back what was checked when it was stored.
-func parseCached(b []byte, own bool) (*cachedResponse, bool) {
-	k := &cachedResponse{}
-	if len(b) < 9 || b[0] != cachedVersion {
-		return k, false
-	}
-	k.at = time.Unix(0, int64(binary.BigEndian.Uint64(b[1:]))) //nolint:gosec // any value is a time
-	b = b[9:]
-	for _, text := range []*string{&k.contentType, &k.language} {
-		if len(b) < 2 {
-			return k, false
-		}
-		n := int(binary.BigEndian.Uint16(b))
-		if len(b) < 2+n {
-			return k, false
-		}
-		*text, b = string(b[2:2+n]), b[2+n:]
-	}
-	k.body = b
-	return k, own || json.Valid(b)
-}
-
-func (k *cachedResponse) response(req *http.Request) *http.Response {
-	h := http.Header{}
-	if k.contentType != "" && isHeaderValue(k.contentType) {
-		h["Content-Type"] = []string{k.contentType}
-	}
-	if k.language != "" && isHeaderValue(k.language) {
-		h["Content-Language"] = []string{k.language}
-	}
-	return &http.Response{
-		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: h, Body: newBody(k.body, nil), ContentLength: int64(len(k.body)), Request: req,
-	}
 }

@@ -458,7 +458,13 @@ func TestStaleNoStore(t *testing.T) {
 	}{
 		{"Cache-Control: no-store", false},
 		{"Cache-Control: private, No-Store , max-age=0", false},
-		{"Cache-Control: no-cache", true},
+		{"Cache-Control: no-cache", false},
+		{`Cache-Control: private, No-Cache="set-cookie"`, false},
+		{"Cache-Control: max-age=60, must-revalidate", false},
+		{"Vary: *", false},
+		{"Vary: Accept, *", false},
+		{"Vary: Accept-Language", true},
+		{"Cache-Control: proxy-revalidate, s-maxage=1", true}, // for shared caches
 		{"Cache-Control: max-age=0", true},
 		{"Cache-Control: x-no-store", true},
 	} {

@@ -456,10 +456,11 @@ var errClosed = fmt.Errorf("the client is closed: %w", net.ErrClosed)
 
 // contextEnd is ctx's error together with its cause, where the caller gave one.
 func contextEnd(ctx context.Context) error {
+	if hurried, ok := ctx.(interface{ impatient() bool }); ok && hurried.impatient() {
+		return errImpatient // it was not the caller who ended it
+	}
 	err, cause := ctx.Err(), context.Cause(ctx)
 	switch {
-	case errors.Is(cause, errImpatient):
-		return errImpatient // it was not the caller who ended it
 	case cause != nil && !errors.Is(cause, err):
 		return &causedEnd{err, cause}
 	}
