@@ -37,8 +37,8 @@ type CachePolicy struct {
 	// refused here.
 	Routes []string
 	// Store keeps the responses. Nil: in memory. One that outlives the process lets a program that
-	// was started during an outage answer with what it had read before: see [WithTokenStore] for the
-	// tokens, which must outlive it too.
+	// was started during an outage answer with what it had read before: see [WithTokenStore] for
+	// the tokens, which must outlive it too.
 	Store CacheStore
 }
 
@@ -169,14 +169,29 @@ func (f *cacheLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return k.response(req), nil
 }
 
-// turnedAway reports whether a request was certainly refused for who sent it: whoever has no right to
-// write must not be able to make others lose what is cached.
+// turnedAway reports whether a request was certainly refused for who sent it: whoever has no right
+// to write must not be able to make others lose what is cached.
 func turnedAway(cl *call, resp *http.Response, err error) bool {
 	if err != nil || cl.unknown {
 		return false
 	}
 	api := errorOf(resp)
 	return api != nil && (api.effectiveStatus() == http.StatusUnauthorized || api.effectiveStatus() == http.StatusForbidden)
+}
+
+// response makes a response of a cached one.
+func (k *cachedResponse) response(req *http.Request) *http.Response {
+	h := http.Header{}
+	if k.contentType != "" && isHeaderValue(k.contentType) {
+		h["Content-Type"] = []string{k.contentType}
+	}
+	if k.language != "" && isHeaderValue(k.language) {
+		h["Content-Language"] = []string{k.language}
+	}
+	return &http.Response{
+		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: h, Body: newBody(k.body, nil), ContentLength: int64(len(k.body)), Request: req,
+	}
 }
 
 // caching is what a good response needs to be cached, once it has proved to be what the route
@@ -229,7 +244,8 @@ func (f *cacheLayer) outage(cl *call, err error) bool {
 	case *CircuitOpenError, *NetworkError:
 		return true
 	case *SessionError:
-		// The tokens could not be refreshed, since the server cannot be reached; it has refused none.
+		// The tokens could not be refreshed, since the server cannot be reached; it has refused
+		// none.
 		return !e.RetryAt.IsZero() && !cl.refused.Load() && (errors.Is(e.Err, ErrUnavailable) || errors.Is(e.Err, ErrServer))
 	}
 	return false
@@ -355,8 +371,8 @@ func isOwn(path string) bool {
 	})
 }
 
-// resource is the path of a key as one tree has those of all principals: where each has its own, the
-// principal comes first, as it does in the key.
+// resource is the path of a key as one tree has those of all principals: where each has its own,
+// the principal comes first, as it does in the key.
 func (c *responseCache) resource(key, who, path string) string {
 	if !isOwn(path) {
 		return path
@@ -417,8 +433,8 @@ func (c *responseCache) clock(t time.Time) time.Time {
 	return t.Round(0)
 }
 
-// clockSkew is how far ahead of ours the clock may be of the process that cached a response, or ours
-// may have been set back since.
+// clockSkew is how far ahead of ours the clock may be of the process that cached a response, or
+// ours may have been set back since.
 const clockSkew = time.Minute
 
 // age is how old a cached response is; negative when it claims to be from the future.

@@ -60,20 +60,6 @@ func parseCached(b []byte, own bool) (k cachedResponse, ok bool) {
 	return k, own || json.Valid(b)
 }
 
-func (k *cachedResponse) response(req *http.Request) *http.Response {
-	h := http.Header{}
-	if k.contentType != "" && isHeaderValue(k.contentType) {
-		h["Content-Type"] = []string{k.contentType}
-	}
-	if k.language != "" && isHeaderValue(k.language) {
-		h["Content-Language"] = []string{k.language}
-	}
-	return &http.Response{
-		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: h, Body: newBody(k.body, nil), ContentLength: int64(len(k.body)), Request: req,
-	}
-}
-
 // mayBeServedStale reports whether a response's own fields allow that. no-store forbids to keep it
 // (RFC 9111, section 5.2.2.5), no-cache and must-revalidate to serve it without the server's word
 // (5.2.2.4 and 5.2.2.2), and Vary: * says that no other request is like the one it answered (4.1).

@@ -13,9 +13,9 @@ import (
 
 // Whose cached responses a session may see. A token names its user itself, and a forged one names
 // whom it likes: it is believed once the server has accepted it here, or gave it to us. A program
-// that is started during an outage has nobody to ask. So what the store of cached responses outlives
-// the process with is also a proof of each token from the program's own token store that was
-// accepted or obtained: a key made of the token, beside the responses of its principal.
+// that is started during an outage has nobody to ask. So what the store of cached responses
+// outlives the process with is also a proof of each token from the program's own token store that
+// was accepted or obtained: a key made of the token, beside the responses of its principal.
 
 // proof is what a client has written last, so that it is not written with each response.
 type proof struct {

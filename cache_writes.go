@@ -17,8 +17,8 @@ type stamp struct {
 
 // writes remembers which paths were written, and when, so that a write costs the same whatever is
 // cached: a cached response is not looked for when it is overtaken, it is looked at when it is
-// wanted. That holds for everybody's responses, not only for those of the principal who wrote, and a
-// read that began before a write does not bring the old response back.
+// wanted. That holds for everybody's responses, not only for those of the principal who wrote, and
+// a read that began before a write does not bring the old response back.
 type writes struct {
 	count atomic.Uint64
 

@@ -46,7 +46,8 @@ type session struct {
 	failing bool          // the store, which has been reported
 	who     string        // names the principal for cached responses
 	trusted bool          // the server has accepted cur, or gave it to us
-	// the token that the server has refused last: not to be believed for what an earlier process saw
+	// the token that the server has refused last: not to be believed for what an earlier process
+	// saw
 	refusedToken string
 }
 

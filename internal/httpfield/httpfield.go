@@ -37,8 +37,8 @@ func RetryAfter(values []string, date, now time.Time) (d time.Duration, ok bool)
 	return d, ok
 }
 
-// nextWait reads the first of a line's waits. An HTTP date may hold a comma itself, and "1,5" may be
-// one and a half in the notation of another country: it is neither.
+// nextWait reads the first of a line's waits. An HTTP date may hold a comma itself, and "1,5" may
+// be one and a half in the notation of another country: it is neither.
 func nextWait(line string, date time.Time) (wait time.Duration, valid bool, rest string) {
 	first, rest, more := strings.Cut(line, ",")
 	if next, _, _ := strings.Cut(rest, ","); next != "" && next[0] != ' ' && next[0] != '\t' && next != first {

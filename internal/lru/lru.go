@@ -19,8 +19,8 @@ type Cache struct {
 	order   *list.List // of *entry, most recently used first
 	entries map[string]*list.Element
 	bytes   int64
-	// root is a tree of the keys' segments, so that forgetting a prefix takes as long as there is to
-	// forget, and not as long as everything is that is cached.
+	// root is a tree of the keys' segments, so that forgetting a prefix takes as long as there is
+	// to forget, and not as long as everything is that is cached.
 	root node
 }
 

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// A random walk beside a plain map: the same keys are there, and what is gone leaves nothing behind.
+// A random walk beside a plain map: the same keys are there, and what is gone leaves nothing
+// behind.
 func TestAgainstAMap(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's
