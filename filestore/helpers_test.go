@@ -1,12 +1,6 @@
 package filestore_test
 
-import (
-	"testing"
-
-	"github.com/authos-go/authos"
-)
-
-const refreshPath = "/api/auth/refresh"
+import "testing"
 
 func must(t *testing.T, what string, err error) {
 	t.Helper()
@@ -20,10 +14,4 @@ func equal[T comparable](t *testing.T, what string, got, want T) {
 	if got != want {
 		t.Errorf("%s = %v, want %v", what, got, want)
 	}
-}
-
-func get(t *testing.T, c *authos.Client) error {
-	t.Helper()
-	_, err := c.User.Get(t.Context())
-	return err
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/fleettest"
 	"github.com/authos-go/authos/internal/servertest"
 	"github.com/authos-go/authos/redisstore"
 )
@@ -27,9 +28,7 @@ import (
 const requireRedis = "AUTHOS_REQUIRE_REDIS"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(memberEnv) != "" {
-		os.Exit(member())
-	}
+	fleettest.Main(openMember)
 	redis.SetLogger(quiet{}) // servers are stopped on purpose here
 	os.Exit(m.Run())
 }
