@@ -66,6 +66,12 @@ func (s *suite) broken(what string, err error) bool {
 // errGaveUp stands for the calls that were not made, after one that did not return.
 var errGaveUp = errors.New("gave up")
 
+func (s *suite) failed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.errs) > 0
+}
+
 func (s *suite) result() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,32 +12,34 @@ import (
 	"time"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/authostest"
 	"github.com/authos-go/authos/filestore"
-	"github.com/authos-go/authos/internal/fleettest"
 )
 
 // openMember opens the store of a fleet's member. The fake server is done much sooner than a real one.
 func openMember(path string) (authos.LockingTokenStore, error) {
 	s, err := filestore.New(path)
 	if err == nil {
-		s.SetQuiet(fleettest.TTL)
+		s.SetQuiet(authostest.FleetLockTTL)
 	}
 	return s, err
 }
 
 func TestMain(m *testing.M) {
-	fleettest.Main(openMember)
+	authostest.FleetMember(openMember)
 	os.Exit(m.Run())
 }
 
 // Processes share a session whose access tokens live for 200 ms. Some are killed, at random and in the
 // middle of refreshes, some are frozen for longer than a dead holder's lock is kept.
 func TestFleet(t *testing.T) {
-	fleet := fleettest.Fleet{Open: openMember, Where: newPath(t), LockStays: true}
+	fleet := authostest.Fleet{Open: openMember, Where: newPath(t), LockStays: true}
 	if testing.Short() {
 		fleet.Size, fleet.Calls, fleet.Fates = 4, 700, 2
 	}
-	fleettest.Run(t, fleet)
+	summary, err := authostest.TestTokenStoreFleet(fleet)
+	t.Log(summary)
+	must(t, "TestTokenStoreFleet", err)
 }
 
 const (

@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/authostest"
 	"github.com/authos-go/authos/internal/servertest"
 	"github.com/authos-go/authos/pgstore"
 )
@@ -239,6 +240,7 @@ func locked(t testing.TB, store authos.LockingTokenStore, patience time.Duration
 }
 
 func TestMain(m *testing.M) {
+	authostest.FleetMember(openMember)
 	code := m.Run()
 	if cluster.dir != "" {
 		_ = os.RemoveAll(cluster.dir)

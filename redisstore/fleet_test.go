@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/authos-go/authos"
-	"github.com/authos-go/authos/internal/fleettest"
+	"github.com/authos-go/authos/authostest"
 	"github.com/authos-go/authos/redisstore"
 )
 
@@ -21,7 +21,7 @@ func openMember(addr string) (authos.LockingTokenStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	return redisstore.Shorten(store, fleettest.TTL), nil
+	return redisstore.Shorten(store, authostest.FleetLockTTL), nil
 }
 
 func TestFleet(t *testing.T) {
@@ -29,9 +29,15 @@ func TestFleet(t *testing.T) {
 		t.Skip("takes most of a minute")
 	}
 	s := startRedis(t, durable...)
-	fleettest.Run(t, fleettest.Fleet{Open: openMember, Where: s.addr, Away: func(d time.Duration) {
-		s.kill()
-		time.Sleep(d)
-		s.start()
-	}})
+	summary, err := authostest.TestTokenStoreFleet(authostest.Fleet{
+		Open: openMember, Where: s.addr, Away: func(d time.Duration) {
+			s.kill()
+			time.Sleep(d)
+			s.start()
+		},
+	})
+	t.Log(summary)
+	if err != nil {
+		t.Error(err)
+	}
 }

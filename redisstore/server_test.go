@@ -19,7 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/authos-go/authos"
-	"github.com/authos-go/authos/internal/fleettest"
+	"github.com/authos-go/authos/authostest"
 	"github.com/authos-go/authos/internal/servertest"
 	"github.com/authos-go/authos/redisstore"
 )
@@ -28,7 +28,7 @@ import (
 const requireRedis = "AUTHOS_REQUIRE_REDIS"
 
 func TestMain(m *testing.M) {
-	fleettest.Main(openMember)
+	authostest.FleetMember(openMember)
 	redis.SetLogger(quiet{}) // servers are stopped on purpose here
 	os.Exit(m.Run())
 }

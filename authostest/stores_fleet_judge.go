@@ -1,0 +1,159 @@
+//go:build unix
+
+package authostest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// judge compares what the members told with what the server saw.
+func (f *fleet) judge(took time.Duration, outage [2]time.Time) (summary string) {
+	count := map[string]int{}
+	inFlight, warned := 0, map[string]int{}
+	for name, told := range f.reports {
+		open := 0
+		for _, r := range told {
+			count[r.What]++
+			switch r.What {
+			case "start":
+				open++
+			case "ok", "lost", "wait", "failed":
+				open--
+			case "warn":
+				warned[r.Text]++
+			}
+			if r.What == "wait" && (r.At.Before(outage[0]) || r.At.After(outage[1].Add(5*time.Second))) {
+				f.failf("%s: %q at %v, when the store was there (it was away from %v to %v)", name, r.Text, r.At, outage[0], outage[1])
+			}
+			if r.What == "failed" {
+				f.failf("%s: a call failed with %q, %v after its fate", name, r.Text, r.At.Sub(f.thawed[name]))
+			}
+		}
+		if open > 0 && !f.killed[name] || open > fleetWorkers {
+			f.failf("%s: %d calls did not end", name, open)
+		}
+		inFlight += open
+	}
+	done := count["ok"] + count["lost"] + count["wait"] + count["failed"]
+	if done != f.what.Size*f.what.Calls || count["start"] != done+inFlight {
+		f.failf("%d calls began, %d ended and %d died with their process; want %d to end", count["start"], done, inFlight, f.what.Size*f.what.Calls)
+	}
+
+	families, replays := f.families()
+	lost, excused := 0, 0
+	for i, fam := range families {
+		if len(fam.refused) > 0 {
+			lost++
+			if why := f.reason(fam); why == "" {
+				f.failf("session %d was lost, though its tokens had been saved: last refreshed by %s at %v, refused to %s at %v",
+					i, fam.last.by, fam.last.at, fam.refused[0].by, fam.refused[0].at)
+			}
+		}
+		if i > 0 && f.unused(fam) {
+			if !f.killed[fam.opened.by] {
+				f.failf("session %d was opened by %s, and nobody else ever used it", i, fam.opened.by)
+			}
+			excused++
+		}
+	}
+	again := len(families) - 1
+	open := again > 0 && f.unused(families[again]) // the test may have ended before anybody could use what was saved
+	if missing := lost - (again - excused); missing != 0 && (missing != 1 || !open) {
+		f.failf("%d sessions were lost, and signed in again %d times (%d of them by processes that died before they could save)", lost, again, excused)
+	}
+	if server := f.srv.Replays(); server != replays {
+		f.failf("the server counted %d replays, the refreshes seen show %d", server, replays)
+	}
+	for name, at := range f.thawed {
+		goesOn := func(r fleetReport) bool { return r.What == "ok" && r.At.After(at) }
+		if !f.killed[name] && !slices.ContainsFunc(f.reports[name], goesOn) {
+			f.failf("%s was frozen until %v, and no call of it succeeded afterwards", name, at)
+		}
+	}
+	for _, z := range f.freezes {
+		for _, r := range f.refreshes {
+			if f.what.LockStays && r.by != z.of && r.at.After(z.from) && r.at.Before(z.till) {
+				f.failf("%s refreshed at %v, while %s was frozen and held the lock", r.by, r.at, z.of)
+			}
+		}
+	}
+	if len(f.plan) > 0 {
+		f.failf("the test ended before its plan; left: %q", f.plan)
+	}
+	if f.what.Away != nil && outage[1].IsZero() {
+		f.failf("the test ended before the store went away")
+	}
+	return fmt.Sprintf("%v; %d processes, %d killed; %d calls: %d succeeded, %d named a lost session, %d were told to wait for the store, "+
+		"%d died with their process\n%d refreshes, %d replays; %d sessions lost, %d sign-ins again (%d died unsaved)\nfates: %v; warnings: %v",
+		took.Round(time.Second), len(f.reports), len(f.killed), count["start"], count["ok"], count["lost"], count["wait"], inFlight,
+		len(f.refreshes), replays, lost, len(families)-1, excused, f.fates, warned)
+}
+
+// families sorts the refreshes by session, and counts presentations of tokens that had been used.
+func (f *fleet) families() (all []*fleetFamily, replays int) {
+	slices.SortFunc(f.signIns, func(a, b fleetSignIn) int { return a.at.Compare(b.at) })
+	of := map[string]*fleetFamily{}
+	for _, s := range f.signIns {
+		fam := &fleetFamily{opened: s, last: fleetRefresh{by: s.by, at: s.at, access: s.access}}
+		of[s.refresh] = fam
+		all = append(all, fam)
+	}
+	used := map[string]bool{}
+	presented := map[string]int{}
+	for _, r := range f.refreshes {
+		fam := of[r.refresh]
+		if fam == nil {
+			f.failf("%s presented a refresh token that nobody was given", r.by)
+			continue
+		}
+		if r.fate != goesWell {
+			fam.fates = append(fam.fates, r.fate)
+		}
+		if presented[r.by+r.refresh]++; presented[r.by+r.refresh] > 1 {
+			f.failf("%s presented the same refresh token %d times", r.by, presented[r.by+r.refresh])
+		}
+		if used[r.refresh] {
+			replays++
+		}
+		if r.refreshed == "" {
+			fam.refused = append(fam.refused, r)
+			continue
+		}
+		used[r.refresh] = true
+		of[r.refreshed] = fam
+		fam.last = r
+	}
+	return all, replays
+}
+
+// reason says why a session may have been lost; nothing: it may not.
+func (f *fleet) reason(fam *fleetFamily) fleetFate {
+	for _, course := range fam.fates {
+		if course == killedUnread || !f.what.LockStays && (course == frozenSent || course == frozenUnread) {
+			return course
+		}
+	}
+	// The response was there, and its process died before anybody else had the tokens.
+	if f.killed[fam.last.by] && f.mine(fam.last.access, fam.last.by) {
+		return cmp.Or(fam.last.fate, "killed")
+	}
+	return ""
+}
+
+// mine says that an access token worked for nobody but its first owner.
+func (f *fleet) mine(access, owner string) bool {
+	for name := range f.usedBy[access] {
+		if name != owner {
+			return false
+		}
+	}
+	return true
+}
+
+// unused says that a session was never anybody's but that of who opened it.
+func (f *fleet) unused(fam *fleetFamily) bool {
+	return fam.last.access == fam.opened.access && f.mine(fam.opened.access, fam.opened.by) && len(fam.refused) == 0
+}

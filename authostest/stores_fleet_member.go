@@ -1,0 +1,164 @@
+//go:build unix
+
+package authostest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/authos-go/authos"
+)
+
+// fleetOrder is what a member is told.
+type fleetOrder struct {
+	Name, URL, Where string
+	Calls            int
+}
+
+// fleetReport is a line of a member.
+type fleetReport struct {
+	At   time.Time
+	What string // start; then ok, lost (the session, and the error says so), wait (RetryAt says until when) or failed; signing, signed; warn
+	Text string `json:",omitempty"`
+}
+
+// FleetMember is to be called first in the TestMain, or main, of a program that calls
+// [TestTokenStoreFleet]: the members are this program, started again. In a member's process it
+// makes the member's calls, and ends the process; elsewhere it does nothing.
+func FleetMember(open func(where string) (authos.LockingTokenStore, error)) {
+	if text := os.Getenv(fleetEnv); text != "" {
+		os.Exit(fleetProcess(text, open))
+	}
+}
+
+// fleetProcess is the process: it makes its calls and says how each ended.
+func fleetProcess(text string, open func(string) (authos.LockingTokenStore, error)) int {
+	var o fleetOrder
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	go func() { // the test holds the other end, and has ended
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(3)
+	}()
+	if err := fleetServe(o, open); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	return 0
+}
+
+func fleetSay(what, text string) {
+	line, err := json.Marshal(fleetReport{time.Now(), what, text})
+	if err != nil {
+		line = []byte(err.Error())
+	}
+	_, _ = os.Stdout.Write(append(line, '\n')) // in one piece: it is shorter than PIPE_BUF
+}
+
+// fleetWarnings says what the client warns of.
+type fleetWarnings struct{ slog.Handler }
+
+func (fleetWarnings) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn
+}
+func (fleetWarnings) Handle(_ context.Context, r slog.Record) error {
+	fleetSay("warn", r.Message)
+	return nil
+}
+
+func fleetServe(o fleetOrder, open func(string) (authos.LockingTokenStore, error)) error {
+	store, err := open(o.Where)
+	if err != nil {
+		return err
+	}
+	client, err := authos.New(o.URL, authos.WithTokenStore(store), authos.WithUserAgent(o.Name), authos.WithLogger(slog.New(fleetWarnings{})))
+	if err != nil {
+		return err
+	}
+	w := fleetWorker{client, store, authos.LoginParams{Email: fleetUser, Password: fleetLogin}}
+	var left atomic.Int64
+	left.Store(int64(o.Calls))
+	var group sync.WaitGroup
+	for range fleetWorkers {
+		group.Go(func() {
+			var seen authos.Tokens
+			for left.Add(-1) >= 0 {
+				seen = w.once(seen)
+				time.Sleep(fleetPace/2 + rand.N(fleetPace))
+			}
+		})
+	}
+	group.Wait()
+	return client.Close()
+}
+
+// once is worker.do, step by step, so that the outcome of every call is told.
+func (w fleetWorker) once(seen authos.Tokens) authos.Tokens {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	fleetSay("start", "")
+	lost, err := w.client.Tokens(ctx)
+	if err == nil {
+		_, err = w.client.User.Get(ctx)
+	}
+	pending, _ := errors.AsType[*authos.SessionError](err)
+	switch {
+	case err == nil:
+		fleetSay("ok", "")
+		return authos.Tokens{}
+	case errors.Is(err, authos.ErrSessionExpired):
+		fleetSay("lost", err.Error())
+	case pending != nil:
+		fleetSay("wait", err.Error())
+		time.Sleep(min(time.Until(pending.RetryAt), time.Second))
+		return seen
+	default:
+		fleetSay("failed", err.Error())
+		return seen
+	}
+	if seen, err = w.signIn(ctx, lost, seen); err != nil {
+		fleetSay("warn", "signing in: "+err.Error())
+	}
+	return seen
+}
+
+// fleetWorker signs in where a session is lost, as one of many processes that share its store.
+type fleetWorker struct {
+	client *authos.Client
+	store  authos.LockingTokenStore
+	login  authos.LoginParams
+}
+
+// fleetSignIn signs in if the store still holds the lost tokens, or what it held before another try
+// in vain. The client finds the new tokens in the store at its next call; SetTokens would wait for
+// the lock that is held here.
+func (w fleetWorker) signIn(ctx context.Context, lost, seen authos.Tokens) (authos.Tokens, error) {
+	unlock, err := w.store.Lock(ctx)
+	if err != nil {
+		return seen, err
+	}
+	defer unlock()
+	stored, err := w.store.Load(ctx)
+	if err != nil {
+		return seen, err
+	}
+	if r := stored.RefreshToken; r != "" && r != lost.RefreshToken && r != seen.RefreshToken {
+		return stored, nil // another process has signed in
+	}
+	fresh, err := w.client.Auth.Login(ctx, w.login)
+	if err != nil {
+		return seen, err
+	}
+	return fresh, w.store.Save(ctx, fresh)
+}
