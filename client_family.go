@@ -29,6 +29,8 @@ type family struct {
 	budget    *budget
 	cache     *responseCache // nil: no stale fallback
 	closing   closing
+
+	deprecated deprecations
 }
 
 // closing lets refreshes finish before a client is closed.

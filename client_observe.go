@@ -29,6 +29,8 @@ type Observer struct {
 	Breaker func(e BreakerEvent)
 	// Stale is called when a cached response is served.
 	Stale func(ctx context.Context, e StaleEvent)
+	// Deprecation is called when the server says that a route is deprecated, once for each route.
+	Deprecation func(ctx context.Context, e DeprecationEvent)
 }
 
 // CallStart is the beginning of a call.
@@ -124,6 +126,10 @@ func both(a, b Observer) *Observer {
 		Refresh:  either(a.Refresh, b.Refresh, func(e RefreshEvent) { a.Refresh(e); b.Refresh(e) }),
 		Breaker:  either(a.Breaker, b.Breaker, func(e BreakerEvent) { a.Breaker(e); b.Breaker(e) }),
 		Stale:    either(a.Stale, b.Stale, func(ctx context.Context, e StaleEvent) { a.Stale(ctx, e); b.Stale(ctx, e) }),
+		Deprecation: either(a.Deprecation, b.Deprecation, func(ctx context.Context, e DeprecationEvent) {
+			a.Deprecation(ctx, e)
+			b.Deprecation(ctx, e)
+		}),
 	}
 }
 
@@ -169,6 +175,7 @@ func (cl *call) watch() context.Context {
 }
 
 func (c *Client) observeDone(cl *call, err error) {
+	c.observeDeprecation(cl)
 	level := slog.LevelWarn
 	if errors.Is(err, CodeDeviceCodePending) {
 		level = slog.LevelDebug // the expected response to a poll: up to 180 of them to one sign-in
