@@ -141,7 +141,8 @@ func (r *retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		cl.retrying.noMore = cl.whyEnded()
 		return nil, cl.ended("wait")
 	default:
-		return nil, &NetworkError{Op: "redirect", Err: redirectError(err)} // what http.Client itself refused
+		// what http.Client itself refused
+		return nil, &NetworkError{Op: "redirect", Err: redirectError(err)}
 	}
 }
 
@@ -161,18 +162,6 @@ func emptySuccess(resp *http.Response) *http.Response {
 	ok.StatusCode, ok.Status, ok.Body, ok.ContentLength = http.StatusNoContent, "204 No Content", newBody(nil, nil), 0
 	return &ok
 }
-
-// Why there is no other attempt, as [Attempt.NoMore] says.
-const (
-	noMoreAttempts = "attempts used up"
-	noMoreBudget   = "retry budget spent"
-	noMoreTime     = "does not fit the deadline"
-	noMoreWait     = "asked to wait longer than is obeyed"
-	noMoreUnsafe   = "not repeatable"
-	noMoreFinal    = "final"
-	noMoreOpen     = "circuit open"
-	noMoreCanceled = "canceled"
-)
 
 // decide looks at how an attempt ended and reports whether there is another, having decided on the
 // wait before it. The request's context is the call.

@@ -21,13 +21,17 @@ type prospect struct {
 // The rows of the retry table in DESIGN.md: decided by what may have happened at the server, not by
 // the status alone.
 var (
-	rowUnprocessed = prospect{again: true, later: true}              // never arrived, or refused unread
-	rowMuchLater   = prospect{later: true, noMore: noMoreFinal}      // refused for longer than a call waits
-	rowFinal       = prospect{noMore: noMoreFinal}                   // would end alike
-	rowActed       = prospect{acted: true, noMore: noMoreFinal}      // likewise, and may have been applied
-	rowOpen        = prospect{later: true, noMore: noMoreOpen}       // refused by the breaker
-	rowSafe        = prospect{again: true, acted: true, later: true} // may have been applied; again does no harm
-	rowUnsafe      = prospect{acted: true, later: true, noMore: noMoreUnsafe}
+	// never arrived, or refused unread
+	rowUnprocessed = prospect{again: true, later: true}
+	// refused for longer than a call waits
+	rowMuchLater = prospect{later: true, noMore: noMoreFinal}
+	rowFinal     = prospect{noMore: noMoreFinal} // would end alike
+	// likewise, and may have been applied
+	rowActed = prospect{acted: true, noMore: noMoreFinal}
+	rowOpen  = prospect{later: true, noMore: noMoreOpen} // refused by the breaker
+	// may have been applied; again does no harm
+	rowSafe   = prospect{again: true, acted: true, later: true}
+	rowUnsafe = prospect{acted: true, later: true, noMore: noMoreUnsafe}
 )
 
 // rowUncertain is the row of what may have been applied.

@@ -191,7 +191,8 @@ func TestManyBadPrincipals(t *testing.T) {
 			if got := f.state(19); got != want {
 				t.Errorf("with %d bad principals the others find %s, want %s", bad, got, want)
 			}
-			// Those that never call again are forgotten in time, and make no outage of the next one.
+			// Those that never call again are forgotten in time, and make no outage of the next
+			// one.
 			time.Sleep(10 * time.Minute)
 			f.bad[19] = true
 			f.call(18)

@@ -136,8 +136,8 @@ func (w *window) said(c *circuit, of *principal) {
 
 // losses tells connections that are lost in one moment, as when a load balancer restarts, from a
 // server that fails. The first loss is the failure; those of attempts that began before it belong
-// to the same event, and so do repeats that were given another of the old connections, which had not
-// been found broken yet. The zero value is armed.
+// to the same event, and so do repeats that were given another of the old connections, which had
+// not been found broken yet. The zero value is armed.
 type losses struct {
 	begun    uint64 // attempts so far
 	before   uint64 // the event is that of attempts up to this one

@@ -344,7 +344,8 @@ func (cl *call) decode(resp *http.Response, out any) error {
 		return nil
 	}
 	if len(bytes.TrimSpace(body)) == 0 || bytes.Equal(bytes.TrimSpace(body), []byte("null")) {
-		_, acknowledges := out.(*acknowledgment) // what a server of October 2025 does without a body
+		// what a server of October 2025 does without a body
+		_, acknowledges := out.(*acknowledgment)
 		if cl.mayBeEmpty(resp.StatusCode, body) || acknowledges && resp.StatusCode == http.StatusNoContent {
 			return nil
 		}

@@ -127,9 +127,10 @@ type call struct {
 	stale    bool            // cache
 	age      time.Duration   // cache
 	// cache: what the caller would have got instead of a cached response
-	failure  error
-	caching  caching   // cache
-	patience *patience // cache: nil, or how long the call is tried while a cached response is at hand
+	failure error
+	caching caching // cache
+	// cache: nil, or how long the call is tried while a cached response is at hand
+	patience *patience
 	// the server's last word was a 4xx, or the gate holds: set from there to the next send
 	refused        atomic.Bool
 	status         int // the last response's

@@ -11,7 +11,8 @@ import (
 // and obeys the rules of [http.RoundTripper]: above all it leaves the request it is given as it is
 // and repeats nothing. The request's context has the values that [Observer.CallStart] added.
 //
-// Given several times, the first is the outermost. wrap may be called more than once. Default: none.
+// Given several times, the first is the outermost. wrap may be called more than once. Default:
+// none.
 func WithMiddleware(wrap func(next http.RoundTripper) http.RoundTripper) Option {
 	return Option{"WithMiddleware", func(c *config) error {
 		if wrap == nil {

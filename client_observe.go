@@ -214,7 +214,8 @@ func snapshot(err error) error {
 	case *CircuitOpenError:
 		return new(*e)
 	default:
-		return &NetworkError{Op: "redirect", Err: redirectError(err)} // what http.Client itself refused
+		// what http.Client itself refused
+		return &NetworkError{Op: "redirect", Err: redirectError(err)}
 	}
 }
 

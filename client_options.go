@@ -252,9 +252,9 @@ func WithRefreshBefore(d time.Duration) Option {
 }
 
 // WithDefaultHeader sends a header with every call, refreshes of tokens and [Client.HTTPClient]
-// included; [WithHeader], or a foreign request's own header, takes its place. The option may be given
-// for several headers; given twice for one the last wins. The headers that the client itself is
-// about are refused, and so are those that frame the message: Authorization and X-Api-Key
+// included; [WithHeader], or a foreign request's own header, takes its place. The option may be
+// given for several headers; given twice for one the last wins. The headers that the client itself
+// is about are refused, and so are those that frame the message: Authorization and X-Api-Key
 // ([WithTokens], [WithAPIKey]), Accept-Language ([WithLanguage]), User-Agent ([WithUserAgent]),
 // X-Request-ID ([WithRequestID]), Accept, Content-Type, Cookie.
 func WithDefaultHeader(key, value string) Option {
@@ -334,7 +334,8 @@ func WithHeader(key, value string) RequestOption {
 
 // WithAttemptTimeout bounds each attempt of this call, body included, instead of the policy's
 // AttemptTimeout: longer for an export, shorter where the caller is in a hurry. Negative: no bound;
-// zero is refused. The Timeout of a client given by [WithHTTPClient] bounds the attempt all the same.
+// zero is refused. The Timeout of a client given by [WithHTTPClient] bounds the attempt all the
+// same.
 func WithAttemptTimeout(d time.Duration) RequestOption {
 	return RequestOption{apply: func(cl *call) error {
 		if d == 0 {

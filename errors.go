@@ -123,6 +123,18 @@ type FieldError struct {
 	hide *hider // the response's
 }
 
+// Why there is no other attempt, as [Attempt.NoMore] says.
+const (
+	noMoreAttempts = "attempts used up"
+	noMoreBudget   = "retry budget spent"
+	noMoreTime     = "does not fit the deadline"
+	noMoreWait     = "asked to wait longer than is obeyed"
+	noMoreUnsafe   = "not repeatable"
+	noMoreFinal    = "final"
+	noMoreOpen     = "circuit open"
+	noMoreCanceled = "canceled"
+)
+
 // maxErrorBody is how many bytes are kept of an error's body.
 const maxErrorBody = 64 << 10
 

@@ -1,6 +1,7 @@
-// Command metrics shows what an AuthOS client tells Prometheus and an OpenTelemetry collector. It runs
-// offline: the server is authostest, the collector a handler that counts what it gets. In it a token
-// expires, the server fails for a moment, and then for good; what was measured is printed at the end.
+// Command metrics shows what an AuthOS client tells Prometheus and an OpenTelemetry collector. It
+// runs offline: the server is authostest, the collector a handler that counts what it gets. In it a
+// token expires, the server fails for a moment, and then for good; what was measured is printed at
+// the end.
 //
 //	go run .
 //	go run . -serve 127.0.0.1:9464   # stays, with /metrics for a Prometheus to scrape

@@ -26,7 +26,8 @@ func (b Box) SealTokens(name string, seq int64, t authos.Tokens) ([]byte, error)
 	//nolint:gosec // a store writes tokens
 	text, err := json.Marshal(record{[]byte(t.AccessToken), []byte(t.RefreshToken), t.ExpiresAt.UTC()})
 	if err != nil {
-		return nil, errors.New("the expiry is not a date that can be written") // the error of encoding/json may quote it
+		// the error of encoding/json may quote it
+		return nil, errors.New("the expiry is not a date that can be written")
 	}
 	if len(text) > maxTokens {
 		return nil, errors.New("the tokens are too large: together they may have some 750 KiB")

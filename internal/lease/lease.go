@@ -119,7 +119,8 @@ func (l *Lock) Owner() string {
 	return l.held.owner
 }
 
-// Freeze ends what extends the lease that is held, as the death of its process does. It is for tests.
+// Freeze ends what extends the lease that is held, as the death of its process does. It is for
+// tests.
 func (l *Lock) Freeze() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -179,8 +180,8 @@ func (l *Lock) await(ctx context.Context, owner string) (clean bool, err error) 
 	}
 }
 
-// forsake frees a lease that was never wanted: at once, and again when no command to take it can come
-// any more.
+// forsake frees a lease that was never wanted: at once, and again when no command to take it can
+// come any more.
 func (l *Lock) forsake(owner string, last time.Time) {
 	l.free(owner)
 	if pause(context.Background(), time.Until(last)) == nil {

@@ -73,8 +73,8 @@ func (p *Process) Signal(sig syscall.Signal) {
 	}
 }
 
-// Need skips the test where a command is missing, or fails it where the environment variable require
-// is set: CI installs what is needed.
+// Need skips the test where a command is missing, or fails it where the environment variable
+// require is set: CI installs what is needed.
 func Need(t testing.TB, require, command, advice string) {
 	t.Helper()
 	if _, err := exec.LookPath(command); err == nil {
