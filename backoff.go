@@ -82,7 +82,10 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 
 func newRetryLayer(c *Client, next http.RoundTripper) http.RoundTripper {
 	r := &retryLayer{policy: c.cfg.retry, fam: c.fam}
-	inner := c.fam.inner
+	inner := http.Client{
+		// The wire layer follows redirects, within an attempt.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	// go-retryablehttp closes the idle connections of the client it is given after every failed
 	// call. The gate layer has no such method, so that a failure does not cost the warm connections
 	// of all.
@@ -220,7 +223,7 @@ func (r *retryLayer) whyNoMore(cl *call, api *APIError, err error) string {
 		return cl.whyEnded()
 	case !p.again:
 		return p.noMore
-	case cl.attempts >= limit:
+	case cl.attempts-cl.repeats >= limit:
 		return noMoreAttempts
 	}
 	wait, noMore := r.nextWait(cl, api)

@@ -292,6 +292,10 @@ func (cl *call) settle() {
 	}
 }
 
+// noHeader is the header of a request on its way down. The wire layer makes each attempt its own,
+// so that nobody writes to this one.
+var noHeader = http.Header{}
+
 // roundTrip sends a call down the layers.
 func (c *Client) roundTrip(cl *call) (*http.Response, error) {
 	c.observeStart(cl)
@@ -299,7 +303,7 @@ func (c *Client) roundTrip(cl *call) (*http.Response, error) {
 		return nil, &NetworkError{Op: "send", Err: errClosed}
 	}
 	req := (&http.Request{
-		Method: cl.method, URL: cl.url, Host: cl.url.Host, Header: http.Header{},
+		Method: cl.method, URL: cl.url, Host: cl.url.Host, Header: noHeader,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(cl)
 	resp, err := c.stack.RoundTrip(req)

@@ -96,6 +96,7 @@ type call struct {
 	singleUse   bool // consumes a token: never sent twice
 	mutation    bool // may change something at the server
 	noCache     bool
+	close       bool // the connection is to be closed afterwards
 	maxAttempts int
 	// instead of the policy's; 0: that, negative: none
 	attemptTimeout time.Duration
@@ -111,6 +112,8 @@ type call struct {
 	probe     bool   // breaker: half-open, the attempt must end
 	excused   bool   // breaker: the attempt was lost together with others, which is no failure
 	sent      bool   // wire: this attempt reached the transport
+	unread    bool   // wire: a body may have been left unread on the connection
+	repeats   int    // wire: sendings in history that were made again at once
 	began     time.Time
 	sendBy    time.Time    // session: a refresh's body may not leave later; zero: no limit
 	leftAt    atomic.Int64 // wire: when the body was asked for last, in ns after began
@@ -382,14 +385,6 @@ func (cl *call) fill(err error) {
 		cl.response.RequestID = e.RequestID // also from a body
 	}
 }
-
-// passage records whether a request got a connection, so that an attempt that never left is told
-// from one that may have arrived. Its fields are set from net/http's goroutines.
-type passage struct{ asked, connected, reused atomic.Bool }
-
-// neverLeft says that a connection was asked for and none was had. A RoundTripper that does not
-// trace says nothing.
-func (p *passage) neverLeft() bool { return p != nil && p.asked.Load() && !p.connected.Load() }
 
 // newRequestID makes an id of 32 hex digits. It identifies, it does not authorize: math/rand is
 // enough.

@@ -2,16 +2,11 @@ package authos
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/authos-go/authos/internal/routes"
 )
@@ -22,8 +17,9 @@ type family struct {
 	base      *url.URL
 	origin    string
 	transport http.RoundTripper
-	own       *http.Transport // to be closed with the client; nil when the caller brought one
-	inner     http.Client     // what go-retryablehttp sends through, but for its Transport
+	own       *ownTransport   // to be closed with the client; nil when the caller brought one
+	theirs    *http.Transport // the caller's, where it is net/http's
+	workers   sync.Pool       // of *worker
 	breakers  *breakers
 	gates     [routes.Limiters]gate
 	budget    *budget
@@ -61,64 +57,21 @@ func (c *closing) close() {
 	c.flight.Wait()
 }
 
-// connect settles what requests go through.
+// connect settles what requests go through. Where that is not net/http's, nothing is known of its
+// connections.
 func (f *family) connect(hc *http.Client) {
-	f.inner.CheckRedirect = f.checkRedirect(nil)
 	if hc == nil {
-		f.own = newTransport()
-		f.transport = f.own
+		f.own = newOwnTransport()
+		f.transport = &alone{f.own, withoutKeepAlive(newTransport())}
 		return
 	}
 	f.transport = hc.Transport
 	if f.transport == nil {
 		f.transport = http.DefaultTransport
 	}
-	f.inner.Jar = hc.Jar
-	f.inner.CheckRedirect = f.checkRedirect(hc.CheckRedirect)
-}
-
-// idleConns is how many connections are kept for a busy service: net/http's 2 to a host would dial
-// for nearly every request of one.
-const idleConns = 256
-
-// newTransport is net/http's default transport with room for a busy service, and bounds.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           idleConns,
-		MaxIdleConnsPerHost:    idleConns, // there is one host
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    10 * time.Second,
-		ExpectContinueTimeout:  time.Second,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-		MaxResponseHeaderBytes: maxHeaderBytes,
-	}
-}
-
-var (
-	errRedirectOrigin = errors.New("redirect to another origin refused: it would carry the credential there")
-	errRedirectWrite  = errors.New("redirect of a request that is not a read refused: it could be applied twice")
-	errRedirects      = fmt.Errorf("more than %d redirects", maxRedirects)
-)
-
-// checkRedirect keeps credentials on the base URL's own origin. net/http drops Authorization on
-// another host, but not X-Api-Key.
-func (f *family) checkRedirect(users func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
-	return func(req *http.Request, via []*http.Request) error {
-		cl := callOf(req)
-		switch {
-		case cl.mutation || !isRead(via[0].Method):
-			return errRedirectWrite
-		case originOf(req.URL) != f.origin:
-			return errRedirectOrigin
-		case len(via) >= maxRedirects:
-			return errRedirects
-		case users != nil:
-			return users(req, via)
-		}
-		return nil
+	if t, ok := f.transport.(*http.Transport); ok {
+		f.theirs = t
+		f.transport = &alone{t, withoutKeepAlive(t.Clone())}
 	}
 }
 

@@ -342,7 +342,8 @@ func permanent(err error) bool {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return dns.IsNotFound
 	}
-	return errors.Is(err, errClosed) || isTLSRefusal(err)
+	proxy, ok := errors.AsType[*proxyRefusal](err)
+	return errors.Is(err, errClosed) || isTLSRefusal(err) || ok && proxy.permanent()
 }
 
 // isTLSRefusal reports whether TLS itself failed, which the next attempt would do as well. A
@@ -353,6 +354,5 @@ func isTLSRefusal(err error) bool {
 	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
 	_, hostname := errors.AsType[x509.HostnameError](err)
 	_, record := errors.AsType[tls.RecordHeaderError](err)
-	_, alert := errors.AsType[tls.AlertError](err)
-	return verification || authority || invalid || hostname || record || alert || errors.Is(err, http.ErrSchemeMismatch)
+	return verification || authority || invalid || hostname || record || isAlert(err) || errors.Is(err, http.ErrSchemeMismatch)
 }

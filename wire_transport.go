@@ -1,0 +1,220 @@
+package authos
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// idleConns is how many connections are kept for a busy service: net/http's 2 to a host would
+	// dial for nearly every request of one.
+	idleConns       = 256
+	idleConnTimeout = 90 * time.Second
+	// An HTTP/2 connection on which nothing has come for pingAfter is asked for a sign of life, and
+	// left when none comes within pingWithin. Together they are shorter than an attempt's default
+	// timeout, so that a connection that went silent is gone before the attempt is given up.
+	pingAfter  = 15 * time.Second
+	pingWithin = 10 * time.Second
+	// writeBuffer is what leaves in one write: the headers and a small body together. A server that
+	// refuses a request by its headers has then read the body too, and does not close the
+	// connection because of what it has not read.
+	writeBuffer = 8 << 10
+	smallBody   = writeBuffer / 2 // leaves as much for the headers
+)
+
+// newTransport is net/http's default transport with room for a busy service, and bounds.
+func newTransport() *http.Transport {
+	dialer := &net.Dialer{
+		Timeout: 10 * time.Second,
+		// An idle connection that a router has forgotten is found out in half a minute.
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
+	}
+	return &http.Transport{
+		Proxy: once(http.ProxyFromEnvironment),
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &meteredConn{Conn: conn}, nil
+		},
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+			return &proxyRefusal{status: resp.StatusCode}
+		},
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingWithin},
+		MaxIdleConns:           idleConns,
+		MaxIdleConnsPerHost:    idleConns, // there is one host
+		IdleConnTimeout:        idleConnTimeout,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		WriteBufferSize:        writeBuffer,
+	}
+}
+
+// errResend ends a request that net/http was about to send once more by itself.
+var errResend = errors.New("the connection was lost before a response came")
+
+// once makes a Proxy function that lets each request be sent once. net/http asks it before every
+// sending, also before those it makes on its own account, so that this is where they end.
+func once(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	return func(req *http.Request) (*url.URL, error) {
+		if s := sendingOf(req); s != nil && !s.begin() {
+			return nil, errResend
+		}
+		return proxy(req)
+	}
+}
+
+// alone is a transport that gives some requests a connection of their own: a refresh, and what
+// follows a response that may have left a body unread. The server may be closing the connections of
+// the others.
+type alone struct {
+	http.RoundTripper
+
+	single *http.Transport
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (a *alone) RoundTrip(req *http.Request) (*http.Response, error) {
+	if s := sendingOf(req); s != nil && (s.call.group == groupRefresh || s.call.unread) {
+		return a.single.RoundTrip(req)
+	}
+	return a.RoundTripper.RoundTrip(req)
+}
+
+func withoutKeepAlive(t *http.Transport) *http.Transport {
+	t.DisableKeepAlives = true
+	return t
+}
+
+// meteredConn counts what passes through a connection, so that "nothing was written" and "nothing
+// came" are known and not guessed. Beneath TLS it counts what TLS makes of it, which is as good.
+type meteredConn struct {
+	net.Conn
+	read, wrote atomic.Int64
+	failure     atomic.Pointer[error] // the last one
+}
+
+func (c *meteredConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.read.Add(int64(n))
+	c.note(err)
+	return n, err
+}
+
+func (c *meteredConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.wrote.Add(int64(n))
+	c.note(err)
+	return n, err
+}
+
+func (c *meteredConn) note(err error) {
+	if err != nil && !errors.Is(err, net.ErrClosed) { // closing is what net/http does after a failure
+		c.failure.CompareAndSwap(nil, &err)
+	}
+}
+
+// meterOf finds the meter of a connection that may be wrapped in TLS; nil when it has none.
+func meterOf(conn net.Conn) *meteredConn {
+	for conn != nil {
+		switch c := conn.(type) {
+		case *meteredConn:
+			return c
+		case interface{ NetConn() net.Conn }:
+			conn = c.NetConn()
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// ownTransport is the transport of a client that was given none. It can leave all its connections
+// behind at once.
+type ownTransport struct {
+	current atomic.Pointer[http.Transport]
+
+	mu      sync.Mutex
+	retired []retired
+}
+
+type retired struct {
+	*http.Transport
+	at time.Time
+}
+
+func newOwnTransport() *ownTransport {
+	o := &ownTransport{}
+	o.current.Store(newTransport())
+	return o
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (o *ownTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	t := o.current.Load()
+	if s := sendingOf(req); s != nil {
+		s.used.Store(t)
+	}
+	return t.RoundTrip(req)
+}
+
+// leave gives up the connections of a transport on one of which nothing came in the whole time of an
+// attempt: what has silenced one (a router that forgot it, a host that is gone) has silenced the
+// others, and each would cost an attempt of its own. Requests under way on them may end. The next
+// request is on a new connection also where net/http has not yet noticed that the last one ended.
+func (o *ownTransport) leave(t *http.Transport) {
+	if !o.current.CompareAndSwap(t, newTransport()) {
+		return // somebody else has left it
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	t.CloseIdleConnections()
+	now, n := time.Now(), 0
+	for _, old := range o.retired {
+		old.CloseIdleConnections()
+		if now.Sub(old.at) < 2*idleConnTimeout { // later its connections have ended by themselves
+			o.retired[n] = old
+			n++
+		}
+	}
+	clear(o.retired[n:])
+	o.retired = append(o.retired[:n], retired{t, now})
+}
+
+// CloseIdleConnections closes what is not in use.
+func (o *ownTransport) CloseIdleConnections() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.current.Load().CloseIdleConnections()
+	for _, old := range o.retired {
+		old.CloseIdleConnections()
+	}
+}
+
+// proxyRefusal is a proxy's response to CONNECT when it does not let the request through.
+type proxyRefusal struct{ status int }
+
+func (e *proxyRefusal) Error() string {
+	return "the proxy refused to connect: " + strconv.Itoa(e.status) + " " + http.StatusText(e.status)
+}
+
+// permanent reports whether the proxy would refuse again. With a 5xx it says that it could not reach
+// the server, or not now.
+func (e *proxyRefusal) permanent() bool {
+	return e.status < 500 || e.status == http.StatusHTTPVersionNotSupported
+}
