@@ -125,8 +125,12 @@ func (s *AuthService) Refresh(ctx context.Context, refreshToken string, opts ...
 // returns 200 also for a session that is already over.
 //
 // When the server was not reached nothing is forgotten, so that Logout can be called again;
-// SetTokens with zero Tokens forgets without it.
+// SetTokens with zero Tokens forgets without it. Without a session there is nothing to end: nothing
+// is sent, and it returns nil.
 func (s *AuthService) Logout(ctx context.Context, opts ...RequestOption) error {
+	if t, err := s.c.held(ctx); err == nil && t.isZero() {
+		return refused(opts, nil)
+	}
 	if err := acknowledged(ctx, s.c, request{method: http.MethodPost, template: logoutPath}, opts); err != nil {
 		return err
 	}

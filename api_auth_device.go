@@ -411,7 +411,7 @@ func (d *devicePace) after(ctx context.Context, err error) (time.Duration, error
 	}
 	limited, isLimited := errors.AsType[*RateLimitError](err)
 	switch {
-	case errors.Is(err, CodeDeviceCodePending):
+	case errors.Is(err, CodeDeviceCodePending), d.polls == 1 && isNotYetThere(err):
 		d.backoff, d.failed = 0, nil
 		return d.interval, nil
 	case isLimited:
@@ -434,6 +434,13 @@ func (d *devicePace) after(ctx context.Context, err error) (time.Duration, error
 		e.end().unknown = true
 	}
 	return 0, err
+}
+
+// isNotYetThere recognizes what a server of October 2025 says to a first poll that comes before it
+// has committed the code.
+func isNotYetThere(err error) bool {
+	e, ok := errors.AsType[*APIError](err)
+	return ok && e.Code == CodeBadRequest && e.Message == "Invalid device code"
 }
 
 // passes reports whether a failure says nothing about the code and may pass: no response, a 5xx, an

@@ -856,3 +856,13 @@ func TestDeviceActivation(t *testing.T) {
 		stWant(t, "who", u.Email, stEmail)
 	})
 }
+
+// A server of October 2025 may not know a code yet that it has just given out: the first poll does
+// not end the flow, the second does.
+func TestDeviceLoginBeforeTheCodeIsThere(t *testing.T) {
+	stBubble(t, func(t *testing.T) {
+		end := auRun(t, rtSteps(auCodeStep(900, 5), auInvalid("Invalid device code"), auInvalid("Invalid device code")))
+		auAt(t, end.polls, []float64{5, 10}, 0)
+		auErrors(t, "DeviceLogin", end.err, []error{authos.ErrInvalid}, nil)
+	})
+}

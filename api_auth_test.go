@@ -896,3 +896,12 @@ func TestAuthLogoutNeedsTheServersWord(t *testing.T) {
 		stWant(t, "held", stHeld(t, c), authos.Tokens{})
 	})
 }
+
+// Who is signed out is signed out: nothing is sent, and it is no error.
+func TestLogoutWithoutASession(t *testing.T) {
+	script := rtSteps(rtAPI(401, "UNAUTHORIZED"))
+	r := authos.Response{StatusCode: 7}
+	if err := rtClient(t, script).Auth.Logout(t.Context(), authos.WithResponse(&r)); err != nil || script.count() != 0 || r.StatusCode != 0 {
+		t.Errorf("Logout = %v with %d requests, response %+v", err, script.count(), r)
+	}
+}

@@ -394,3 +394,29 @@ func TestUserInput(t *testing.T) {
 		t.Errorf("the server saw %+v", got)
 	}
 }
+
+// A server of October 2025 wants to know who declines: it is told where the client is signed in,
+// and only when it asks.
+func TestDeclineTokenWithTheBearer(t *testing.T) {
+	asks := rtStep{status: 401, body: `{"error":"Missing or invalid Authorization header","error_code":"UNAUTHORIZED"}`}
+	for name, tt := range map[string]struct {
+		steps []rtStep
+		opts  []authos.Option
+		want  []string // the Authorization that the server saw
+		fails bool
+	}{
+		"newer server": {[]rtStep{{status: 200, body: "null"}}, []authos.Option{authos.WithTokens(authos.Tokens{AccessToken: "a"})}, []string{""}, false},
+		"older server": {[]rtStep{asks, {status: 200, body: "null"}}, []authos.Option{authos.WithTokens(authos.Tokens{AccessToken: "a"})}, []string{"", "Bearer a"}, false},
+		"nobody":       {[]rtStep{asks}, nil, []string{""}, true},
+	} {
+		script := rtSteps(tt.steps...)
+		err := rtClient(t, script, tt.opts...).Invitations.DeclineToken(t.Context(), "token")
+		var saw []string
+		for _, r := range script.requests() {
+			saw = append(saw, r.header.Get("Authorization"))
+		}
+		if (err != nil) != tt.fails || !slices.Equal(saw, tt.want) {
+			t.Errorf("%s: %v, the server saw %q; want %q", name, err, saw, tt.want)
+		}
+	}
+}

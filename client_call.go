@@ -279,6 +279,7 @@ func (cl *call) describe(e *APIError) {
 		e.RequestID = cl.requestID
 	}
 	e.unknown = cl.unknown
+	e.note = cl.noteOn(e)
 }
 
 // refine gives the more telling type where there is one; both unwrap to the *APIError.

@@ -227,6 +227,7 @@ type APIError struct {
 	waitNamed bool   // it did so in Retry-After or in the body, not by its limits
 	shaped    bool   // the body was an API error, not a proxy's page or plain text
 	coded     bool   // the server sent Code itself
+	note      string // what the response means on its route, where it does not say itself
 	fromText  bool   // Message is raw text of the body: not for Error
 	hide      *hider // what was sent
 	callEnd
@@ -272,6 +273,9 @@ func (e *APIError) classified() Code {
 		if e.Code == t.code && t.match(e.Message, t.text) {
 			return t.means
 		}
+	}
+	if code := e.conflict(); code != "" {
+		return code
 	}
 	switch {
 	case e.Code == CodeBadRequest && isMachineCode(e.Message):

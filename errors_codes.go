@@ -128,6 +128,9 @@ type CodeInfo struct {
 	// too.
 	SameAs  Code
 	Parents []Code
+	// Texts are parts of messages by which the server says it without sending the code, on the
+	// routes where they mean that.
+	Texts []string
 }
 
 // Codes lists every code this package knows, by status and name. The result is the caller's to
@@ -154,7 +157,7 @@ func Explain(code Code) (info CodeInfo, known bool) {
 	if !known {
 		return CodeInfo{Code: code}, false
 	}
-	return CodeInfo{code, i.status, i.meaning, i.action, i.retry, i.sameAs, slices.Clone(i.parents)}, true
+	return CodeInfo{code, i.status, i.meaning, i.action, i.retry, i.sameAs, slices.Clone(i.parents), textsOf(code)}, true
 }
 
 // means reports whether c is target, the same as target under another name, or a narrower case of
@@ -198,25 +201,6 @@ var codeTexts = []struct {
 	{CodeBadRequest, strings.HasPrefix, "Team limit reached", CodeTeamLimitExceeded},
 	{CodeBadRequest, strings.HasPrefix, "Invitation has expired", CodeInvitationExpired},
 	{CodeBadRequest, strings.Contains, "maximum service limit", CodeServiceLimitExceeded},
-	// Duplicates, which have a code of their own only where the database noticed them.
-	{CodeBadRequest, strings.Contains, "already taken", CodeResourceAlreadyExists},
-	{CodeBadRequest, strings.Contains, "already in use", CodeResourceAlreadyExists},
-	{CodeBadRequest, strings.Contains, "already exists", CodeResourceAlreadyExists},
-	{CodeBadRequest, strings.Contains, "already registered", CodeResourceAlreadyExists},
-	{CodeBadRequest, strings.Contains, "already sent", CodeResourceAlreadyExists},
-	{CodeBadRequest, strings.Contains, "already configured", CodeResourceAlreadyExists},
-	{CodeBadRequest, strings.Contains, "already a ", CodeResourceAlreadyExists},
-	// What is in the state already that was asked for. A token that was used is simply no good.
-	{CodeBadRequest, isAlready, "", CodeConflictError},
-}
-
-// isAlready reports whether a text says that something is "already suspended" or the like.
-func isAlready(text, _ string) bool {
-	_, state, found := strings.Cut(strings.ToLower(text), " already ")
-	state = strings.TrimPrefix(state, "been ")
-	return found && !slices.ContainsFunc([]string{"used", "consumed", "expired", "redeemed"}, func(end string) bool {
-		return strings.HasPrefix(state, end)
-	})
 }
 
 // isMachineCode recognizes a code where a sentence is expected: capitals, digits and at least one

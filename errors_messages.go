@@ -244,6 +244,9 @@ func messageCode(err error) (Code, int) {
 		return CodeInvalidResponse, 0
 	}
 	if e, ok := errors.AsType[*APIError](err); ok {
+		if e.serviceCredential() {
+			return CodeOAuthInvalidClient, e.effectiveStatus() // not "please log in"
+		}
 		return e.classified(), e.effectiveStatus()
 	}
 	if _, ok := errors.AsType[*ValidationError](err); ok {

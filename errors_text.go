@@ -74,6 +74,9 @@ func (e *APIError) Error() string {
 	if e.unknown {
 		b.WriteString("; the server may have acted")
 	}
+	if e.note != "" {
+		b.WriteString(" (" + e.note + ")")
+	}
 	if id := e.RequestID; id != "" {
 		b.WriteString(" (request " + safeText(id) + ")")
 	}

@@ -300,27 +300,52 @@ func TestEveryStatusIsOfAKind(t *testing.T) {
 	}
 }
 
-// Duplicates that the server tells in text are conflicts; a token that was used is not.
+// Duplicates that the server tells in text are conflicts on the routes that tell them so, and
+// nowhere else; a token that was used is none.
 func TestConflictsToldInText(t *testing.T) {
-	for text, want := range map[string]authos.Code{
-		"Email already in use": authos.CodeResourceAlreadyExists, "Email is already taken": authos.CodeResourceAlreadyExists,
-		"Invitation already sent": authos.CodeResourceAlreadyExists, "User is already a member of this organization": authos.CodeResourceAlreadyExists,
-		"This domain is already configured": authos.CodeResourceAlreadyExists, "An invitation has already been sent": authos.CodeConflictError,
-		"Organization is already suspended": authos.CodeConflictError, "Device already authorized": authos.CodeConflictError,
-		"MFA is already enabled": authos.CodeConflictError, "This link has already been used": "", "Token already expired": "", "Invalid slug": "",
+	const org = "/api/organizations/acme"
+	for _, tt := range []struct {
+		method, path, text string
+		want               authos.Code
+	}{
+		{"PATCH", "/api/user", "Email already in use", authos.CodeResourceAlreadyExists},
+		{"PATCH", "/api/user", "Email is already taken", authos.CodeResourceAlreadyExists},
+		{"POST", "/api/user", "Email is already taken", ""},
+		{"POST", org + "/invitations", "Invitation already sent", authos.CodeResourceAlreadyExists},
+		{"POST", org + "/invitations", "User is already a member of this organization", authos.CodeResourceAlreadyExists},
+		{"POST", "/api/things", "User is already a member of this organization", ""},
+		{"POST", "/api/organizations", "Unable to create organization with the provided information", authos.CodeResourceAlreadyExists},
+		{"POST", org + "/select", "Unable to create organization with the provided information", ""},
+		{"POST", org + "/domain", "This domain is already configured", authos.CodeResourceAlreadyExists},
+		{"POST", org + "/domain-routes", "This domain is already configured", authos.CodeResourceAlreadyExists},
+		{"POST", org + "/roles", "Role with this slug already exists", authos.CodeResourceAlreadyExists},
+		{"POST", org + "/webhooks", "A webhook with this name already exists", authos.CodeResourceAlreadyExists},
+		{"PATCH", org + "/services/app/plans/p1", "A plan with this name already exists for this service", authos.CodeResourceAlreadyExists},
+		{"POST", "/api/platform/owners", "User is already a platform owner", authos.CodeResourceAlreadyExists},
+		{"POST", "/api/platform/organizations/o1/suspend", "Organization is already suspended", authos.CodeConflictError},
+		{"POST", "/api/user/mfa/verify", "MFA is already enabled", authos.CodeConflictError},
+		{"POST", "/api/auth/reset-password", "Reset token has already been used", ""},
+		{"GET", "/api/auth/magic-link/verify", "This link has already been used", ""},
+		{"PATCH", "/api/user", "Invalid email format", ""},
 	} {
-		err := rtClient(t, rtSteps(rtStep{status: 400, body: `{"error":"` + text + `","error_code":"BAD_REQUEST"}`})).Do(t.Context(), "POST", "/api/things", nil, nil)
-		if got := errors.Is(err, authos.ErrConflict); got != (want != "") || want != "" && !errors.Is(err, want) {
-			t.Errorf("%q: a conflict %v, want %q", text, got, want)
+		err := rtClient(t, rtSteps(rtStep{status: 400, body: `{"error":"` + tt.text + `","error_code":"BAD_REQUEST"}`})).Do(t.Context(), tt.method, tt.path, nil, nil)
+		if got := errors.Is(err, authos.ErrConflict); got != (tt.want != "") || tt.want != "" && !errors.Is(err, tt.want) {
+			t.Errorf("%s %s, %q: a conflict %v, want %q", tt.method, tt.path, tt.text, got, tt.want)
 		}
 		if !errors.Is(err, authos.ErrInvalid) || !errors.Is(err, authos.CodeBadRequest) {
-			t.Errorf("%q is no longer a BAD_REQUEST", text)
+			t.Errorf("%q is no longer a BAD_REQUEST", tt.text)
 		}
 	}
 	// another code keeps its meaning
-	err := rtClient(t, rtSteps(rtStep{status: 404, body: `{"error":"not found or already processed","error_code":"NOT_FOUND"}`})).Do(t.Context(), "POST", "/api/things", nil, nil)
+	err := rtClient(t, rtSteps(rtStep{status: 404, body: `{"error":"not found or already a member","error_code":"NOT_FOUND"}`})).
+		Do(t.Context(), "POST", "/api/invitations/accept", nil, nil)
 	if errors.Is(err, authos.ErrConflict) {
 		t.Errorf("%v is a conflict", err)
+	}
+	for _, info := range authos.Codes() {
+		if info.Code == authos.CodeResourceAlreadyExists && !slices.Contains(info.Texts, "already a member") {
+			t.Errorf("the catalog names %q", info.Texts)
+		}
 	}
 }
 

@@ -120,6 +120,7 @@ func jsonList(codes []authos.CodeInfo) ([]byte, error) {
 		Repeated string            `json:"repeated"`
 		SameAs   authos.Code       `json:"same_as,omitempty"`
 		Parents  []authos.Code     `json:"parents,omitempty"`
+		Texts    []string          `json:"texts,omitempty"`
 		Message  map[string]string `json:"message"`
 	}
 	list := make([]entry, 0, len(codes))
@@ -128,7 +129,7 @@ func jsonList(codes []authos.CodeInfo) ([]byte, error) {
 		for _, tag := range languages {
 			message[tag] = authos.UserMessage(c.Code, tag)
 		}
-		list = append(list, entry{c.Code, c.Status, c.Meaning, c.Action, c.Retry, c.SameAs, c.Parents, message})
+		list = append(list, entry{c.Code, c.Status, c.Meaning, c.Action, c.Retry, c.SameAs, c.Parents, c.Texts, message})
 	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -152,10 +153,18 @@ func table(codes []authos.CodeInfo) string {
 			if wantLocal {
 				status = "none"
 			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", c.Code, status, c.Meaning, c.Action, c.Retry, relations(c, codes))
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", c.Code, status, meaning(c), c.Action, c.Retry, relations(c, codes))
 		}
 	}
 	return b.String()
+}
+
+// meaning adds the texts that mean the same.
+func meaning(c authos.CodeInfo) string {
+	if len(c.Texts) == 0 {
+		return c.Meaning
+	}
+	return c.Meaning + `; also where the server says so in text only: "` + strings.Join(c.Texts, `", "`) + `"`
 }
 
 // relations names the codes that mean the same, in both directions, and the wider codes.
