@@ -36,6 +36,8 @@ type keySet struct {
 	log     *slog.Logger
 	clock   func() moment
 
+	saving chan struct{} // full while keys are being stored
+
 	mu       sync.Mutex // never held while waiting
 	keys     map[string]*rsa.PublicKey
 	fetched  moment // when the fetch began that brought keys; zero: there are none
@@ -55,7 +57,7 @@ func newKeySet(client *authos.Client, work *background, cfg Config, server strin
 	return &keySet{
 		source: keySource{client: client, store: cfg.KeyStore, server: server},
 		work:   work, ttl: cfg.KeyTTL, keep: cfg.KeepKeys, timeout: cfg.FetchTimeout,
-		log: cfg.Logger, clock: currentMoment, loaded: cfg.KeyStore == nil, absent: map[string]struct{}{},
+		log: cfg.Logger, clock: currentMoment, loaded: cfg.KeyStore == nil, absent: map[string]struct{}{}, saving: make(chan struct{}, 1),
 	}
 }
 
@@ -267,7 +269,7 @@ func (s *keySet) refresh(ctx context.Context, number int, land func()) {
 			}
 		}
 		if s.source.store != nil {
-			s.work.start(ctx, storeTimeout, func(ctx context.Context) { s.save(ctx, raw, began) })
+			s.work.start(ctx, 3*storeTimeout, func(ctx context.Context) { s.save(ctx, raw, began) })
 		}
 	}()
 	if keys, raw, err = s.source.fetch(ctx); err != nil {

@@ -104,6 +104,24 @@ func TestStrangersCannotExhaustTheFetches(t *testing.T) {
 	}
 }
 
+// An outage does not use up what the rotations after it need.
+func TestFailuresCostNothingOfTheBurst(t *testing.T) {
+	inBubble(t, single(), func(_ *testing.T, b *bubble) {
+		b.verify(b.first, nil)
+		b.source.set(func(s *source) { s.fail = http.StatusServiceUnavailable })
+		for i := range 20 {
+			b.verify(b.invented(i), verify.ErrKeysUnavailable)
+			time.Sleep(10 * time.Second)
+		}
+		b.requests(1 + 20)
+		for i := range 5 {
+			kid := fmt.Sprint("rotated ", i)
+			b.serve(jwk(kid, &secondKey().PublicKey, nil), first())
+			b.verify(b.of(kid, "second"), nil)
+		}
+	})
+}
+
 // Forged signatures leave something for a new kid.
 func TestForgeriesLeaveAFetchForARotation(t *testing.T) {
 	inBubble(t, verify.Config{}, func(_ *testing.T, b *bubble) {

@@ -92,14 +92,23 @@ func (s *keySet) load(ctx context.Context, land func()) {
 	}
 }
 
-// save stores a key set, unless a newer one has arrived meanwhile.
+// save stores a key set, unless a newer one has arrived meanwhile. One is stored at a time, so that a
+// slow store does not end up with the older of two.
 func (s *keySet) save(ctx context.Context, raw []byte, fetched moment) {
+	select {
+	case s.saving <- struct{}{}:
+		defer func() { <-s.saving }()
+	case <-ctx.Done():
+		return // the next fetch stores its keys
+	}
 	s.mu.Lock()
 	newest := s.fetched == fetched
 	s.mu.Unlock()
 	if !newest {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	ttl := s.keep
 	if ttl < 0 {
 		ttl = unboundedKeep

@@ -25,6 +25,9 @@ type memoryStore struct {
 	hangs   bool  // without heeding the context
 	panics  bool
 	reads   int
+
+	beforeSet func()        // called before a value is set
+	slow      time.Duration // how long the next Set takes
 }
 
 type storedEntry struct {
@@ -63,6 +66,14 @@ func (s *memoryStore) Set(_ context.Context, key string, value []byte, ttl time.
 	if err := s.call(); err != nil {
 		return err
 	}
+	if s.beforeSet != nil {
+		s.beforeSet()
+	}
+	s.mu.Lock()
+	slow := s.slow
+	s.slow = 0
+	s.mu.Unlock()
+	time.Sleep(slow)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.entries == nil {
@@ -268,6 +279,57 @@ func TestStoreOfTwoServers(t *testing.T) {
 		checkRefused(t, err, verify.ErrKeysUnavailable, token)
 		if keys := slices.Collect(maps.Keys(store.entries)); len(keys) != 1 || !strings.HasPrefix(keys[0], "verify/keys/") {
 			t.Errorf("stored under %q", keys)
+		}
+	})
+}
+
+// The age of stored keys goes on after a restart, also where the clock is set back.
+func TestStoredKeysAgeOnBothClocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		store, server := &memoryStore{}, usual()
+		cfg := stored(store, &log)
+		claims := with(goodClaims(time.Now()), object{"exp": time.Now().Add(100 * time.Hour).Unix()})
+		token := signed(goodHeader(), claims, firstKey())
+		if _, err := newVerifier(t, issuer, server, cfg).Verify(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		server.set(func(s *source) { s.fail = http.StatusServiceUnavailable })
+		time.Sleep(20 * time.Hour)
+		v := newVerifier(t, issuer, server, cfg)
+		if _, err := v.Verify(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+		verify.Suspend(v, -48*time.Hour)
+		time.Sleep(3 * time.Hour)
+		if _, err := v.Verify(t.Context(), token); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Hour)
+		_, err := v.Verify(t.Context(), token)
+		checkRefused(t, err, verify.ErrKeysUnavailable, token)
+	})
+}
+
+// A slow store does not end up with the older of two key sets.
+func TestNewestKeysAreStoredLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		store, server := &memoryStore{slow: 500 * time.Millisecond}, usual()
+		v := newVerifier(t, issuer, server, stored(store, &log))
+		if _, err := v.Verify(t.Context(), tokenOf("ada")); err != nil {
+			t.Fatal(err)
+		}
+		server.set(func(s *source) { s.body = jwks(second()) })
+		fresh := signed(with(goodHeader(), object{"kid": "k2"}), goodClaims(time.Now()), secondKey())
+		if _, err := v.Verify(t.Context(), fresh); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		server.set(func(s *source) { s.fail = http.StatusServiceUnavailable })
+		if _, err := newVerifier(t, issuer, server, stored(store, &log)).Verify(t.Context(), fresh); err != nil {
+			t.Errorf("the newest keys are not stored: %v", err)
 		}
 	})
 }

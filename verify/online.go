@@ -117,7 +117,7 @@ func ownRefusal(err error) bool {
 	}
 	code, _ := body.Code.(string)
 	// AuthOS's codes are capitals and underscores; those of others mostly are words or numbers.
-	return code != "" && strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "" &&
+	return strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "" &&
 		strings.ContainsAny(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 }
 

@@ -142,6 +142,7 @@ var foreignResponses = []struct {
 	{401, `{"error":"no","error_code":"401"}`},
 	{401, `{"error":"no","error_code":""}`},
 	{401, `{"error":"no","error_code":null}`},
+	{401, `{"error":"no","error_code":"_"}`},
 	{401, `{"error":"no","error_code":"UNAUTHORIZED"`}, // cut
 }
 

@@ -159,22 +159,17 @@ func (r *revocations) add(ctx context.Context, user digest, cutoff time.Time) er
 	return nil
 }
 
-// write stores a cutoff unless a later one is there. The store cannot compare and set, so what was
-// written is read back: of two that write at the same time, the later cutoff remains.
+// write stores a cutoff unless a later one is there. The store cannot compare and set: of two that
+// write at the same moment the earlier may remain, until the process that knows better reads it.
 func (r *revocations) write(ctx context.Context, user digest, cutoff time.Time) error {
-	for range 3 {
-		stored, err := r.read(ctx, user)
-		switch {
-		case errors.Is(err, errNotStored): // overwritten
-		case err != nil || !stored.Before(cutoff):
-			return err
-		}
-		value := strconv.AppendInt(nil, cutoff.UnixNano(), 10)
-		if err := r.cfg.Store.Set(ctx, storedRevocation(user), value, r.cfg.Keep); err != nil {
-			return err
-		}
+	stored, err := r.read(ctx, user)
+	switch {
+	case errors.Is(err, errNotStored): // overwritten
+	case err != nil || !stored.Before(cutoff):
+		return err
 	}
-	return nil
+	value := strconv.AppendInt(nil, cutoff.UnixNano(), 10)
+	return r.cfg.Store.Set(ctx, storedRevocation(user), value, r.cfg.Keep)
 }
 
 func (r *revocations) read(ctx context.Context, user digest) (time.Time, error) {
@@ -223,14 +218,24 @@ func (r *revocations) of(ctx context.Context, userID string) (revocation, error)
 	return known, nil
 }
 
-// sync takes over what other processes have stored about a user.
+// sync takes over what other processes have stored about a user, and stores what this one knows
+// better.
 func (r *revocations) sync(ctx context.Context, user digest) error {
 	res, err := r.reads.get(ctx, user, moment{}, func(ctx context.Context) (time.Time, error) {
-		cutoff, err := guarded(ctx, func(ctx context.Context) (time.Time, error) { return r.read(ctx, user) })
+		r.mu.Lock()
+		known := r.users[user].cutoff
+		r.mu.Unlock()
+		stored, err := guarded(ctx, func(ctx context.Context) (time.Time, error) {
+			stored, err := r.read(ctx, user)
+			if (err == nil || errors.Is(err, errNotStored)) && stored.Before(known) {
+				return known, r.write(ctx, user, known)
+			}
+			return stored, err
+		})
 		if err != nil {
-			r.log.WarnContext(ctx, "verify: cannot read the stored revocations", "error", err)
+			r.log.WarnContext(ctx, "verify: cannot use the stored revocations", "error", err)
 		}
-		return cutoff, err
+		return stored, err
 	})
 	if err != nil {
 		return err
