@@ -347,7 +347,7 @@ func TestKeysOfACachingClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := usual()
 		client, err := authos.New(issuer, authos.WithHTTPClient(&http.Client{Transport: s}), authos.WithCache(authos.CachePolicy{}),
-			authos.WithTokens(authos.Tokens{AccessToken: "the-program's-own-token"}))
+			authos.WithTokens(authos.Tokens{AccessToken: "the-own-token-of-the-program"}))
 		if err != nil {
 			t.Fatal(err)
 		}
