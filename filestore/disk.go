@@ -5,8 +5,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 // disk is a folder, opened. Tests put one in its place that forgets what was not flushed, as a loss
@@ -23,6 +25,11 @@ type disk interface {
 	RemoveAll(name string) error
 	// Names lists a folder, in no order.
 	Names(name string) ([]string, error)
+	// Folder opens a folder below this one. With a mode, it makes those on the way that are
+	// missing.
+	Folder(names []string, mode fs.FileMode) (disk, error)
+	// Chtimes sets when a file was last changed.
+	Chtimes(name string, at time.Time) error
 	// Stat describes the folder itself.
 	Stat() (fs.FileInfo, error)
 	// Sync makes the names of the folder durable.
@@ -67,6 +74,27 @@ func (d rootDisk) OpenFile(name string, flag int, perm fs.FileMode) (file, error
 		return nil, err // not a nil *os.File in an interface
 	}
 	return f, nil
+}
+
+func (d rootDisk) Chtimes(name string, at time.Time) error { return d.root.Chtimes(name, at, at) }
+
+func (d rootDisk) Folder(names []string, mode fs.FileMode) (disk, error) {
+	path := filepath.Join(append([]string{"."}, names...)...)
+	if mode != 0 {
+		if err := d.root.MkdirAll(path, mode); err != nil {
+			return nil, err
+		}
+		if mode&0o070 != 0 { // past the umask; those of others cannot be changed, and need not be
+			for at := path; at != "."; at = filepath.Dir(at) {
+				_ = d.root.Chmod(at, mode)
+			}
+		}
+	}
+	root, err := d.root.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	return rootDisk{root}, nil
 }
 
 func (d rootDisk) Mkdir(name string) error {

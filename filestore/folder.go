@@ -23,6 +23,8 @@ type folder struct {
 
 	open func(dir string) (disk, error) // openDisk, but in tests
 	self func() (uid, gid int)          // whom the program runs as; tests play others
+
+	cache *cacheOptions // nil: the folder is no cache's
 }
 
 // An Option changes what a store takes for its own.
@@ -47,9 +49,9 @@ func invalid(field string, code authos.Code, message string) error {
 }
 
 // newFolder makes the folder, if need be, and looks at it.
-func newFolder(dir string, opts []Option) (*folder, error) {
+func newFolder(dir string, opts []Option, cache *cacheOptions) (*folder, error) {
 	f := &folder{
-		dir: dir, group: -1, open: openDisk, self: func() (int, int) { return os.Geteuid(), os.Getegid() },
+		dir: dir, group: -1, cache: cache, open: openDisk, self: func() (int, int) { return os.Geteuid(), os.Getegid() },
 	}
 	for _, opt := range opts {
 		if err := opt(f); err != nil {

@@ -131,11 +131,15 @@ func (d *powerDisk) Remove(name string) error {
 	return nil
 }
 
-func (d *powerDisk) Mkdir(string) error             { return nil }
-func (d *powerDisk) RemoveAll(string) error         { return errors.ErrUnsupported }
-func (d *powerDisk) Names(string) ([]string, error) { return nil, errors.ErrUnsupported }
-func (d *powerDisk) Stat() (fs.FileInfo, error)     { return powerInfo{".", &powerFile{mode: 0o700}}, nil }
-func (d *powerDisk) Close() error                   { return nil }
+func (d *powerDisk) Mkdir(string) error              { return nil }
+func (d *powerDisk) RemoveAll(string) error          { return errors.ErrUnsupported }
+func (d *powerDisk) Names(string) ([]string, error)  { return nil, errors.ErrUnsupported }
+func (d *powerDisk) Stat() (fs.FileInfo, error)      { return powerInfo{".", &powerFile{mode: 0o700}}, nil }
+func (d *powerDisk) Chtimes(string, time.Time) error { return errors.ErrUnsupported }
+func (d *powerDisk) Folder([]string, fs.FileMode) (disk, error) {
+	return nil, errors.ErrUnsupported
+}
+func (d *powerDisk) Close() error { return nil }
 
 func (d *powerDisk) Sync() error {
 	if err := d.do("flush names"); err != nil {

@@ -16,7 +16,8 @@ import (
 	"github.com/authos-go/authos/filestore"
 )
 
-// openMember opens the store of a fleet's member. The fake server is done much sooner than a real one.
+// openMember opens the store of a fleet's member. The fake server is done much sooner than a real
+// one.
 func openMember(path string) (authos.LockingTokenStore, error) {
 	s, err := filestore.New(path)
 	if err == nil {
@@ -30,8 +31,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Processes share a session whose access tokens live for 200 ms. Some are killed, at random and in the
-// middle of refreshes, some are frozen for longer than a dead holder's lock is kept.
+// Processes share a session whose access tokens live for 200 ms. Some are killed, at random and in
+// the middle of refreshes, some are frozen for longer than a dead holder's lock is kept.
 func TestFleet(t *testing.T) {
 	fleet := authostest.Fleet{Open: openMember, Where: newPath(t), LockStays: true}
 	if testing.Short() {

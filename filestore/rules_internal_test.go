@@ -60,7 +60,7 @@ func TestRulesOfUsers(t *testing.T) {
 
 func newFolderSelf(t *testing.T) (uid, gid int) {
 	t.Helper()
-	f, err := newFolder(t.TempDir(), nil)
+	f, err := newFolder(t.TempDir(), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func New(path string, opts ...Option) (*TokenStore, error) {
 	case "", ".", "..":
 		return nil, invalid("path", authos.CodeInvalidFormat, "names a folder: add the file's name")
 	}
-	where, err := newFolder(filepath.Dir(abs), opts)
+	where, err := newFolder(filepath.Dir(abs), opts, nil)
 	if err != nil {
 		return nil, fmt.Errorf("filestore: %w", err)
 	}

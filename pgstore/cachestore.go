@@ -16,17 +16,18 @@ import (
 	"github.com/authos-go/authos/internal/atrest"
 )
 
-// CacheOptions say how a [CacheStore] works. The zero value of a field other than Key is its default.
+// CacheOptions say how a [CacheStore] works. The zero value of a field other than Key is its
+// default.
 type CacheOptions struct {
 	// Key encrypts the values with AES-256-GCM: 32 random bytes. It must be given.
 	Key Key
 	// OldKeys still decrypt what was written with an earlier Key.
 	OldKeys []Key
-	// MaxValueBytes is the size of the largest value that is kept. Default 4 MiB, maximum 16 MiB, which
-	// is the largest response the client takes.
+	// MaxValueBytes is the size of the largest value that is kept. Default 4 MiB, maximum 16 MiB,
+	// which is the largest response the client takes.
 	MaxValueBytes int
-	// MaxEntries is how many values are kept in the namespace, about: those that expire first make room.
-	// Default 100,000.
+	// MaxEntries is how many values are kept in the namespace, about: those that expire first make
+	// room. Default 100,000.
 	MaxEntries int
 }
 
@@ -40,8 +41,8 @@ const (
 )
 
 // CacheStore is an [authos.CacheStore] in PostgreSQL, for any number of processes and goroutines.
-// Each hundredth Set deletes what has expired and what is too much. Keys are in clear text: they hold
-// paths, and digests in place of credentials.
+// Each hundredth Set deletes what has expired and what is too much. Keys are in clear text: they
+// hold paths, and digests in place of credentials.
 type CacheStore struct {
 	pool       *pgxpool.Pool
 	namespace  string
@@ -53,8 +54,8 @@ type CacheStore struct {
 
 var _ authos.CacheStore = (*CacheStore)(nil)
 
-// NewCacheStore makes a cache whose rows have this namespace, without any I/O. Bad arguments give an
-// [*authos.ValidationError].
+// NewCacheStore makes a cache whose rows have this namespace, without any I/O. Bad arguments give
+// an [*authos.ValidationError].
 func NewCacheStore(pool *pgxpool.Pool, namespace string, opts CacheOptions) (*CacheStore, error) {
 	var wrong findings
 	wrong.pool(pool)

@@ -23,12 +23,13 @@
 //
 // # What is asked of PostgreSQL
 //
-// Version 12 or newer; tested with 15. The primary: a standby may give old tokens, so it is refused,
-// for reading too (target_session_attrs=read-write in the connection string finds the primary).
-// synchronous_commit as it is by default: with off, a crash of the server loses the newest tokens,
-// and so does a failover to an asynchronous standby that lagged. A store value that has read or
-// written newer tokens then refuses the old ones ([ErrBehind]), and the client that holds the newer
-// ones puts them back under the lock. [TokenStore.Check] looks at all of this when a program starts.
+// Version 12 or newer; tested with 15. The primary: a standby may give old tokens, so it is
+// refused, for reading too (target_session_attrs=read-write in the connection string finds the
+// primary). synchronous_commit as it is by default: with off, a crash of the server loses the
+// newest tokens, and so does a failover to an asynchronous standby that lagged. A store value that
+// has read or written newer tokens then refuses the old ones ([ErrBehind]), and the client that
+// holds the newer ones puts them back under the lock. [TokenStore.Check] looks at all of this when
+// a program starts.
 //
 // The role needs SELECT, INSERT, UPDATE and DELETE on the two tables.
 package pgstore

@@ -7,9 +7,10 @@ import (
 	"github.com/authos-go/authos/internal/lease"
 )
 
-// table is the lock of a session's row as package lease sees it. A lock that has run out is still its
-// owner's while nobody else has taken it: a process that was frozen may then save. What it may not is
-// to save after another had the lock, and the owner's text, which only the owner knows, says so.
+// table is the lock of a session's row as package lease sees it. A lock that has run out is still
+// its owner's while nobody else has taken it: a process that was frozen may then save. What it may
+// not is to save after another had the lock, and the owner's text, which only the owner knows, says
+// so.
 type table struct{ s *TokenStore }
 
 // Take gives a lock that is free or has run out; to its owner again, too, whose response was lost.

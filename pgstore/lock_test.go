@@ -18,7 +18,8 @@ import (
 	"github.com/authos-go/authos/pgstore"
 )
 
-// TestLockOutlivesItsHolder, who stops extending it, as if the process had died. The next one is told.
+// TestLockOutlivesItsHolder, who stops extending it, as if the process had died. The next one is
+// told.
 func TestLockOutlivesItsHolder(t *testing.T) {
 	t.Parallel()
 	const ttl = 700 * time.Millisecond
@@ -173,8 +174,8 @@ func TestConnectionsAreLost(t *testing.T) {
 	}
 }
 
-// TestDatabaseAway: nobody waits for a database that is down or hangs, and everything goes on when it
-// is back. A lock that could not be given back is given back then.
+// TestDatabaseAway: nobody waits for a database that is down or hangs, and everything goes on when
+// it is back. A lock that could not be given back is given back then.
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ away, back func(s *server) }{
@@ -206,8 +207,8 @@ func TestDatabaseAway(t *testing.T) {
 	}
 }
 
-// TestBlockedRow: somebody's transaction holds the session's row. Calls end with their patience, and
-// a statement to take the lock that is granted after its caller has left gives it to nobody.
+// TestBlockedRow: somebody's transaction holds the session's row. Calls end with their patience,
+// and a statement to take the lock that is granted after its caller has left gives it to nobody.
 func TestBlockedRow(t *testing.T) {
 	t.Parallel()
 	s := migrated(t)

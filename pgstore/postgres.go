@@ -29,8 +29,8 @@ var (
 const retryPause = 50 * time.Millisecond
 
 // query runs a statement that gives one row, or none, and scans it. Every statement here may run
-// twice, so one whose connection was lost runs again: a pool may hold connections that died with the
-// server or the proxy before it.
+// twice, so one whose connection was lost runs again: a pool may hold connections that died with
+// the server or the proxy before it.
 func query(ctx context.Context, pool *pgxpool.Pool, into []any, sql string, args ...any) (found bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lease.Patience, errNoResponse)
 	defer cancel()
@@ -56,8 +56,8 @@ func query(ctx context.Context, pool *pgxpool.Pool, into []any, sql string, args
 	}
 }
 
-// lostConnection reports whether another connection may do better: PostgreSQL or a proxy is starting,
-// stopping or gone.
+// lostConnection reports whether another connection may do better: PostgreSQL or a proxy is
+// starting, stopping or gone.
 func lostConnection(err error) bool {
 	refused, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {

@@ -23,10 +23,10 @@ type TokenOptions struct {
 	Key Key
 	// OldKeys still decrypt what was written with an earlier Key.
 	OldKeys []Key
-	// LockTTL is how long the lock outlives its holder, at least: a process that died may have sent a
-	// refresh that the server is still at work on, for 30 s, and a refresh token presented meanwhile
-	// destroys the session. Default and minimum 45 s, maximum 10 min. The lock of a dead process ends
-	// between LockTTL and 9/7 of it after its death.
+	// LockTTL is how long the lock outlives its holder, at least: a process that died may have sent
+	// a refresh that the server is still at work on, for 30 s, and a refresh token presented
+	// meanwhile destroys the session. Default and minimum 45 s, maximum 10 min. The lock of a dead
+	// process ends between LockTTL and 9/7 of it after its death.
 	LockTTL time.Duration
 }
 
@@ -65,8 +65,9 @@ type TokenStore struct {
 var _ authos.TokenStoreAcquirer = (*TokenStore)(nil)
 
 // NewTokenStore makes the store of the session that name names (a user's id, say, or a worker's
-// name), without any I/O; see [TokenStore.Check]. Several stores of one name share one session, also
-// across processes; all must have the same options. Bad arguments give an [*authos.ValidationError].
+// name), without any I/O; see [TokenStore.Check]. Several stores of one name share one session,
+// also across processes; all must have the same options. Bad arguments give an
+// [*authos.ValidationError].
 func NewTokenStore(pool *pgxpool.Pool, name string, opts TokenOptions) (*TokenStore, error) {
 	var wrong findings
 	wrong.pool(pool)
@@ -153,9 +154,9 @@ func (s *TokenStore) load(ctx context.Context) (authos.Tokens, error) {
 	return s.box.OpenTokens(s.name, r.seq, r.stored)
 }
 
-// Save keeps t. It needs the lock, and fails with [ErrLockLost] if another process has held the lock
-// since: that one may have newer tokens. Outside of Lock and unlock, Save takes the lock for the
-// moment.
+// Save keeps t. It needs the lock, and fails with [ErrLockLost] if another process has held the
+// lock since: that one may have newer tokens. Outside of Lock and unlock, Save takes the lock for
+// the moment.
 func (s *TokenStore) Save(ctx context.Context, t authos.Tokens) error {
 	return failure("saving the tokens", s.lock.Do(ctx, func(owner string) error {
 		return s.write(ctx, owner, func(seq int64) ([]byte, error) { return s.box.SealTokens(s.name, seq, t) })

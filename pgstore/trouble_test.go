@@ -19,8 +19,8 @@ import (
 
 // PostgreSQL as it is found: behind a proxy, as a standby, failing over.
 
-// TestPgBouncer: in transaction mode, where each statement may be on another connection and nothing of
-// a session stays, and in statement mode.
+// TestPgBouncer: in transaction mode, where each statement may be on another connection and nothing
+// of a session stays, and in statement mode.
 func TestPgBouncer(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"transaction", "statement"} {
@@ -107,8 +107,8 @@ func standbyOf(t *testing.T, primary *server) *server {
 	return s
 }
 
-// TestStandby is refused, also for reading: it may give old tokens. Promoted while it lagged, it has
-// old ones: who had seen newer tokens is told, and puts them back under the lock.
+// TestStandby is refused, also for reading: it may give old tokens. Promoted while it lagged, it
+// has old ones: who had seen newer tokens is told, and puts them back under the lock.
 func TestStandby(t *testing.T) {
 	t.Parallel()
 	primary := migrated(t)

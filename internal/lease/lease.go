@@ -174,11 +174,14 @@ func (l *Lock) await(ctx context.Context, owner string) (clean bool, err error) 
 		if taken.Wait > 0 {
 			wait = min(wait, taken.Wait)
 		}
-		if err := pause(ctx, wait/2+mathrand.N(wait)); err != nil { //nolint:gosec // jitter
+		if err := pause(ctx, jittered(wait)); err != nil {
 			return false, err
 		}
 	}
 }
+
+// jittered spreads those who wait for the same lock.
+func jittered(d time.Duration) time.Duration { return d/2 + mathrand.N(d) } //nolint:gosec // no secret
 
 // forsake frees a lease that was never wanted: at once, and again when no command to take it can
 // come any more.
