@@ -54,42 +54,60 @@ func (c *call) october() bool { return c.s.config.contract == October2025 }
 // dispatch takes the request through the server's layers in their order: CORS, body
 // limit, routing, rate limit, authentication, handler.
 func (c *call) dispatch() response {
+	route, refused := c.layers()
+	if refused != nil {
+		return *refused
+	}
+	return route.handle(c)
+}
+
+// layers takes the request to its handler, or refuses it on the way. The body is not
+// looked at.
+func (c *call) layers() (route, *response) {
+	r, a := c.reach()
+	if r.handle == nil {
+		return r, &a
+	}
+	return r, nil
+}
+
+func (c *call) reach() (route, response) {
 	if c.method == http.MethodOptions {
-		return empty(http.StatusOK) // by the CORS layer, whatever the path
+		return route{}, empty(http.StatusOK) // by the CORS layer, whatever the path
 	}
 	if c.tooLarge && !c.october() {
-		return c.bodyTooLarge()
+		return route{}, c.bodyTooLarge()
 	}
 	if c.place == nil {
-		return c.unknownPath()
+		return route{}, c.unknownPath()
 	}
 	if refused, limited := c.limited(false); limited {
-		return refused
+		return route{}, refused
 	}
-	route, ok := c.place.methods[c.method]
+	found, ok := c.place.methods[c.method]
 	if !ok && c.method == http.MethodHead {
-		route, ok = c.place.methods[http.MethodGet]
+		found, ok = c.place.methods[http.MethodGet]
 	}
 	if !ok {
 		// Authority comes first: the layer that asks for it wraps the whole path.
 		if refused, ok := c.authenticate(c.place.guard()); !ok {
-			return refused
+			return route{}, refused
 		}
-		return c.wrongMethod()
+		return route{}, c.wrongMethod()
 	}
-	if refused, ok := c.authenticate(route.auth); !ok {
-		return refused
+	if refused, ok := c.authenticate(found.auth); !ok {
+		return route{}, refused
 	}
 	if refused, limited := c.limited(true); limited {
-		return refused
+		return route{}, refused
 	}
 	if refused := c.foreignParams(); refused != nil {
-		return *refused
+		return route{}, *refused
 	}
 	if refused := c.repeatedQuery(); refused != nil {
-		return *refused
+		return route{}, *refused
 	}
-	return route.handle(c)
+	return found, response{}
 }
 
 // foreignParams refuses a path parameter that is not UTF-8.

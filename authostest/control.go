@@ -45,6 +45,20 @@ var controls = map[string]controller{
 		return map[string]int{"id": s.addFault(outage(status))}, nil
 	}),
 
+	"POST connections": with(func(s *Server, in struct {
+		Cut  bool `json:"cut"`
+		Doom int  `json:"doom"`
+	}) (any, error) {
+		if in.Doom < 0 {
+			return nil, errors.New("doom: cannot be negative")
+		}
+		if in.Cut {
+			s.CutConnections()
+		}
+		s.DoomConnections(in.Doom)
+		return done, nil
+	}),
+
 	"GET clock":  func(s *Server, _ json.RawMessage, _ *http.Request) (any, error) { return s.describeClock(), nil },
 	"POST clock": with((*Server).controlClock),
 

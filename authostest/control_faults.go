@@ -1,6 +1,7 @@
 package authostest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -19,6 +20,11 @@ var faultNames = map[string]FaultKind{
 	"hang":          Hang,
 	"hang-after":    HangAfter,
 	"slow-body":     SlowBody,
+	"slow-header":   SlowHeader,
+	"close-unread":  CloseUnread,
+	"goaway-before": GoAwayBefore,
+	"goaway-after":  GoAwayAfter,
+	"silence":       Silence,
 }
 
 // controlledFault is a [Fault] in JSON.
@@ -37,6 +43,11 @@ type controlledFault struct {
 	Headers     map[string]string `json:"headers,omitempty"`
 	Body        string            `json:"body,omitempty"`
 	Kind        string            `json:"kind,omitempty"`
+	Proxy       string            `json:"proxy,omitempty"` // whose page it is, in requests
+	Code        uint32            `json:"code,omitempty"`
+	Interim     []int             `json:"interim,omitempty"`
+	Median      duration          `json:"median,omitzero"` // of a latency
+	P99         duration          `json:"p99,omitzero"`
 }
 
 func (s *Server) controlFault(in controlledFault) (any, error) {
@@ -52,12 +63,19 @@ func (s *Server) controlFault(in controlledFault) (any, error) {
 		return nil, fmt.Errorf("probability: %v; want 0 to 1", in.Probability)
 	case in.Times < 0 || in.Skip < 0 || in.Delay < 0:
 		return nil, fmt.Errorf("times, skip and delay cannot be negative")
-	case kind == NoFault && in.Status == 0 && in.Delay == 0:
-		return nil, fmt.Errorf("a fault needs a kind, a status or a delay")
+	case in.Proxy != "" && !slices.Contains(Proxies(), in.Proxy):
+		return nil, fmt.Errorf("proxy: %q; want one of %s", in.Proxy, strings.Join(Proxies(), ", "))
+	case kind == NoFault && in.Proxy == "" && in.Status == 0 && in.Delay == 0 && in.Median == 0 && in.Interim == nil:
+		return nil, fmt.Errorf("a fault needs a kind, a status, a delay, a median or interim statuses")
 	}
 	f := Fault{
 		Method: in.Method, Path: in.Path, Times: in.Times, Skip: in.Skip, Probability: in.Probability, From: time.Duration(in.From),
 		Until: time.Duration(in.Until), Delay: time.Duration(in.Delay), Status: in.Status, Body: in.Body, Kind: kind,
+		Code: in.Code, Interim: in.Interim, Latency: Latency{time.Duration(in.Median), time.Duration(in.P99)},
+	}
+	if in.Proxy != "" {
+		page := ProxyPage(in.Proxy, cmp.Or(in.Status, http.StatusBadGateway))
+		f.Status, f.Header, f.Body = page.Status, page.Header, page.Body
 	}
 	if in.Headers != nil {
 		f.Header = http.Header{}
@@ -76,6 +94,7 @@ func (s *Server) listFaults() []controlledFault {
 		shown := controlledFault{
 			ID: f.id, Hits: f.spent, Method: f.Method, Path: f.Path, Times: f.Times, Skip: f.Skip, Probability: f.Probability,
 			From: duration(f.From), Until: duration(f.Until), Delay: duration(f.Delay), Status: f.Status, Body: f.Body,
+			Code: f.Code, Interim: f.Interim, Median: duration(f.Latency.Median), P99: duration(f.Latency.P99),
 		}
 		for name, kind := range faultNames {
 			if kind == f.Kind {

@@ -95,7 +95,7 @@ func TestControlRefuses(t *testing.T) {
 		{"POST", "nope", "", 404, `{"error":"no such command; GET /_authostest/ lists them"}`},
 		{"GET", "reset", "", 405, `{"error":"wrong method for /_authostest/reset"}`},
 		{"POST", "faults", `{`, 400, ""},
-		{"POST", "faults", `{}`, 400, `{"error":"a fault needs a kind, a status or a delay"}`},
+		{"POST", "faults", `{}`, 400, `{"error":"a fault needs a kind, a status, a delay, a median or interim statuses"}`},
 		{"POST", "faults", `{"status":503} {}`, 400, `{"error":"something follows the JSON"}`},
 		{"POST", "faults", `{"statuss":503}`, 400, `{"error":"json: unknown field \"statuss\""}`},
 		{"POST", "faults", `{"kind":"fire"}`, 400, ""},

@@ -2,6 +2,8 @@ package authostest
 
 import (
 	"bytes"
+	"math"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -29,6 +31,26 @@ const (
 	// SlowBody sends the head at once and the body in up to eight chunks, with
 	// [Fault.Delay] between them.
 	SlowBody
+	// SlowHeader sends the head itself, and all that follows, in up to eight pieces
+	// with [Fault.Delay] between them, and closes. Over HTTP/2, where a head is one
+	// frame, it is the same as NoFault.
+	SlowHeader
+	// CloseUnread is how the real server refuses a request before its handler (a dead
+	// token, a wrong method, a full limiter): the response comes without the body's
+	// having been read, and the connection closes under the next request, which gets
+	// nowhere. A request that is not refused is left alone, unless Status says what to
+	// refuse it with. In memory the next request fails with io.EOF.
+	CloseUnread
+	// GoAwayBefore ends an HTTP/2 connection by a GOAWAY frame, with [Fault.Code], which
+	// says that this request was not processed; the handler does not run. Over HTTP/1 it
+	// is the same as ResetBefore.
+	GoAwayBefore
+	// GoAwayAfter sends a GOAWAY frame that includes this request, then its response.
+	// Over HTTP/1 the response says that the connection closes.
+	GoAwayAfter
+	// Silence lets an HTTP/2 connection stay open and sends nothing on it any more, not
+	// even to a ping, whatever the request. Over HTTP/1 it is the same as Hang.
+	Silence
 )
 
 // Fault makes matching requests go wrong. Where several match a request, the one
@@ -60,7 +82,40 @@ type Fault struct {
 	Header http.Header
 	Body   string
 
+	// Code is the error code of HTTP/2 (RFC 9113, section 7) that a stream is reset with,
+	// or a connection ended: 7 is REFUSED_STREAM, 8 is CANCEL, 11 is ENHANCE_YOUR_CALM.
+	// Zero is 2, INTERNAL_ERROR.
+	Code uint32
+
+	// Interim are statuses below 200 that come before the response: 102, 103.
+	Interim []int
+
+	// Latency passes too, drawn anew for each request.
+	Latency Latency
+
 	Kind FaultKind
+}
+
+// internalError is the code that a stream is reset with when nobody says another.
+const internalError = 2
+
+// Latency is how long responses take: half of them less than Median, one in a hundred
+// longer than P99, as in a log-normal distribution. The draws follow the seed; see
+// [WithSeed].
+type Latency struct{ Median, P99 time.Duration }
+
+// z99 is the number of standard deviations below which 99 of 100 draws are.
+const z99 = 2.3263478740408408
+
+func (l Latency) draw(random *rand.Rand) time.Duration {
+	if l.Median <= 0 {
+		return 0
+	}
+	spread := 0.0
+	if l.P99 > l.Median {
+		spread = math.Log(float64(l.P99)/float64(l.Median)) / z99
+	}
+	return time.Duration(float64(l.Median) * math.Exp(spread*random.NormFloat64()))
 }
 
 type fault struct {
@@ -109,19 +164,61 @@ func outage(status int) Fault {
 // drawFault picks the fault of this request, if any. The caller holds the lock.
 func (s *Server) drawFault(c *call) (Fault, bool) {
 	for i, f := range s.faults {
+		if f.Kind == CloseUnread || !f.hits(s, c) {
+			continue
+		}
+		if f.spent++; f.spent == f.Times {
+			s.faults = slices.Delete(s.faults, i, i+1)
+		}
+		hit := f.Fault
+		hit.Delay += hit.Latency.draw(s.random)
+		return hit, true
+	}
+	return Fault{}, false
+}
+
+// refuseUnread responds to a request that a fault of the kind CloseUnread hits.
+func (s *Server) refuseUnread(r *http.Request) (response, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || !slices.ContainsFunc(s.faults, func(f *fault) bool { return f.Kind == CloseUnread }) || s.controlled(r) {
+		return response{}, false
+	}
+	c := newCall(s, r, nil, false)
+	if c.documented() {
+		c.requestID = c.newRequestID()
+	}
+	for i, f := range s.faults {
+		if f.Kind != CloseUnread || !f.aims(c) {
+			continue
+		}
+		a := canned(c, f.Fault)
+		if f.Status == 0 {
+			_, refused := c.layers()
+			if refused == nil {
+				continue
+			}
+			a = c.finish(*refused)
+		}
 		if !f.hits(s, c) {
 			continue
 		}
 		if f.spent++; f.spent == f.Times {
 			s.faults = slices.Delete(s.faults, i, i+1)
 		}
-		return f.Fault, true
+		s.journal.note(c, true).Status = a.status
+		return a, true
 	}
-	return Fault{}, false
+	return response{}, false
+}
+
+// aims reports whether a fault is meant for requests like this one.
+func (f *fault) aims(c *call) bool {
+	return (f.Method == "" || f.Method == c.method) && f.path.matches(c.path, c.template())
 }
 
 func (f *fault) hits(s *Server, c *call) bool {
-	if f.Method != "" && f.Method != c.method || !f.path.matches(c.path, c.template()) {
+	if !f.aims(c) {
 		return false
 	}
 	if age := c.now.Sub(s.started); age < f.From || f.Until != 0 && age >= f.Until {

@@ -21,9 +21,6 @@ const (
 	October2025
 )
 
-// Real is the name that [Newest] had.
-const Real = Newest
-
 // ErrorFormat selects the shape of error bodies under [Documented].
 type ErrorFormat int
 
@@ -53,6 +50,7 @@ type config struct {
 	webhooks    http.RoundTripper
 	mail        bool
 	url         string
+	tls         bool
 	control     *string // the token, perhaps empty; nil without the control API
 	metrics     string
 }

@@ -1,6 +1,7 @@
 package authostest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -27,7 +28,8 @@ type Server struct {
 	waiters   map[chan struct{}]struct{}
 	random    *rand.Rand
 	faults    []*fault
-	lastFault int // the id of the one added last
+	lastFault int     // the id of the one added last
+	lost      []error // of the next requests in memory, which get nowhere
 	journal   journal
 	limits    limits
 	scene     scene
@@ -150,6 +152,8 @@ func (s *Server) wait(ctx context.Context, d time.Duration) error {
 
 // delivery says how one response travels back.
 type delivery struct {
+	code     uint32 // of HTTP/2
+	interim  []int  // statuses that come first
 	response response
 	kind     FaultKind
 	pause    time.Duration // between the chunks of a slow body
@@ -167,8 +171,8 @@ func (s *Server) serve(r *http.Request, body []byte, tooLarge bool) delivery {
 	if err != nil {
 		return delivery{err: err}
 	}
-	out := delivery{kind: hit.Kind}
-	if hit.Kind == SlowBody {
+	out := delivery{kind: hit.Kind, code: cmp.Or(hit.Code, internalError), interim: hit.Interim}
+	if hit.Kind == SlowBody || hit.Kind == SlowHeader {
 		out.pause = hit.Delay
 	} else if hit.Delay > 0 {
 		if err := s.wait(r.Context(), hit.Delay); err != nil {
@@ -176,7 +180,7 @@ func (s *Server) serve(r *http.Request, body []byte, tooLarge bool) delivery {
 		}
 	}
 	switch hit.Kind {
-	case ResetBefore:
+	case ResetBefore, GoAwayBefore, Silence:
 		return out
 	case Hang:
 		return delivery{err: s.wait(r.Context(), forever)}

@@ -1,11 +1,14 @@
 package authostest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"os"
 	"strconv"
 	"syscall"
@@ -50,6 +53,17 @@ func (m *memory) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, errors.New("authostest: nil Request.URL")
 	}
+	if err := s.lose(); err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	if a, refused := s.refuseUnread(req); refused {
+		closeBody(req)
+		s.mu.Lock()
+		s.lost = append(s.lost, io.EOF)
+		s.mu.Unlock()
+		return s.httpResponse(req, delivery{response: a}), nil
+	}
 	body, tooLarge, err := takeBody(ctx, req, s.bodyLimit(req))
 	if err != nil {
 		return nil, err
@@ -61,10 +75,30 @@ func (m *memory) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case errors.Is(d.err, errDown):
 		return nil, refused()
-	case errors.Is(d.err, errClosed), d.kind == ResetBefore, d.kind == ResetAfter:
+	case errors.Is(d.err, errClosed), d.kind == ResetBefore, d.kind == ResetAfter, d.kind == GoAwayBefore:
 		return nil, reset()
+	case d.kind == Silence:
+		if err := s.wait(ctx, forever); errors.Is(err, errClosed) {
+			return nil, reset()
+		}
+		return nil, ctx.Err()
 	case d.err != nil:
 		return nil, d.err
+	}
+	if trace := httptrace.ContextClientTrace(ctx); trace != nil && trace.Got1xxResponse != nil {
+		for _, status := range d.interim {
+			if !isInterim(status) {
+				continue
+			}
+			if err := trace.Got1xxResponse(status, textproto.MIMEHeader{}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if d.kind == SlowHeader {
+		if err := s.wait(ctx, 7*d.pause); err != nil {
+			return nil, cmp.Or(ctx.Err(), reset())
+		}
 	}
 	return s.httpResponse(req, d), nil
 }
