@@ -161,16 +161,13 @@ func (c *call) forgetUser() response {
 // confirmed checks that the user means it.
 func (c *call) confirmed() *response {
 	const text = "Confirm account deletion with your current password or MFA code"
-	if len(c.body) == 0 {
-		a := c.badRequest(text)
-		return &a
-	}
 	in, bad := decode[struct {
 		CurrentPassword *string `json:"current_password"`
 		MFACode         *string `json:"mfa_code"`
 	}](c, plainJSON)
-	if bad != nil {
-		return bad
+	if bad != nil { // one that cannot be read is the same as none
+		a := c.badRequest(text)
+		return &a
 	}
 	code := strings.TrimSpace(deref(in.MFACode))
 	if c.user.mfa && code != "" && c.user.presents(code, c.now) || c.user.Password != "" && c.user.Password == deref(in.CurrentPassword) {
