@@ -241,3 +241,29 @@ func BenchmarkErrorResponse(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkWrite is a PATCH while so many responses are cached, most of them of the collection that
+// it changes.
+func BenchmarkWrite(b *testing.B) {
+	for _, entries := range []int{0, 100, 100_000} {
+		b.Run(fmt.Sprint(entries), func(b *testing.B) {
+			var opts []authos.Option
+			if entries > 0 {
+				opts = append(opts, authos.WithCache(authos.CachePolicy{MaxEntries: 2 * entries, MaxBytes: 1 << 30}))
+			}
+			c := benchClient(b, "https://authos.test", &http.Client{Transport: newBenchTransport()}, opts...)
+			for i := range entries {
+				if err := c.Do(b.Context(), http.MethodGet, fmt.Sprintf("/api/service/users?offset=%d", i), nil, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			in := map[string]string{"email": "ada@example.com"}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.Do(b.Context(), http.MethodPatch, "/api/service/users/42", in, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

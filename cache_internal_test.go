@@ -3,6 +3,7 @@ package authos
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -65,4 +66,59 @@ func FuzzParseCached(f *testing.F) {
 			t.Fatalf("body %q, want %q", bodyOf(resp), k.body)
 		}
 	})
+}
+
+// The clock may be set back by a little, or the process that cached a response have one that is
+// ahead: that hides nothing. What claims to be from the far future is not believed.
+func TestCachedAge(t *testing.T) {
+	t.Parallel()
+	for _, store := range []CacheStore{nil, outsideStore{}} {
+		c := newResponseCache(CachePolicy{Store: store, MaxEntries: 1, MaxBytes: 1}, "https://authos.test")
+		for ahead, want := range map[time.Duration]bool{5 * time.Second: true, 50 * time.Second: true, 2 * time.Minute: false, time.Hour: false} {
+			if age := c.age(&cachedResponse{at: time.Now().Add(ahead)}); (age == 0) != want || !want && age >= 0 {
+				t.Errorf("%s ahead: age %s", ahead, age)
+			}
+		}
+	}
+	// in memory the wall clock has no say: an hour's step changes neither of the two readings
+	c := newResponseCache(CachePolicy{MaxEntries: 1, MaxBytes: 1}, "https://authos.test")
+	if at := c.clock(c.start.Add(time.Minute)); !at.Equal(c.start.Add(time.Minute)) || strings.Contains(at.String(), "m=") {
+		t.Errorf("clock(a minute after the start) = %s, start %s", at, c.start)
+	}
+}
+
+type outsideStore struct{ CacheStore }
+
+// Paths are remembered within bounds, and what is dropped is taken as written.
+func TestWritesAreBounded(t *testing.T) {
+	t.Parallel()
+	var w writes
+	old := stamp{w.began(), time.Now().UnixNano()}
+	written := func(path string, s stamp) bool { return w.since(path, s, true) }
+	w.wrote("/api/a/b", false)
+	w.wrote("/api/a", true)
+	for path, want := range map[string]bool{"/api/a/b": true, "/api/a/b/c": true, "/api/a": true, "/api": false, "/api/a/c": false, "/api/ab": false, "/api/a/bb": false} {
+		if written(path, old) != want || w.since(path, old, false) != want {
+			t.Errorf("%s was written: %v, want %v", path, !want, want)
+		}
+		if written(path, stamp{seq: w.began()}) {
+			t.Errorf("%s: what was asked for after the write is overtaken", path)
+		}
+	}
+	later := stamp{seq: w.began()}
+	for i := range 3 * maxWritten {
+		w.wrote(fmt.Sprintf("/api/things/%d", i), false)
+	}
+	if w.size > maxWritten+8 {
+		t.Errorf("%d paths are remembered", w.size)
+	}
+	for i := range 3 * maxWritten {
+		if !written(fmt.Sprintf("/api/things/%d", i), later) {
+			t.Fatalf("the write to %d is forgotten", i)
+		}
+	}
+	w.wrote("/api/things", false) // stands for all below it
+	if w.size > 16 {
+		t.Errorf("%d paths are remembered below one that was written", w.size)
+	}
 }

@@ -76,6 +76,14 @@ func (f *cacheLayer) refused(cl *call) {
 	}
 }
 
+// knowPrincipal reads the tokens from their store before they are given up, where that is the first
+// thing a process does: else nobody would know whose cached responses are to be forgotten.
+func (c *Client) knowPrincipal(ctx context.Context) {
+	if c.fam.cache != nil && c.fam.cache.policy.Store != nil {
+		_, _ = c.Tokens(ctx) // a store that fails does not keep anybody from signing out
+	}
+}
+
 // proofOf is a token's key below its principal's. No path begins so.
 func proofOf(token string) string { return "/accepted/" + jwt.Digest("accepted", token) }
 

@@ -413,6 +413,8 @@ func (c *Client) SetTokens(ctx context.Context, t Tokens) error {
 		if err := t.check(); err != nil {
 			return err
 		}
+	} else {
+		c.knowPrincipal(ctx)
 	}
 	return c.setTokens(ctx, t)
 }

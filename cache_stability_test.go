@@ -1,0 +1,353 @@
+package authos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authos-go/authos"
+)
+
+// A passed deadline is when a cached response is wanted most: the store must not be asked with the
+// context that has ended.
+func TestStaleStoreIsAskedWithALiveContext(t *testing.T) {
+	for name, bad := range map[string]btResponse{"hang": btHang, "hang after a 503": btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 2")} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				type key struct{}
+				store := &btStore{}
+				store.get = func(ctx context.Context, key string) ([]byte, bool, error) {
+					if err := ctx.Err(); err != nil {
+						return nil, false, err // as every client of a database does
+					}
+					if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > time.Second {
+						t.Errorf("asked without a bound of its own: %v, %v", deadline, ok)
+					}
+					store.mu.Lock()
+					defer store.mu.Unlock()
+					v, ok := store.values[key]
+					return v, ok, nil
+				}
+				c, web := btClient(t, authos.WithCache(authos.CachePolicy{Store: store}))
+				_ = btGet(c)
+				web.set(bad)
+				ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "v"), 3*time.Second)
+				defer cancel()
+				if g := btRead(ctx, c, btInfo); g.err != nil || !g.resp.Stale || !errors.Is(g.resp.Cause, context.DeadlineExceeded) && name == "hang" {
+					t.Errorf("got %v, cause %v", g, g.resp.Cause)
+				}
+			})
+		})
+	}
+}
+
+// A write overtakes what anybody has read of the resource, in this process; what is each
+// principal's own stays theirs, and who is turned away overtakes nothing.
+func TestStaleWritesOfOthers(t *testing.T) {
+	reads := []string{"/api/organizations/acme", "/api/organizations", "/api/organizations/other", "/api/user", "/api/user/devices"}
+	for _, tt := range []struct {
+		write  string
+		status int
+		gone   []string
+	}{
+		{"PATCH /api/organizations/acme", 200, []string{"/api/organizations", "/api/organizations/acme"}},
+		{"PATCH /api/organizations/acme", 502, []string{"/api/organizations", "/api/organizations/acme"}},
+		{"PATCH /api/organizations/acme", 404, []string{"/api/organizations", "/api/organizations/acme"}},
+		{"PATCH /api/organizations/acme", 401, nil},
+		{"PATCH /api/organizations/acme", 403, nil},
+		{"PATCH /api/user", 200, nil},
+		{"POST /api/user/devices/revoke-all", 200, nil},
+	} {
+		for _, outside := range []bool{false, true} {
+			t.Run(fmt.Sprint(tt.write[strings.Index(tt.write, "/api")+4:], tt.status, outside), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					policy := authos.CachePolicy{}
+					if outside {
+						policy.Store = &btStore{}
+					}
+					web := &btWeb{response: btOK}
+					alice := btNew(t, "https://authos.test", web, btOnce, authos.WithTokens(authos.Tokens{AccessToken: btJWT("alice", 1)}),
+						authos.WithCache(policy), authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+					bob, err := alice.With(authos.WithTokens(authos.Tokens{AccessToken: btJWT("bob", 1)}))
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, path := range reads {
+						_ = btRead(t.Context(), alice, path)
+					}
+					_ = btRead(t.Context(), bob, "/api/user") // accepted
+					web.set(btSay(tt.status, "{}"))
+					method, path, _ := strings.Cut(tt.write, " ")
+					_ = bob.Do(t.Context(), method, path, nil, nil)
+					web.set(btOK)
+					var gone []string
+					for _, path := range reads {
+						if _, ok := btStale(alice, web, path); !ok {
+							gone = append(gone, path)
+						}
+					}
+					slices.Sort(gone)
+					if !slices.Equal(gone, tt.gone) {
+						t.Errorf("bob's write makes alice lose %q, want %q", gone, tt.gone)
+					}
+					for _, path := range reads { // and what is read after it is cached again
+						_ = btRead(t.Context(), alice, path)
+						if _, ok := btStale(alice, web, path); !ok {
+							t.Errorf("%s is not cached after the write", path)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// Ids and traces differ from call to call, and make no variant of what is asked for.
+func TestStaleTracingHeaders(t *testing.T) {
+	for _, name := range []string{
+		"Traceparent", "Tracestate", "Baggage", "B3", "X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "X-B3-Sampled", "X-B3-Flags",
+		"X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "Sentry-Trace", "Uber-Trace-Id", "X-Correlation-Id", "X-Request-ID",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btOnce, btCache)
+			_ = btRead(t.Context(), c, btInfo, authos.WithHeader(name, "one"))
+			for value, opts := range map[string][]authos.RequestOption{"another": {authos.WithHeader(name, "two")}, "none": nil} {
+				if _, ok := btStale(c, web, btInfo, opts...); !ok {
+					t.Errorf("%s: not served with %s value", name, value)
+				}
+			}
+			if _, ok := btStale(c, web, btInfo, authos.WithHeader("Accept", "text/x")); ok {
+				t.Error("another Accept is another variant")
+			}
+		})
+	}
+}
+
+// Who insists on the server's own word gets it.
+func TestStaleCallersCacheControl(t *testing.T) {
+	for _, value := range []string{"no-cache", "no-store", "max-age=0, no-cache"} {
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btOnce, btCache)
+			_ = btGet(c)
+			if _, ok := btStale(c, web, btInfo, authos.WithHeader("Cache-Control", value)); ok {
+				t.Errorf("%s: served", value)
+			}
+		})
+	}
+}
+
+func TestStaleOnlyRoutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{Routes: []string{"/api/service/users/:user_id"}}))
+		for path, want := range map[string]bool{"/api/service/users/u1": true, btInfo: false, "/api/service/users": false} {
+			_ = btRead(t.Context(), c, path)
+			if _, ok := btStale(c, web, path); ok != want {
+				t.Errorf("%s: served %v, want %v", path, ok, want)
+			}
+		}
+		for _, bad := range []string{"/api/service/users/u1", "/api/nowhere", "/api/auth/magic-link/verify", "/api/auth/login", ""} {
+			_, err := authos.New("https://authos.test", authos.WithCache(authos.CachePolicy{Routes: []string{btInfo, bad}}))
+			if v, ok := errors.AsType[*authos.ValidationError](err); !ok || len(v.Fields) != 1 || !strings.Contains(v.Fields[0].Message, fmt.Sprintf("%q", bad)) {
+				t.Errorf("Routes %q: %v, want it refused", bad, err)
+			}
+		}
+	})
+}
+
+// A credential that the server has refused is served nothing any more, until it is taken again.
+func TestStaleAfterARefusal(t *testing.T) {
+	inactive := `{"error":"Organization is not active. Current status: suspended","error_code":"FORBIDDEN","timestamp":"2026-01-01T00:00:00Z"}`
+	for name, tt := range map[string]struct {
+		refusal btResponse
+		on      string // the refused call
+		served  bool
+	}{
+		"401":                         {btError(401, "UNAUTHORIZED"), "GET /other", false},
+		"401 of a write":              {btError(401, "UNAUTHORIZED"), "PATCH /other", false},
+		"403 organization not active": {btSay(403, inactive), "GET /other", false},
+		"403 of a resource":           {btError(403, "FORBIDDEN"), "GET /other", true},
+		"404 of a resource":           {btError(404, "NOT_FOUND"), "GET /other", true},
+		"400":                         {btError(400, "BAD_REQUEST"), "GET /other", true},
+	} {
+		for who, opts := range map[string]struct {
+			opt  authos.Option
+			path string
+		}{
+			"key":   {authos.WithAPIKey("sk_1_2"), "/api/service/users"},
+			"token": {authos.WithTokens(authos.Tokens{AccessToken: btJWT("alice", 1)}), "/api/organizations"},
+		} {
+			t.Run(name+", "+who, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					web := &btWeb{response: btOK}
+					c := btNew(t, "https://authos.test", web, btOnce, btCache, opts.opt, authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+					_ = btRead(t.Context(), c, opts.path)
+					web.set(tt.refusal)
+					method, path, _ := strings.Cut(tt.on, " ")
+					_ = c.Do(t.Context(), method, opts.path+path, nil, nil)
+					web.set(btOK)
+					if _, ok := btStale(c, web, opts.path); ok != tt.served {
+						t.Errorf("served after the refusal: %v, want %v", ok, tt.served)
+					}
+					_ = btRead(t.Context(), c, opts.path) // taken again
+					if _, ok := btStale(c, web, opts.path); !ok {
+						t.Error("not served after it was taken again")
+					}
+				})
+			})
+		}
+	}
+}
+
+// world is what outlives a process: the two stores, and the server.
+type world struct {
+	tokens *btTokens
+	cache  *btStore
+	web    *btWeb
+}
+
+func newWorld(t authos.Tokens) *world {
+	return &world{&btTokens{t: t}, &btStore{}, &btWeb{response: btUsers(map[string]string{btJWT("alice", 1): "alice", btJWT("alice", 2): "alice"})}}
+}
+
+// process starts one.
+func (w *world) process(t *testing.T) *authos.Client {
+	return btNew(t, "https://authos.test", w.web, btOnce, authos.WithTokenStore(w.tokens), authos.WithCache(authos.CachePolicy{Store: w.cache}))
+}
+
+// A program that is killed and started again during an outage answers with what its user had read.
+func TestStaleAfterARestart(t *testing.T) {
+	one := authos.Tokens{AccessToken: btJWT("alice", 1), RefreshToken: "r1"}
+	old := authos.Tokens{AccessToken: btJWT("alice", 1), RefreshToken: "r1", ExpiresAt: btStart.Add(time.Minute)}
+	for name, tt := range map[string]struct {
+		tokens authos.Tokens
+		before func(t *testing.T, w *world, c *authos.Client) // in the first process, after it has read
+		after  func(w *world)                                 // between the two
+		served bool
+	}{
+		"simply":                      {tokens: one, served: true},
+		"the access token has ended":  {tokens: old, served: true},
+		"longer ago than MaxStale":    {tokens: one, after: func(*world) { time.Sleep(11 * time.Minute) }},
+		"the store knows no time":     {tokens: one, after: func(*world) { time.Sleep(9 * time.Minute) }, served: true},
+		"a forged token in the store": {tokens: one, after: func(w *world) { w.tokens.t.AccessToken = btJWT("alice", 666) }},
+		"somebody else's token":       {tokens: one, after: func(w *world) { w.tokens.t.AccessToken = btJWT("bob", 1) }},
+		"refused before": {tokens: authos.Tokens{AccessToken: btJWT("alice", 1)}, before: func(t *testing.T, w *world, c *authos.Client) {
+			w.web.set(btError(401, "UNAUTHORIZED"))
+			_ = c.Do(t.Context(), "GET", "/api/organizations", nil, nil)
+		}},
+		"signed out before": {tokens: one, before: func(t *testing.T, w *world, c *authos.Client) {
+			_ = c.SetTokens(t.Context(), authos.Tokens{})
+			w.tokens.t = one // somebody puts them back
+		}},
+		"refreshed, and nothing read since": {tokens: one, before: func(t *testing.T, w *world, c *authos.Client) {
+			w.web.set(func(req *http.Request) (*http.Response, error) {
+				switch {
+				case req.URL.Path == "/api/auth/refresh":
+					return btSay(200, `{"access_token":"`+btJWT("alice", 2)+`","refresh_token":"r2","expires_in":3600}`)(req)
+				case strings.HasSuffix(req.Header.Get("Authorization"), btJWT("alice", 2)):
+					return btSay(502, "")(req)
+				}
+				return btError(401, "TOKEN_EXPIRED")(req)
+			})
+			_ = c.Do(t.Context(), "GET", "/api/organizations", nil, nil)
+			if w.tokens.t.AccessToken != btJWT("alice", 2) {
+				t.Fatalf("not refreshed: %s", w.tokens.t.AccessToken)
+			}
+		}, served: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(tt.tokens)
+				first := w.process(t)
+				if g := btRead(t.Context(), first, "/api/user"); g.err != nil {
+					t.Fatal(g.err)
+				}
+				if tt.before != nil {
+					tt.before(t, w, first)
+				}
+				if tt.after != nil {
+					tt.after(w)
+				}
+				time.Sleep(30 * time.Second)
+				if tt.tokens.ExpiresAt != (time.Time{}) {
+					time.Sleep(time.Minute)
+				}
+				_ = first.Close()
+				w.web.set(btReset)
+				began := time.Now()
+				g := btRead(t.Context(), w.process(t), "/api/user")
+				if served := g.err == nil && g.resp.Stale && g.body == `{"id":"alice"}`; served != tt.served {
+					t.Errorf("got %v; served: %v, want %v", g, served, tt.served)
+				}
+				if g.resp.Stale && (g.resp.Age < 30*time.Second || g.resp.Cause == nil) || time.Since(began) > 5*time.Second {
+					t.Errorf("age %s, cause %v, after %s", g.resp.Age, g.resp.Cause, time.Since(began))
+				}
+			})
+		})
+	}
+}
+
+// A token that nobody has proved is believed neither from a map that the program gives nor before a
+// second process has asked, and a key needs no proof.
+func TestStaleAfterARestartWithAKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &btStore{}
+		start := func(web *btWeb) *authos.Client {
+			return btNew(t, "https://authos.test", web, btOnce, authos.WithAPIKey("sk_1_2"), authos.WithCache(authos.CachePolicy{Store: store}))
+		}
+		_ = btGet(start(&btWeb{response: btOK}))
+		if g := btRead(t.Context(), start(&btWeb{response: btReset}), btInfo); !g.resp.Stale || g.body != btGood {
+			t.Errorf("got %v", g)
+		}
+	})
+}
+
+// Sign-out as the first thing a process does forgets what an earlier one has cached.
+func TestStaleSignOutFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one := authos.Tokens{AccessToken: btJWT("alice", 1), RefreshToken: "r1"}
+		w := newWorld(one)
+		_ = btRead(t.Context(), w.process(t), "/api/user")
+		if len(w.cache.keys()) == 0 {
+			t.Fatal("nothing is cached")
+		}
+		w.web.set(btSay(200, `{}`))
+		if err := w.process(t).SetTokens(t.Context(), authos.Tokens{}); err != nil {
+			t.Fatal(err)
+		}
+		if keys := w.cache.keys(); len(keys) != 0 {
+			t.Errorf("still cached: %q", keys)
+		}
+	})
+}
+
+// What one process has read, another one that has seen a write since does not serve.
+func TestStaleWriteOfAnotherProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &btStore{}
+		start := func(key string, web *btWeb) *authos.Client {
+			return btNew(t, "https://authos.test", web, btOnce, authos.WithAPIKey(key), authos.WithCache(authos.CachePolicy{Store: store}),
+				authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+		}
+		web := &btWeb{response: btOK}
+		_ = btRead(t.Context(), start("sk_a", &btWeb{response: btOK}), "/api/service/users/u1")
+		time.Sleep(time.Second)
+		other := start("sk_b", web)
+		_ = other.Do(t.Context(), "PATCH", "/api/service/users/u1", nil, nil)
+		a, err := other.With(authos.WithAPIKey("sk_a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, ok := btStale(a, web, "/api/service/users/u1"); ok {
+			t.Errorf("served: %s", body)
+		}
+		if _, ok := btStale(start("sk_a", web), web, "/api/service/users/u1"); !ok {
+			t.Error("a process that knows of no write serves it")
+		}
+	})
+}
