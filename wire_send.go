@@ -297,8 +297,10 @@ func (k *worker) wait(s *sending) bool {
 	select {
 	case <-k.done:
 		return true
-	case <-s.call.Done():
+	case <-s.call.Context.Done():
 		s.end(s.call.Err())
+	case <-s.call.enough():
+		s.end(context.Canceled)
 	case <-over:
 		s.timedOut = true
 		s.end(context.DeadlineExceeded)
