@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -136,7 +135,8 @@ func (c *Client) assemble() http.RoundTripper {
 // path begins with a slash, is already escaped, and may have a query; absolute URLs, "//host" and
 // dot segments are refused. /api/service/* carries the API key; public routes, /oauth* and /scim/*
 // carry no credential of the client; the rest carries the bearer token. in is nil, a value (sent as
-// JSON) or [url.Values] (a form; the query for GET and HEAD). out is nil, a pointer to a value
+// JSON), []byte or [json.RawMessage] (JSON, sent as it is) or [url.Values] (a form; the query for GET
+// and HEAD). Text that is not UTF-8 is refused: JSON would change it. out is nil, a pointer to a value
 // (decoded from JSON), or a *[]byte (the body as it is).
 //
 // It returns every error type of this package. A GET may be repeated; whether another method may is
@@ -162,6 +162,9 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any, opts 
 func (c *Client) call(ctx context.Context, r request, out any, opts []RequestOption) error {
 	if err := r.checks.err(opts); err != nil {
 		return err
+	}
+	if err := checkValues(r.query); err != nil {
+		return refused(opts, err)
 	}
 	cl, err := c.newCall(ctx, r.method, routes.ByTemplate(r.method, r.template), expand(r.template, r.args), r.query.Encode())
 	if err != nil {
@@ -193,33 +196,6 @@ func (c *Client) newCall(ctx context.Context, method string, r *routes.Route, co
 		cl.deadline = cl.start.Add(c.cfg.retry.MaxElapsed)
 	}
 	return cl, nil
-}
-
-// encode makes the request's body once; every attempt sends the same bytes.
-func (cl *call) encode(in any) error {
-	switch v := in.(type) {
-	case nil:
-		return nil
-	case url.Values:
-		if isRead(cl.method) {
-			// url.Values is a query where there is no body. cl owns its URL: newCall made it.
-			cl.url.RawQuery = strings.TrimPrefix(cl.url.RawQuery+"&"+v.Encode(), "&")
-			return nil
-		}
-		cl.body, cl.contentType = []byte(v.Encode()), "application/x-www-form-urlencoded"
-		return nil
-	case io.Reader:
-		return invalid("in", CodeInvalidFormat, "must be a value, not a reader: a body that cannot be read twice cannot be sent twice")
-	}
-	if isRead(cl.method) {
-		return invalid("in", CodeInvalidFormat, cl.method+" takes no body; use url.Values for a query")
-	}
-	body, err := json.Marshal(in)
-	if err != nil {
-		return invalid("in", CodeInvalidFormat, "cannot be encoded as JSON: "+err.Error())
-	}
-	cl.body, cl.contentType = body, "application/json"
-	return nil
 }
 
 // exchange runs a call through the layers and decodes its response. It is the one place that
@@ -286,10 +262,20 @@ func (cl *call) settle() {
 	if cl.requestID = cl.header.Get("X-Request-ID"); cl.requestID == "" {
 		cl.requestID = cl.client.cfg.requestID(cl.caller)
 	}
-	if cl.header.Get("Authorization") != "" && cl.auth == routes.AuthBearer || cl.header.Get("X-Api-Key") != "" && cl.auth == routes.AuthAPIKey {
+	if cl.ownCredential("Authorization", routes.AuthBearer) || cl.ownCredential("X-Api-Key", routes.AuthAPIKey) {
 		cl.auth = routes.AuthNone
 		cl.noCache = true // we cannot tell whose response it would be
 	}
+}
+
+// ownCredential reports whether the caller has said with what credential the call goes out. An empty
+// one means without any.
+func (cl *call) ownCredential(key string, auth routes.Auth) bool {
+	values, own := cl.header[key]
+	if own && (len(values) == 0 || values[0] == "") {
+		delete(cl.header, key)
+	}
+	return own && cl.auth == auth
 }
 
 // noHeader is the header of a request on its way down. The wire layer makes each attempt its own,

@@ -461,7 +461,7 @@ func TestHTTPClient(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				req := (&http.Request{Method: tt.method, URL: u, Header: http.Header{"Content-Type": {"text/x"}, "X-Mine": {"1"}}, Host: "evil.test"}).WithContext(t.Context())
+				req := (&http.Request{Method: tt.method, URL: u, Header: http.Header{"Content-Type": {"text/x"}, "X-Mine": {"1"}}, Host: u.Host}).WithContext(t.Context())
 				if tt.body != "" {
 					req.Body, req.ContentLength = body, int64(len(tt.body))
 				}

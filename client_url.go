@@ -1,12 +1,16 @@
 package authos
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/authos-go/authos/internal/routes"
 )
@@ -22,6 +26,10 @@ func parseBase(raw string, insecure bool) (*url.URL, string, error) {
 		return nil, "", fmt.Errorf("authos: the base URL needs the scheme https or http, has %q", u.Scheme)
 	case u.Hostname() == "":
 		return nil, "", errors.New("authos: the base URL has no host")
+	case !isPort(u.Port()):
+		return nil, "", errors.New("authos: the base URL's port is not within 1 and 65535")
+	case asciiHost(u.Hostname()) == "":
+		return nil, "", errors.New("authos: the base URL's host is not a name that can be looked up")
 	case u.User != nil:
 		return nil, "", errors.New("authos: the base URL must not hold credentials")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
@@ -47,13 +55,41 @@ func isLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
+// isPort reports whether a port, where there is one, is one.
+func isPort(port string) bool {
+	if port == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
+}
+
+// asciiHost is a host as net/http looks it up: in lower case, and an international name in its ASCII
+// form (RFC 5891). Empty: it cannot be.
+func asciiHost(host string) string {
+	host = strings.ToLower(host)
+	if !strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return host
+	}
+	// What net/http writes as Host is the ASCII form; it has no function for that alone.
+	var written bytes.Buffer
+	if err := (&http.Request{URL: &url.URL{Scheme: "http", Host: host}, Header: http.Header{}}).Write(&written); err != nil {
+		return ""
+	}
+	req, err := http.ReadRequest(bufio.NewReader(&written))
+	if err != nil {
+		return ""
+	}
+	return req.Host
+}
+
 // originOf is scheme, host and port, the port written out (RFC 6454, section 4).
 func originOf(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+	return u.Scheme + "://" + net.JoinHostPort(asciiHost(u.Hostname()), port)
 }
 
 // splitPath checks what a caller gives as a path, and splits its query off.
@@ -71,6 +107,9 @@ func splitPath(raw string) (path, query string, err error) {
 		return bad("must not have a fragment")
 	case strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }):
 		return bad("must be escaped: it holds spaces, backslashes or control characters")
+	}
+	if plain, err := url.PathUnescape(raw); err == nil && !utf8.ValidString(plain) {
+		return bad("its text " + notUTF8)
 	}
 	if err := checkSegments(path); err != nil {
 		return bad(err.Error())

@@ -109,7 +109,9 @@ func (w *wireLayer) send(cl *call, req *http.Request, until time.Time) (resp *ht
 		}
 		return w.failed(s, "send", errAttemptTimeout)
 	}
-	s.surface()
+	if cl.group != groupRefresh { // which is nobody's: there it stays an error
+		surface(s.err)
+	}
 	if s.timedOut {
 		w.silent(s)
 	}
@@ -146,7 +148,7 @@ func (w *wireLayer) received(s *sending, resp *http.Response, data []byte, err e
 		}, false
 	case err != nil:
 		return w.failed(s, "read body", err)
-	case errorInSuccess(text):
+	case errorInSuccess(text), cl.isOAuth() && isOAuthError(text):
 		resp.Body = s.hold(data, cl.scrub(parseError(resp.StatusCode, resp.Header, text, time.Now())))
 	default:
 		resp.Body = s.hold(text, nil)

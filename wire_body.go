@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync/atomic"
+
+	"github.com/authos-go/authos/internal/jsonscan"
 )
 
 var errTooLarge = fmt.Errorf("larger than %d MiB", maxResponse>>20)
@@ -66,6 +69,25 @@ func withoutMark(data []byte) []byte {
 		return data
 	}
 	return rest
+}
+
+// isOAuth reports whether a call is to the OAuth endpoints, which have an error shape of their own.
+func (cl *call) isOAuth() bool {
+	return strings.HasPrefix(cl.concrete, "/oauth/") || strings.HasPrefix(cl.concrete, "/oauth2/")
+}
+
+// isOAuthError reports whether a body is an error as RFC 6749, section 5.2, has it: with an "error"
+// that is a text, and without tokens.
+func isOAuthError(body []byte) (is bool) {
+	for s := jsonscan.Over(body); s.Next(); {
+		switch string(s.Key) {
+		case "error":
+			is = isString(s.Value) && len(s.Value) > len(`""`)
+		case "access_token", "active": // of an introspection
+			return false
+		}
+	}
+	return is
 }
 
 // bufferedBody is the body of every response inside the layers: the whole bounded body, read within

@@ -326,12 +326,11 @@ func (t *thrown) Error() string {
 	return fmt.Sprintf("the http.RoundTripper panicked: %v", t.value)
 }
 
-// surface lets a panic of the caller's own code, or its end of a goroutine, happen to the caller. A
-// refresh is nobody's: there it stays an error.
-func (s *sending) surface() {
-	t, ok := s.err.(*thrown) //nolint:errorlint // it never is wrapped
+// surface lets a panic of the caller's own code, or its end of a goroutine, happen to the caller.
+func surface(err error) {
+	t, ok := err.(*thrown) //nolint:errorlint // it never is wrapped
 	switch {
-	case !ok || s.call.group == groupRefresh:
+	case !ok:
 	case t.value == nil:
 		runtime.Goexit()
 	default:
