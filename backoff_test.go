@@ -95,6 +95,7 @@ func rtRows() []rtRow {
 		{"bad certificate", rtStep{err: badCert, noConn: true}, rtEverywhere(rtStop), authos.ErrNetwork, false},
 		{"bad certificate, wrapped", rtStep{err: &net.OpError{Op: "remote error", Err: badCert}, noConn: true}, rtEverywhere(rtStop), authos.ErrNetwork, false},
 		{"TLS alert", rtStep{err: &net.OpError{Op: "remote error", Err: tls.AlertError(42)}, noConn: true}, rtEverywhere(rtStop), authos.ErrNetwork, false},
+		{"a header that net/http refuses", rtStep{err: errors.New(`net/http: invalid header field value for "X-Y"`), noConn: true}, rtEverywhere(rtStop), authos.ErrNetwork, false},
 		{"HTTPS to an HTTP port", rtStep{err: http.ErrSchemeMismatch, noConn: true}, rtEverywhere(rtStop), authos.ErrNetwork, false},
 
 		{"425", rtEmpty(425), rtEverywhere(rtAgain), nil, true},

@@ -334,6 +334,11 @@ func TestBreakerJudgement(t *testing.T) {
 			return resp, err
 		}, want: true},
 		{name: "attempt timeout", response: btHang, want: true},
+		{name: "what net/http refuses to send", response: func(*http.Request) (*http.Response, error) {
+			return nil, errors.New(`net/http: invalid header field value for "Authorization"`)
+		}},
+		{name: "billing is disabled", response: btSay(503, `{"error":"Billing is disabled.","error_code":"SERVICE_UNAVAILABLE","timestamp":"2025-01-01T00:00:00Z"}`)},
+		{name: "billing is disabled, says a gateway", response: btSay(503, `{"error":"Billing is disabled"}`), want: true},
 		{name: "caller cancels", response: btHang, ctx: btCancelAfter, after: 10 * time.Second},
 		{name: "caller cancels, and the server returns 500", response: func(req *http.Request) (*http.Response, error) {
 			<-req.Context().Done()
@@ -1026,37 +1031,5 @@ func TestBreakerPolicyChecks(t *testing.T) {
 		if _, err := authos.New("https://authos.test", authos.WithBreaker(p)); err == nil {
 			t.Errorf("New(%+v) = nil error", p)
 		}
-	}
-}
-
-func TestBreakerOutage(t *testing.T) {
-	const goroutines, each = 200, 20
-	for name, bad := range map[string]btResponse{"503": btSay(503, btPage), "reset": btReset, "hang": btHang} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c, web := btClient(t)
-				web.set(func(req *http.Request) (*http.Response, error) {
-					time.Sleep(time.Millisecond)
-					return bad(req)
-				})
-				var wg sync.WaitGroup
-				var good atomic.Int64
-				for range goroutines {
-					wg.Go(func() {
-						for range each {
-							if btGet(c) == nil {
-								good.Add(1)
-							}
-						}
-					})
-				}
-				wg.Wait()
-				sent := web.count()
-				t.Logf("%d requests for %d calls", sent, goroutines*each)
-				if good.Load() != 0 || sent*10 > goroutines*each {
-					t.Errorf("%d requests for %d calls, want at most 0.1 a call", sent, goroutines*each)
-				}
-			})
-		})
 	}
 }
