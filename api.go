@@ -2,6 +2,8 @@ package authos
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/url"
 )
 
@@ -79,6 +81,23 @@ func missingID(id string) string {
 		return "id"
 	}
 	return ""
+}
+
+// readSecrets reads JSON into the fields of a Params and into those that marshalling leaves out: a
+// file or a request that a program reads has them.
+func readSecrets(b []byte, fields any, secrets map[string]any) error {
+	if err := json.Unmarshal(b, fields); err != nil {
+		return err
+	}
+	members := parseObject(b)
+	for name, into := range secrets {
+		if value, ok := members[name]; ok {
+			if err := json.Unmarshal(value, into); err != nil {
+				return fmt.Errorf("authos: %s: %w", name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // link is the URL of a route that a browser opens. Nothing is sent.

@@ -48,6 +48,12 @@ func (p LoginParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves the password out.
 func (p LoginParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
+// UnmarshalJSON reads what [json.Marshal] leaves out too, by its wire name.
+func (p *LoginParams) UnmarshalJSON(b []byte) error {
+	type fields LoginParams // without this method
+	return readSecrets(b, (*fields)(p), map[string]any{"password": &p.Password})
+}
+
 type loginRequest struct {
 	LoginParams
 	Password string `json:"password"`
@@ -56,9 +62,6 @@ type loginRequest struct {
 // tenant checks an organization, one of its services and a redirect URI registered there. Each
 // needs the one before: the server would refuse it, or ignore it in silence.
 func (c *checks) tenant(org, service, redirectURI string) {
-	if org != "" {
-		c.slug("org_slug", org)
-	}
 	if service != "" && org == "" {
 		c.add("org_slug", CodeRequired, "is needed with service_slug")
 	}
@@ -110,6 +113,7 @@ func (b *tokenBody) signIn(ctx context.Context, c *Client, install bool) (Tokens
 func (s *AuthService) Refresh(ctx context.Context, refreshToken string, opts ...RequestOption) (Tokens, error) {
 	var in checks
 	in.required("refresh_token", refreshToken)
+	in.argument("refresh_token")
 	body, err := invoke[tokenBody](ctx, s.c, request{
 		method: http.MethodPost, template: refreshPath, body: map[string]string{"refresh_token": refreshToken}, checks: in,
 	}, opts)
@@ -163,6 +167,12 @@ func (p RevokeParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves the token out.
 func (p RevokeParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
+// UnmarshalJSON reads what [json.Marshal] leaves out too, by its wire name.
+func (p *RevokeParams) UnmarshalJSON(b []byte) error {
+	type fields RevokeParams // without this method
+	return readSecrets(b, (*fields)(p), map[string]any{"token": &p.Token, "token_type_hint": &p.Hint})
+}
+
 func (p RevokeParams) hint() TokenTypeHint {
 	if _, isJWT := jwt.Type(p.Token); isJWT {
 		return cmp.Or(p.Hint, HintAccessToken)
@@ -206,6 +216,12 @@ func (p RegisterParams) Format(s fmt.State, _ rune) {
 
 // LogValue implements [slog.LogValuer]; it leaves the password out.
 func (p RegisterParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
+
+// UnmarshalJSON reads what [json.Marshal] leaves out too, by its wire name.
+func (p *RegisterParams) UnmarshalJSON(b []byte) error {
+	type fields RegisterParams // without this method
+	return readSecrets(b, (*fields)(p), map[string]any{"password": &p.Password})
+}
 
 type registerRequest struct {
 	RegisterParams
@@ -262,6 +278,7 @@ func (s *AuthService) ResendVerification(ctx context.Context, p ResendVerificati
 func (s *AuthService) VerifyEmail(ctx context.Context, token string, opts ...RequestOption) error {
 	var in checks
 	in.required("token", token)
+	in.argument("token")
 	return s.c.call(ctx, request{
 		method: http.MethodGet, template: "/auth/verify-email", query: url.Values{"token": {token}}, checks: in,
 	}, nil, opts)
@@ -309,6 +326,12 @@ func (p ResetPasswordParams) Format(s fmt.State, _ rune) {
 
 // LogValue implements [slog.LogValuer]; it leaves token and password out.
 func (p ResetPasswordParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
+
+// UnmarshalJSON reads what [json.Marshal] leaves out too, by its wire name.
+func (p *ResetPasswordParams) UnmarshalJSON(b []byte) error {
+	type fields ResetPasswordParams // without this method
+	return readSecrets(b, (*fields)(p), map[string]any{"token": &p.Token, "new_password": &p.NewPassword})
+}
 
 // ResetPassword sets a new password and ends all sessions of the user. POST
 // /api/auth/reset-password; public; never repeated once it may have arrived. A token that is wrong,
@@ -361,6 +384,7 @@ func (l *EmailLookup) missing() string {
 func (s *AuthService) LookupEmail(ctx context.Context, email string, opts ...RequestOption) (*EmailLookup, error) {
 	var in checks
 	in.email(email)
+	in.argument("email")
 	body := map[string]string{"email": email}
 	return invoke[EmailLookup](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/auth/lookup-email", body: body, checks: in,
@@ -427,9 +451,6 @@ type AuthContextParams struct {
 // NOT_FOUND is an organization or service that does not exist; one that is not active is no error.
 func (s *AuthService) Context(ctx context.Context, p AuthContextParams, opts ...RequestOption) (*AuthContext, error) {
 	var in checks
-	if p.OrgSlug != "" {
-		in.slug("org", p.OrgSlug)
-	}
 	if p.ServiceSlug != "" && p.OrgSlug == "" {
 		in.add("org", CodeRequired, "is needed with service")
 	}

@@ -131,8 +131,8 @@ func (s *AuthService) RequestDeviceCode(ctx context.Context, p DeviceCodeParams,
 }
 
 // userCodeAlphabet are the letters and digits of user codes; those that are easily misread are left
-// out.
-const userCodeAlphabet = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
+// out. Only servers of October 2025 have L among them.
+const userCodeAlphabet = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 // userCode brings what a user has typed into the form that the server takes, eight characters in
 // capitals with a dash in the middle, and refuses what can be none.
@@ -148,7 +148,7 @@ func (c *checks) userCode(typed string) string {
 	case code == "":
 		c.add("user_code", CodeRequired, "must not be empty")
 	case len(code) != 8 || strings.Trim(code, userCodeAlphabet) != "":
-		c.add("user_code", CodeInvalidFormat, "must be 8 letters and digits, without I, L, O, 0 and 1")
+		c.add("user_code", CodeInvalidFormat, "must be 8 letters and digits, without I, O, 0 and 1")
 	default:
 		return code[:4] + "-" + code[4:]
 	}
@@ -193,6 +193,7 @@ func (a *DeviceActivation) missing() string {
 func (s *AuthService) VerifyUserCode(ctx context.Context, userCode string, opts ...RequestOption) (*DeviceActivation, error) {
 	var in checks
 	code := in.userCode(userCode)
+	in.argument("user_code")
 	body := map[string]string{"user_code": code}
 	return invoke[DeviceActivation](ctx, s.c, request{
 		method: http.MethodPost, template: "/auth/device/verify", body: body, checks: in,
@@ -353,6 +354,7 @@ func (s *AuthService) DeviceLogin(
 	in.deviceResource(p.Resource, p.Install)
 	if show == nil {
 		in.add("show", CodeRequired, "must not be nil")
+		in.argument("show")
 	}
 	if err := in.err(opts); err != nil {
 		return Tokens{}, err

@@ -805,7 +805,7 @@ func TestExchangeDeviceCodeShortLife(t *testing.T) {
 func TestVerifyUserCode(t *testing.T) {
 	for _, tc := range []struct{ typed, want string }{
 		{"WDJB-MJHT", "WDJB-MJHT"}, {"wdjb-mjht", "WDJB-MJHT"}, {"WDJBMJHT", "WDJB-MJHT"}, {" wdjb mjht\n", "WDJB-MJHT"}, {"WD-JB-MJ-HT", "WDJB-MJHT"},
-		{"2345–6789", "2345-6789"}, {"ABCD-EFG", ""}, {"ABCD-EFGHJ", ""}, {"ABCD-EFGI", ""}, {"ABCD-EFGL", ""}, {"ABCD-EFGO", ""}, {"ABCD-EFG0", ""},
+		{"2345–6789", "2345-6789"}, {"ABCD-EFG", ""}, {"ABCD-EFGHJ", ""}, {"ABCD-EFGI", ""}, {"ABCD-EFGL", "ABCD-EFGL"}, {"ABCD-EFGO", ""}, {"ABCD-EFG0", ""},
 		{"ABCD-EFG1", ""}, {"1BCD-EFGH", ""}, {"ABCD-EFGÉ", ""}, {"ABC+-EFGH", ""}, {"", ""}, {"-", ""},
 	} {
 		rt := rtSteps(rtStep{status: 200, body: `{"org_slug":"acme","service_slug":"app","available_providers":["github"]}`})

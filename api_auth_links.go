@@ -42,7 +42,7 @@ type LoginURLParams struct {
 func (s *AuthService) LoginURL(provider string, p LoginURLParams) (string, error) {
 	var in checks
 	in.provider(loginPath, provider)
-	in.slug("org", p.OrgSlug)
+	in.required("org", p.OrgSlug)
 	in.required("service", p.ServiceSlug)
 	if p.Resource != "" {
 		in.absoluteURI("resource", p.Resource)
@@ -75,9 +75,6 @@ type AdminLoginURLParams struct {
 func (s *AuthService) AdminLoginURL(provider string, p AdminLoginURLParams) (string, error) {
 	var in checks
 	in.provider(adminLoginPath, provider)
-	if p.OrgSlug != "" {
-		in.slug("org_slug", p.OrgSlug)
-	}
 	userCode := in.optionalUserCode(p.UserCode)
 	if err := in.err(nil); err != nil {
 		return "", err
@@ -98,5 +95,6 @@ func (c *checks) provider(template, name string) {
 	}
 	if r := routes.Match(http.MethodGet, expand(template, []string{name})); r == nil || r.Template != template {
 		c.add("provider", CodeInvalidFormat, "is the name of another route, not of a provider")
+		c.argument("provider")
 	}
 }

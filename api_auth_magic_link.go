@@ -58,6 +58,12 @@ func (p VerifyMagicLinkParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves the token out.
 func (p VerifyMagicLinkParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
+// UnmarshalJSON reads what [json.Marshal] leaves out too, by its wire name.
+func (p *VerifyMagicLinkParams) UnmarshalJSON(b []byte) error {
+	type fields VerifyMagicLinkParams // without this method
+	return readSecrets(b, (*fields)(p), map[string]any{"token": &p.Token, "redirect_uri": &p.RedirectURI, "state": &p.State})
+}
+
 // magicLinkBody is a session, or the question for a second factor, which has a shape of its own on
 // this route.
 type magicLinkBody struct {

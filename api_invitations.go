@@ -88,6 +88,7 @@ func (s *UserInvitationsService) Accept(ctx context.Context, invitationID string
 func (s *UserInvitationsService) AcceptToken(ctx context.Context, token string, opts ...RequestOption) error {
 	var in checks
 	in.required("token", token)
+	in.argument("token")
 	body := map[string]string{"token": token}
 	return s.c.call(ctx, request{
 		method: http.MethodPost, template: "/api/invitations/accept", body: body, checks: in,
@@ -114,6 +115,7 @@ func (s *UserInvitationsService) Decline(ctx context.Context, invitationID strin
 func (s *UserInvitationsService) DeclineToken(ctx context.Context, token string, opts ...RequestOption) error {
 	var in checks
 	in.required("token", token)
+	in.argument("token")
 	decline := func(opts []RequestOption) error {
 		return s.c.call(ctx, request{
 			method: http.MethodPost, template: "/api/invitations/decline", body: map[string]string{"token": token}, checks: in,

@@ -310,7 +310,7 @@ func (s *OrganizationsService) Update(
 	var in checks
 	in.id("org_slug", orgSlug)
 	if p.Name != nil {
-		in.name("name", *p.Name)
+		in.required("name", *p.Name)
 	}
 	return invoke[OrganizationDetails](ctx, s.c, request{
 		method: http.MethodPatch, template: "/api/organizations/:org_slug", args: []string{orgSlug}, body: p, checks: in,

@@ -92,10 +92,17 @@ func (p BillingCredentialsSetParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves the keys out.
 func (p BillingCredentialsSetParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
+// UnmarshalJSON reads what [json.Marshal] leaves out too, by its wire name.
+func (p *BillingCredentialsSetParams) UnmarshalJSON(b []byte) error {
+	type fields BillingCredentialsSetParams // without this method
+	return readSecrets(b, (*fields)(p), map[string]any{"api_key": &p.APIKey, "webhook_secret": &p.WebhookSecret})
+}
+
 const billingCredentialsPath = "/api/organizations/:org_slug/billing-credentials/:provider"
 
 func (c *checks) billingProvider(value BillingProvider) {
 	c.oneOf("provider", string(value), string(BillingStripe), string(BillingPolar))
+	c.argument("provider")
 }
 
 // Info reports whether an organization has an account at a billing provider. GET
@@ -125,6 +132,7 @@ func (s *BillingService) Portal(ctx context.Context, orgSlug, returnURL string, 
 	var in checks
 	in.id("org_slug", orgSlug)
 	in.absoluteURI("return_url", returnURL)
+	in.argument("return_url")
 	body, err := invoke[billingPortalBody](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/organizations/:org_slug/billing/portal", args: []string{orgSlug},
 		body: map[string]string{"return_url": returnURL}, checks: in,

@@ -99,6 +99,7 @@ func (s *DomainService) Set(ctx context.Context, orgSlug, domain string, opts ..
 	var in checks
 	in.id("org_slug", orgSlug)
 	in.domainName("domain", domain)
+	in.argument("domain")
 	body := map[string]string{"domain": domain}
 	return invoke[DomainVerification](ctx, s.c, request{
 		method: http.MethodPost, template: domainPath, args: []string{orgSlug}, body: body, checks: in,

@@ -227,6 +227,7 @@ func (s *MembersService) UpdateServiceAccess(
 		in.required(fmt.Sprintf("grants[%d].service_slug", i), g.ServiceSlug)
 		in.oneOf(fmt.Sprintf("grants[%d].access", i), string(g.Access), "", string(AccessViewer), string(AccessManager))
 	}
+	in.argument("grants")
 	if grants == nil {
 		grants = []ServiceAccessGrant{} // the server refuses null
 	}
@@ -247,6 +248,7 @@ func (s *MembersService) TransferOwnership(ctx context.Context, orgSlug, newOwne
 	var in checks
 	in.id("org_slug", orgSlug)
 	in.emailField("new_owner_email", newOwnerEmail)
+	in.argument("new_owner_email")
 	body := map[string]string{"new_owner_email": newOwnerEmail}
 	return invoke[Member](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/organizations/:org_slug/transfer-ownership", args: []string{orgSlug}, body: body, checks: in,

@@ -40,11 +40,18 @@ func (p OAuthCredentialsSetParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves the secret out.
 func (p OAuthCredentialsSetParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
+// UnmarshalJSON reads what [json.Marshal] leaves out too, by its wire name.
+func (p *OAuthCredentialsSetParams) UnmarshalJSON(b []byte) error {
+	type fields OAuthCredentialsSetParams // without this method
+	return readSecrets(b, (*fields)(p), map[string]any{"client_secret": &p.ClientSecret})
+}
+
 const oauthClientPath = "/api/organizations/:org_slug/oauth-credentials/:provider"
 
 // oauthProvider refuses what the server would: its list is closed.
 func (c *checks) oauthProvider(value string) {
 	c.oneOf("provider", value, "github", "google", "microsoft")
+	c.argument("provider")
 }
 
 // Set stores an organization's credentials at a provider, in place of those it had. POST

@@ -283,7 +283,7 @@ func (s *ServicesService) Create(
 ) (*ServiceCreated, error) {
 	var in checks
 	in.id("org_slug", orgSlug)
-	in.id("slug", p.Slug) // no other rule, but it must be possible to name the service in a path
+	in.segment("slug", p.Slug) // no other rule, but it must be possible to name the service in a path
 	in.required("name", p.Name)
 	in.serviceType(p.ServiceType)
 	in.serviceURIs(p.RedirectURIs, p.ResourceURIs)

@@ -70,6 +70,12 @@ func (p SIEMCreateParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves the credentials out.
 func (p SIEMCreateParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
+// UnmarshalJSON reads what [json.Marshal] leaves out too, by its wire name.
+func (p *SIEMCreateParams) UnmarshalJSON(b []byte) error {
+	type fields SIEMCreateParams // without this method
+	return readSecrets(b, (*fields)(p), map[string]any{"api_key": &p.APIKey, "auth_header": &p.AuthHeader})
+}
+
 type siemCreateBody struct {
 	SIEMCreateParams
 	APIKey     string `json:"api_key,omitempty"`
@@ -95,6 +101,12 @@ func (p SIEMUpdateParams) Format(s fmt.State, _ rune) {
 
 // LogValue implements [slog.LogValuer]; it leaves the credentials out.
 func (p SIEMUpdateParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
+
+// UnmarshalJSON reads what [json.Marshal] leaves out too, by its wire name.
+func (p *SIEMUpdateParams) UnmarshalJSON(b []byte) error {
+	type fields SIEMUpdateParams // without this method
+	return readSecrets(b, (*fields)(p), map[string]any{"api_key": &p.APIKey, "auth_header": &p.AuthHeader})
+}
 
 type siemUpdateBody struct {
 	SIEMUpdateParams

@@ -46,6 +46,12 @@ func (p SMTPSetParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves the password out.
 func (p SMTPSetParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
+// UnmarshalJSON reads what [json.Marshal] leaves out too, by its wire name.
+func (p *SMTPSetParams) UnmarshalJSON(b []byte) error {
+	type fields SMTPSetParams // without this method
+	return readSecrets(b, (*fields)(p), map[string]any{"password": &p.Password})
+}
+
 type smtpRequest struct {
 	SMTPSetParams
 	Password string `json:"password"`

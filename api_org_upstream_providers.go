@@ -72,6 +72,12 @@ func (p UpstreamProviderCreateParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves the client secret out.
 func (p UpstreamProviderCreateParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
+// UnmarshalJSON reads what [json.Marshal] leaves out too, by its wire name.
+func (p *UpstreamProviderCreateParams) UnmarshalJSON(b []byte) error {
+	type fields UpstreamProviderCreateParams // without this method
+	return readSecrets(b, (*fields)(p), map[string]any{"client_secret": &p.ClientSecret})
+}
+
 type upstreamCreateBody struct {
 	UpstreamProviderCreateParams
 	ClientSecret string `json:"client_secret,omitempty"`

@@ -70,6 +70,14 @@ type OrganizationUpdateTierParams struct {
 	MaxUsers    *int `json:"max_users,omitzero"`
 }
 
+// orgID is id for the routes that call an organization's id just that.
+func (c *checks) orgID(value string) {
+	n := len(*c)
+	if c.segment("id", value); len(*c) > n {
+		(*c)[n].GoField = "orgID"
+	}
+}
+
 func checkLimit(in *checks, field string, limit *int) {
 	if limit != nil && (*limit < 0 || *limit > math.MaxInt32) {
 		in.add(field, CodeOutOfRange, "must be 0 to 2147483647, or nil for the tier's own limit")
@@ -122,7 +130,7 @@ func (s *PlatformOrganizationsService) Approve(
 	ctx context.Context, orgID string, p OrganizationApproveParams, opts ...RequestOption,
 ) (*Organization, error) {
 	var in checks
-	in.id("id", orgID)
+	in.orgID(orgID)
 	// The server insists on a body, be it {}.
 	return invoke[Organization](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/platform/organizations/:id/approve", args: []string{orgID}, body: p, checks: in,
@@ -136,8 +144,9 @@ func (s *PlatformOrganizationsService) Reject(
 	ctx context.Context, orgID, reason string, opts ...RequestOption,
 ) (*Organization, error) {
 	var in checks
-	in.id("id", orgID)
+	in.orgID(orgID)
 	in.required("reason", reason)
+	in.argument("reason")
 	body := map[string]string{"reason": reason}
 	return invoke[Organization](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/platform/organizations/:id/reject", args: []string{orgID}, body: body, checks: in,
@@ -150,7 +159,7 @@ func (s *PlatformOrganizationsService) Reject(
 // unknown. One that is suspended already is 400 BAD_REQUEST.
 func (s *PlatformOrganizationsService) Suspend(ctx context.Context, orgID string, opts ...RequestOption) (*Organization, error) {
 	var in checks
-	in.id("id", orgID)
+	in.orgID(orgID)
 	return invoke[Organization](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/platform/organizations/:id/suspend", args: []string{orgID}, checks: in,
 	}, opts)
@@ -161,7 +170,7 @@ func (s *PlatformOrganizationsService) Suspend(ctx context.Context, orgID string
 // is unknown. One that is not suspended is 400 BAD_REQUEST.
 func (s *PlatformOrganizationsService) Activate(ctx context.Context, orgID string, opts ...RequestOption) (*Organization, error) {
 	var in checks
-	in.id("id", orgID)
+	in.orgID(orgID)
 	return invoke[Organization](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/platform/organizations/:id/activate", args: []string{orgID}, checks: in,
 	}, opts)
@@ -174,7 +183,7 @@ func (s *PlatformOrganizationsService) UpdateTier(
 	ctx context.Context, orgID string, p OrganizationUpdateTierParams, opts ...RequestOption,
 ) (*Organization, error) {
 	var in checks
-	in.id("id", orgID)
+	in.orgID(orgID)
 	in.required("tier_id", p.TierID)
 	checkLimit(&in, "max_services", p.MaxServices)
 	checkLimit(&in, "max_users", p.MaxUsers)
@@ -192,7 +201,7 @@ func (s *PlatformOrganizationsService) UpdateFeatures(
 	ctx context.Context, orgID string, f FeatureOverrides, opts ...RequestOption,
 ) (*Organization, error) {
 	var in checks
-	in.id("id", orgID)
+	in.orgID(orgID)
 	if reflect.ValueOf(f).IsZero() {
 		in.add("features", CodeRequired, "must change something")
 	}
@@ -206,7 +215,7 @@ func (s *PlatformOrganizationsService) UpdateFeatures(
 // finds 404, Delete has succeeded.
 func (s *PlatformOrganizationsService) Delete(ctx context.Context, orgID string, opts ...RequestOption) error {
 	var in checks
-	in.id("id", orgID)
+	in.orgID(orgID)
 	return acknowledged(ctx, s.c, request{
 		method: http.MethodDelete, template: "/api/platform/organizations/:id", args: []string{orgID}, checks: in,
 	}, opts)

@@ -73,7 +73,7 @@ func TestPlatformOrganizations(t *testing.T) {
 				"no tier":  platformErr(orgs.UpdateTier(ctx, w.ID, authos.OrganizationUpdateTierParams{TierID: "tier_none"})),
 				"features": platformErr(orgs.UpdateFeatures(ctx, "none", authos.FeatureOverrides{AllowSCIM: new(true)})),
 				"delete":   orgs.Delete(ctx, "none"),
-				"a path":   platformErr(orgs.Suspend(ctx, "a/b ?#%2F")),
+				"a path":   platformErr(orgs.Suspend(ctx, "a b ?#%25")),
 			} {
 				absent(what, err)
 			}

@@ -157,6 +157,7 @@ func (s *PlatformUsersService) DisableMFA(ctx context.Context, userID string, op
 func (s *PlatformOwnersService) Add(ctx context.Context, userID string, opts ...RequestOption) (*User, error) {
 	var in checks
 	in.required("user_id", userID)
+	in.argument("user_id")
 	body := map[string]string{"user_id": userID}
 	return invoke[User](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/platform/owners", body: body, checks: in,

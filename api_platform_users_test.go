@@ -63,7 +63,7 @@ func TestPlatformUsers(t *testing.T) {
 				"get":     platformErr(p.Users.Get(ctx, "none")),
 				"status":  platformErr(p.Users.MFAStatus(ctx, "none")),
 				"disable": p.Users.DisableMFA(ctx, "none"),
-				"a path":  platformErr(p.Users.Get(ctx, "a/b ?#%2F")),
+				"a path":  platformErr(p.Users.Get(ctx, "a b ?#%25")),
 			} {
 				platformRefused(t, what, err, http.StatusNotFound, authos.CodeNotFound, authos.ErrNotFound)
 			}

@@ -109,6 +109,12 @@ func (p PrivacyForgetParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves password and code out.
 func (p PrivacyForgetParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
+// UnmarshalJSON reads what [json.Marshal] leaves out too, by its wire name.
+func (p *PrivacyForgetParams) UnmarshalJSON(b []byte) error {
+	type fields PrivacyForgetParams // without this method
+	return readSecrets(b, (*fields)(p), map[string]any{"current_password": &p.CurrentPassword, "mfa_code": &p.MFACode})
+}
+
 // Export returns all that the server knows of a user. GET /api/privacy/export/:user_id; bearer; may
 // be repeated; never stale. It comes as a whole and can be large: beyond 16 MiB it is a
 // [*DecodeError]. Confirmed by an earlier version of the server's source.

@@ -205,6 +205,7 @@ func (s *ServerService) WebConfig(ctx context.Context, opts ...RequestOption) (*
 func (s *ServerService) Metrics(ctx context.Context, token Secret, opts ...RequestOption) ([]byte, error) {
 	var in checks
 	in.required("token", token.Reveal())
+	in.argument("token")
 	opts = append(slices.Clip(opts), WithHeader("Authorization", "Bearer "+token.Reveal()))
 	text, err := invoke[[]byte](ctx, s.c, request{method: http.MethodGet, template: "/metrics", checks: in}, opts)
 	if err != nil {

@@ -96,6 +96,12 @@ func (p ChangePasswordParams) Format(s fmt.State, _ rune) {
 // LogValue implements [slog.LogValuer]; it leaves the passwords out.
 func (p ChangePasswordParams) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(p)) }
 
+// UnmarshalJSON reads what [json.Marshal] leaves out too, by its wire name.
+func (p *ChangePasswordParams) UnmarshalJSON(b []byte) error {
+	type fields ChangePasswordParams // without this method
+	return readSecrets(b, (*fields)(p), map[string]any{"current_password": &p.CurrentPassword, "new_password": &p.NewPassword})
+}
+
 // ChangePassword sets a new password and ends all other sessions of the user. POST
 // /api/user/change-password; bearer; not repeated when its outcome is unknown.
 //
@@ -120,6 +126,7 @@ func (s *UserService) ChangePassword(ctx context.Context, p ChangePasswordParams
 func (s *UserService) SetPassword(ctx context.Context, newPassword string, opts ...RequestOption) error {
 	var in checks
 	in.newPassword("new_password", newPassword)
+	in.argument("new_password")
 	body := map[string]string{"new_password": newPassword}
 	return acknowledged(ctx, s.c, request{
 		method: http.MethodPost, template: "/api/user/set-password", body: body, checks: in,

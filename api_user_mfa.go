@@ -91,6 +91,7 @@ func (s *UserMFAService) Setup(ctx context.Context, p MFASetupParams, opts ...Re
 func (s *UserMFAService) Enable(ctx context.Context, code string, opts ...RequestOption) (BackupCodes, error) {
 	var in checks
 	in.required("code", code)
+	in.argument("code")
 	body := map[string]string{"code": code}
 	response, err := invoke[backupCodesBody](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/user/mfa/verify", body: body, checks: in,

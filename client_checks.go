@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/mail"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/language"
 )
@@ -19,7 +20,7 @@ import (
 type checks []FieldError //nolint:recvcheck // err only reads
 
 func (c *checks) add(field string, code Code, message string) {
-	*c = append(*c, FieldError{Field: field, Code: code, Message: message})
+	*c = append(*c, FieldError{Field: field, GoField: goName(field), Code: code, Message: message})
 }
 
 // refuse adds what is wrong with an option: each finding of its own, or each of several joined
@@ -51,21 +52,45 @@ func (c *checks) required(field, value string) {
 	}
 }
 
-// id refuses what cannot be one path segment. AuthOS's ids are opaque, so nothing else is asked of
-// them.
+// id refuses an argument that cannot be one path segment: it would lead to another route than the
+// one that was meant. AuthOS's ids are opaque, so nothing else is asked of them.
 func (c *checks) id(field, value string) {
+	c.segment(field, value)
+	c.argument(field)
+}
+
+// segment is id for a field.
+func (c *checks) segment(field, value string) {
 	switch {
 	case strings.TrimSpace(value) == "":
 		c.add(field, CodeRequired, "must not be empty")
-	case value == "." || value == "..":
-		c.add(field, CodeInvalidFormat, "must not be a dot segment")
 	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		c.add(field, CodeInvalidFormat, "must not hold control characters")
+	case !utf8.ValidString(value):
+		c.add(field, CodeInvalidFormat, "must be UTF-8")
+	case leadsElsewhere(value):
+		c.add(field, CodeInvalidFormat, "must be one path segment: no slash, no backslash and no dot segment, escaped ones included")
 	}
 }
 
-// email accepts one bare address as [mail.ParseAddress] reads it (RFC 5322), without a display
-// name.
+// leadsElsewhere reports whether a value would be more than one path segment, or a dot segment, to
+// the server or to something before it that reads escapes once more.
+func leadsElsewhere(value string) bool {
+	for range 3 { // as often as proxies are known to read escapes
+		if value == "." || value == ".." || strings.ContainsAny(value, `/\`) {
+			return true
+		}
+		read, err := url.PathUnescape(value)
+		if err != nil || read == value {
+			return false
+		}
+		value = read
+	}
+	return false
+}
+
+// email is the server's rule for addresses: an "@" with something on both sides, no space and no
+// control character. Real addresses break the rules of RFC 5322.
 func (c *checks) email(value string) { c.emailField("email", value) }
 
 func (c *checks) emailField(field, value string) {
@@ -73,7 +98,8 @@ func (c *checks) emailField(field, value string) {
 		c.add(field, CodeRequired, "must not be empty")
 		return
 	}
-	if a, err := mail.ParseAddress(value); err != nil || a.Address != value {
+	local, domain, found := strings.Cut(value, "@")
+	if !found || local == "" || domain == "" || strings.ContainsFunc(value, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		c.add(field, CodeInvalidFormat, "must be an e-mail address")
 	}
 }
@@ -140,18 +166,9 @@ func (c *checks) numbered(limit, number int) {
 	}
 }
 
-// slugShape and the bounds are the server's rules for organization slugs: 3 to 50 bytes of a-z,
-// 0-9, - and _.
-var slugShape = regexp.MustCompile(`^[a-z0-9_-]{3,50}$`)
-
-func (c *checks) slug(field, value string) {
-	switch {
-	case value == "":
-		c.add(field, CodeRequired, "must not be empty")
-	case !slugShape.MatchString(value):
-		c.add(field, CodeInvalidFormat, "must be 3 to 50 characters of a-z, 0-9, - and _")
-	}
-}
+// slugShape and the bounds are the server's rules for organization slugs: 3 to 50 bytes of letters,
+// 0-9, - and _. Newer servers take small letters only, that of October 2025 all.
+var slugShape = regexp.MustCompile(`^[A-Za-z0-9_-]{3,50}$`)
 
 // reservedSlugs are words that the server keeps for itself.
 var reservedSlugs = strings.Fields("api www mail ftp admin root support help docs blog news status health ping cdn assets static")
@@ -162,7 +179,12 @@ func (c *checks) newSlug(field, value string) {
 		c.add(field, CodeInvalidFormat, "is a word that the server keeps for itself")
 		return
 	}
-	c.slug(field, value)
+	switch {
+	case value == "":
+		c.add(field, CodeRequired, "must not be empty")
+	case !slugShape.MatchString(value):
+		c.add(field, CodeInvalidFormat, "must be 3 to 50 letters, digits, - and _")
+	}
 }
 
 // page checks limit and offset. The server clamps what is out of range instead of refusing it,
@@ -178,7 +200,7 @@ func (c *checks) page(limit, offset int) {
 
 // invalid is a [*ValidationError] about one input.
 func invalid(field string, code Code, message string) error {
-	return &ValidationError{Fields: []FieldError{{Field: field, Code: code, Message: message}}}
+	return &ValidationError{Fields: []FieldError{{Field: field, GoField: field, Code: code, Message: message}}}
 }
 
 // checkCredential refuses what no key or token is made of: it was copied together with the quotes

@@ -110,6 +110,9 @@ type FieldError struct {
 	// rule spans several.
 	Field  string
 	Fields []string
+	// GoField is what the program calls Field: a field of a Params, such as RedirectURI, or an
+	// argument, such as orgSlug. Empty in the server's findings, and where Fields is set.
+	GoField string `json:"go_field,omitempty"`
 	// Code is the rule that failed: REQUIRED, INVALID_FORMAT, OUT_OF_RANGE, INVALID_ENUM,
 	// INVALID_RANGE …
 	Code    Code

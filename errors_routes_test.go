@@ -78,7 +78,8 @@ func passkeys(t *testing.T) func(c *authos.Client) error {
 	return func(c *authos.Client) error { return typedErr(c.User.Passkeys.List(t.Context())) }
 }
 
-// "Billing is disabled" is for good: it is not repeated, not worth another try, and opens no circuit.
+// "Billing is disabled" is for good: it is not repeated, not worth another try, and opens no
+// circuit.
 func TestBillingIsDisabled(t *testing.T) {
 	step := rtStep{status: 503, body: `{"error":"Billing is disabled on this instance","error_code":"SERVICE_UNAVAILABLE"}`}
 	script := rtSteps(step)

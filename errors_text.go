@@ -154,11 +154,12 @@ func (f FieldError) MarshalJSON() ([]byte, error) {
 	hide := f.hider()
 	shown := struct {
 		Field       string         `json:"field,omitempty"`
+		GoField     string         `json:"go_field,omitempty"`
 		Fields      []string       `json:"fields,omitempty"`
 		Code        string         `json:"code,omitempty"`
 		Message     string         `json:"message,omitempty"`
 		Constraints map[string]any `json:"constraints,omitempty"`
-	}{Field: hide.hide(f.Field), Code: hide.code(f.Code), Message: safeText(hide.hide(f.Message))}
+	}{Field: hide.hide(f.Field), GoField: f.GoField, Code: hide.code(f.Code), Message: safeText(hide.hide(f.Message))}
 	for _, name := range f.Fields {
 		shown.Fields = append(shown.Fields, hide.hide(name))
 	}
@@ -172,6 +173,9 @@ func (f FieldError) MarshalJSON() ([]byte, error) {
 func (f FieldError) text() string {
 	hide := f.hider()
 	name := safeText(hide.hide(cmp.Or(f.Field, strings.Join(f.Fields, ", ")))) // the server's too
+	if f.GoField != "" && f.GoField != f.Field {
+		name = f.GoField + " (" + name + ")"
+	}
 	message := safeText(hide.hide(f.Message))
 	switch {
 	case message != "" && name != "":

@@ -55,7 +55,7 @@ func ExampleServicesService_Create() {
 	}
 	fmt.Println(info.Name)
 	// Output:
-	// authos: invalid input, nothing was sent: name: must not be empty; service_type: must be one of web, mobile, desktop, api
+	// authos: invalid input, nothing was sent: Name (name): must not be empty; ServiceType (service_type): must be one of web, mobile, desktop, api
 	// shop free [redacted]
 	// Shop
 }

@@ -41,5 +41,5 @@ func ExampleWebhooksService_Create() {
 	// Output:
 	// [subscription.created subscription.canceled] signed with [redacted]
 	// 44 characters
-	// authos: invalid input, nothing was sent: events[1]: must be an event that can be subscribed to
+	// authos: invalid input, nothing was sent: Events[1] (events[1]): must be an event that can be subscribed to
 }
