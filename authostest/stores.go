@@ -23,6 +23,13 @@ func Persistent() StoreOption {
 	return func(s *suite) { s.persistent = true }
 }
 
+// LockEnds says how soon the lock of a token store is given away after its holder has died, or has
+// given it up in doubt ([authos.TokenStoreAcquirer]): 45 s in production, less where a test can
+// set it. With it the suite waits for that, and holds a lock for longer than that.
+func LockEnds(after time.Duration) StoreOption {
+	return func(s *suite) { s.lockEnds = after }
+}
+
 // The patience of the suites, which run on the caller's clock.
 const (
 	storePatience = 10 * time.Second       // with a call that should just return
@@ -33,6 +40,7 @@ const (
 // suite collects what is wrong.
 type suite struct {
 	persistent bool
+	lockEnds   time.Duration // 0: not told
 	mu         sync.Mutex
 	errs       []error
 	hung       bool // a call did not return: nothing more is tried
@@ -79,7 +87,9 @@ func (s *suite) result() error {
 }
 
 // returns runs f, and gives up when it hangs: f's goroutine is left behind.
-func (s *suite) returns(f func() error) error {
+func (s *suite) returns(f func() error) error { return s.returnsWithin(storePatience, f) }
+
+func (s *suite) returnsWithin(patience time.Duration, f func() error) error {
 	s.mu.Lock()
 	hung := s.hung
 	s.mu.Unlock()
@@ -95,7 +105,7 @@ func (s *suite) returns(f func() error) error {
 		}()
 		done <- f()
 	}()
-	timer := time.NewTimer(storePatience)
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case err := <-done:
@@ -104,7 +114,7 @@ func (s *suite) returns(f func() error) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.hung = true
-		return fmt.Errorf("no answer within %v", storePatience)
+		return fmt.Errorf("did not return within %v", patience)
 	}
 }
 
@@ -120,6 +130,7 @@ func TestTokenStore(open func() (authos.TokenStore, error), opts ...StoreOption)
 	}
 	t := tokenSuite{suite: s, ctx: context.Background(), open: open}
 	t.keeps(first)
+	t.givesWhatItTook(first)
 	t.survivesCancel(first)
 	t.concurrent(first)
 	_, locks := first.(authos.LockingTokenStore)
@@ -234,6 +245,28 @@ func (t tokenSuite) keeps(store authos.TokenStore) {
 	t.holds("saved after Delete", store, pair(2))
 }
 
+// givesWhatItTook saves what a store may refuse. What it does not refuse it must give back, and
+// what it refuses must leave the old tokens.
+func (t tokenSuite) givesWhatItTook(store authos.TokenStore) {
+	for name, odd := range map[string]authos.Tokens{
+		"100 KiB":               {AccessToken: strings.Repeat("a", 100<<10), RefreshToken: "r"},
+		"5 MiB":                 {AccessToken: strings.Repeat("a", 5<<20), RefreshToken: "r"},
+		"text that is no UTF-8": {AccessToken: "a\xff", RefreshToken: "r\xfe"},
+		"control characters":    {AccessToken: "a\x00\r\n", RefreshToken: "r\u2028"},
+		"year 20000":            {AccessToken: "a", RefreshToken: "r", ExpiresAt: time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"nothing":               {},
+	} {
+		if t.save(store, pair(9)) != nil {
+			return // reported by keeps
+		}
+		want := odd
+		if t.save(store, odd) != nil {
+			want = pair(9)
+		}
+		t.holds(name, store, want)
+	}
+}
+
 // survivesCancel allows a store to ignore a context that is done, or to fail; it
 // must not pretend.
 func (t tokenSuite) survivesCancel(store authos.TokenStore) {
@@ -326,21 +359,79 @@ func (t tokenSuite) locks(first, second authos.TokenStore) {
 	t.refused("a lock that the store itself holds", a)
 	t.broken("Save under the lock", t.save(a, pair(8)))
 	t.holds("saved under the lock", a, pair(8))
-	unlock()
+	t.holds("saved by another store under its lock", b, pair(8))
+	t.unlock("unlock", unlock)
 	next, err := t.lock(b, storePatience)
 	if t.broken("Lock after the lock was released", err) {
 		return
 	}
-	t.unlockAgain(unlock)
+	t.unlock("releasing a lock twice", unlock)
 	t.refused("a lock whose former holder released it twice", a)
-	next()
-	t.unlockAgain(next)
+	t.unlock("unlock by another goroutine", next)
+	t.unlock("releasing a lock twice", next)
 	t.excludes(a, b)
+	if first, ok := a.(authos.TokenStoreAcquirer); ok {
+		if second, ok := b.(authos.TokenStoreAcquirer); ok {
+			t.acquires(first, second)
+		}
+	}
 }
 
-// unlockAgain releases what was released already.
-func (t tokenSuite) unlockAgain(unlock func()) {
-	t.broken("releasing a lock twice", t.returns(func() error { unlock(); return nil }))
+// unlock releases a lock, in a goroutine of its own: the client does so from any.
+func (t tokenSuite) unlock(what string, unlock func()) {
+	t.broken(what, t.returns(func() error { unlock(); return nil }))
+}
+
+// acquires checks what an [authos.TokenStoreAcquirer] tells, and that a lock given up in doubt is
+// kept from others for a while.
+func (t tokenSuite) acquires(a, b authos.TokenStoreAcquirer) {
+	acquire := func(what string, store authos.TokenStoreAcquirer, wantClean bool) (release func(clean bool)) {
+		patience := storePatience/2 + 2*t.lockEnds
+		ctx, cancel := context.WithTimeout(t.ctx, patience)
+		defer cancel()
+		got := make(chan func(bool), 1)
+		err := t.returnsWithin(patience+storePatience, func() error {
+			release, clean, err := store.Acquire(ctx)
+			if err == nil && release == nil {
+				err = errors.New("neither an error nor a way to release the lock")
+			}
+			if err == nil && clean != wantClean {
+				t.failf("%s: Acquire reports %v for whether the last holder released the lock, want %v", what, clean, wantClean)
+			}
+			got <- release
+			return err
+		})
+		if t.broken(what+": Acquire", err) {
+			return nil
+		}
+		return <-got
+	}
+	release := acquire("a lock that was released", a, true)
+	if release == nil {
+		return
+	}
+	if t.lockEnds == 0 {
+		t.unlock("release", func() { release(true) })
+		return
+	}
+	time.Sleep(t.lockEnds + t.lockEnds/2)
+	t.refused("a lock that has been held for longer than that of a dead holder", b)
+	t.broken("Save under a lock held for long", t.save(a, pair(10)))
+	t.unlock("release", func() { release(true) })
+	if release = acquire("a lock that was held for long", a, true); release == nil {
+		return
+	}
+	t.unlock("release(false)", func() { release(false) })
+	t.unlock("releasing a lock twice", func() { release(true) })
+	t.refused("a lock that was just given up in doubt", b)
+	if release = acquire("a lock given up in doubt", b, false); release == nil {
+		return
+	}
+	t.holds("after a lock was given up in doubt", b, pair(10))
+	t.unlock("release", func() { release(true) })
+	if release = acquire("a lock that was released after a doubt", a, true); release != nil {
+		t.unlock("release", func() { release(true) })
+	}
 }
 
 // lock waits for a lock, no longer than patience.
@@ -369,7 +460,7 @@ func (t tokenSuite) refused(what string, store authos.LockingTokenStore) {
 	unlock, err := t.lock(store, lockPatience)
 	if err == nil {
 		t.failf("%s was given away again", what)
-		unlock()
+		t.unlock("unlock", unlock)
 		return
 	}
 	if waited := time.Since(start); waited > lockPatience+storePatience/2 {
@@ -388,7 +479,7 @@ func (t tokenSuite) excludes(a, b authos.LockingTokenStore) {
 			if t.broken("Lock while others want it too", err) {
 				return
 			}
-			defer unlock()
+			defer t.unlock("unlock while others wait", unlock)
 			if inside.Add(1) > 1 {
 				t.failf("two hold the lock at the same time")
 			}

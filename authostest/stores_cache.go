@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +31,7 @@ func TestCacheStore(open func() (authos.CacheStore, error), opts ...StoreOption)
 	c.deletesPrefixes(store)
 	c.survivesCancel(store)
 	c.concurrent(store)
+	c.mixesNothing(store)
 	if s.persistent {
 		if second, err := open(); !s.broken("opening a second time", err) {
 			c.set(store, cacheRoot+"shared", []byte("value"), time.Minute)
@@ -245,4 +248,33 @@ func (c cacheSuite) concurrent(store authos.CacheStore) {
 		})
 	}
 	group.Wait()
+}
+
+// mixesNothing does random things to the entries of several principals, each of which carries its
+// key: nobody gets another's, nor one from before its folder was forgotten.
+func (c cacheSuite) mixesNothing(store authos.CacheStore) {
+	const principals, paths, steps = 5, 4, 400
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same steps each time
+	want := map[string]string{}
+	for n := range steps {
+		who := fmt.Sprintf("%smix/%d/", cacheRoot, random.IntN(principals))
+		key := fmt.Sprintf("%sapi/%d", who, random.IntN(paths))
+		switch random.IntN(8) {
+		case 0:
+			c.deletePrefix(store, who)
+			maps.DeleteFunc(want, func(key, _ string) bool { return strings.HasPrefix(key, who) })
+		case 1, 2, 3:
+			want[key] = fmt.Sprintf("%s at step %d", key, n)
+			c.set(store, key, []byte(want[key]), time.Minute)
+		default:
+			got, err := c.getWith(c.ctx, store, key)
+			if c.broken("Get", err) {
+				return
+			}
+			if value, ok := want[key]; got.ok != ok || string(got.value) != value {
+				c.failf("after %d random steps a key gives %q (%v), want %q (%v)", n, got.value, got.ok, value, ok)
+				return
+			}
+		}
+	}
 }

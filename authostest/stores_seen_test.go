@@ -3,9 +3,7 @@ package authostest_test
 import (
 	"context"
 	"errors"
-	"path"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,145 +12,87 @@ import (
 	"github.com/authos-go/authos/webhook"
 )
 
-// mapSeen does all that a store of handled deliveries must; the functions replace parts of it.
-type mapSeen struct {
-	mu      sync.Mutex
-	records map[string]time.Time
+// seenHooks replaces some methods of a good store.
+type seenHooks struct {
+	*webhook.MemorySeen
 
-	life     func(time.Duration) time.Duration
-	name     func(id string) string         // under which an id is kept
-	match    func(recorded, id string) bool // besides being the same
-	first    bool                           // the first record of an id stays
-	pretends bool                           // returns nil for a canceled call that did nothing
-	err      error
-	hangs    bool
-	panics   bool
+	seen   func(ctx context.Context, m *webhook.MemorySeen, id string) (bool, error)
+	record func(ctx context.Context, m *webhook.MemorySeen, id string, ttl time.Duration) error
 }
 
-func (m *mapSeen) call() error {
-	if m.hangs {
-		time.Sleep(time.Minute)
+func (s seenHooks) Seen(ctx context.Context, id string) (bool, error) {
+	if s.seen != nil {
+		return s.seen(ctx, s.MemorySeen, id)
 	}
-	if m.panics {
-		panic("boom")
-	}
-	return m.err
+	return s.MemorySeen.Seen(ctx, id)
 }
 
-func (m *mapSeen) Seen(ctx context.Context, id string) (bool, error) {
-	if m.pretends && ctx.Err() != nil {
-		return false, nil
+func (s seenHooks) Record(ctx context.Context, id string, ttl time.Duration) error {
+	if s.record != nil {
+		return s.record(ctx, s.MemorySeen, id, ttl)
 	}
-	if err := errors.Join(ctx.Err(), m.call()); err != nil {
-		return false, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for recorded, until := range m.records {
-		if (recorded == m.key(id) || m.match != nil && m.match(recorded, id)) && time.Now().Before(until) {
-			return true, nil
+	return s.MemorySeen.Record(ctx, id, ttl)
+}
+
+func TestSeenStores(t *testing.T) {
+	renamed := func(change func(string) string) seenHooks {
+		return seenHooks{
+			seen: func(ctx context.Context, m *webhook.MemorySeen, id string) (bool, error) {
+				return m.Seen(ctx, change(id))
+			},
+			record: func(ctx context.Context, m *webhook.MemorySeen, id string, ttl time.Duration) error {
+				return m.Record(ctx, change(id), ttl)
+			},
 		}
 	}
-	return false, nil
-}
-
-func (m *mapSeen) Record(ctx context.Context, id string, ttl time.Duration) error {
-	if m.pretends && ctx.Err() != nil {
-		return nil
-	}
-	if err := errors.Join(ctx.Err(), m.call()); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.records == nil {
-		m.records = map[string]time.Time{}
-	}
-	if m.life != nil {
-		ttl = m.life(ttl)
-	}
-	if _, ok := m.records[m.key(id)]; !ok || !m.first {
-		m.records[m.key(id)] = time.Now().Add(ttl)
-	}
-	return nil
-}
-
-func (m *mapSeen) key(id string) string {
-	if m.name != nil {
-		return m.name(id)
-	}
-	return id
-}
-
-func TestGoodSeenStores(t *testing.T) {
-	for name, open := range map[string]func() (webhook.SeenStore, error){
-		"a map":  func() (webhook.SeenStore, error) { return &mapSeen{}, nil },
-		"memory": func() (webhook.SeenStore, error) { return &webhook.MemorySeen{}, nil },
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			if err := authostest.TestSeen(open); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-		})
-	}
-	synctest.Test(t, func(t *testing.T) {
-		shared := &mapSeen{}
-		open := func() (webhook.SeenStore, error) { return shared, nil }
-		for range 2 { // the second finds what the first has left
-			if err := authostest.TestSeen(open, authostest.Persistent()); err != nil {
-				t.Errorf("persistent: %v", err)
-			}
-			time.Sleep(time.Second)
-		}
-	})
-}
-
-func TestBrokenSeenStores(t *testing.T) {
-	for _, tc := range []struct {
-		name  string
-		store *mapSeen
-		want  string
+	for name, tc := range map[string]struct {
+		store    seenHooks
+		separate bool   // each store has records of its own
+		want     string // empty: it is good
 	}{
-		{"fails", &mapSeen{err: errors.New("disk on fire")}, "Record: disk on fire"},
-		{"hangs", &mapSeen{hangs: true}, "within 10s"},
-		{"panics", &mapSeen{panics: true}, "panic: boom"},
-		{"remembers nothing", &mapSeen{life: func(time.Duration) time.Duration { return 0 }}, "an id as the package makes them: it is forgotten"},
-		{"remembers for ever", &mapSeen{life: func(time.Duration) time.Duration { return time.Hour }}, "an id recorded for 2s still counts as seen"},
-		{"counts whole seconds", &mapSeen{life: func(d time.Duration) time.Duration {
-			if d = d.Truncate(time.Second); d == 0 {
-				return time.Hour // no expiry
+		"good":         {},
+		"ignores case": {store: renamed(strings.ToLower), want: `"A" before it was recorded: Seen = true`},
+		"trims":        {store: renamed(strings.TrimSpace), want: `"a " before it was recorded: Seen = true`},
+		"cuts":         {store: renamed(func(id string) string { return id[:min(len(id), 255)] }), want: "before it was recorded: Seen = true"},
+		"forgets":      {store: seenHooks{record: func(context.Context, *webhook.MemorySeen, string, time.Duration) error { return nil }}, want: "Seen = false"},
+		"says yes":     {store: seenHooks{seen: func(context.Context, *webhook.MemorySeen, string) (bool, error) { return true, nil }}, want: "never recorded: Seen = true"},
+		"keeps for ever": {store: seenHooks{record: func(ctx context.Context, m *webhook.MemorySeen, id string, _ time.Duration) error {
+			return m.Record(ctx, id, time.Hour)
+		}}, want: "is still there after"},
+		"keeps for a moment": {store: seenHooks{record: func(ctx context.Context, m *webhook.MemorySeen, id string, _ time.Duration) error {
+			return m.Record(ctx, id, -1)
+		}}, want: "Seen = false"},
+		"pretends": {store: seenHooks{record: func(ctx context.Context, m *webhook.MemorySeen, id string, ttl time.Duration) error {
+			if ctx.Err() != nil {
+				return nil
 			}
-			return d
-		}}, "an id recorded for 20ms still counts as seen"},
-		{"remembers too short", &mapSeen{life: func(d time.Duration) time.Duration { return d / 60 }}, "after a quarter of that: it is forgotten"},
-		{"does not prolong", &mapSeen{first: true}, "an id that was recorded anew for longer: it is forgotten"},
-		{"ignores case", &mapSeen{name: strings.ToLower}, "an id in lower case, recorded: another one: it counts as seen"},
-		{"cuts ids", &mapSeen{name: func(id string) string { return id[:min(len(id), 64)] }}, "it counts as seen"},
-		{"takes ids for paths", &mapSeen{name: path.Clean}, "it counts as seen"},
-		{"takes ids for patterns", &mapSeen{match: func(recorded, id string) bool {
-			ok, err := path.Match(recorded, id)
-			return ok && err == nil
-		}}, "an id like a pattern, recorded: another one: it counts as seen"},
-		{"pretends", &mapSeen{pretends: true}, "Record with a canceled context returned no error and did not record"},
-		{"pretends to look", &mapSeen{pretends: true}, "Seen with a canceled context returned no error and forgot"},
+			return m.Record(ctx, id, ttl)
+		}}, want: "recorded with a canceled context, without an error: Seen = false"},
+		"hangs": {store: seenHooks{seen: func(context.Context, *webhook.MemorySeen, string) (bool, error) {
+			time.Sleep(time.Minute)
+			return false, nil
+		}}, want: "did not return within 10s"},
+		"does not share": {separate: true, want: "recorded by another store: Seen = false"},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				err := authostest.TestSeen(func() (webhook.SeenStore, error) { return tc.store, nil })
-				if err == nil || !strings.Contains(err.Error(), tc.want) {
+				shared := &webhook.MemorySeen{}
+				err := authostest.TestSeen(func() (webhook.SeenStore, error) {
+					store := tc.store
+					if store.MemorySeen = shared; tc.separate {
+						store.MemorySeen = &webhook.MemorySeen{}
+					}
+					return store, nil
+				}, authostest.Persistent())
+				if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 					t.Errorf("TestSeen = %v, want %q in it", err, tc.want)
 				}
-				time.Sleep(time.Hour) // calls that hang do so for a minute
+				time.Sleep(time.Hour)
 			})
 		})
 	}
-	synctest.Test(t, func(t *testing.T) {
-		apart := func() (webhook.SeenStore, error) { return &mapSeen{}, nil }
-		if err := authostest.TestSeen(apart, authostest.Persistent()); err == nil || !strings.Contains(err.Error(), "recorded by another store: it is forgotten") {
-			t.Errorf("TestSeen = %v of two stores that share nothing", err)
-		}
-	})
-	if err := authostest.TestSeen(func() (webhook.SeenStore, error) { return nil, errors.New("no such host") }); err == nil || err.Error() != "open: no such host" {
-		t.Errorf("TestSeen = %v", err)
+	broken := errors.New("no such place")
+	if err := authostest.TestSeen(func() (webhook.SeenStore, error) { return nil, broken }); !errors.Is(err, broken) {
+		t.Errorf("TestSeen = %v, want %v", err, broken)
 	}
 }

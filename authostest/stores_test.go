@@ -199,7 +199,7 @@ func TestBrokenTokenStores(t *testing.T) {
 		{"hangs", hooked{load: func(context.Context, plainTokens) (authos.Tokens, error) {
 			time.Sleep(time.Minute)
 			return authos.Tokens{}, nil
-		}}, "no answer within 10s"},
+		}}, "did not return within 10s"},
 		{"does not lock", hooked{lock: func(context.Context, sharedTokens) (func(), error) { return func() {}, nil }}, "was given away again"},
 		{"has no release", hooked{lock: func(context.Context, sharedTokens) (unlock func(), err error) { return unlock, err }}, "neither an error nor a way to release"},
 		{"waits beyond the context", hooked{lock: func(_ context.Context, s sharedTokens) (func(), error) {
@@ -229,6 +229,32 @@ func TestBrokenTokenStores(t *testing.T) {
 				unlock()
 			}, err
 		}}, "releasing a lock twice: panic: unlock of unlocked mutex"},
+		{"unlock hangs", hooked{lock: func(ctx context.Context, s sharedTokens) (func(), error) {
+			unlock, err := s.Lock(ctx)
+			return func() { unlock(); time.Sleep(30 * time.Minute) }, err
+		}}, "unlock: did not return within 10s"},
+		{"releasing twice hangs", hooked{lock: func(ctx context.Context, s sharedTokens) (func(), error) {
+			if _, err := s.Lock(ctx); err != nil {
+				return nil, err
+			}
+			released := false
+			return func() {
+				if released {
+					time.Sleep(30 * time.Minute)
+				}
+				released = true
+				<-s.turn
+			}, nil
+		}}, "releasing a lock twice: did not return within 10s"},
+		{"takes more than it gives", hooked{load: func(ctx context.Context, s plainTokens) (authos.Tokens, error) {
+			got, err := s.Load(ctx)
+			if len(got.AccessToken) > 1<<20 {
+				return authos.Tokens{}, errors.New("too large")
+			}
+			return got, err
+		}}, "5 MiB: Load: too large"},
+		{"mends text", change(func(t *authos.Tokens) { t.AccessToken = strings.ToValidUTF8(t.AccessToken, "?") }),
+			"text that is no UTF-8: the access token differs"},
 		{"saves wait for the lock", hooked{save: func(ctx context.Context, s plainTokens, tokens authos.Tokens) error {
 			late, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
@@ -252,6 +278,65 @@ func TestBrokenTokenStores(t *testing.T) {
 					t.Errorf("TestTokenStore = %v, want %q in it", err, tc.want)
 				}
 				time.Sleep(time.Hour) // until what was left behind has ended
+			})
+		})
+	}
+}
+
+// leased is a store whose lock runs out.
+type leased struct {
+	sharedTokens
+
+	lease *lease
+	// What is wrong with it.
+	endsWhileHeld, endsAtOnce, tellsNothing, neverEnds bool
+}
+
+type lease struct{ unclean bool }
+
+func (s leased) Acquire(ctx context.Context) (func(bool), bool, error) {
+	unlock, err := s.Lock(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	clean := !s.lease.unclean
+	s.lease.unclean = false
+	if s.endsWhileHeld {
+		time.AfterFunc(time.Second, unlock)
+	}
+	var once sync.Once
+	return func(clean bool) {
+		once.Do(func() {
+			s.lease.unclean = !clean && !s.tellsNothing
+			switch {
+			case clean || s.endsAtOnce:
+				unlock()
+			case !s.neverEnds:
+				time.AfterFunc(time.Second, unlock)
+			}
+		})
+	}, clean, nil
+}
+
+func TestStoresWhoseLockRunsOut(t *testing.T) {
+	for name, tc := range map[string]struct {
+		store leased
+		want  string
+	}{
+		"good":            {},
+		"ends while held": {leased{endsWhileHeld: true}, "held for longer than that of a dead holder was given away"},
+		"ends at once":    {leased{endsAtOnce: true}, "just given up in doubt was given away"},
+		"tells nothing":   {leased{tellsNothing: true}, "Acquire reports true for whether the last holder released"},
+		"never ends":      {leased{neverEnds: true}, "a lock given up in doubt: Acquire: context deadline exceeded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tc.store.sharedTokens, tc.store.lease = sharedTokens{plainTokens{newTokenPlace()}}, &lease{}
+				err := authostest.TestTokenStore(func() (authos.TokenStore, error) { return tc.store, nil }, authostest.LockEnds(time.Second))
+				if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+					t.Errorf("TestTokenStore = %v, want %q in it", err, tc.want)
+				}
+				time.Sleep(time.Hour)
 			})
 		})
 	}

@@ -24,8 +24,12 @@ import (
 func TestTokenStoreSuite(t *testing.T) {
 	pool := migrated(t).pool()
 	err := authostest.TestTokenStore(func() (authos.TokenStore, error) {
-		return pgstore.NewTokenStore(pool, "worker", pgstore.TokenOptions{Key: keyA})
-	}, authostest.Persistent())
+		store, err := pgstore.NewTokenStore(pool, "worker", pgstore.TokenOptions{Key: keyA})
+		if err == nil {
+			pgstore.Shorten(store, time.Second)
+		}
+		return store, err
+	}, authostest.Persistent(), authostest.LockEnds(time.Second))
 	if err != nil {
 		t.Error(err)
 	}

@@ -39,8 +39,12 @@ func TestTokenStoreSuite(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			rdb := tc.rdb(t)
 			err := authostest.TestTokenStore(func() (authos.TokenStore, error) {
-				return redisstore.NewTokenStore(rdb, "worker", redisstore.TokenOptions{Key: tc.key})
-			}, authostest.Persistent())
+				store, err := redisstore.NewTokenStore(rdb, "worker", redisstore.TokenOptions{Key: tc.key})
+				if err == nil {
+					redisstore.Shorten(store, time.Second)
+				}
+				return store, err
+			}, authostest.Persistent(), authostest.LockEnds(time.Second))
 			if err != nil {
 				t.Error(err)
 			}
