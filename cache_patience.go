@@ -121,6 +121,9 @@ func (cl *call) Done() <-chan struct{} {
 
 // Err implements [context.Context].
 func (cl *call) Err() error {
+	if err := cl.Context.Err(); err != nil {
+		return err // before merged, which may hear of it later
+	}
 	if p := cl.patience; p != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -131,7 +134,7 @@ func (cl *call) Err() error {
 	if cl.impatient() {
 		return context.Canceled
 	}
-	return cl.Context.Err()
+	return nil
 }
 
 // enough is closed when patience is over; nil where it never is.
