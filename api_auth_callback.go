@@ -1,6 +1,7 @@
 package authos
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -58,6 +59,13 @@ func ParseCallback(v url.Values) (Tokens, error) {
 	return t, nil
 }
 
+// callbackStatus is the status that a code of RFC 6749, section 4.1.2.1, would have had as a response.
+var callbackStatus = map[Code]int{
+	"access_denied":           http.StatusForbidden,
+	CodeOAuthServerError:      http.StatusInternalServerError,
+	"temporarily_unavailable": http.StatusServiceUnavailable,
+}
+
 // callbackRefusal makes the error of a sign-in that the provider or the server refused.
 func callbackRefusal(v url.Values) *APIError {
 	e := &APIError{
@@ -70,13 +78,6 @@ func callbackRefusal(v url.Values) *APIError {
 	if len(e.Code) > maxCode {
 		e.Code = CodeBadRequest
 	}
-	switch e.Code {
-	case "access_denied":
-		e.StatusCode = http.StatusForbidden
-	case CodeOAuthServerError:
-		e.StatusCode = http.StatusInternalServerError
-	case "temporarily_unavailable":
-		e.StatusCode = http.StatusServiceUnavailable
-	}
+	e.StatusCode = cmp.Or(callbackStatus[e.Code], e.StatusCode)
 	return e
 }

@@ -160,10 +160,10 @@ func (p *Package) Functions() []Function {
 // tabWidth is how many columns a tab takes in what WideComments measures.
 const tabWidth = 4
 
-// WideComments lists the lines that hold a comment and are wider than max columns, as file:line, in
+// WideComments lists the lines that hold a comment and are wider than limit columns, as file:line, in
 // every Go file below dir. Generated files, directives and lines with a URL or an Output are left
 // out.
-func WideComments(dir string, max int, except ...string) ([]string, error) {
+func WideComments(dir string, limit int, except ...string) ([]string, error) {
 	var found []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -191,7 +191,7 @@ func WideComments(dir string, max int, except ...string) ([]string, error) {
 				if at.Column <= 8 {
 					wide += (at.Column - 1) * (tabWidth - 1)
 				}
-				if wide > max && strings.HasPrefix(c.Text, "// ") && !strings.Contains(c.Text, "://") {
+				if wide > limit && strings.HasPrefix(c.Text, "// ") && !strings.Contains(c.Text, "://") {
 					found = append(found, fmt.Sprintf("%s:%d (%d columns)", path, at.Line, wide))
 				}
 			}

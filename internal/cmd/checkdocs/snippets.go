@@ -101,7 +101,9 @@ func loadModules(dir string) ([]*module, error) {
 }
 
 // standard are packages that a program around ours imports, though the module itself may not.
-var standard = []string{"crypto/rand", "log", "log/slog", "net/http", "os", "os/signal", "path/filepath", "syscall", "testing", "testing/synctest"}
+var standard = []string{
+	"crypto/rand", "log", "log/slog", "net/http", "os", "os/signal", "path/filepath", "syscall", "testing", "testing/synctest",
+}
 
 func loadModule(dir string) (*module, error) {
 	cmd := exec.Command("go", append([]string{"list", "-export", "-deps", "-json=ImportPath,Name,Export", "./..."}, standard...)...)

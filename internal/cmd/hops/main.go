@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -100,8 +101,8 @@ func instrument(name string) ([]byte, error) {
 		return nil, err
 	}
 	text := string(source)
-	for i := len(f.Decls) - 1; i >= 0; i-- {
-		fn, ok := f.Decls[i].(*ast.FuncDecl)
+	for _, decl := range slices.Backward(f.Decls) {
+		fn, ok := decl.(*ast.FuncDecl)
 		if !ok || fn.Body == nil {
 			continue
 		}

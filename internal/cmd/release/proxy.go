@@ -73,7 +73,8 @@ func (r repo) publish(proxy, module string) error {
 		return err
 	}
 	for name, data := range map[string][]byte{
-		r.version + ".mod": []byte(mod + "\n"), r.version + ".zip": archive.Bytes(), r.version + ".info": info, "list": []byte(r.version + "\n"),
+		r.version + ".mod": []byte(mod + "\n"), r.version + ".zip": archive.Bytes(),
+		r.version + ".info": info, "list": []byte(r.version + "\n"),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 			return err

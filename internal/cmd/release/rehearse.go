@@ -28,7 +28,8 @@ func rehearse(dir string) error {
 		return err
 	}
 	r := repo{dir: filepath.Join(tmp, "clone"), version: "v0.99.0", env: []string{
-		"GOPROXY=file://" + filepath.ToSlash(proxy) + "," + upstream, "GONOSUMDB=" + modulePath + "," + modulePath + "/*", "GOWORK=off", "GOFLAGS=",
+		"GOPROXY=file://" + filepath.ToSlash(proxy) + "," + upstream, "GONOSUMDB=" + modulePath + "," + modulePath + "/*",
+		"GOWORK=off", "GOFLAGS=",
 	}}
 	if _, err := here.output(".", "git", "clone", "--quiet", "--no-hardlinks", ".", r.dir); err != nil {
 		return err
