@@ -123,18 +123,14 @@ func readBefore(r *http.Request, size int) bool {
 	return r.ContentLength > 0 && int64(size) != r.ContentLength || r.ContentLength < 0 && size == 0
 }
 
-// deadline bounds how long the sender may take, unless the server itself does, and gives what ends
-// that. It must be ended before the program's function is called, whose request it would end; a
-// refused request keeps it, so that net/http does not wait for the rest of a body for ever. A
-// response writer that cannot set one (a test's, a gateway's) has the body in memory already.
-func (b *bodies) deadline(w http.ResponseWriter, r *http.Request) (end func()) {
+// deadline bounds how long the sender may take, unless the server itself does. net/http lifts it at
+// the body's end, so that it does not end the program's work; a refused request keeps it, so that
+// net/http does not wait for the rest of a body for ever. A response writer that cannot set one (a
+// test's, a gateway's) has the body in memory already.
+func (b *bodies) deadline(w http.ResponseWriter, r *http.Request) {
 	server, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
 	if b.limit < 0 || server != nil && server.ReadTimeout > 0 && server.ReadTimeout <= b.limit {
-		return func() {}
+		return
 	}
-	rc := http.NewResponseController(w)
-	if rc.SetReadDeadline(time.Now().Add(b.limit)) != nil {
-		return func() {}
-	}
-	return func() { _ = rc.SetReadDeadline(time.Time{}) }
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(b.limit))
 }

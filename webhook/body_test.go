@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -326,6 +327,52 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 		wantResponse(t, deliver(t.Context(), h, large), 200, "handled")
 		large += " "
 	}
+}
+
+// Small bodies find room when large ones have taken all that they may.
+func TestLargeBodiesLeaveRoomToSmallOnes(t *testing.T) {
+	h := webhook.Verifier{Secrets: webhook.Secrets{testSecret}, MaxInFlight: 8 << 20}.Handler((&program{}).handle)
+	gone := make(chan struct{})
+	var group sync.WaitGroup
+	var refused atomic.Int64
+	// hold sends bodies that stall after so many bytes, and waits until each is stuck or refused.
+	hold := func(count, bytes int) (held int64) {
+		refused.Store(0)
+		var bodies []*stalledBody
+		for range count {
+			body := &stalledBody{left: bytes, gone: gone}
+			bodies = append(bodies, body)
+			group.Go(func() {
+				r := httptest.NewRequestWithContext(t.Context(), "POST", "/", body)
+				r.Header, r.ContentLength = deliveryHeader(testSecret, testBody), -1
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				if w.Code == http.StatusServiceUnavailable {
+					refused.Add(1)
+				}
+			})
+		}
+		for {
+			held = 0
+			for _, b := range bodies {
+				if b.isStuck() {
+					held++
+				}
+			}
+			if held+refused.Load() == int64(count) {
+				return held
+			}
+			runtime.Gosched()
+		}
+	}
+	if held := hold(200, 70_000); held == 200 || held < 30 {
+		t.Fatalf("%d of 200 large bodies are held: the test proves nothing", held)
+	}
+	if held := hold(20, 20_000); held != 20 {
+		t.Errorf("%d of 20 small bodies found room beside large ones", held)
+	}
+	close(gone)
+	group.Wait()
 }
 
 // A header that claims much gets nothing for it.

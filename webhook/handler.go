@@ -129,7 +129,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) (Event, error)
 	if h.fn == nil {
 		return Event{}, fmt.Errorf("%w: no function to call", ErrConfig)
 	}
-	endDeadline := h.bodies.deadline(w, r)
+	h.bodies.deadline(w, r)
 	header, err := h.verifier.checkHeader(r.Header)
 	if err != nil {
 		return Event{}, err
@@ -139,7 +139,6 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request) (Event, error)
 	if err != nil {
 		return Event{}, err
 	}
-	endDeadline()
 	e, err := h.verifier.checkBody(header, body)
 	if errors.Is(err, ErrSignature) && readBefore(r, len(body)) {
 		err = fmt.Errorf("%w: %d bytes of it are left", ErrBodyRead, len(body))
