@@ -209,7 +209,7 @@ func TestDownFromTheStart(t *testing.T) {
 func TestFetchIsRetried(t *testing.T) {
 	inBubble(t, verify.Config{}, func(t *testing.T, b *bubble) {
 		b.source.set(func(s *source) { s.fail = http.StatusBadGateway })
-		time.AfterFunc(100*time.Millisecond, func() { b.serve(first()) })
+		time.AfterFunc(time.Millisecond, func() { b.serve(first()) })
 		b.verify(b.first, nil)
 	})
 }
