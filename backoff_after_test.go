@@ -328,18 +328,20 @@ func TestWithDefaultHeader(t *testing.T) {
 // Policies at the ends of their range do what they say, and nothing overflows.
 func TestLargestPolicies(t *testing.T) {
 	const most = time.Duration(math.MaxInt64)
-	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: most, Window: most, FailureThreshold: 5}))
-		e := btTrip(t, c, web, btError(503, "MAINTENANCE", "Retry-After: 9999999999"))
-		if d := time.Until(e.RetryAt); d < 10*365*24*time.Hour {
-			t.Errorf("RetryAt in %v, want years", d)
-		}
-		time.Sleep(10_000 * time.Hour)
-		web.set(btOK)
-		if err := btGet(c); !errors.Is(err, authos.ErrCircuitOpen) {
-			t.Errorf("after 10,000 hours: %v, want still open", err)
-		}
-	})
+	for range 20 { // each with an open time of its own
+		synctest.Test(t, func(t *testing.T) {
+			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: most, Window: most, FailureThreshold: 5}))
+			e := btTrip(t, c, web, btError(503, "MAINTENANCE", "Retry-After: 9999999999"))
+			if d := time.Until(e.RetryAt); d < 10*365*24*time.Hour {
+				t.Errorf("RetryAt in %v, want years", d)
+			}
+			time.Sleep(10_000 * time.Hour)
+			web.set(btOK)
+			if err := btGet(c); !errors.Is(err, authos.ErrCircuitOpen) {
+				t.Errorf("after 10,000 hours: %v, want still open", err)
+			}
+		})
+	}
 	all := authos.RetryPolicy{
 		MaxAttempts: math.MaxInt, BaseDelay: most, MaxDelay: most, MaxRetryAfter: most, MaxElapsed: most, AttemptTimeout: most,
 		Budget: authos.RetryBudget{Ratio: math.MaxFloat64, Reserve: math.MaxInt},

@@ -393,3 +393,34 @@ func TestBreakerStates(t *testing.T) {
 		}
 	})
 }
+
+// The others' own share of failures opens the circuit to everybody, though one principal has the
+// most.
+func TestOthersShareOpensToAll(t *testing.T) {
+	for _, others := range []int{9, 10} { // of their 20 outcomes are failures
+		synctest.Test(t, func(t *testing.T) {
+			f := newBtFleet(t, 22, authos.BreakerPolicy{FailureThreshold: 100})
+			for range 30 {
+				f.call(0)
+			}
+			for who := 1; who <= 20; who++ {
+				f.bad[who] = who <= others
+			}
+			for i := range 10 { // no two failures in a row
+				f.call(1 + i)
+				f.call(20 - i)
+			}
+			f.bad[0] = true
+			for range 40 {
+				f.call(0)
+			}
+			want := authos.BreakerClosed
+			if others == 10 {
+				want = authos.BreakerOpen
+			}
+			if f.state(0) != authos.BreakerOpen || f.state(21) != want {
+				t.Errorf("%d of 20: the one finds %s, the others %s; want open, %s", others, f.state(0), f.state(21), want)
+			}
+		})
+	}
+}

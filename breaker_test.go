@@ -460,6 +460,16 @@ func TestBreakerOpen(t *testing.T) {
 	})
 }
 
+// The time of the next probe has a monotonic reading, so that setting the wall clock does not move
+// it. Virtual time has none.
+func TestRetryAtIsMonotonic(t *testing.T) {
+	c, web := btClient(t, btOnce)
+	at := btTrip(t, c, web, btError(503, "MAINTENANCE", "Retry-After: 100")).RetryAt
+	if !strings.Contains(at.String(), " m=+") {
+		t.Errorf("RetryAt %v is a time of the wall clock alone", at)
+	}
+}
+
 // A mutation that may have been applied before the circuit opened stays of unknown outcome.
 func TestBreakerOpenEndsRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
