@@ -248,7 +248,7 @@ func (cl *call) whyEnded() string {
 // spend takes a retry from the budget.
 func (r *retryLayer) spend(cl *call, api *APIError) bool {
 	if cl.excused {
-		return true // of which there are maxMembers at most
+		return true // which the breaker bounds
 	}
 	if !cl.retrying.free && api != nil && api.StatusCode == http.StatusTooManyRequests && api.waitAsked {
 		cl.retrying.free = true

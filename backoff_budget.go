@@ -9,7 +9,7 @@ import (
 // of a retry, and Reserve more are at hand from the start and come back within a minute, so that a
 // lone call can always be retried. A call's first retry costs nothing where the server asked for
 // the wait with 429, as it refused the call unread and said when to come back; and none does where
-// the connection was lost together with those of others, 128 at a time at most, as such calls fail
+// the connection was lost together with those of others, 160 at a time at most, as such calls fail
 // for one reason.
 type RetryBudget struct {
 	// Ratio is retries per call. Default 0.2; negative: no budget, every retry is allowed.

@@ -144,13 +144,17 @@ func (w *window) said(c *circuit, of *principal) {
 type losses struct {
 	begun    uint64 // attempts so far
 	before   uint64 // the event is that of attempts up to this one
-	members  int
-	disarmed bool // until enough successes in a row have come since the last event
-	good     int  // successes in a row
+	members  int    // losses of theirs
+	repeats  int    // losses of others, on old connections
+	disarmed bool   // until enough successes in a row have come since the last event
+	good     int    // successes in a row
 }
 
-// maxMembers bounds how many losses one event excuses.
-const maxMembers = 128
+// Bounds of what one event excuses: of requests that were in flight, and of repeats.
+const (
+	maxMembers     = 128
+	maxLostRepeats = 32
+)
 
 // begin gives an attempt its number. In virtual time a beginning and a loss may share an instant.
 func (l *losses) begin() uint64 {
@@ -163,14 +167,18 @@ func (l *losses) begin() uint64 {
 func (l *losses) lost(number uint64, reused bool) bool {
 	l.good = 0
 	if !l.disarmed && number > l.before {
-		l.disarmed, l.before, l.members = true, l.begun, 0
+		l.disarmed, l.before, l.members, l.repeats = true, l.begun, 0, 0
 		return false
 	}
-	if l.members >= maxMembers || number > l.before && !reused {
-		return false
+	switch {
+	case number <= l.before && l.members < maxMembers:
+		l.members++
+		return true
+	case number > l.before && reused && l.repeats < maxLostRepeats:
+		l.repeats++
+		return true
 	}
-	l.members++
-	return true
+	return false
 }
 
 func (l *losses) failed() { l.good = 0 }
