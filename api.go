@@ -3,8 +3,10 @@ package authos
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 )
 
 //go:generate go run ./internal/cmd/genroutes
@@ -20,13 +22,48 @@ type request struct {
 }
 
 // invoke sends one call of a known route and decodes its response into a T. A typed method is its
-// checks and one call of this.
+// checks and one call of this. A secret that the server shows once is returned together with the
+// [*DecodeError] of a response that is not whole.
 func invoke[T any](ctx context.Context, c *Client, r request, opts []RequestOption) (*T, error) {
 	out := new(T)
-	if err := c.call(ctx, r, out, opts); err != nil {
-		return nil, err
+	err := c.call(ctx, r, out, opts)
+	if err == nil {
+		return out, nil
 	}
-	return out, nil
+	if once, ok := any(out).(interface{ shown() bool }); ok {
+		if de, is := errors.AsType[*DecodeError](err); is && de.StatusCode/100 == 2 {
+			salvage(de.Body, nil, out)
+			if once.shown() {
+				return out, err
+			}
+		}
+	}
+	return nil, err
+}
+
+// salvage decodes every member of a JSON object that can be decoded by itself, also of one that is
+// cut short: what is wrong with one member, a time in a new format for instance, takes no secret
+// along. path leads to the object from out.
+func salvage(object []byte, path []string, out any) {
+	const deepest = 4 // far below any secret
+	if len(path) == deepest {
+		return
+	}
+	for name, value := range parseObject(object) {
+		at := append(slices.Clip(path), name)
+		if json.Unmarshal(nest(at, value), out) != nil {
+			salvage(value, at, out)
+		}
+	}
+}
+
+// nest is value inside an object for each name.
+func nest(path []string, value []byte) []byte {
+	for _, name := range slices.Backward(path) {
+		key, _ := json.Marshal(name) // a text always can be
+		value = slices.Concat([]byte("{"), key, []byte(":"), value, []byte("}"))
+	}
+	return value
 }
 
 // acknowledged sends one call of a route whose response says no more than that it was done.

@@ -402,12 +402,21 @@ func TestTypedSpoiled(t *testing.T) {
 				if _, ok := errors.AsType[*authos.DecodeError](err); !ok {
 					t.Errorf("%s: %v, %v; want a DecodeError", name, out, err)
 				}
-				if v := reflect.ValueOf(out); out != nil && !typedEmpty(v) {
+				// A secret that is shown once comes out all the same, and nothing else does.
+				some := out != nil && !typedEmpty(reflect.ValueOf(out))
+				if may := typedShownOnce[tc.name] && slices.Contains([]string{"truncated", "half", "two values"}, name); some && !may || may && !some && name != "half" {
 					t.Errorf("%s: result %v together with an error", name, out)
 				}
 			}
 		})
 	}
+}
+
+// typedShownOnce are the methods whose response has a secret that no other response has.
+var typedShownOnce = map[string]bool{
+	"Organizations.APIKeys.Create": true, "Organizations.Webhooks.Create": true, "Organizations.Invitations.Create": true,
+	"Organizations.Services.Create": true, "Organizations.Services.RotateSecret": true, "Organizations.SCIMTokens.Create": true,
+	"User.MFA.Setup": true, "User.MFA.Enable": true, "User.MFA.RegenerateBackupCodes": true,
 }
 
 // typedSpoil lists bodies that must not pass for the good one.

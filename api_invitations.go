@@ -3,7 +3,6 @@ package authos
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"iter"
 	"net/http"
@@ -41,7 +40,7 @@ func (i *ReceivedInvitation) UnmarshalJSON(b []byte) error {
 			Name string `json:"name"`
 		} `json:"organization"`
 	}{fields: (*fields)(i)}
-	if err := json.Unmarshal(b, &in); err != nil {
+	if err := decodeJSON(b, &in); err != nil {
 		return err
 	}
 	i.OrgID = cmp.Or(i.OrgID, in.Organization.ID)

@@ -84,6 +84,8 @@ func (k *APIKeyCreated) missing() string {
 	return k.APIKey.missing()
 }
 
+func (k *APIKeyCreated) shown() bool { return !k.Key.IsZero() || k.ID != "" }
+
 // APIKeyListParams choose a page.
 type APIKeyListParams struct {
 	// Limit is 1 to 100. Zero: the server's default, 50; for All, 100.
@@ -152,7 +154,8 @@ func (s *APIKeysService) All(
 
 // Create makes an API key. POST /api/organizations/:org_slug/services/:service_slug/api-keys;
 // bearer, capability services.manage or a manager's grant; not repeated when its outcome is
-// unknown: a key that nobody has seen may then be in the list, delete it. The key is shown once.
+// unknown: a key that nobody has seen may then be in the list, delete it. The key is shown once:
+// what could be read of a response that is not whole is returned together with the [*DecodeError].
 func (s *APIKeysService) Create(
 	ctx context.Context, orgSlug, serviceSlug string, p APIKeyCreateParams, opts ...RequestOption,
 ) (*APIKeyCreated, error) {

@@ -67,6 +67,8 @@ func (i *InvitationCreated) missing() string {
 	return i.SentInvitation.missing()
 }
 
+func (i *InvitationCreated) shown() bool { return !i.Token.IsZero() || i.ID != "" }
+
 // InvitationListParams choose a page.
 type InvitationListParams struct {
 	// Page counts from 1; zero: the first. Limit is 1 to 100; zero: the server's default, 50; for
@@ -118,7 +120,8 @@ func (s *InvitationsService) All(
 
 // Create invites an e-mail address. POST /api/organizations/:org_slug/invitations; bearer,
 // capability org.members.manage, and org.roles.manage for another role than member; not repeated
-// when its outcome is unknown. The token is shown once.
+// when its outcome is unknown. The token is shown once: what could be read of a
+// response that is not whole is returned together with the [*DecodeError].
 //
 // An address that is a member's, or that has a pending invitation, and a role that does not exist
 // are 400 BAD_REQUEST.

@@ -44,7 +44,7 @@ func (t *SCIMTokenCreated) missing() string {
 	return missingID(t.ID)
 }
 
-func (t *SCIMTokenCreated) kept() bool { return t.ID != "" || !t.Token.IsZero() }
+func (t *SCIMTokenCreated) shown() bool { return t.ID != "" || !t.Token.IsZero() }
 
 // SCIMTokenCreateParams are a new SCIM token.
 type SCIMTokenCreateParams struct {
@@ -79,7 +79,8 @@ func (s *SCIMTokensService) All(ctx context.Context, orgSlug string, opts ...Req
 
 // Create makes a SCIM token, which is shown once. POST /api/organizations/:org_slug/scim-tokens;
 // bearer, capability integrations.manage; not repeated when its outcome is unknown: a token that
-// nobody has seen may then be in the list, delete it. 403 [CodeFeatureNotAvailableInTier] means
+// nobody has seen may then be in the list, delete it. What could be read of a response that is not
+// whole is returned together with the [*DecodeError]. 403 [CodeFeatureNotAvailableInTier] means
 // that the organization's tier has no SCIM.
 func (s *SCIMTokensService) Create(
 	ctx context.Context, orgSlug string, p SCIMTokenCreateParams, opts ...RequestOption,

@@ -109,6 +109,8 @@ func (s *ServiceCreated) missing() string {
 	return cmp.Or(s.Service.missing(), s.DefaultPlan.missing(), s.Usage.missing())
 }
 
+func (s *ServiceCreated) shown() bool { return !s.ClientSecret.IsZero() || s.ID != "" }
+
 // ServiceSecret is a service with its new secret, which is shown here and never again.
 type ServiceSecret struct {
 	Service      `json:"service"`
@@ -121,6 +123,8 @@ func (s *ServiceSecret) missing() string {
 	}
 	return s.Service.missing()
 }
+
+func (s *ServiceSecret) shown() bool { return !s.ClientSecret.IsZero() }
 
 // ServiceListParams choose a page.
 type ServiceListParams struct {
@@ -274,7 +278,8 @@ func (s *ServicesService) All(
 
 // Create makes a service with a free plan. POST /api/organizations/:org_slug/services; bearer,
 // capability services.create; not repeated when its outcome is unknown. The client secret is shown
-// once, by servers newer than October 2025.
+// once, by servers newer than October 2025: what could be read of a response that is not whole is
+// returned together with the [*DecodeError].
 //
 // As many services as the organization may have are 400 [CodeServiceLimitExceeded]; a slug that is
 // taken is 400 [CodeDuplicateConstraint], which matches [ErrConflict].
@@ -341,7 +346,8 @@ func (s *ServicesService) Delete(ctx context.Context, orgSlug, serviceSlug strin
 // RotateSecret gives a service a new client secret; the old one is refused from then on. POST
 // /api/organizations/:org_slug/services/:service_slug/secret/rotate; bearer, capability
 // services.manage or a manager's grant; not repeated when its outcome is unknown: rotate again
-// then. The secret is shown once.
+// then. The secret is shown once: what could be read of a response that is not whole is
+// returned together with the [*DecodeError].
 func (s *ServicesService) RotateSecret(ctx context.Context, orgSlug, serviceSlug string, opts ...RequestOption) (*ServiceSecret, error) {
 	var in checks
 	in.id("org_slug", orgSlug)

@@ -61,6 +61,8 @@ func (w *WebhookCreated) missing() string {
 	return w.Webhook.missing()
 }
 
+func (w *WebhookCreated) shown() bool { return !w.Secret.IsZero() || w.ID != "" }
+
 // WebhookCreateParams are a new webhook.
 type WebhookCreateParams struct {
 	// Name is not blank, and no other webhook's of the organization.
@@ -200,7 +202,8 @@ func (c *checks) events(list []EventType) {
 // outcome is unknown.
 //
 // A name that another webhook has is 400 BAD_REQUEST or [CodeDuplicateConstraint]; where the secret
-// of a webhook whose outcome was unknown is lost, delete the webhook and make another.
+// of a webhook whose outcome was unknown is lost, delete the webhook and make another. What could
+// be read of a response that is not whole is returned together with the [*DecodeError].
 func (s *WebhooksService) Create(ctx context.Context, orgSlug string, p WebhookCreateParams, opts ...RequestOption) (*WebhookCreated, error) {
 	var in checks
 	in.id("org_slug", orgSlug)

@@ -2,7 +2,6 @@ package authos
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"iter"
 	"net/http"
@@ -34,7 +33,7 @@ func (s *MFAStatus) UnmarshalJSON(b []byte) error {
 		fields
 		Enabled *bool `json:"enabled"` // goes before the embedded one
 	}
-	if err := json.Unmarshal(b, &in); err != nil {
+	if err := decodeJSON(b, &in); err != nil {
 		return err
 	}
 	if in.Enabled == nil {

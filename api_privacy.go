@@ -32,7 +32,7 @@ type PrivacyExport struct {
 // UnmarshalJSON reads the export, and keeps it as it came.
 func (e *PrivacyExport) UnmarshalJSON(b []byte) error {
 	type fields PrivacyExport // without this method
-	if err := json.Unmarshal(b, (*fields)(e)); err != nil {
+	if err := decodeJSON(b, (*fields)(e)); err != nil {
 		return err
 	}
 	e.Raw = append(json.RawMessage(nil), b...)

@@ -25,6 +25,8 @@ func (m *MFASetup) missing() string {
 	return ""
 }
 
+func (m *MFASetup) shown() bool { return !m.Secret.IsZero() }
+
 // BackupCodes are codes that each replace one code of the app. They are shown once.
 type BackupCodes []Secret
 
@@ -43,6 +45,8 @@ func (b *backupCodesBody) missing() string {
 	}
 	return ""
 }
+
+func (b *backupCodesBody) shown() bool { return len(b.BackupCodes) > 0 }
 
 // Status reports whether the user has a second factor. GET /api/user/mfa/status; bearer; may be
 // repeated; never stale.
@@ -87,6 +91,7 @@ func (s *UserMFAService) Setup(ctx context.Context, p MFASetupParams, opts ...Re
 
 // Enable turns the second factor on with the first code of the app, and returns the backup codes,
 // which are shown once. POST /api/user/mfa/verify; bearer; never repeated once it may have arrived.
+// What could be read of a response that is not whole is returned together with the [*DecodeError].
 // A wrong code, a second factor that is on, and one that was not set up are 400 BAD_REQUEST.
 func (s *UserMFAService) Enable(ctx context.Context, code string, opts ...RequestOption) (BackupCodes, error) {
 	var in checks
@@ -96,10 +101,10 @@ func (s *UserMFAService) Enable(ctx context.Context, code string, opts ...Reques
 	response, err := invoke[backupCodesBody](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/user/mfa/verify", body: body, checks: in,
 	}, opts)
-	if err != nil {
+	if response == nil {
 		return nil, err
 	}
-	return response.BackupCodes, nil
+	return response.BackupCodes, err
 }
 
 // Disable turns the second factor off; no code is asked for. DELETE /api/user/mfa; bearer; may be
@@ -110,13 +115,14 @@ func (s *UserMFAService) Disable(ctx context.Context, opts ...RequestOption) err
 
 // RegenerateBackupCodes replaces the backup codes and returns the new ones, which are shown once.
 // POST /api/user/mfa/backup-codes/regenerate; bearer; never repeated once it may have arrived.
+// What could be read of a response that is not whole is returned together with the [*DecodeError].
 // Without a second factor it is 400 BAD_REQUEST.
 func (s *UserMFAService) RegenerateBackupCodes(ctx context.Context, opts ...RequestOption) (BackupCodes, error) {
 	response, err := invoke[backupCodesBody](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/user/mfa/backup-codes/regenerate",
 	}, opts)
-	if err != nil {
+	if response == nil {
 		return nil, err
 	}
-	return response.BackupCodes, nil
+	return response.BackupCodes, err
 }

@@ -137,7 +137,7 @@ func (o *FeatureOverrides) UnmarshalJSON(b []byte) error {
 		AllowSIEMIntegration *bool `json:"allow_siem_integration"`
 		AllowCustomBranding  *bool `json:"allow_custom_branding"`
 	}
-	if err := json.Unmarshal(b, &in); err != nil {
+	if err := decodeJSON(b, &in); err != nil {
 		return fmt.Errorf("authos: feature overrides: %w", err)
 	}
 	*o = FeatureOverrides(in.fields)

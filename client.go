@@ -3,7 +3,6 @@ package authos
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -341,7 +340,7 @@ func (cl *call) decode(resp *http.Response, out any) error {
 		}
 		return wrong(errors.New("empty body"))
 	}
-	if err := json.Unmarshal(body, out); err != nil {
+	if err := decodeJSON(body, out); err != nil {
 		if isPage(body) {
 			err = errPage
 		}

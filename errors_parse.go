@@ -40,6 +40,8 @@ func parseError(status int, h http.Header, body []byte, now time.Time) *APIError
 	var o object
 	switch {
 	case len(text) == 0:
+	case text[0] == '{' && repeatsAName(text):
+		// Two codes, or two messages: nothing in it can be relied on.
 	case text[0] == '{':
 		o = e.readObject(parseObject(text), strings.HasPrefix(contentType, "application/problem+json"))
 	case text[0] == '<' || strings.Contains(contentType, "html"):
