@@ -63,7 +63,8 @@ func (s *UserInvitationsService) List(ctx context.Context, opts ...RequestOption
 	return *list, nil
 }
 
-// All iterates over the same invitations. It yields an error last.
+// All iterates over the same invitations. It yields an error last; [AllItems] collects
+// them. The list comes as a whole, so that changing it on the way does no harm.
 func (s *UserInvitationsService) All(ctx context.Context, opts ...RequestOption) iter.Seq2[ReceivedInvitation, error] {
 	return unpaged(func() ([]ReceivedInvitation, error) { return s.List(ctx, opts...) })
 }

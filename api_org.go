@@ -258,6 +258,9 @@ func (s *OrganizationsService) List(
 
 // All iterates over the signed-in user's organizations from p.Page on, p.Limit at a time. It stops
 // at the first error, which it yields last.
+//
+// Deleting organizations on the way moves the others to earlier pages, and some are passed over:
+// collect first ([AllItems]), then delete.
 func (s *OrganizationsService) All(
 	ctx context.Context, p OrganizationListParams, opts ...RequestOption,
 ) iter.Seq2[OrganizationDetails, error] {

@@ -144,6 +144,9 @@ func (s *APIKeysService) List(
 
 // All iterates over a service's API keys from p.Offset on, p.Limit at a time. It stops at the first
 // error, which it yields last.
+//
+// Deleting keys on the way moves the others to earlier pages, and some are passed over: collect
+// first ([AllItems]), then delete.
 func (s *APIKeysService) All(
 	ctx context.Context, orgSlug, serviceSlug string, p APIKeyListParams, opts ...RequestOption,
 ) iter.Seq2[APIKey, error] {

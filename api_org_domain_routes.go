@@ -82,7 +82,8 @@ func (s *DomainRoutesService) List(ctx context.Context, orgSlug string, opts ...
 	return *list, nil
 }
 
-// All iterates over the same routes. It yields an error last; [AllItems] collects them.
+// All iterates over the same routes. It yields an error last; [AllItems] collects
+// them. The list comes as a whole, so that changing it on the way does no harm.
 func (s *DomainRoutesService) All(ctx context.Context, orgSlug string, opts ...RequestOption) iter.Seq2[DomainRoute, error] {
 	return unpaged(func() ([]DomainRoute, error) { return s.List(ctx, orgSlug, opts...) })
 }

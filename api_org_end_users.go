@@ -166,6 +166,9 @@ func (s *EndUsersService) List(ctx context.Context, orgSlug string, p EndUserLis
 
 // All iterates over an organization's end users from p.Page on, p.Limit at a time. It stops at the
 // first error, which it yields last.
+//
+// A user who is forgotten on the way ([PrivacyService.Forget]) moves the others to earlier pages,
+// and some are passed over: collect first ([AllItems]), then forget.
 func (s *EndUsersService) All(ctx context.Context, orgSlug string, p EndUserListParams, opts ...RequestOption) iter.Seq2[EndUser, error] {
 	return byNumber(p.Limit, p.Page, func(limit, number int) (*Page[EndUser], error) {
 		p.Limit, p.Page = limit, number

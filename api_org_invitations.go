@@ -110,6 +110,8 @@ func (s *InvitationsService) List(
 
 // All iterates over an organization's invitations from p.Page on, p.Limit at a time. It stops at
 // the first error, which it yields last.
+//
+// Canceling invitations on the way is right: they stay in the list.
 func (s *InvitationsService) All(
 	ctx context.Context, orgSlug string, p InvitationListParams, opts ...RequestOption,
 ) iter.Seq2[SentInvitation, error] {

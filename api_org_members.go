@@ -153,6 +153,9 @@ func (s *MembersService) List(ctx context.Context, orgSlug string, p MemberListP
 
 // All iterates over an organization's members from p.Page on, p.Limit at a time. It stops at the
 // first error, which it yields last.
+//
+// Removing members on the way moves the others to earlier pages, and some are passed over: collect
+// first ([AllItems]), then remove.
 func (s *MembersService) All(ctx context.Context, orgSlug string, p MemberListParams, opts ...RequestOption) iter.Seq2[Member, error] {
 	return byNumber(p.Limit, p.Page, func(limit, number int) (*Page[Member], error) {
 		p.Limit, p.Page = limit, number

@@ -79,7 +79,8 @@ func (s *PlansService) List(ctx context.Context, orgSlug, serviceSlug string, op
 	return *list, nil
 }
 
-// All iterates over the same plans. It yields an error last.
+// All iterates over the same plans. It yields an error last; [AllItems] collects
+// them. The list comes as a whole, so that changing it on the way does no harm.
 func (s *PlansService) All(ctx context.Context, orgSlug, serviceSlug string, opts ...RequestOption) iter.Seq2[PlanDetails, error] {
 	return unpaged(func() ([]PlanDetails, error) { return s.List(ctx, orgSlug, serviceSlug, opts...) })
 }

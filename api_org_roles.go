@@ -111,7 +111,8 @@ func (s *RolesService) List(ctx context.Context, orgSlug string, opts ...Request
 	return *list, nil
 }
 
-// All iterates over the same roles. It yields an error last.
+// All iterates over the same roles. It yields an error last; [AllItems] collects
+// them. The list comes as a whole, so that changing it on the way does no harm.
 func (s *RolesService) All(ctx context.Context, orgSlug string, opts ...RequestOption) iter.Seq2[Role, error] {
 	return unpaged(func() ([]Role, error) { return s.List(ctx, orgSlug, opts...) })
 }

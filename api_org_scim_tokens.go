@@ -72,7 +72,8 @@ func (s *SCIMTokensService) List(ctx context.Context, orgSlug string, opts ...Re
 	return *list, nil
 }
 
-// All iterates over the same tokens. It yields an error last; [AllItems] collects them.
+// All iterates over the same tokens. It yields an error last; [AllItems] collects
+// them. The list comes as a whole, so that changing it on the way does no harm.
 func (s *SCIMTokensService) All(ctx context.Context, orgSlug string, opts ...RequestOption) iter.Seq2[SCIMToken, error] {
 	return unpaged(func() ([]SCIMToken, error) { return s.List(ctx, orgSlug, opts...) })
 }

@@ -263,6 +263,9 @@ func (s *ServicesService) List(ctx context.Context, orgSlug string, p ServiceLis
 
 // All iterates over the same services from p.Offset on, p.Limit at a time. It stops at the first
 // error, which it yields last.
+//
+// Deleting services on the way moves the others to earlier pages, and some are passed over: collect
+// first ([AllItems]), then delete.
 func (s *ServicesService) All(
 	ctx context.Context, orgSlug string, p ServiceListParams, opts ...RequestOption,
 ) iter.Seq2[ServiceSummary, error] {

@@ -153,7 +153,8 @@ func (s *SIEMService) List(ctx context.Context, orgSlug string, opts ...RequestO
 	return newPage(*list.Configs, list.Total), nil
 }
 
-// All iterates over the same log collectors. It yields an error last; [AllItems] collects them.
+// All iterates over the same log collectors. It yields an error last; [AllItems] collects
+// them. The list comes as a whole, so that changing it on the way does no harm.
 func (s *SIEMService) All(ctx context.Context, orgSlug string, opts ...RequestOption) iter.Seq2[SIEMConfig, error] {
 	return unpaged(func() ([]SIEMConfig, error) {
 		page, err := s.List(ctx, orgSlug, opts...)

@@ -129,7 +129,8 @@ func (s *UpstreamProvidersService) List(ctx context.Context, orgSlug string, opt
 	return *list, nil
 }
 
-// All iterates over the same identity providers. It yields an error last; [AllItems] collects them.
+// All iterates over the same identity providers. It yields an error last; [AllItems] collects
+// them. The list comes as a whole, so that changing it on the way does no harm.
 func (s *UpstreamProvidersService) All(ctx context.Context, orgSlug string, opts ...RequestOption) iter.Seq2[UpstreamProvider, error] {
 	return unpaged(func() ([]UpstreamProvider, error) { return s.List(ctx, orgSlug, opts...) })
 }

@@ -230,7 +230,8 @@ func (s *WebhooksService) List(ctx context.Context, orgSlug string, opts ...Requ
 	return newPage(*list.Webhooks, list.Total), nil
 }
 
-// All iterates over an organization's webhooks. It stops at an error, which it yields last.
+// All iterates over an organization's webhooks. It stops at an error, which it yields last. The
+// list comes as a whole, so that changing it on the way does no harm.
 func (s *WebhooksService) All(ctx context.Context, orgSlug string, opts ...RequestOption) iter.Seq2[Webhook, error] {
 	return unpaged(func() ([]Webhook, error) {
 		page, err := s.List(ctx, orgSlug, opts...)

@@ -92,41 +92,55 @@ func AllItems[T any](all iter.Seq2[T, error]) ([]T, error) {
 
 const unknownCount int64 = -1
 
-var errRepeatedPage = errors.New("the server gave the same page twice in a row: it does not page")
+var errRepeatedPage = errors.New("the server gives the same page again and again: it does not page")
+
+// maxRepeatedPages is how often in a row a page may come again. Something new at the head of a list
+// moves what was on one page to the next, once for each.
+const maxRepeatedPages = 3
 
 // walk iterates over pages, fetching one when its first item is asked for. It ends on an empty page
 // or when it has seen as many items as there are, before counting those that lie before the first
-// page. Totals err on both sides, so an empty page has the last word where one is not trusted; a
-// server that gives the same page again and again is an error and no loop. An error is yielded
-// once, as the last pair. fetch fails when its context is done.
-func walk[T any](at int, before int64, next func(at, got int) int, fetch func(at int) (*Page[T], error)) iter.Seq2[T, error] {
+// page. Totals err on both sides, so an empty page has the last word where one is not trusted. A
+// page that comes again is passed over; a server that gives no other is an error and no loop. An
+// error is yielded once, as the last pair. fetch fails when its context is done.
+func walk[T any](
+	at int, before int64, next func(at, got int) int, fetch func(at int) (*Page[T], error),
+) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		var last []T
-		at, seen := at, before // ranging again starts again
+		at, seen, repeats := at, before, 0 // ranging again starts again
 		for {
 			page, err := fetch(at)
-			if err == nil && len(last) > 0 && reflect.DeepEqual(page.Items, last) {
+			repeated := err == nil && len(last) > 0 && reflect.DeepEqual(page.Items, last)
+			if repeats++; !repeated {
+				repeats = 0
+			}
+			if repeats > maxRepeatedPages {
 				err = &DecodeError{Err: errRepeatedPage}
 			}
 			if err != nil {
 				yield(none, err)
 				return
 			}
+			if len(page.Items) == 0 {
+				return
+			}
+			at, last = next(at, len(page.Items)), page.Items
+			if repeated {
+				continue
+			}
 			for _, item := range page.Items {
 				if !yield(item, nil) {
 					return
 				}
 			}
-			if len(page.Items) == 0 {
+			if seen == unknownCount {
+				continue
+			}
+			if seen += int64(len(page.Items)); page.Total >= 0 && seen >= page.Total {
 				return
 			}
-			if seen != unknownCount {
-				if seen += int64(len(page.Items)); page.Total >= 0 && seen >= page.Total {
-					return
-				}
-			}
-			at, last = next(at, len(page.Items)), page.Items
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -269,10 +270,10 @@ func TestAllNeverLoops(t *testing.T) {
 		c, web := btClient(t)
 		web.set(btSay(200, `{"devices":[{"id":"a"},{"id":"b"}],"users":[{"id":"a"},{"id":"b"}],"total":1000000}`))
 		n, err := all(c)
-		if _, ok := errors.AsType[*authos.DecodeError](err); !ok || n != 3 || web.count() != 2 {
+		if _, ok := errors.AsType[*authos.DecodeError](err); !ok || n != 3 || web.count() != 5 {
 			t.Errorf("%s: %d items, %v, %d requests", name, n, err, web.count())
 		}
-		if err != nil && !strings.Contains(err.Error(), "same page twice") {
+		if err != nil && !strings.Contains(err.Error(), "does not page") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -300,4 +301,64 @@ func TestAllByNumberBadParams(t *testing.T) {
 		t.Fatalf("%v, %d requests", errs, web.count())
 	}
 	typedInvalid(t, "All", errs[0], "limit", "page")
+}
+
+// Something new at the head of a list moves every item by one: with pages of one the same page
+// comes again, which is no sign of a server that does not page. Nothing is lost.
+func TestAllWhileTheListGrows(t *testing.T) {
+	for _, limit := range []int{1, 2, 3} {
+		c, web := btClient(t)
+		list := []string{"e5", "e4", "e3", "e2", "e1"}
+		fetches := 0
+		web.set(func(req *http.Request) (*http.Response, error) {
+			if fetches++; fetches > 1 && fetches < 4 { // before the second and the third page
+				list = append([]string{fmt.Sprint("new", fetches)}, list...)
+			}
+			page, _ := strconv.Atoi(req.URL.Query().Get("page"))
+			size, _ := strconv.Atoi(req.URL.Query().Get("limit"))
+			from := min((max(page, 1)-1)*size, len(list))
+			items := []string{}
+			for _, id := range list[from:min(from+size, len(list))] {
+				items = append(items, `{"id":"`+id+`"}`)
+			}
+			return btSay(200, `{"devices":[`+strings.Join(items, ",")+`],"total":null}`)(req)
+		})
+		seen := map[string]int{}
+		for d, err := range c.User.Devices.All(t.Context(), authos.UserDeviceListParams{Limit: limit}) {
+			if err != nil {
+				t.Fatalf("limit %d: %v after %v", limit, err, seen)
+			}
+			seen[d.ID]++
+		}
+		for _, id := range []string{"e1", "e2", "e3", "e4", "e5"} {
+			if seen[id] == 0 {
+				t.Errorf("limit %d: %s is lost: %v", limit, id, seen)
+			}
+		}
+	}
+}
+
+// AllItems gives what came before an error, and the error.
+func TestAllItems(t *testing.T) {
+	c, web := btClient(t)
+	web.set(btNumbered(5, 2, ""))
+	all, err := authos.AllItems(c.User.Devices.All(t.Context(), authos.UserDeviceListParams{Limit: 2}))
+	if err != nil || len(all) != 5 {
+		t.Errorf("%d items, %v; want 5", len(all), err)
+	}
+	all, err = authos.AllItems(c.User.Devices.All(t.Context(), authos.UserDeviceListParams{Limit: 101}))
+	if !errors.Is(err, authos.ErrInvalid) || len(all) != 0 {
+		t.Errorf("%d items, %v; want bad input", len(all), err)
+	}
+	calls := 0
+	web.set(func(req *http.Request) (*http.Response, error) {
+		if calls++; calls > 1 {
+			return btSay(403, `{"error":"no","error_code":"FORBIDDEN"}`)(req)
+		}
+		return btSay(200, `{"devices":[{"id":"a"},{"id":"b"}],"total":4}`)(req)
+	})
+	all, err = authos.AllItems(c.User.Devices.All(t.Context(), authos.UserDeviceListParams{Limit: 2}))
+	if !errors.Is(err, authos.ErrForbidden) || len(all) != 2 {
+		t.Errorf("%d items, %v; want the two of the first page and the error", len(all), err)
+	}
 }

@@ -112,8 +112,9 @@ func (s *PlatformOrganizationsService) List(
 // All iterates over the platform's organizations from p.Offset on, p.Limit at a time. It stops at
 // the first error, which it yields last.
 //
-// An organization whose state is changed on the way leaves a list by Status, and the next page then
-// begins too late: collect first, then decide.
+// Deleting organizations on the way, or changing the state of those in a list by Status, moves the
+// others to earlier pages, and some are passed over: collect first ([AllItems]), then delete or
+// decide.
 func (s *PlatformOrganizationsService) All(
 	ctx context.Context, p PlatformOrganizationListParams, opts ...RequestOption,
 ) iter.Seq2[PlatformOrganization, error] {

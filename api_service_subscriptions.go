@@ -90,6 +90,9 @@ func (s *ServiceSubscriptionsService) List(
 
 // All iterates over the service's subscriptions from p.Offset on, p.Limit at a time. It stops at
 // the first error, which it yields last.
+//
+// Deleting subscriptions on the way moves the others to earlier pages, and some are passed over:
+// collect first ([AllItems]), then delete.
 func (s *ServiceSubscriptionsService) All(
 	ctx context.Context, p ServiceSubscriptionListParams, opts ...RequestOption,
 ) iter.Seq2[ServiceSubscription, error] {

@@ -61,6 +61,9 @@ func (s *ServiceUsersService) List(ctx context.Context, p ServiceUserListParams,
 
 // All iterates over the service's users from p.Offset on, p.Limit at a time. It stops at the first
 // error, which it yields last.
+//
+// Deleting users on the way moves the others to earlier pages, and some are passed over: collect
+// first ([AllItems]), then delete.
 func (s *ServiceUsersService) All(ctx context.Context, p ServiceUserListParams, opts ...RequestOption) iter.Seq2[ServiceUser, error] {
 	return byOffset(p.Limit, p.Offset, func(limit, offset int) (*Page[ServiceUser], error) {
 		return s.List(ctx, ServiceUserListParams{Limit: limit, Offset: offset}, opts...)

@@ -7,8 +7,8 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// A secret that only this response has comes out of it, whatever is wrong with the rest; and a thing
-// that was made without its secret comes out with its id, to be deleted.
+// A secret that only this response has comes out of it, whatever is wrong with the rest; and a
+// thing that was made without its secret comes out with its id, to be deleted.
 func TestSecretsShownOnceAreNotLost(t *testing.T) {
 	const hush = "a secret that is long enough"
 	type result struct{ id, secret string }

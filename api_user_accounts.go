@@ -117,7 +117,8 @@ func (s *LinkedAccountsService) List(ctx context.Context, opts ...RequestOption)
 	return invoke[LinkedAccounts](ctx, s.c, request{method: http.MethodGet, template: "/api/user/linked-accounts"}, opts)
 }
 
-// All iterates over the same accounts. It yields an error last; [AllItems] collects them.
+// All iterates over the same accounts. It yields an error last; [AllItems] collects
+// them. The list comes as a whole, so that changing it on the way does no harm.
 func (s *LinkedAccountsService) All(ctx context.Context, opts ...RequestOption) iter.Seq2[LinkedAccount, error] {
 	return unpaged(func() ([]LinkedAccount, error) {
 		list, err := s.List(ctx, opts...)
@@ -189,7 +190,8 @@ func (s *IdentitiesService) List(ctx context.Context, opts ...RequestOption) ([]
 	return *list, nil
 }
 
-// All iterates over the same accounts. It yields an error last; [AllItems] collects them.
+// All iterates over the same accounts. It yields an error last; [AllItems] collects
+// them. The list comes as a whole, so that changing it on the way does no harm.
 func (s *IdentitiesService) All(ctx context.Context, opts ...RequestOption) iter.Seq2[Identity, error] {
 	return unpaged(func() ([]Identity, error) { return s.List(ctx, opts...) })
 }

@@ -93,6 +93,9 @@ func (s *UserDevicesService) List(ctx context.Context, p UserDeviceListParams, o
 
 // All iterates over the user's devices from p.Page on, p.Limit at a time. It stops at the first
 // error, which it yields last.
+//
+// Revoking devices on the way moves the others to earlier pages, and some are passed over: collect
+// first ([AllItems]), then revoke.
 func (s *UserDevicesService) All(ctx context.Context, p UserDeviceListParams, opts ...RequestOption) iter.Seq2[UserDevice, error] {
 	return byNumber(p.Limit, p.Page, func(limit, number int) (*Page[UserDevice], error) {
 		p.Limit, p.Page = limit, number

@@ -111,7 +111,8 @@ func (s *PasskeysService) List(ctx context.Context, opts ...RequestOption) ([]Pa
 	return *list, nil
 }
 
-// All iterates over the same passkeys. It yields an error last; [AllItems] collects them.
+// All iterates over the same passkeys. It yields an error last; [AllItems] collects
+// them. The list comes as a whole, so that changing it on the way does no harm.
 func (s *PasskeysService) All(ctx context.Context, opts ...RequestOption) iter.Seq2[Passkey, error] {
 	return unpaged(func() ([]Passkey, error) { return s.List(ctx, opts...) })
 }
