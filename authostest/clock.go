@@ -38,6 +38,13 @@ func (c *clock) freeze(at time.Time) {
 	c.frozen = at
 }
 
+// set makes the clock run, this much ahead of the machine's.
+func (c *clock) set(ahead time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead, c.frozen = ahead, time.Time{}
+}
+
 func (c *clock) thaw() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -115,8 +115,11 @@ func (c *call) deviceCode() response {
 		if v == nil || v.clientID != in.ClientID {
 			return c.badRequest("Invalid client credentials")
 		}
-		if page = v.activationURI; page == "" {
+		if v.activationURI == "" {
 			return c.badRequest("Device activation URI not configured for this service")
+		}
+		if !c.s.config.pages {
+			page = v.activationURI
 		}
 	}
 	flow, code, userCode := &c.s.scene.devices, c.s.newID(), newUserCode(c.s.randomBytes(8), c.october())

@@ -76,9 +76,10 @@ func (s *Server) Mark() {
 }
 
 // Rewind returns to the state of [Server.Mark], or where nobody has called that to the
-// one that New has made, and forgets requests, counts and faults as [Server.Reset] does.
-// The clock goes on as it goes.
+// one that New has made, forgets requests, counts and faults as [Server.Reset] does, and
+// sets the clock right.
 func (s *Server) Rewind() {
+	s.clock.set(s.config.skew)
 	s.mu.Lock()
 	marked := s.marked
 	if marked == nil {

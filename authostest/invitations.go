@@ -82,6 +82,12 @@ func (c *call) createInvitation() response {
 		}
 	}
 	row, token := o.invite(in.Email, in.Role, c.user, c.now)
+	if c.s.config.mail {
+		box := &c.s.scene.mail
+		box.sent = append(newest(box.sent, maxMails), Mail{
+			Kind: InvitationMail, To: row.email, Token: token, Link: c.s.URL + "/invitations/accept/" + token, Sent: c.now,
+		})
+	}
 	c.applied = true
 	if c.october() {
 		return c.describeOctoberInvitation(o, row)

@@ -27,6 +27,8 @@ const (
 	PasswordResetMail MailKind = "reset-password"
 	// MagicLinkMail has a token for GET /api/auth/magic-link/verify. It lives 15 minutes.
 	MagicLinkMail MailKind = "magic-link"
+	// InvitationMail has a token for POST /api/invitations/accept. It lives seven days.
+	InvitationMail MailKind = "invitation"
 )
 
 // The lives of the mailed tokens, each good for one use.

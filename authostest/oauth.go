@@ -95,6 +95,9 @@ func (c *call) toProvider(state signInState, prefix string) response {
 		c.s.scene.signIns = signInStates{}
 	}
 	c.s.scene.signIns[name] = state
+	if c.s.config.pages {
+		return redirect(c.s.URL + signInPage + "?" + url.Values{"state": {name}}.Encode())
+	}
 	return redirect(authorize + "?" + url.Values{
 		"client_id":     {"authostest"},
 		"redirect_uri":  {c.s.URL + "/auth" + prefix + "/" + state.provider + "/callback"},

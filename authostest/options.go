@@ -51,6 +51,7 @@ type config struct {
 	mail        bool
 	url         string
 	tls         bool
+	pages       bool
 	control     *string // the token, perhaps empty; nil without the control API
 	metrics     string
 }

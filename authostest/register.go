@@ -198,10 +198,15 @@ func (c *call) resetPassword() response {
 	if bad != nil {
 		return *bad
 	}
-	if short := c.shortPassword("new_password", in.NewPassword); short != nil {
+	return c.setNewPassword(in.Token, in.NewPassword)
+}
+
+// setNewPassword uses a mailed token up.
+func (c *call) setNewPassword(token, password string) response {
+	if short := c.shortPassword("new_password", password); short != nil {
 		return *short
 	}
-	h := hashOf(in.Token)
+	h := hashOf(token)
 	mailed, ok := c.s.scene.mail.resets[h]
 	u := c.s.scene.users[mailed.userID]
 	switch {
@@ -214,7 +219,7 @@ func (c *call) resetPassword() response {
 	}
 	mailed.used = true
 	c.s.scene.mail.resets[h] = mailed
-	u.Password, u.updated = in.NewPassword, c.now.Truncate(time.Microsecond)
+	u.Password, u.updated = password, c.now.Truncate(time.Microsecond)
 	c.s.endAll(u.ID, "")
 	c.applied = true
 	return jsonResponse(http.StatusOK, message{"Password reset successfully"})

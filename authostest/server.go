@@ -166,6 +166,9 @@ func (s *Server) serve(r *http.Request, body []byte, tooLarge bool) delivery {
 	if s.controlled(r) {
 		return delivery{response: sealedAt(s.control(r, body, tooLarge), s.now())}
 	}
+	if a, ok := s.page(r, body); ok {
+		return delivery{response: a}
+	}
 	c := newCall(s, r, body, tooLarge)
 	entry, hit, err := s.admit(c)
 	if err != nil {

@@ -3,6 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"debug/elf"
 	"io"
 	"net/http"
 	"os"
@@ -120,16 +123,160 @@ func TestFlags(t *testing.T) {
 	if status != 429 {
 		t.Errorf("the 21st login = %d, want 429", status)
 	}
-	if status, _ := get(t, start(t, "-addr", "0.0.0.0:0")["URL"]+"/health"); status != 200 {
-		t.Errorf("health = %d", status)
+	if status, _ := get(t, start(t, "-contract", "october2025")["URL"]+"/health"); status != 404 {
+		t.Errorf("health in October 2025 = %d", status)
+	}
+	if _, body := get(t, start(t, "-contract", "documented", "-format", "problem")["URL"]+"/nowhere"); !strings.Contains(body, `"type":"about:blank"`) {
+		t.Errorf("nowhere = %s", body)
 	}
 }
 
+func TestEverybodyIsWarned(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	var warned strings.Builder
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, []string{"-addr", "0.0.0.0:0"}, w, &warned) }()
+	vars := announced(t, r)
+	if status, _ := get(t, vars["URL"]+"/health"); status != 200 {
+		t.Errorf("health = %d", status)
+	}
+	cancel()
+	if err := <-done; err != nil || !strings.Contains(warned.String(), "warning: everybody who reaches [::]:") && !strings.Contains(warned.String(), "warning: everybody who reaches 0.0.0.0:") {
+		t.Errorf("err = %v, %q", err, warned.String())
+	}
+}
+
+func TestSeedFile(t *testing.T) {
+	vars := start(t, "-seed-file", "testdata/scene.yaml", "-url", "http://auth:8080/", "-mail", "-control")
+	if vars["URL"] != "http://auth:8080" {
+		t.Errorf("URL = %s", vars["URL"])
+	}
+	key := vars["API_KEY_SHOP_WEB_CI"]
+	if !strings.HasPrefix(key, "sk_0123456789ab_") {
+		t.Errorf("variables = %v", vars)
+	}
+	for name, text := range map[string]string{
+		"syntax.yaml":  "users: [",
+		"unknown.yaml": "people: []",
+		"wrong.yaml":   "users: [{email: nobody}]",
+		"type.json":    `{"users": 7}`,
+		"keys.yaml":    "1: 2",
+	} {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := run(t.Context(), []string{"-seed-file", file}, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: err = %v, want one that names the file", name, err)
+		}
+	}
+}
+
+// TestReset: what the control API drops, the scene of the start is not a part of.
+func TestReset(t *testing.T) {
+	first := start(t, "-control", "-random-seed", "5")
+	second := start(t, "-random-seed", "5", "-control-token", "secret")
+	if first["API_KEY"] != second["API_KEY"] {
+		t.Errorf("keys %s and %s with one seed", first["API_KEY"], second["API_KEY"])
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, first["URL"]+"/_authostest/reset", strings.NewReader(`{"state":"drop"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := send(t, req); status != 200 {
+		t.Errorf("reset = %d %s", status, body)
+	}
+	if _, body := get(t, first["URL"]+"/api/service/users", "X-Api-Key", first["API_KEY"]); !strings.HasSuffix(body, `"total":25}`) {
+		t.Errorf("users = %s", body)
+	}
+	if status, _ := get(t, second["URL"]+"/_authostest/"); status != 403 {
+		t.Errorf("control without the token = %d", status)
+	}
+	if status, _ := get(t, second["URL"]+"/_authostest/", "Authorization", "Bearer secret"); status != 200 {
+		t.Errorf("control with the token = %d", status)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "cert.pem")
+	vars := start(t, "-tls", file)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) || vars["CERTIFICATE"] != file {
+		t.Fatalf("certificate = %s", text)
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport}).Get(vars["URL"] + "/health")
+	if err != nil || resp.ProtoMajor != 2 {
+		t.Fatalf("health = %v, %v", resp, err)
+	}
+	_ = resp.Body.Close()
+}
+
 func TestBadArguments(t *testing.T) {
-	for _, args := range [][]string{{"-contract", "x"}, {"extra"}, {"-addr", "nonsense"}, {"-none"}} {
+	for _, args := range [][]string{
+		{"-contract", "x"}, {"-format", "x"}, {"extra"}, {"-addr", "nonsense"}, {"-none"}, {"-url", "auth"}, {"-url", "ftp://auth"},
+		{"-seed-file", "testdata/none.yaml"}, {"-tls", "testdata/none/cert.pem"},
+	} {
 		if err := run(t.Context(), args, io.Discard, io.Discard); err == nil {
 			t.Errorf("run(%q) = nil, want an error", args)
 		}
+	}
+}
+
+// TestStatic builds the binary as the Dockerfile does, which puts it where there is nothing else.
+func TestStatic(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "fakeauthos")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v %s", err, out)
+	}
+	file, err := elf.Open(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if libraries, err := file.ImportedLibraries(); err != nil || len(libraries) > 0 || file.Section(".interp") != nil {
+		t.Errorf("not static: %v, %v", libraries, err)
+	}
+	text, err := os.ReadFile("Dockerfile")
+	if err != nil || !strings.Contains(string(text), "CGO_ENABLED=0 go build -trimpath -ldflags='-s -w'") || !strings.Contains(string(text), "FROM scratch") {
+		t.Errorf("the Dockerfile builds something else: %v", err)
+	}
+}
+
+// TestOtherLanguages runs the tests of examples/other-languages, twice on one server, where there is
+// something to run them with.
+func TestOtherLanguages(t *testing.T) {
+	vars := start(t, "-control", "-random-seed", "1")
+	const folder = "../../../examples/other-languages/"
+	for _, command := range [][]string{
+		{"python3", folder + "test_authos.py"},
+		{"node", "--experimental-strip-types", "--test", folder + "authos.test.ts"},
+	} {
+		t.Run(command[0], func(t *testing.T) {
+			if _, err := exec.LookPath(command[0]); err != nil {
+				t.Skip("there is no " + command[0])
+			}
+			if command[0] == "node" {
+				if out, err := exec.Command("node", "--experimental-strip-types", "--version").CombinedOutput(); err != nil {
+					t.Skipf("this Node.js runs no TypeScript: %s", out)
+				}
+			}
+			for range 2 {
+				cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
+				cmd.Env = append(os.Environ(), "URL="+vars["URL"], "API_KEY="+vars["API_KEY"])
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Errorf("%v: %v\n%s", command, err, out)
+				}
+			}
+		})
 	}
 }
 
