@@ -28,42 +28,55 @@
 //
 // # Contracts
 //
-// Two contracts are available. [Newest], the default, is what deployed servers send:
-// plain-text 403, 422 and 429, empty 404, JWT_ERROR for an expired token, four
-// formats of time. [Documented] is what AuthOS's error guide promises: JSON
-// everywhere, TOKEN_EXPIRED, Retry-After and X-RateLimit headers, request ids;
-// [WithErrorFormat] dresses its errors differently. The OAuth token endpoint, SCIM
-// and /metrics keep to their own standards under both.
+// Three contracts are available. [Newest], the default, is what deployed servers send:
+// plain-text 403, 422 and 429, empty 404, JWT_ERROR for an expired token, four formats
+// of time. [October2025] is what a server of that month sends, whose routes are fewer
+// and whose rules for logout, refresh, invitations and duplicates were others.
+// [Documented] is what AuthOS's error guide promises: JSON everywhere, TOKEN_EXPIRED,
+// Retry-After and X-RateLimit headers, request ids; [WithErrorFormat] dresses its errors
+// differently. The OAuth token endpoint, SCIM and /metrics keep to their own standards
+// under all of them.
 //
 // # Faults
 //
-// [Server.Fault] makes requests go wrong by route, count, chance or time: responses
-// of a proxy, delays, hangs, resets before or after the request took effect, cut
-// and slow bodies. [Server.Outage] is all of it going down. Other trouble is part of
-// the scene: [Server.ExpireAccessTokens], [Server.RevokeSessions],
-// [Server.SuspendOrg], [Server.RotateKeys], [WithClockSkew], [WithLimiters].
+// [Server.Fault] makes requests go wrong by route, count, chance or time: responses of a
+// proxy ([ProxyPage]), delays and drawn latencies, hangs, resets before or after the
+// request took effect, cut and slow bodies and heads, bodies left unread, and over HTTP/2
+// ([WithTLS]) GOAWAY frames, codes of streams and silence. [Server.Outage] is all of it
+// going down; [Server.CutConnections] and [Server.DoomConnections] are connections that
+// die. Other trouble is part of the scene: [Server.ExpireAccessTokens],
+// [Server.RevokeSessions], [Server.SuspendOrg], [Server.RotateKeys], [WithClockSkew],
+// [WithLimiters].
 //
-// Afterwards, [Server.Requests] tells what was seen, [Server.Applied] which
-// mutations took effect and how often, and [Server.Replays] whether a client
-// presented a refresh token twice, which costs its user the session.
+// Afterwards, [Server.Requests] tells what was seen, [Server.Applied] which mutations
+// took effect and how often, and [Server.Replays] whether a client presented a refresh
+// token twice, which costs its user the session.
+//
+// # Runs that repeat
+//
+// Two servers share neither keys nor issuer nor ids. [WithSeed] makes everything that is
+// drawn the same in each run. [Server.Dump] writes the state down and [Server.Load] puts
+// it back; [Server.Mark] and [Server.Rewind] do that within a test.
 //
 // # Time
 //
 // Inside a testing/synctest bubble a socket would stall the fake clock, so there
-// [New] opens none and [Server.Transport] is the only way in. Delays and hangs
-// then cost no real time, and tokens expire by sleeping:
+// [New] opens none, and [Server.Client], [Server.HTTPClient] and [Server.Transport] are
+// the only ways in. Delays and hangs then cost no real time, and tokens expire by
+// sleeping:
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		srv := authostest.New()
 //		defer srv.Close()
-//		client := &http.Client{Transport: srv.Transport()}
+//		client := srv.Client()
 //		session := srv.SignIn("ada@example.com")
 //		time.Sleep(25 * time.Hour) // the access token is dead, the refresh token is not
 //		…
 //	})
 //
 // A server that serves a bubble should be made in it, because its clock starts when
-// it is made.
+// it is made. Outside of bubbles [Server.Advance] and [Server.Freeze] move the server's
+// clock alone.
 //
 // # Stores
 //
@@ -72,6 +85,7 @@
 //
 // # As a process
 //
-// The command in cmd/fakeauthos serves a filled scene on a port, for clients in any
-// language.
+// The command in cmd/fakeauthos serves a scene on a port, for clients in any language:
+// with a file that sets the scene ([Scene]), pages for a browser ([WithPages]), and a
+// control API ([WithControl]) that does over HTTP what the methods of [Server] do.
 package authostest

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,6 +44,65 @@ func Example() {
 	}
 	fmt.Println(resp.Status, strings.Count(string(body), "ada@example.com"))
 	// Output: 200 OK 1
+}
+
+// A handler of one's own, tested: the server and its client in three lines, and a fault in one.
+func ExampleServer_Client() {
+	srv := authostest.New()
+	defer srv.Close()
+	client := srv.Client(authos.WithAPIKey(srv.AddAPIKey("read:users")))
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, err := client.Service.Users.Get(r.Context(), r.URL.Query().Get("id"))
+		if err != nil {
+			http.Error(w, "try later", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, user.Email)
+	})
+	get := func(id string) {
+		got := httptest.NewRecorder()
+		handler.ServeHTTP(got, httptest.NewRequest("GET", "/?id="+id, nil))
+		fmt.Println(got.Code, strings.TrimSpace(got.Body.String()))
+	}
+
+	get(srv.AddServiceUser("ada@example.com").ID)
+	srv.Fault(authostest.Fault{Path: "/api/service/users/:user_id", Kind: authostest.TruncateBody})
+	get(srv.AddServiceUser("grace@example.com").ID)
+	// Output:
+	// 200 ada@example.com
+	// 503 try later
+}
+
+// A day goes by: the access token has expired, and the client refreshes its session.
+func ExampleServer_Advance() {
+	srv := authostest.New(authostest.InMemory())
+	defer srv.Close()
+	client := srv.Client(authos.WithTokens(srv.SignIn("ada@example.com")))
+	srv.Advance(25 * time.Hour)
+	user, err := client.User.Get(context.Background())
+	fmt.Println(user.Email, err, srv.Count("POST", "/api/auth/refresh"), srv.Replays())
+	// Output: ada@example.com <nil> 1 0
+}
+
+// A scene as a document, such as a file for the command fakeauthos.
+func ExampleServer_Apply() {
+	srv := authostest.New(authostest.InMemory())
+	defer srv.Close()
+	scene, err := authostest.ReadScene([]byte(`{"organizations": [{"slug": "shop", "services": [
+		{"slug": "web", "users": ["eve@example.com"], "api_keys": [{"name": "ci", "permissions": ["read:users"]}]}]}]}`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	made, err := srv.Apply(scene)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := srv.Client(authos.WithAPIKey(made.APIKeys[0].Secret))
+	users, err := client.Service.Users.List(context.Background(), authos.ServiceUserListParams{})
+	fmt.Println(users.Total, err)
+	// Output: 1 <nil>
 }
 
 // Two requests fail as if a proxy had lost its backend, then all is well.

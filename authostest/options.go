@@ -15,7 +15,7 @@ const (
 	Newest Contract = iota
 	// Documented is what the AuthOS error guide says they send.
 	Documented
-	// October2025 is what a server of October 2025 sends, which has 62 of the routes:
+	// October2025 is what a server of October 2025 sends, which has 65 of the routes:
 	// no passwords, no service API, no webhooks. Its logout is an empty 204, a replayed
 	// refresh token costs nobody a session, and duplicates are a 500.
 	October2025
