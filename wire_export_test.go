@@ -1,0 +1,4 @@
+package authos
+
+// NewTransportForTest is the transport of a client that was given none.
+var NewTransportForTest = newTransport

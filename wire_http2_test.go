@@ -1,0 +1,360 @@
+//go:debug x509usefallbackroots=1
+
+package authos_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/h2test"
+)
+
+// The servers of these tests are trusted by the whole process, so that the client's own transport is
+// tested too.
+func init() { x509.SetFallbackRoots(h2test.Roots) }
+
+// h2Serve starts a server that misbehaves on HTTP/2.
+func h2Serve(t *testing.T, handle func(*h2test.Stream)) (*h2test.Server, string) {
+	t.Helper()
+	s := &h2test.Server{Handle: handle}
+	t.Cleanup(s.Close)
+	return s, s.Listen()
+}
+
+var h2Quick = rtRetry(authos.RetryPolicy{BaseDelay: time.Millisecond, MaxDelay: 2 * time.Millisecond, AttemptTimeout: 5 * time.Second})
+
+// What an HTTP/2 server's end of a stream means for each kind of call: how often it is sent, and
+// whether the outcome is known. Every sending is in the history.
+func TestStreamsThatEnd(t *testing.T) {
+	reset := func(code uint32) func(*h2test.Stream) {
+		return func(st *h2test.Stream) { st.Reset(code) }
+	}
+	goAway := func(last, code uint32) func(*h2test.Stream) {
+		return func(st *h2test.Stream) {
+			st.Conn.GoAway(last, code)
+			_ = st.Conn.Close()
+		}
+	}
+	const ( // what became of the request
+		unprocessed = iota
+		lost
+	)
+	ends := []struct {
+		name string
+		end  func(*h2test.Stream)
+		what int
+	}{
+		{"REFUSED_STREAM", reset(h2test.RefusedStream), unprocessed},
+		{"GOAWAY below the stream", goAway(0, h2test.NoError), unprocessed},
+		{"GOAWAY below the stream, with an error", goAway(0, h2test.EnhanceYourCalm), unprocessed},
+		{"GOAWAY at the stream", goAway(1<<31-1, h2test.NoError), lost},
+		{"PROTOCOL_ERROR", reset(h2test.ProtocolError), lost},
+		{"INTERNAL_ERROR", reset(h2test.InternalError), lost},
+		{"CANCEL", reset(h2test.Cancel), lost},
+		{"ENHANCE_YOUR_CALM", reset(h2test.EnhanceYourCalm), lost},
+		{"HTTP_1_1_REQUIRED", reset(h2test.HTTP11Required), lost},
+		{"the connection's end", func(st *h2test.Stream) { _ = st.Conn.Close() }, lost},
+		{"bytes that are no frame", func(st *h2test.Stream) { st.Conn.Raw([]byte(strings.Repeat("\xff", 64))) }, lost},
+	}
+	calls := []struct {
+		name, method, path string
+		in                 any
+		opts               []authos.RequestOption
+		repeatable         bool // where the server may have acted
+	}{
+		{"GET", "GET", "/x/thing", nil, nil, true},
+		{"HEAD", "HEAD", "/x/thing", nil, nil, true},
+		{"DELETE", "DELETE", "/x/thing", nil, nil, true},
+		{"PUT", "PUT", "/x/thing", map[string]string{"a": "b"}, nil, true},
+		{"POST", "POST", "/x/thing", map[string]string{"a": "b"}, nil, false},
+		{"POST WithIdempotent", "POST", "/x/thing", map[string]string{"a": "b"}, []authos.RequestOption{authos.WithIdempotent()}, true},
+		{"POST with Idempotency-Key", "POST", "/x/thing", map[string]string{"a": "b"}, []authos.RequestOption{authos.WithHeader("Idempotency-Key", "k")}, false},
+		{"PATCH", "PATCH", "/x/thing", map[string]string{"a": "b"}, nil, false},
+		{"single-use POST", "POST", "/api/auth/mfa/verify", map[string]string{"code": "1"}, nil, false},
+		{"single-use GET", "GET", "/api/auth/magic-link/verify?token=t", nil, nil, false},
+	}
+	for _, own := range []bool{true, false} {
+		for _, end := range ends {
+			for _, call := range calls {
+				t.Run(fmt.Sprintf("own transport %t/%s/%s", own, end.name, call.name), func(t *testing.T) {
+					t.Parallel()
+					var received atomic.Int64
+					_, base := h2Serve(t, func(st *h2test.Stream) {
+						if received.Add(1) == 1 {
+							end.end(st)
+							return
+						}
+						body := `{"ok":true}`
+						if st.Method == "HEAD" {
+							body = ""
+						}
+						st.Respond(200, body, "Content-Type", "application/json")
+					})
+					opts := []authos.Option{h2Quick}
+					if !own {
+						hc := &http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: h2test.Roots, MinVersion: tls.VersionTLS12}}}
+						t.Cleanup(hc.CloseIdleConnections)
+						opts = append(opts, authos.WithHTTPClient(hc))
+					}
+					var resp authos.Response
+					err := rtReal(t, base, opts...).Do(t.Context(), call.method, call.path, call.in, nil, append(call.opts, authos.WithResponse(&resp))...)
+					again := end.what == unprocessed || call.repeatable
+					if own && call.name == "single-use GET" && strings.HasPrefix(end.name, "GOAWAY") {
+						again = strings.HasSuffix(end.name, "with an error") // else net/http does not tell it from PROTOCOL_ERROR
+					}
+					want := int64(1)
+					if again {
+						want = 2
+					}
+					if again != (err == nil) || received.Load() != want || resp.Attempts != int(want) || len(resp.History) != int(want) {
+						t.Errorf("Do = %v, received %d, %d attempts, history %v, want %d", err, received.Load(), resp.Attempts, resp.History, want)
+					}
+					if !again && !errors.Is(err, authos.ErrOutcomeUnknown) {
+						t.Errorf("Do = %v, want the outcome unknown", err)
+					}
+				})
+			}
+		}
+	}
+}
+
+// What was not processed is sent again at once also by a call of one attempt, but not for ever: three
+// times in all, and then each repeat counts.
+func TestUnprocessedIsRepeatedTwice(t *testing.T) {
+	for name, end := range map[string]func(*h2test.Stream){
+		"REFUSED_STREAM": func(st *h2test.Stream) { st.Reset(h2test.RefusedStream) },
+		"GOAWAY": func(st *h2test.Stream) {
+			st.Conn.GoAway(0, h2test.NoError)
+			_ = st.Conn.Close()
+		},
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			for _, attempts := range []int{1, 3} {
+				var received atomic.Int64
+				_, base := h2Serve(t, func(st *h2test.Stream) {
+					received.Add(1)
+					end(st)
+				})
+				c := rtReal(t, base, rtRetry(authos.RetryPolicy{MaxAttempts: attempts, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond}))
+				var resp authos.Response
+				err := rtDo(t.Context(), c, method, "/x/thing", authos.WithResponse(&resp))
+				if n := received.Load(); n != int64(3*attempts) || resp.Attempts != 3*attempts || !errors.Is(err, authos.ErrNetwork) {
+					t.Errorf("%s, %s, %d attempts: Do = %v, received %d, Attempts %d, want %d of both", name, method, attempts, err, n, resp.Attempts, 3*attempts)
+				}
+				if errors.Is(err, authos.ErrOutcomeUnknown) {
+					t.Errorf("%s, %s: Do = %v, want the outcome known: nothing was processed", name, method, err)
+				}
+			}
+		}
+	}
+}
+
+// A connection that went silent is left after one attempt's time, with all others of its transport.
+func TestSilentConnectionIsLeft(t *testing.T) {
+	t.Run("HTTP/2", func(t *testing.T) {
+		s, base := h2Serve(t, func(st *h2test.Stream) {
+			if st.Conn.Number == 1 && st.Path == "/x/silent" {
+				st.Conn.Silence()
+				return
+			}
+			st.Respond(200, `{"ok":true}`)
+		})
+		c := rtReal(t, base, rtRetry(authos.RetryPolicy{AttemptTimeout: 300 * time.Millisecond, BaseDelay: time.Nanosecond, MaxDelay: time.Nanosecond, MaxAttempts: 2}))
+		for _, path := range []string{"/x/thing", "/x/silent", "/x/thing"} {
+			if err := rtDo(t.Context(), c, "GET", path); err != nil {
+				t.Errorf("Do(%s) = %v", path, err)
+			}
+		}
+		if n := s.Conns.Load(); n != 2 {
+			t.Errorf("%d connections, want the silent one and a new one", n)
+		}
+	})
+	t.Run("HTTP/1", func(t *testing.T) {
+		const idle = 20
+		var silent atomic.Bool
+		var arrived atomic.Int64
+		var forgotten sync.Map // addresses
+		hold := make(chan struct{})
+		ctx, release := context.WithCancel(context.Background())
+		srv, _ := rtServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if _, known := forgotten.Load(r.RemoteAddr); known && silent.Load() {
+				<-ctx.Done() // as if nothing had come
+				return
+			}
+			if !silent.Load() {
+				forgotten.Store(r.RemoteAddr, true)
+				if arrived.Add(1) == idle {
+					close(hold)
+				}
+				<-hold
+			}
+			_, _ = io.WriteString(w, `{"ok":true}`)
+		})
+		defer release()
+		c := rtReal(t, srv.URL, rtRetry(authos.RetryPolicy{AttemptTimeout: 300 * time.Millisecond, BaseDelay: time.Nanosecond, MaxDelay: time.Nanosecond, MaxAttempts: 2}))
+		done := make(chan error, idle)
+		for range idle {
+			go func() { done <- rtDo(context.Background(), c, "GET", "/x/thing") }()
+		}
+		for range idle {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+		silent.Store(true)
+		for range 3 {
+			var resp authos.Response
+			if err := rtDo(t.Context(), c, "GET", "/x/thing", authos.WithResponse(&resp)); err != nil || resp.Attempts > 2 {
+				t.Errorf("with %d silent connections Do = %v after %d attempts, want the second on a new one", idle, err, resp.Attempts)
+			}
+		}
+	})
+}
+
+// A connection that is asked for signs of life and gives none is given up, before an attempt's
+// default timeout.
+func TestPing(t *testing.T) {
+	transport := authos.NewTransportForTest()
+	if total := transport.HTTP2.SendPingTimeout + transport.HTTP2.PingTimeout; transport.HTTP2.SendPingTimeout <= 0 || total >= 35*time.Second {
+		t.Errorf("a silent connection is given up after %s, want it before the attempt's 35 s", total)
+	}
+	s, base := h2Serve(t, func(st *h2test.Stream) {
+		if st.Path == "/x/silent" {
+			st.Conn.Silence()
+			return
+		}
+		st.Respond(200, `{"ok":true}`)
+	})
+	transport.HTTP2.SendPingTimeout, transport.HTTP2.PingTimeout = 50*time.Millisecond, 200*time.Millisecond
+	defer transport.CloseIdleConnections()
+	c := rtReal(t, base, authos.WithHTTPClient(&http.Client{Transport: transport}))
+	if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); s.Pings.Load() == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if s.Pings.Load() == 0 {
+		t.Error("an idle connection was not asked for a sign of life")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := rtDo(ctx, c, "GET", "/x/silent", authos.WithoutRetry()); !errors.Is(err, authos.ErrNetwork) || ctx.Err() != nil {
+		t.Errorf("Do = %v, want the connection given up", err)
+	}
+	if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil || s.Conns.Load() != 2 {
+		t.Errorf("Do = %v on %d connections, want a new one", err, s.Conns.Load())
+	}
+}
+
+// The same outcomes mean the same over both versions of HTTP.
+func TestOutcomesOverBothVersions(t *testing.T) {
+	outcomes := []struct {
+		name    string
+		respond http.HandlerFunc
+		unsafe  bool // the server may have acted
+		final   bool
+		refused bool // before the handler
+	}{
+		{name: "502", respond: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, unsafe: true},
+		{name: "408", respond: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(408) }, unsafe: true},
+		{name: "404", respond: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, final: true},
+		{name: "501", respond: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(501) }, final: true},
+		{name: "425", respond: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(425) }, refused: true},
+		{name: "429", respond: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) }, refused: true},
+		{name: "aborted", respond: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, unsafe: true},
+		{name: "aborted in the body", respond: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, "{")
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}, unsafe: true},
+	}
+	for _, version := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		for _, o := range outcomes {
+			for _, method := range []string{"GET", "PUT", "POST", "PATCH", "DELETE"} {
+				t.Run(version+"/"+o.name+"/"+method, func(t *testing.T) {
+					t.Parallel()
+					var received atomic.Int64
+					srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						_, _ = io.Copy(io.Discard, r.Body)
+						if r.Proto != version {
+							t.Errorf("the server was asked over %s", r.Proto)
+						}
+						if received.Add(1) == 1 {
+							o.respond(w, r)
+							return
+						}
+						_, _ = io.WriteString(w, `{"ok":true}`)
+					}))
+					srv.EnableHTTP2 = version == "HTTP/2.0"
+					srv.StartTLS()
+					defer srv.Close()
+					hc := srv.Client()
+					defer hc.CloseIdleConnections()
+					var resp authos.Response
+					err := rtDo(t.Context(), rtReal(t, srv.URL, h2Quick, authos.WithHTTPClient(hc)), method, "/x/thing", authos.WithResponse(&resp))
+					repeatable := method != "POST" && method != "PATCH"
+					again := !o.final && (o.refused || repeatable)
+					want := 1
+					if again {
+						want = 2
+					}
+					if again != (err == nil) || received.Load() != int64(want) || resp.Attempts != want {
+						t.Errorf("Do = %v, received %d, Attempts %d, want %d", err, received.Load(), resp.Attempts, want)
+					}
+					if got := errors.Is(err, authos.ErrOutcomeUnknown); got != (o.unsafe && !repeatable) {
+						t.Errorf("Do = %v, outcome unknown = %t", err, got)
+					}
+				})
+			}
+		}
+	}
+}
+
+// A refresh is presented once over HTTP/2 as well, whatever becomes of its stream.
+func TestRefreshIsPresentedOnce(t *testing.T) {
+	for name, tt := range map[string]struct {
+		end  func(*h2test.Stream)
+		want int64
+	}{
+		"PROTOCOL_ERROR":  {func(st *h2test.Stream) { st.Reset(h2test.ProtocolError) }, 1},
+		"INTERNAL_ERROR":  {func(st *h2test.Stream) { st.Reset(h2test.InternalError) }, 1},
+		"connection lost": {func(st *h2test.Stream) { _ = st.Conn.Close() }, 1},
+		"REFUSED_STREAM":  {func(st *h2test.Stream) { st.Reset(h2test.RefusedStream) }, 2},
+	} {
+		var presented atomic.Int64
+		_, base := h2Serve(t, func(st *h2test.Stream) {
+			switch {
+			case st.Path == "/api/auth/refresh" && presented.Add(1) == 1:
+				tt.end(st)
+			case st.Path == "/api/auth/refresh":
+				st.Respond(200, `{"access_token":"new-access-token","refresh_token":"new-refresh-token","expires_in":3600}`)
+			case st.Header.Get("Authorization") == "Bearer new-access-token":
+				st.Respond(200, `{"id":"u1","email":"ada@example.com"}`)
+			default:
+				st.Respond(401, `{"error":"Invalid token","error_code":"JWT_ERROR"}`)
+			}
+		})
+		c := rtReal(t, base, h2Quick, authos.WithTokens(authos.Tokens{AccessToken: "old-access-token", RefreshToken: "old-refresh-token"}))
+		_, err := c.User.Get(t.Context())
+		if presented.Load() != tt.want || (err == nil) != (tt.want == 2) {
+			t.Errorf("%s: Get = %v, presented %d times, want %d", name, err, presented.Load(), tt.want)
+		}
+		if errors.Is(err, authos.ErrSessionExpired) {
+			t.Errorf("%s: Get = %v: nobody has said that the session is over", name, err)
+		}
+	}
+}
