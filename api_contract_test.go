@@ -367,6 +367,14 @@ func (p *typedTape) spoil(body []byte) {
 	p.play, p.fake = body, true
 }
 
+// fail makes the transport give an error instead.
+func (p *typedTape) fail(status int, contentType, body string) {
+	p.spoil([]byte(body))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status, p.header = status, http.Header{"Content-Type": {contentType}}
+}
+
 // typedRecord makes a case's good call and returns its world, its client and the tape with the
 // response.
 func typedRecord(t testing.TB, tc *typedCase, auth string) (*typedWorld, *authos.Client, *typedTape) {
