@@ -18,11 +18,11 @@ type RetryBudget struct {
 	Reserve int
 }
 
-// budget is a token bucket of retries. Calls fill it by ratio; the reserve fills by time.
+// budget is a stock of retries. Calls add to it by ratio; the reserve comes back with time.
 type budget struct {
 	ratio, reserve float64
 	mu             sync.Mutex
-	tokens         float64
+	stock         float64
 	last           time.Time
 }
 
@@ -35,7 +35,7 @@ const (
 
 func newBudget(b RetryBudget) *budget {
 	reserve := float64(max(b.Reserve, 0))
-	return &budget{ratio: b.Ratio, reserve: reserve, tokens: reserve, last: time.Now()}
+	return &budget{ratio: b.Ratio, reserve: reserve, stock: reserve, last: time.Now()}
 }
 
 func (b *budget) earn() {
@@ -43,7 +43,7 @@ func (b *budget) earn() {
 		return
 	}
 	b.mu.Lock()
-	b.tokens = min(b.tokens+b.ratio, b.reserve+b.ratio*budgetHistory)
+	b.stock = min(b.stock+b.ratio, b.reserve+b.ratio*budgetHistory)
 	b.mu.Unlock()
 }
 
@@ -54,13 +54,13 @@ func (b *budget) spend() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if refill := b.reserve * float64(now.Sub(b.last)) / float64(reserveRefills); b.tokens < b.reserve {
-		b.tokens = min(b.tokens+refill, b.reserve)
+	if refill := b.reserve * float64(now.Sub(b.last)) / float64(reserveRefills); b.stock < b.reserve {
+		b.stock = min(b.stock+refill, b.reserve)
 	}
 	b.last = now
-	if b.tokens < 1 {
+	if b.stock < 1 {
 		return false
 	}
-	b.tokens--
+	b.stock--
 	return true
 }

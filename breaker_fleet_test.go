@@ -19,7 +19,7 @@ func TestFleetOutage(t *testing.T) {
 	clients := 8
 	outages := []time.Duration{10 * time.Second, time.Minute}
 	if longTests {
-		clients = 1000
+		clients = 50
 		outages = append(outages, 5*time.Minute)
 	}
 	for _, warm := range []int{0, 500} {
@@ -75,9 +75,9 @@ func TestFleetOutage(t *testing.T) {
 
 // Failures at random, at a high rate, open no circuit.
 func TestRandomFailuresOpenNothing(t *testing.T) {
-	calls := 4000
+	calls := 2000
 	if longTests {
-		calls = 120_000
+		calls = 60_000
 	}
 	for _, share := range []float64{0.1, 0.2, 0.3} {
 		synctest.Test(t, func(t *testing.T) {

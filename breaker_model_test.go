@@ -316,7 +316,7 @@ var btEnds = []btEnd{
 func TestBreakerModel(t *testing.T) {
 	steps := 3000
 	if longTests {
-		steps = 100_000
+		steps = 30_000
 	}
 	policies := []struct {
 		name      string

@@ -216,7 +216,7 @@ func (e *NetworkError) Timeout() bool {
 }
 
 // CircuitOpenError is a call refused here, without touching the network, because the endpoint group
-// has been failing.
+// has been failing: for everybody, or for this call's principal alone.
 type CircuitOpenError struct {
 	// Group is the endpoint group, such as "service".
 	Group string
