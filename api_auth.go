@@ -3,6 +3,7 @@ package authos
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -98,7 +99,11 @@ func (s *AuthService) Login(ctx context.Context, p LoginParams, opts ...RequestO
 // signIn gives the caller the tokens of a sign-in, put in use where that was asked for.
 func (b *tokenBody) signIn(ctx context.Context, c *Client, install bool) (Tokens, error) {
 	t, err := b.session()
-	if err == nil && install {
+	if err != nil {
+		return Tokens{}, err
+	}
+	t.Origin = c.fam.origin
+	if install {
 		err = c.install(ctx, t)
 	}
 	return t, err
@@ -121,24 +126,60 @@ func (s *AuthService) Refresh(ctx context.Context, refreshToken string, opts ...
 		return Tokens{}, err
 	}
 	body.keep(refreshToken)
-	return body.session()
+	return body.signIn(ctx, s.c, false)
 }
 
 // Logout ends the session at the server, then forgets its tokens here and in the store, and
-// everything cached for the principal. POST /api/auth/logout; bearer; may be repeated: the server
-// returns 200 also for a session that is already over.
+// everything cached for the principal. Where it returns nil, nothing of the session works any more,
+// also where another process has refreshed it since: it waits for a refresh in flight, looks at the
+// store under its lock, ends what it holds and what the store holds of the same principal, and
+// deletes just that. The tokens that somebody else has put there since stay.
+//
+// It presents the refresh token to POST /auth/revoke. A server without that route, or a session
+// without a refresh token, is signed out by POST /api/auth/logout with the access token; there a
+// refresh without a response makes it a [*SessionError] with RetryAt, because nobody holds the
+// access token that would have to be presented. opts are those of these calls.
 //
 // When the server was not reached nothing is forgotten, so that Logout can be called again;
 // SetTokens with zero Tokens forgets without it. Without a session there is nothing to end: nothing
 // is sent, and it returns nil.
 func (s *AuthService) Logout(ctx context.Context, opts ...RequestOption) error {
-	if t, err := s.c.held(ctx); err == nil && t.isZero() {
-		return refused(opts, nil)
+	_ = refused(opts, nil) // what is sent fills it
+	return s.c.logout(ctx, func(ctx context.Context, t Tokens) (bool, error) { return s.end(ctx, t, opts) })
+}
+
+// end ends what tokens belong to. A refresh token says it for sure, also one that is used up
+// already: the server ends all that has become of it. A server without that route knows only
+// logout, which returns 200 to any access token: certain is false then.
+func (s *AuthService) end(ctx context.Context, t Tokens, opts []RequestOption) (certain bool, err error) {
+	if t.RefreshToken != "" {
+		form := url.Values{"token": {t.RefreshToken}, "token_type_hint": {string(HintRefreshToken)}}
+		body, err := invoke[[]byte](ctx, s.c, request{method: http.MethodPost, template: revokePath, body: form}, opts)
+		switch {
+		case err == nil && !isPage(*body):
+			return true, nil
+		case err != nil && !unknownRoute(err):
+			return false, err
+		}
 	}
-	if err := acknowledged(ctx, s.c, request{method: http.MethodPost, template: logoutPath}, opts); err != nil {
-		return err
-	}
-	return s.c.SetTokens(ctx, Tokens{})
+	own := RequestOption{apply: func(cl *call) error {
+		cl.header = cl.header.Clone()
+		if cl.header == nil {
+			cl.header = http.Header{}
+		}
+		cl.header.Set("Authorization", "Bearer "+t.AccessToken)
+		cl.token = t.AccessToken // scrubbed from messages that repeat it
+		return nil
+	}}
+	err = acknowledged(ctx, s.c, request{method: http.MethodPost, template: logoutPath}, append(opts[:len(opts):len(opts)], own))
+	return t.RefreshToken == "", err
+}
+
+// unknownRoute reports whether a response says that the server has no such route.
+func unknownRoute(err error) bool {
+	api, ok := errors.AsType[*APIError](err)
+	return ok && (api.StatusCode == http.StatusNotFound || api.StatusCode == http.StatusMethodNotAllowed ||
+		api.StatusCode == http.StatusNotImplemented)
 }
 
 // TokenTypeHint says what kind of token is to be revoked (RFC 7009, section 2.1).
@@ -192,7 +233,7 @@ func (s *AuthService) Revoke(ctx context.Context, p RevokeParams, opts ...Reques
 	in.oneOf("token_type_hint", string(p.Hint), "", string(HintAccessToken), string(HintRefreshToken))
 	form := url.Values{"token": {p.Token}, "token_type_hint": {string(p.hint())}}
 	return acknowledged(ctx, s.c, request{
-		method: http.MethodPost, template: "/auth/revoke", body: form, checks: in,
+		method: http.MethodPost, template: revokePath, body: form, checks: in,
 	}, opts)
 }
 

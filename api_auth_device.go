@@ -260,7 +260,9 @@ func (s *AuthService) pollDevice(ctx context.Context, p ExchangeDeviceCodeParams
 	switch {
 	case err == nil:
 		// never a pre-auth token: the code is pending until the second factor is given, too
-		return body.tokens(), nil
+		t := body.tokens()
+		t.Origin = s.c.fam.origin
+		return t, nil
 	case responseLost(err):
 		return Tokens{}, &deviceError{
 			text: "authos: device sign-in: the server accepted the device code, but its response cannot be read; if the token was in it, " +
@@ -473,6 +475,8 @@ func (d *devicePace) pause(ctx context.Context, wait time.Duration) error {
 	case <-ctx.Done():
 		return d.ended(contextEnd(ctx))
 	case <-d.c.fam.closing.ctx.Done():
+		return d.ended(errClosed)
+	case <-d.c.ended():
 		return d.ended(errClosed)
 	}
 }

@@ -26,7 +26,7 @@ func TestMagicLink(t *testing.T) {
 		p.State = "s1"
 		tokens, err := c.Auth.VerifyMagicLink(ctx, p)
 		stMust(t, "VerifyMagicLink", err)
-		u, err := stClient(t, srv.Transport(), authos.WithTokens(tokens)).User.Get(ctx)
+		u, err := stClient(t, srv.Transport(), authos.WithTokens(stAnywhere(tokens))).User.Get(ctx)
 		stMust(t, "Get", err)
 		stWant(t, "session", u.Email+" "+u.OrgSlug+" "+u.ServiceSlug, stEmail+" acme app")
 		_, err = c.Auth.VerifyMagicLink(ctx, p)

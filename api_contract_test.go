@@ -395,6 +395,9 @@ func TestTypedSpoiled(t *testing.T) {
 		if m.Link || tc.page {
 			continue // links send nothing
 		}
+		if tc.name == "Auth.Logout" {
+			continue // a second one has nothing to tell the server
+		}
 		t.Run(tc.name, func(t *testing.T) {
 			w, c, tape := typedRecord(t, &tc, routes[tc.routeOf(m)].Auth)
 			if len(bytes.TrimSpace(tape.body)) == 0 || string(bytes.TrimSpace(tape.body)) == "null" {

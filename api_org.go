@@ -353,6 +353,9 @@ func (s *OrganizationsService) Select(
 
 func (b *organizationSessionBody) session(ctx context.Context, c *Client, install bool) (*OrganizationSession, error) {
 	s := &OrganizationSession{Organization: b.Organization, Membership: b.Membership, Owner: b.Owner, Tokens: b.tokens()}
+	if !s.Tokens.isZero() {
+		s.Tokens.Origin = c.fam.origin
+	}
 	if install && !s.Tokens.isZero() {
 		return s, c.install(ctx, s.Tokens)
 	}

@@ -143,7 +143,7 @@ func (f *cacheLayer) believe(cl *call) {
 func (s *session) distrust(token string) (held, claims string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if token == "" || s.cur.AccessToken != token {
+	if token == "" || s.held.AccessToken != token {
 		return "", ""
 	}
 	s.who, s.trusted, s.refusedToken = jwt.Digest("token", token), false, token
@@ -156,8 +156,8 @@ func (s *session) distrust(token string) (held, claims string) {
 func (s *session) provable() (token, who string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if claims, ok := jwt.Principal(s.cur.AccessToken); ok && s.shared && s.trusted && s.who == claims {
-		return s.cur.AccessToken, claims
+	if claims, ok := jwt.Principal(s.held.AccessToken); ok && !s.private && s.trusted && s.who == claims {
+		return s.held.AccessToken, claims
 	}
 	return "", ""
 }
@@ -167,21 +167,21 @@ func (s *session) provable() (token, who string) {
 func (s *session) unproven() (token, claims string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.shared || s.trusted || s.cur.AccessToken == s.refusedToken {
+	if s.private || s.trusted || s.held.AccessToken == s.refusedToken {
 		return "", ""
 	}
-	claims, ok := jwt.Principal(s.cur.AccessToken)
+	claims, ok := jwt.Principal(s.held.AccessToken)
 	if !ok {
 		return "", ""
 	}
-	return s.cur.AccessToken, claims
+	return s.held.AccessToken, claims
 }
 
 // proved notes that a token was accepted or obtained in an earlier process.
 func (s *session) proved(token, claims string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cur.AccessToken == token {
+	if s.held.AccessToken == token {
 		s.who, s.trusted = claims, true
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/authos-go/authos/internal/routes"
@@ -40,6 +41,10 @@ type Client struct { //nolint:recvcheck // a copy must not print credentials eit
 	fam     *family
 	session *session
 	stack   http.RoundTripper
+	below   http.RoundTripper // the layers below the session
+	done    chan struct{}     // closed with this client
+	closed  *atomic.Bool
+	root    bool // made by New
 }
 
 // New makes a client of the AuthOS server at baseURL, such as "https://sso.example.com" or, behind
@@ -56,21 +61,27 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	}
 	fam := &family{base: base, origin: origin, budget: newBudget(cfg.retry.Budget), breakers: newBreakers(base.Host, cfg.breaker)}
 	fam.closing.ctx, fam.closing.end = context.WithCancel(context.Background()) //nolint:fatcontext // false: no literal here
+	fam.sessions.init()
 	fam.connect(cfg.httpClient)
 	fam.transport = cfg.wrapped(fam.transport)
 	if cfg.cache != nil {
 		fam.cache = newResponseCache(*cfg.cache, base.String())
 	}
-	c := newClient(&cfg, fam, newSession(&cfg))
+	if err := fam.admit(cfg.tokens); err != nil {
+		return nil, fmt.Errorf("authos: WithTokens: %w", err)
+	}
+	c := newClient(&cfg, fam, newSession(&cfg, fam))
+	c.root = true
 	fam.breakers.report = c.observeBreaker
 	return c, nil
 }
 
 // With makes a client for another principal, language, retry policy or observer on the same
 // connections, breakers, rate-limit gates, retry budget and cached responses. Options not given are
-// as in c; new tokens or a new store start a session of their own. WithHTTPClient, WithBreaker,
-// WithCache, WithInsecureHTTP and a retry budget belong to the whole family and are refused. Errors
-// are as those of [New].
+// as in c. Tokens of a session that another client of the family has, or a store that one uses, are
+// that one's session: it is refreshed once for all of them; others start one of their own.
+// WithHTTPClient, WithBreaker, WithCache, WithInsecureHTTP and a retry budget belong to the whole
+// family and are refused. Errors are as those of [New].
 func (c *Client) With(opts ...Option) (*Client, error) {
 	cfg := *c.cfg
 	cfg.tokens, cfg.store = Tokens{}, nil
@@ -89,7 +100,12 @@ func (c *Client) With(opts ...Option) (*Client, error) {
 	sess := c.session
 	switch {
 	case cfg.store != nil || !cfg.tokens.isZero():
-		sess = newSession(&cfg)
+		if err := c.fam.admit(cfg.tokens); err != nil {
+			return nil, fmt.Errorf("authos: WithTokens: %w", err)
+		}
+		if sess = c.fam.sessions.find(&cfg); sess == nil {
+			sess = newSession(&cfg, c.fam)
+		}
 	case cfg.refreshBefore != c.cfg.refreshBefore:
 		return nil, invalid("WithRefreshBefore", CodeInvalidFormat, "belongs to a session: give it together with tokens or a store")
 	}
@@ -97,7 +113,7 @@ func (c *Client) With(opts ...Option) (*Client, error) {
 }
 
 func newClient(cfg *config, fam *family, sess *session) *Client {
-	c := &Client{cfg: cfg, fam: fam, session: sess}
+	c := &Client{cfg: cfg, fam: fam, session: sess, done: make(chan struct{}), closed: new(atomic.Bool)}
 	c.stack = c.assemble()
 	c.User = newUser(c)
 	c.Auth = &AuthService{c}
@@ -284,9 +300,10 @@ var noHeader = http.Header{}
 // roundTrip sends a call down the layers.
 func (c *Client) roundTrip(cl *call) (*http.Response, error) {
 	c.observeStart(cl)
-	if c.fam.closing.closed.Load() {
+	if c.isClosed() {
 		return nil, &NetworkError{Op: "send", Err: errClosed}
 	}
+	c.session.begin(cl)
 	req := (&http.Request{
 		Method: cl.method, URL: cl.url, Host: cl.url.Host, Header: noHeader,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -377,14 +394,37 @@ func (cl *call) mayBeEmpty(status int, body []byte) bool {
 	return status == http.StatusNoContent || len(body) > 0
 }
 
-// Close ends the client and all that were made from it by [Client.With]: it waits for a refresh of
-// tokens that is in flight, which lasts no longer than an attempt, since its response would be lost
-// otherwise; then it closes idle connections. Calls made afterwards fail with [net.ErrClosed]. It
-// always returns nil, so that it can be deferred.
+// Close ends the client. Calls made afterwards fail with [net.ErrClosed], and so do those that wait
+// for anything: nothing more is sent for them. Of a client made by [Client.With] it ends that one
+// only. Of one made by [New] it ends all that were made from it, too: tokens on their way from the
+// server may arrive and be saved for 5 s, see [Client.Shutdown], idle connections are closed, and code of
+// the program (a store, a transport) that ignores the end of its context is waited for another 10 s.
+// It always returns nil, so that it can be deferred.
 func (c *Client) Close() error {
-	c.fam.closing.close()
-	if c.fam.own != nil {
-		c.fam.own.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	_ = c.Shutdown(ctx)
+	if c.root {
+		c.fam.code.wait(2 * closeGrace)
+	}
+	return nil
+}
+
+// Shutdown is Close with a time of the caller's own: tokens that are on their way from the server
+// may arrive and be saved until ctx is done. It returns ctx's error when they did not; the session
+// is in doubt then, for the next process too.
+func (c *Client) Shutdown(ctx context.Context) error {
+	if ctx == nil {
+		return invalid("ctx", CodeRequired, "must not be nil")
+	}
+	if c.closed.CompareAndSwap(false, true) {
+		close(c.done)
+	}
+	if !c.root {
+		return nil
+	}
+	if !c.fam.close(ctx.Done()) {
+		return fmt.Errorf("authos: a refresh of tokens was given up: %w", contextEnd(ctx))
 	}
 	return nil
 }
@@ -405,7 +445,7 @@ func (c *Client) SetTokens(ctx context.Context, t Tokens) error {
 }
 
 // Tokens gives the tokens now held, read from the store on first use. It returns the store's error.
-func (c *Client) Tokens(ctx context.Context) (Tokens, error) { return c.held(ctx) }
+func (c *Client) Tokens(ctx context.Context) (Tokens, error) { return c.current(ctx) }
 
 // String names the server; it holds no credentials, as no format verb does.
 func (c Client) String() string {

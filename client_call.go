@@ -103,11 +103,14 @@ type call struct {
 	start          time.Time
 	deadline       time.Time // of the whole call, from RetryPolicy.MaxElapsed; zero: none
 	response       *Response
-	// a refresh's: the client is being closed, so wait no longer; nil otherwise
-	halt <-chan struct{}
 
 	// What happened. Written by the layer named.
 	token     string // session: the access token of the current send
+	owner     string // session: the principal in whose name it began
+	signIn    uint32 // session: the sign-in with which it began
+	era       uint32 // session: of the token
+	own       uint8  // session: refreshes of this process that it has waited for
+	owned     bool   // session: owner and signIn are set
 	refreshed bool   // session
 	probe     bool   // breaker: half-open, the attempt must end
 	excused   bool   // breaker: the attempt was lost together with others, which is no failure
@@ -209,7 +212,9 @@ func (cl *call) pause(d time.Duration) error {
 		return nil
 	case <-cl.Done():
 		return cl.ended("wait")
-	case <-cl.halt:
+	case <-cl.client.ended():
+		return &NetworkError{Op: "wait", Err: errClosed, unsent: true}
+	case <-cl.client.fam.closing.ctx.Done():
 		return &NetworkError{Op: "wait", Err: errClosed, unsent: true}
 	}
 }

@@ -24,37 +24,30 @@ type family struct {
 	gates     [routes.Limiters]gate
 	budget    *budget
 	cache     *responseCache // nil: no stale fallback
+	sessions  sessions
+	code      running // the program's, which sessions have called
 	closing   closing
 
 	deprecated deprecations
 }
 
-// closing lets refreshes finish before a client is closed.
+// closing is the end of a family.
 type closing struct {
-	mu     sync.Mutex // orders launch and close, so that close waits for all that was launched
 	closed atomic.Bool
 	ctx    context.Context //nolint:containedctx // ends when the client is closed
 	end    context.CancelFunc
-	flight sync.WaitGroup
 }
 
-// launch runs f in a goroutine that close waits for.
-func (c *closing) launch(f func()) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed.Load() {
-		return errClosed
+// close ends all that waits, and gives tokens that are on their way until cut is closed to arrive
+// and be saved. It reports whether they did.
+func (f *family) close(cut <-chan struct{}) bool {
+	f.closing.closed.Store(true)
+	f.closing.end()
+	whole := f.sessions.end(cut)
+	if f.own != nil {
+		f.own.CloseIdleConnections()
 	}
-	c.flight.Go(f)
-	return nil
-}
-
-func (c *closing) close() {
-	c.mu.Lock()
-	c.closed.Store(true)
-	c.end()
-	c.mu.Unlock()
-	c.flight.Wait()
+	return whole
 }
 
 // connect settles what requests go through. Where that is not net/http's, nothing is known of its
@@ -97,3 +90,8 @@ func (f *family) below(u *url.URL) (string, bool) {
 	}
 	return rest, true
 }
+
+// ended is closed when this client is; see also the family's.
+func (c *Client) ended() <-chan struct{} { return c.done }
+
+func (c *Client) isClosed() bool { return c.closed.Load() || c.fam.closing.closed.Load() }

@@ -10,7 +10,9 @@ import (
 
 // Observer has functions that are called as calls proceed, for metrics and traces; those left nil
 // are skipped. They run in the call's own goroutine, outside any lock, so a slow one slows the
-// call. Routes are templates, never concrete paths or queries.
+// call, and a panic is the caller's. What concerns a refresh is told when it has ended and the new
+// tokens are saved, in the goroutine of one of the calls that waited for it. Routes are templates,
+// never concrete paths or queries.
 type Observer struct {
 	// CallStart is called before a call does anything. The values of the context it returns reach
 	// CallDone, the call's other functions, and the requests that the http.RoundTripper gets, so
@@ -61,12 +63,12 @@ type AttemptEvent struct {
 	NoMore string
 }
 
-// WaitEvent is a wait ahead.
+// WaitEvent is a wait ahead, or one that has begun to take long.
 type WaitEvent struct {
 	Method, Route, RequestID string
 	// Reason is "retry" (before the next attempt), "gate" (another call was told to wait), "lock"
-	// (another process refreshes the session's tokens) or "refresh in doubt" (a refresh had no
-	// response, and the server may still be at work on it).
+	// (of the token store: another process refreshes the session's tokens, or died in it) or
+	// "refresh in doubt" (a refresh has no response yet, and the server may be at work on it).
 	Reason string
 	// Wait is how long at most.
 	Wait time.Duration
@@ -222,7 +224,9 @@ func snapshot(err error) error {
 // observeAttempt notes and reports how an attempt ended.
 func (cl *call) observeAttempt(status int, err error) {
 	cl.noteAttempt(status, err)
-	cl.tellAttempt()
+	if cl.group != groupRefresh { // which tells it when it has ended
+		cl.tellAttempt()
+	}
 }
 
 // noteAttempt puts the end of an attempt into the call's history.
@@ -235,11 +239,13 @@ func (cl *call) noteAttempt(status int, err error) {
 }
 
 // tellAttempt reports the last attempt of the history.
-func (cl *call) tellAttempt() {
-	a := cl.history[len(cl.history)-1]
+func (cl *call) tellAttempt() { cl.tell(len(cl.history) - 1) }
+
+func (cl *call) tell(i int) {
+	a, number := cl.history[i], cl.attempts-len(cl.history)+1+i
 	cfg := cl.client.cfg
 	if cfg.logger.Enabled(cl.caller, slog.LevelDebug) {
-		attrs := append(cl.attrs(), slog.Int("status", a.StatusCode), slog.Duration("duration", a.Duration), slog.Int("attempt", cl.attempts))
+		attrs := append(cl.attrs(), slog.Int("status", a.StatusCode), slog.Duration("duration", a.Duration), slog.Int("attempt", number))
 		if a.Err != nil {
 			attrs = append(attrs, slog.String("error", safeText(a.Err.Error())))
 		}
@@ -249,7 +255,7 @@ func (cl *call) tellAttempt() {
 		cfg.logger.LogAttrs(cl.watch(), slog.LevelDebug, "authos: attempt", attrs...)
 	}
 	if f := cfg.observer.Attempt; f != nil {
-		f(cl.watch(), AttemptEvent{cl.method, cl.path, cl.requestID, cl.attempts, a.StatusCode, a.Err, a.Duration, a.NoMore})
+		f(cl.watch(), AttemptEvent{cl.method, cl.path, cl.requestID, number, a.StatusCode, a.Err, a.Duration, a.NoMore})
 	}
 }
 
@@ -261,20 +267,6 @@ func (cl *call) observeWait(wait time.Duration, reason string) {
 	}
 	if f := cfg.observer.Wait; f != nil {
 		f(cl.watch(), WaitEvent{cl.method, cl.path, cl.requestID, reason, wait})
-	}
-}
-
-func (c *Client) observeRefresh(e RefreshEvent, failed *refreshError) {
-	attrs := []slog.Attr{slog.Duration("duration", e.Duration), slog.Bool("adopted", e.Adopted)}
-	text := "authos: tokens refreshed"
-	if failed != nil {
-		e.Err = failed.sessionError()
-		text = "authos: tokens not refreshed"
-		attrs = append(attrs, slog.String("error", e.Err.Error()))
-	}
-	c.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, text, attrs...)
-	if f := c.cfg.observer.Refresh; f != nil {
-		f(e)
 	}
 }
 

@@ -220,7 +220,7 @@ func messageCode(err error) (Code, int) {
 		return CodeCanceled, 0
 	}
 	if e, ok := errors.AsType[*SessionError](err); ok {
-		if e.RetryAt.IsZero() {
+		if e.over() {
 			return CodeSessionExpired, 0
 		}
 		return CodeSessionUncertain, 0

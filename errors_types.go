@@ -266,22 +266,30 @@ func (e *CircuitOpenError) Is(target error) bool {
 	return target == ErrCircuitOpen || target == CodeCircuitOpen || target == ErrUnavailable || target == ErrOutcomeUnknown && e.unknown
 }
 
-// SessionError is a session that could not be refreshed. RetryAt zero: the server refused, the user
-// has to sign in again ([ErrSessionExpired]); a refusal is cached for 5 minutes, during which calls
-// fail without asking the server again, unless tokens are set or the store holds others. RetryAt
-// set: the refresh's outcome is unknown or it could not be tried; calls may succeed from then on.
+// SessionError is a call that has no session to be made with. There are three ends:
+//   - over, [ErrSessionExpired]: the server refused the refresh token, or somebody signed out. The
+//     user has to sign in again. A refusal is cached for 5 minutes, during which calls fail without
+//     asking the server again, unless tokens are set or the store holds others.
+//   - in doubt, RetryAt is set: the outcome of a refresh is not known, or it could not be tried;
+//     calls may succeed from then on.
+//   - somebody else's, neither of the two: the call began for one principal, and the client speaks
+//     for another now. Nothing was done in the other's name; a new call is the other's.
 type SessionError struct {
 	RetryAt time.Time
 	// Err says why. It never is another call's [*APIError]; its code and kind are matched by
 	// [errors.Is].
-	Err error
+	Err     error
+	foreign bool // somebody else's
 	callEnd
 }
 
 // Error is one line without secrets.
 func (e *SessionError) Error() string {
 	text := "authos: session over, sign in again"
-	if !e.RetryAt.IsZero() {
+	switch {
+	case e.foreign:
+		text = "authos: the call's session is no longer the client's"
+	case !e.RetryAt.IsZero():
 		text = "authos: session could not be refreshed, retry at " + e.RetryAt.UTC().Format(time.RFC3339)
 	}
 	if e.Err != nil {
@@ -308,7 +316,7 @@ func (e *SessionError) LogValue() slog.Value {
 func (e SessionError) MarshalJSON() ([]byte, error) { return json.Marshal(e.record()) }
 
 func (e *SessionError) record() record {
-	if e.RetryAt.IsZero() {
+	if e.over() {
 		return e.callEnd.record(CodeSessionExpired, e)
 	}
 	return e.callEnd.record(CodeSessionUncertain, e)
@@ -317,16 +325,18 @@ func (e *SessionError) record() record {
 // Unwrap gives the cause, and this call's own 401 where there was one.
 func (e *SessionError) Unwrap() []error { return e.join(e.Err) }
 
-// Is matches [ErrUnauthenticated], and when the server refused [ErrSessionExpired] and
+func (e *SessionError) over() bool { return e.RetryAt.IsZero() && !e.foreign }
+
+// Is matches [ErrUnauthenticated], and where the session is over [ErrSessionExpired] and
 // [CodeSessionExpired], else [CodeSessionUncertain].
 func (e *SessionError) Is(target error) bool {
 	switch target {
 	case ErrUnauthenticated:
 		return true
 	case ErrSessionExpired, CodeSessionExpired:
-		return e.RetryAt.IsZero()
+		return e.over()
 	case CodeSessionUncertain:
-		return !e.RetryAt.IsZero()
+		return !e.over()
 	case ErrOutcomeUnknown:
 		return e.unknown
 	default:

@@ -2,569 +2,459 @@ package authos
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
+
 	"github.com/authos-go/authos/internal/jwt"
-	"github.com/authos-go/authos/internal/routes"
+	core "github.com/authos-go/authos/internal/session"
 )
 
-// session is the state of one principal's tokens, shared by all clients that speak for it. Here is
-// what it holds, and how that gets from the store and into it; refresh.go is how it is used and
-// refreshed.
+// session carries out what the core decides about one sign-in's tokens. Whatever happens to it goes
+// through drive as an event; what the core answers is done outside the locks, and its outcome is
+// the next event.
 type session struct {
-	store   TokenStore
-	locking LockingTokenStore // store, when it can lock
-	shared  bool              // the store is the program's: others may write it
-	before  time.Duration     // WithRefreshBefore
-	writing chan struct{}     // holds one token: the turn to write the store
+	fam     *family
+	store   tokenStore
+	private bool          // the store is our own memory
+	before  time.Duration // WithRefreshBefore
+	seed    Tokens        // WithTokens
 
-	mu  sync.Mutex // never held during I/O
-	gen uint64     // counts SetTokens: what began before one changes nothing after it
-	// the store has been asked; an empty one is asked again, since somebody may sign in there
-	loaded    bool
-	seed      Tokens // WithTokens, until the store has been asked
-	cur       Tokens
-	refreshed bool // cur came from the server in a refresh of ours
-	// what the store holds as far as we know; not cur after a failed save, nil when never read or
-	// written
-	stored    *Tokens
-	refreshAt time.Time
-	early     bool     // cur has had its refresh ahead of expiry
-	dead      bool     // the server has refused cur's access token
-	setback   *setback // cur's refresh token is not to be presented for now
-	// calls that a new token did not help, and until when no other is tried for them
-	uncured map[string]time.Time
-	flight  *flight
-	moved   chan struct{} // closed by the next SetTokens
-	kept    *keptLock     // of a refresh that may still be at work
-	failing bool          // the store, which has been reported
-	who     string        // names the principal for cached responses
-	trusted bool          // the server has accepted cur, or gave it to us
+	// mu guards what follows, for those who do not change it. It is never held during I/O. What the
+	// core's state is made of changes under fam.sessions.mu, too.
+	mu      sync.Mutex
+	state   core.State
+	pairs   map[core.Pair]*pair // those that state names
+	held    *pair               // state.Held; never nil
+	ticked  time.Time
+	timer   *time.Timer
+	by      *Client       // who has used it last: reports are told by that one
+	peek    time.Duration // until the store is looked at while its lock is waited for
+	flight  *flight       // those who wait for a load, a look or a refresh
+	leaving *signOut      // those who wait for a sign-out
+	setting []chan error  // those who wait for tokens to be saved
+
+	renewAt time.Time
+	early   bool // held has had its refresh ahead of expiry
+	dead    bool // the server has refused held's access token
+	useless map[string]time.Time
+	who     string // names the principal for cached responses
+	trusted bool   // the server has accepted held, or gave it to us
 	// the token that the server has refused last: not to be believed for what an earlier process
 	// saw
 	refusedToken string
-}
-
-// setback is a refresh that failed. Until its time everybody else fails with it, without asking the
-// server again.
-type setback struct {
-	err   *refreshError
-	until time.Time
+	failing      bool // saving, which has been reported
+	down         bool // the store otherwise, which has been reported
+	storeErr     error
+	why          error                       // the last refresh that gave no tokens
+	tries        int                         // of the refresh under way
+	draw         *backoff.ExponentialBackOff // its waits
+	unlock       func(clean bool)            // of the lock that is held
+	cancels      [3]context.CancelFunc       // of what is under way: a look, the lock, a presentation
 }
 
 const (
-	// storeTimeout bounds each use of the token store during a refresh.
-	storeTimeout = 10 * time.Second
-	// lockTimeout is longer: the lock may be held by another process's refresh.
-	lockTimeout = 2 * refreshDoubt
-	// coolDown is when a refused refresh may be tried once more: a suspended organization refuses,
-	// but keeps the session.
-	coolDown = 5 * time.Minute
-	// While the lock is waited for, the store is looked at from lockPeek on, after waits that
-	// double up to maxLockPeek: of many that wait, all but one find the new tokens there; and the
-	// holder may have died or frozen after it saved.
-	lockPeek, maxLockPeek = 20 * time.Millisecond, time.Second
-	// saveAgain is how often tokens that could not be saved are tried again, under the lock, for
-	// refreshDoubt at most.
-	saveAgain = time.Second
+	looking = iota
+	locking
+	presenting
 )
 
-func newSession(cfg *config) *session {
+// pair is a pair of tokens and what its access token says of itself.
+type pair struct {
+	Tokens
+	hash     tokenHash
+	owner    string // its principal; empty where it cannot be read
+	issued   int64
+	obtained bool // from the server, in a refresh of ours
+}
+
+func newPair(t Tokens) *pair {
+	p := &pair{Tokens: t, hash: hashOf(t), issued: jwt.IssuedAt(t.AccessToken)}
+	p.owner, _ = jwt.Principal(t.AccessToken)
+	return p
+}
+
+// sameOwner reports whether two pairs certainly speak for the same principal.
+func (p *pair) sameOwner(o *pair) bool { return p.owner != "" && p.owner == o.owner }
+
+func newSession(cfg *config, fam *family) *session {
 	s := &session{
-		store: cfg.store, shared: cfg.store != nil, seed: cfg.tokens, before: cfg.refreshBefore,
-		writing: make(chan struct{}, 1), moved: make(chan struct{}),
+		fam: fam, private: cfg.store == nil, before: cfg.refreshBefore, seed: cfg.tokens, held: &pair{}, ticked: time.Now(),
+		pairs: map[core.Pair]*pair{},
 	}
-	if s.store == nil {
-		s.store = &memoryStore{}
+	s.store.use(cfg.store)
+	s.state.Locks, s.state.Expires = s.store.locks()
+	fam.sessions.enter(s)
+	if s.private && !s.seed.isZero() {
+		fam.sessions.mu.Lock()
+		s.adopt(newPair(s.seed))
+		fam.sessions.hold(s, s.held)
+		fam.sessions.mu.Unlock()
 	}
-	s.locking, _ = s.store.(LockingTokenStore)
 	return s
 }
 
-// adopt puts tokens in use. obtained says that the server has just given them to us in a refresh.
-// s.mu is held.
-func (s *session) adopt(t Tokens, obtained bool) {
-	if claims, ok := jwt.Principal(t.AccessToken); ok && obtained {
-		s.who, s.trusted = claims, true
-	} else if !obtained || s.who == "" {
-		// Opaque tokens that we obtained ourselves continue the principal of the ones before.
-		s.who, s.trusted = jwt.Digest("token", t.AccessToken), false
-	}
-	if !obtained {
-		s.uncured = nil // a refresh continues the session that did not help; these may be another
-	}
-	s.loaded, s.seed, s.cur, s.refreshed = true, Tokens{}, t, obtained
-	s.early, s.dead, s.setback = false, false, nil
-	s.refreshAt = time.Time{}
-	if life := time.Until(t.ExpiresAt); !t.ExpiresAt.IsZero() && s.before > 0 {
-		s.refreshAt = t.ExpiresAt.Add(-min(s.before, max(life, 0)/5))
-	}
+// adopt puts a session's first tokens in place, so that it is found by them.
+func (s *session) adopt(p *pair) {
+	s.state.Held = s.intern(p)
+	s.state.Stored, s.state.Known, s.state.Loaded = s.state.Held, true, true
+	_ = s.store.memory.Save(context.Background(), p.Tokens)
+	s.switched()
 }
 
-// found takes note of what the store holds, and adopts it when that is news: another process has
-// refreshed, signed in or signed out. What the store held all along is not, even if it differs from
-// the tokens in use: those could not be saved. s.mu is held.
-func (s *session) found(t Tokens) (news bool) {
-	news = !s.loaded || s.stored != nil && !t.same(*s.stored) && !t.same(s.cur)
-	s.stored = &t
-	if news {
-		s.adopt(t, false)
-		s.loaded = !t.isZero() || !s.shared
-	}
-	return news
-}
+// drive gives the core an event and carries out what it decides.
+func (s *session) drive(e core.Event) { s.enter(func() core.Event { return e }) }
 
-// expiredIn says that the access token's time is over after d. s.mu is held.
-func (s *session) expiredIn(d time.Duration) bool {
-	return !s.cur.ExpiresAt.IsZero() && !time.Now().Add(d).Before(s.cur.ExpiresAt)
-}
-
-// atWork says that the server may be taking cur's refresh token. s.mu is held.
-func (s *session) atWork() bool {
-	back := s.heldBack()
-	return s.flight != nil && s.flight.sent.Load() || back != nil && back.inDoubt
-}
-
-// heldBack gives the setback that still holds. s.mu is held.
-func (s *session) heldBack() *refreshError {
-	if s.setback == nil || !time.Now().Before(s.setback.until) {
-		return nil
-	}
-	return s.setback.err
-}
-
-// holdBack keeps a failure, so that later calls fail fast.
-func (s *session) holdBack(gen uint64, err *refreshError) {
-	until := err.retryAt
-	if until.IsZero() {
-		until = time.Now().Add(coolDown)
-	}
+// enter is drive with an event that is made under the locks.
+func (s *session) enter(event func() core.Event) {
+	r := &s.fam.sessions
+	r.mu.Lock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.gen == gen {
-		s.setback = &setback{err, until}
+	e := event()
+	before := s.state
+	later := append(s.step(core.Event{Kind: core.Tick}), s.step(e)...)
+	if s.state.Held != before.Held || s.state.Unsaved != before.Unsaved {
+		r.hold(s, s.pairs[s.state.Held], s.pairs[s.state.Unsaved])
 	}
-}
-
-// load reads the store on first use, and while it is empty.
-func (a *sessionLayer) load(cl *call) error {
-	s := a.s
-	s.mu.Lock()
-	if s.loaded {
-		s.mu.Unlock()
-		return nil
-	}
-	gen := s.gen
-	f := a.join(func(*flight) *refreshError { return a.first(gen) })
+	s.forget()
+	s.schedule()
+	r.track(s)
 	s.mu.Unlock()
-	if err := f.wait(cl, false); err != nil {
-		return err
+	r.mu.Unlock()
+	for _, do := range later {
+		do()
 	}
-	if f.err != nil {
-		return f.err.sessionError()
-	}
-	return nil
 }
 
-// first reads the store, and seeds it when it is empty.
-func (a *sessionLayer) first(gen uint64) *refreshError {
-	s := a.s
-	s.mu.Lock()
-	seed := s.seed
-	s.mu.Unlock()
-	stored, err := s.read(context.Background())
-	if err == nil && stored.isZero() && !seed.isZero() && s.locking != nil {
-		unlock, lockErr := a.lock() // of several processes that find the store empty, one seeds it
-		if lockErr != nil {
-			return postponed("locking the token store", lockErr)
+// step is one step of the core. Ticks carry the time since the last one: the doubt counts by the
+// clock that says least, since one may have been set; the lock's age by the other, since one may
+// have stood still.
+func (s *session) step(e core.Event) (later []func()) {
+	if e.Kind == core.Tick {
+		now := time.Now()
+		byOne, byOther := now.Sub(s.ticked), now.Round(0).Sub(s.ticked.Round(0))
+		e.D, e.Least = max(byOne, byOther, 0), max(min(byOne, byOther), 0)
+		s.ticked = now
+	}
+	held := s.state.Held
+	next, actions := core.Default.Step(s.state, e, facts{s})
+	s.state = next
+	if next.Held != held {
+		s.switched()
+	}
+	var ends []func()
+	for _, a := range actions.All() {
+		do, end := s.carry(a)
+		if do != nil {
+			later = append(later, do)
 		}
-		defer unlock()
-		stored, err = s.read(context.Background())
+		if end != nil {
+			ends = append(ends, end)
+		}
 	}
-	if err != nil {
-		return postponed("loading the tokens", err)
-	}
-	if stored.isZero() && !seed.isZero() {
-		_ = a.install(gen, seed, false) // it has been reported; the tokens are in use
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.gen == gen {
-		s.found(stored)
-	}
-	return nil
+	// Those who wait go on last: the process may end with them, and the lock must be free then.
+	return append(later, ends...)
 }
 
-func (s *session) read(ctx context.Context) (Tokens, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	return s.store.Load(ctx)
+// intern gives a pair's handle.
+func (s *session) intern(p *pair) core.Pair {
+	if p == nil || p.isZero() {
+		return 0
+	}
+	for handle, known := range s.pairs {
+		if known.same(p.Tokens) {
+			return handle
+		}
+	}
+	s.fam.sessions.handles++
+	s.pairs[s.fam.sessions.handles] = p
+	return s.fam.sessions.handles
 }
 
-// lock waits for the store's lock, but no longer than the client lives.
-func (a *sessionLayer) lock() (unlock func(), err error) {
-	ctx, cancel := context.WithTimeout(a.c.fam.closing.ctx, lockTimeout)
-	defer cancel()
-	return a.s.locking.Lock(ctx)
-}
-
-// storeLock is the store's lock while it is held; the zero value is that of a store that has none.
-type storeLock struct {
-	unlock func()
-	since  time.Time
-}
-
-func (l storeLock) release() {
-	if l.unlock != nil {
-		l.unlock()
+// forget drops the pairs that nothing names any more.
+func (s *session) forget() {
+	st := &s.state
+	for handle := range s.pairs {
+		switch handle {
+		case st.Held, st.Seed, st.Stored, st.Writing, st.Unsaved, st.Sent, st.Past, st.Out, st.Ending, st.AlsoOver:
+		default:
+			delete(s.pairs, handle)
+		}
 	}
 }
 
-// stale reports whether the lock was got too long ago to send a refresh under it: a lock that
-// expires may be somebody else's by now. Both clocks count, since the monotonic one may stand still
-// while the machine sleeps.
-func (l storeLock) stale(now time.Time) bool {
-	return l.unlock != nil && max(now.Sub(l.since), now.Round(0).Sub(l.since.Round(0))) > sendWithin
+// switched takes note of other tokens in use.
+func (s *session) switched() {
+	p := s.pairs[s.state.Held]
+	if p == nil {
+		p = &pair{}
+	}
+	s.held = p
+	if f := s.flight; f != nil {
+		f.moved, f.obtained = true, p.obtained
+	}
+	switch {
+	case p.owner != "" && p.obtained:
+		s.who, s.trusted = p.owner, true
+	case !p.obtained || s.who == "":
+		// Opaque tokens that we obtained ourselves continue the principal of those before.
+		s.who, s.trusted = jwt.Digest("token", p.AccessToken), false
+	}
+	if !p.obtained {
+		s.useless = nil // a refresh continues the session that did not help; these may be another
+	}
+	s.early, s.dead, s.why = false, false, nil
+	s.renewAt = time.Time{}
+	if life := time.Until(p.ExpiresAt); !p.ExpiresAt.IsZero() && s.before > 0 {
+		s.renewAt = p.ExpiresAt.Add(-min(s.before, max(life, 0)/5))
+	}
 }
 
-// What a look at the store finds.
-type finding int
+// busy reports whether something is under way that must come to an end. s.mu is held.
+func (s *session) busy() bool {
+	st := &s.state
+	return st.Goal != core.Rest || st.Op != core.None || st.Flying || st.PastFlying || st.Unsaved != 0 || st.Locked ||
+		st.Sent != 0 || st.Past != 0
+}
+
+// schedule sets the timer for the next thing that time alone brings about. s.mu is held.
+func (s *session) schedule() {
+	st := &s.state
+	next := time.Duration(0)
+	soonest := func(d time.Duration, counts bool) {
+		if counts && d > 0 && (next == 0 || d < next) {
+			next = d
+		}
+	}
+	soonest(st.Left, st.Sent != 0 && !st.Flying)
+	soonest(st.PastLeft, st.Past != 0 && !st.PastFlying)
+	soonest(st.Retry, st.Unsaved != 0)
+	soonest(st.Pause, true)
+	event := core.Event{Kind: core.Tick}
+	if st.Op == core.Locking && st.Goal == core.Refresh && !st.Peeking {
+		if s.peek == 0 {
+			s.peek = lockPeek
+		}
+		if soonest(s.peek, true); next == s.peek {
+			event.Kind = core.Wake
+		}
+	} else if st.Op != core.Locking {
+		s.peek = 0
+	}
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+	if next > 0 {
+		s.timer = time.AfterFunc(next, func() {
+			s.enter(func() core.Event {
+				if event.Kind == core.Wake {
+					s.peek = min(2*s.peek, maxLockPeek)
+				}
+				return event
+			})
+		})
+	}
+}
 
 const (
-	nothing   finding = iota // what was there before
-	adopted                  // other tokens, now in use: somebody else has refreshed, or signed in
-	foundNone                // signed out
-	overtaken                // SetTokens came meanwhile: the look was none of anybody's business
+	// While the lock is waited for, the store is looked at from lockPeek on, after waits that double
+	// up to maxLockPeek: of many that wait, all but one find the new tokens there; and the holder may
+	// have died or frozen after it saved.
+	lockPeek, maxLockPeek = 20 * time.Millisecond, time.Second
+	// closeGrace is how long Close waits for tokens that are on their way, and for saving them.
+	closeGrace = 5 * time.Second
 )
 
-// look reads the store and adopts what is news. held is what is in use then, also with an error.
-func (s *session) look(ctx context.Context, gen uint64) (held Tokens, found finding, err error) {
-	stored, err := s.read(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.gen != gen:
-		return Tokens{}, overtaken, nil
-	case err != nil:
-		return s.cur, nothing, fmt.Errorf("loading the tokens: %w", err)
-	case !s.found(stored):
-		return s.cur, nothing, nil
-	case s.cur.isZero():
-		return s.cur, foundNone, nil
-	default:
-		return s.cur, adopted, nil
-	}
-}
+// facts answer the core's questions about pairs. Both locks are held.
+type facts struct{ s *session }
 
-// lockAndLook gets the store's lock and looks at the store under it. It looks from time to time
-// while it waits, too: where it finds something, or fails, there is no lock.
-func (a *sessionLayer) lockAndLook(gen uint64) (lock storeLock, held Tokens, found finding, err error) {
-	s := a.s
-	ctx, cancel := context.WithTimeout(a.c.fam.closing.ctx, lockTimeout)
-	defer cancel()
-	done := make(chan struct{})
-	peeking, stop := context.WithCancel(context.Background())
-	go func() {
-		defer stop() // a look without the lock is worth nothing any more, and costs the lock's time
-		defer close(done)
-		lock.unlock, err = s.locking.Lock(ctx)
-		lock.since = time.Now()
-	}()
-	wait := lockPeek
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	for waiting := true; waiting && found == nothing; {
-		select {
-		case <-done:
-			waiting = false
-		case <-timer.C:
-			held, found, _ = s.look(peeking, gen)
-			wait = min(2*wait, maxLockPeek)
-			timer.Reset(wait)
+// Fate implements [core.Facts].
+func (f facts) Fate(h core.Pair) core.Fate {
+	p := f.s.pairs[h]
+	if p == nil {
+		return core.Fate{}
+	}
+	r := &f.s.fam.sessions
+	fate := r.fateOf(p)
+	if fate.Kind == core.Superseded {
+		if heir := r.heir(p); heir != nil {
+			fate.Heir = f.s.intern(heir)
 		}
 	}
-	cancel()
-	<-done // at once: it has ended, or its context has
-	switch {
-	case found != nothing:
-		err = nil
-	case err != nil:
-		return storeLock{}, held, nothing, fmt.Errorf("locking the token store: %w", err)
-	default:
-		if held, found, err = s.look(context.Background(), gen); found == nothing && err == nil {
-			if s.storeIs(false) {
-				a.c.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, "authos: token store works again")
-			}
-			return lock, held, nothing, nil
+	return fate
+}
+
+// SameOwner implements [core.Facts]. Where neither says whose it is, they count as one principal's:
+// what is in a session's store continues the session.
+func (f facts) SameOwner(a, b core.Pair) bool {
+	p, q := f.s.pairs[a], f.s.pairs[b]
+	return p != nil && q != nil && p.owner == q.owner
+}
+
+// Older implements [core.Facts].
+func (f facts) Older(a, b core.Pair) bool {
+	p, q := f.s.pairs[a], f.s.pairs[b]
+	return p != nil && q != nil && p.sameOwner(q) && p.issued != 0 && p.issued < q.issued
+}
+
+// Renewable implements [core.Facts].
+func (f facts) Renewable(h core.Pair) bool {
+	p := f.s.pairs[h]
+	return p != nil && p.RefreshToken != ""
+}
+
+// carry does what an action says, as far as that needs no time, and gives what is to be done when
+// the locks are released: do first, end when all else is done.
+func (s *session) carry(a core.Action) (do, end func()) {
+	r := &s.fam.sessions
+	p := s.pairs[a.Pair]
+	switch a.Verb {
+	case core.DoRead:
+		return s.read, nil
+	case core.DoCancelRead:
+		s.cancel(looking)
+	case core.DoLock:
+		return s.acquire(), nil
+	case core.DoCancelLock:
+		s.cancel(locking)
+	case core.DoUnlock:
+		return s.release(a.Clean), nil
+	case core.DoSave:
+		return func() { s.save(a.Pair, p) }, nil
+	case core.DoDelete:
+		return s.remove, nil
+	case core.DoPresent:
+		return s.presenter(p, a), nil
+	case core.DoCancel:
+		s.cancel(presenting)
+	case core.DoEnd:
+		return nil, s.leaving.tell(s, a.Pair, p)
+	case core.DoEndQuietly:
+		return func() { s.endQuietly(p) }, nil
+	case core.DoNote:
+		if p == nil {
+			break
 		}
-	}
-	lock.release()
-	return storeLock{}, held, found, err
-}
-
-// storeIs notes whether the store fails, and reports whether that is news.
-func (s *session) storeIs(failing bool) (news bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	news = s.failing != failing
-	s.failing = failing
-	return news
-}
-
-// keptLock is a lock that is held on after its refresh has ended without a response: until the
-// server has certainly given up, no other process may present the refresh token either.
-type keptLock struct {
-	timer  *time.Timer
-	unlock func()
-}
-
-// keep holds the lock on until the given time, or until SetTokens makes that pointless. When the
-// process ends before, the store's own means take over.
-func (s *session) keep(gen uint64, lock storeLock, until time.Time) {
-	if lock.unlock == nil {
-		return
-	}
-	s.mu.Lock()
-	if s.gen != gen {
-		s.mu.Unlock()
-		lock.release()
-		return
-	}
-	k := &keptLock{unlock: sync.OnceFunc(lock.unlock)}
-	k.timer = time.AfterFunc(time.Until(until), k.unlock)
-	s.kept = k
-	s.mu.Unlock()
-}
-
-func (k *keptLock) release() {
-	if k != nil {
-		k.timer.Stop()
-		k.unlock()
-	}
-}
-
-// settle releases the lock of a refresh whose tokens are saved. Where they are not, the store still
-// has a refresh token that is used up, and another process would destroy the session with it. So
-// the lock is held on while saving is tried again.
-func (a *sessionLayer) settle(gen uint64, t Tokens, lock storeLock, unsaved error) {
-	if unsaved == nil || lock.unlock == nil {
-		lock.release()
-		return
-	}
-	a.s.mu.Lock()
-	moved := a.s.moved
-	obsolete := a.s.gen != gen
-	a.s.mu.Unlock()
-	if obsolete {
-		lock.release()
-		return
-	}
-	closing := a.c.fam.closing.ctx.Done()
-	err := a.c.fam.closing.launch(func() {
-		defer lock.release()
-		tick := time.NewTicker(saveAgain)
-		defer tick.Stop()
-		for tries := refreshDoubt / saveAgain; tries > 0; tries-- {
-			select {
-			case <-tick.C:
-			case <-moved:
-				return
-			case <-closing:
-				tries = 1 // the last chance
-			}
-			if done := a.saveStill(gen, t); done {
-				return
+		f := fate{kind: a.Fate, until: time.Now().Add(a.D)}
+		if heir := s.pairs[a.Heir]; heir != nil {
+			f.heir = heir.hash
+		}
+		r.remember(p.hash, f)
+		if a.Fate != core.InFlight {
+			if list := r.waiting(p.hash, s); len(list) > 0 {
+				end = func() {
+					for _, other := range list {
+						other.drive(core.Event{Kind: core.Wake})
+					}
+				}
 			}
 		}
-	})
-	if err != nil {
-		lock.release()
+	case core.DoFinish:
+		return nil, s.finish(a)
+	case core.DoFinishSet:
+		if a.Reason == core.Overtaken {
+			break // setTokens tells them
+		}
+		err := s.setError(a.Reason)
+		list := s.setting
+		s.setting = nil
+		return nil, func() {
+			for _, c := range list {
+				c <- err
+			}
+		}
+	case core.DoFinishOut:
+		if out := s.leaving; out != nil {
+			out.err = s.outError(a)
+			s.leaving = nil
+			end = func() { close(out.done) }
+		}
+	}
+	return nil, end
+}
+
+func (s *session) cancel(what int) {
+	if c := s.cancels[what]; c != nil {
+		c()
 	}
 }
 
-// saveStill saves tokens unless others are in use now.
-func (a *sessionLayer) saveStill(gen uint64, t Tokens) (done bool) {
-	s := a.s
-	s.writing <- struct{}{}
-	defer func() { <-s.writing }()
-	s.mu.Lock()
-	obsolete := s.gen != gen || !s.cur.same(t)
-	s.mu.Unlock()
-	if obsolete {
-		return true
-	}
-	if s.save(t) != nil {
-		return false // as before, which has been reported
-	}
-	a.c.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, "authos: tokens saved after all")
-	return true
+// failure is why there are no new tokens.
+type failure struct {
+	retryAt time.Time // zero: the session is over
+	cause   error
 }
 
-// save writes the store. It is the caller's turn to.
-func (s *session) save(t Tokens) error {
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-	defer cancel()
-	if err := s.store.Save(ctx, t); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stored = &t
-	return nil
+// sessionError makes each waiter's own error: errors carry facts of the call they end.
+func (f *failure) sessionError() *SessionError {
+	return &SessionError{RetryAt: f.retryAt, Err: f.cause}
 }
 
-// install saves tokens, then puts them in use. When saving fails they are used all the same, and
-// the failure is reported: the tokens before them are no longer good.
-func (a *sessionLayer) install(gen uint64, t Tokens, obtained bool) (unsaved error) {
-	s := a.s
-	s.writing <- struct{}{}
-	defer func() { <-s.writing }()
-	if !s.current(gen) {
-		return nil // signed out, or given other tokens, while these were on their way
-	}
-	if unsaved = s.save(t); unsaved != nil {
-		a.c.warn("new tokens could not be saved; they are in use, but would not survive this process", unsaved)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.gen == gen {
-		s.adopt(t, obtained)
-	}
-	return unsaved
-}
+var (
+	errSignedOut = errors.New("signed out: there are no tokens")
+	errUsedUp    = errors.New("the refresh token is used up, and nobody here holds what it was exchanged for")
+	errTaken     = errors.New("the refresh token seems to have been taken by a process that could not save what it got: " +
+		"the access token was refused before its expiry")
+	errUndecided = errors.New("refresh in doubt: the server may have taken the refresh token")
+	errAnother   = errors.New("the client speaks for another principal now")
+)
 
-func (s *session) current(gen uint64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.gen == gen
-}
-
-// setTokens replaces the tokens; zero ones sign out. In memory that is done at once, so that no
-// call is sent with the old ones any more.
-func (c *Client) setTokens(ctx context.Context, t Tokens) error {
-	if ctx == nil {
-		return invalid("ctx", CodeRequired, "must not be nil")
-	}
-	s := c.session
-	s.mu.Lock()
-	if !t.isZero() && t.same(s.cur) && s.atWork() {
-		// The tokens in use, whose refresh token the server may be taking right now: to begin anew
-		// would present it twice.
-		s.mu.Unlock()
+// failed says in words why a goal was not reached; nil when it was.
+func (s *session) failed(a core.Action) *failure {
+	retryAt := time.Now().Add(a.D)
+	switch a.Reason {
+	case core.OK, core.Overtaken:
 		return nil
-	}
-	s.gen++ // what is in flight changes nothing from here on
-	gen, who, old := s.gen, s.who, s.cur.AccessToken
-	s.adopt(t, false)
-	s.land(nil)
-	kept := s.kept
-	s.kept = nil
-	close(s.moved)
-	s.moved = make(chan struct{})
-	s.mu.Unlock()
-	kept.release() // nobody here will present the old refresh token
-	if t.isZero() && c.fam.cache != nil && who != "" {
-		c.fam.cache.forgetPrincipal(ctx, who)
-		if claims, ok := jwt.Principal(old); ok && claims != who {
-			// Not accepted here, but perhaps in an earlier process. Forgetting is the safe side.
-			c.fam.cache.forgetPrincipal(ctx, claims)
+	case core.Over:
+		if s.why == nil {
+			return &failure{cause: errUsedUp}
 		}
-	}
-	if err := s.write(ctx, gen, t); err != nil {
-		return fmt.Errorf("authos: saving the tokens: %w", err)
-	}
-	return nil
-}
-
-func (s *session) write(ctx context.Context, gen uint64, t Tokens) error {
-	// The lock comes before the turn to write, as in a refresh, which may be holding it now.
-	if s.locking != nil {
-		waiting, cancel := context.WithTimeout(ctx, lockTimeout)
-		unlock, err := s.locking.Lock(waiting)
-		cancel()
-		if err != nil {
-			return fmt.Errorf("locking the token store: %w", err)
+		return &failure{cause: s.why}
+	case core.SignedOut:
+		return &failure{cause: errSignedOut}
+	case core.Taken:
+		return &failure{retryAt: retryAt, cause: errTaken}
+	case core.StoreFailed:
+		if s.storeErr == nil {
+			s.storeErr = errStaleLock
 		}
-		defer unlock()
+		return &failure{retryAt: time.Now().Add(max(a.D, time.Second)), cause: s.storeErr}
+	case core.Closed:
+		return &failure{retryAt: time.Now(), cause: errClosed}
+	case core.Doubt:
+		if s.why == nil {
+			return &failure{retryAt: retryAt, cause: errUndecided}
+		}
+		return &failure{retryAt: retryAt, cause: fmt.Errorf("refresh in doubt: %w", s.why)}
+	default:
+		return &failure{retryAt: retryAt, cause: s.why}
 	}
-	select {
-	case s.writing <- struct{}{}:
-		defer func() { <-s.writing }()
-	case <-ctx.Done():
-		return contextEnd(ctx)
-	}
-	if !s.current(gen) {
-		return nil // another SetTokens came after this one, and writes what it was given
-	}
-	var err error
-	if t.isZero() {
-		err = s.store.Delete(ctx)
-	} else {
-		err = s.store.Save(ctx, t)
-	}
-	if err == nil {
-		s.mu.Lock()
-		s.stored = &t
-		s.mu.Unlock()
-	}
-	return err
 }
 
-// held gives the tokens in use, for the program.
-func (c *Client) held(ctx context.Context) (Tokens, error) {
-	if ctx == nil {
-		return Tokens{}, invalid("ctx", CodeRequired, "must not be nil")
-	}
-	s := c.session
-	err := (&sessionLayer{c: c, s: s}).load(&call{Context: ctx, caller: ctx, client: c})
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return Tokens{}, fmt.Errorf("authos: loading the tokens: %w", contextEnd(ctx))
-	case err != nil:
-		return Tokens{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.cur, nil
-}
-
-// accepted notes that the server took a token, so that what it says about its principal may be
-// believed. Only a JSON success of a known route is such a word: sign-out returns 200 to any token,
-// and a proxy's redirect or page to anybody.
-func (a *sessionLayer) accepted(cl *call, resp *http.Response) {
-	if a.c.fam.cache == nil || cl.token == "" || cl.route == nil || cl.route.Has(routes.Own401) ||
-		errorOf(resp) != nil || resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return
-	}
-	s := a.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.trusted || s.cur.AccessToken != cl.token || !json.Valid(bodyOf(resp)) {
-		return
-	}
-	s.trusted = true
-	if claims, ok := jwt.Principal(cl.token); ok {
-		s.who = claims
+// setError is what SetTokens returns.
+func (s *session) setError(why core.Reason) error {
+	switch why {
+	case core.OK, core.Overtaken:
+		return nil
+	case core.Closed:
+		return errClosed
+	default:
+		return s.storeErr
 	}
 }
 
 // principal names whose responses are cached and served; empty: nobody's. A token that the server
 // has not accepted here names nobody but itself: a forged one must not open somebody else's
 // entries. sent, if not empty, must be the token now held.
-func (s *session) principal(sent string) (who string, gen uint64) {
+func (s *session) principal(sent string) (who string, signIn uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cur.AccessToken == "" || sent != "" && sent != s.cur.AccessToken {
-		return "", s.gen
+	if s.held.AccessToken == "" || sent != "" && sent != s.held.AccessToken {
+		return "", uint64(s.state.SignIn)
 	}
-	return s.who, s.gen
+	return s.who, uint64(s.state.SignIn)
 }
-
-var errSignedOut = errors.New("signed out: the token store is empty")

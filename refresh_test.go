@@ -621,7 +621,8 @@ func TestRefreshGivesUp(t *testing.T) {
 	})
 }
 
-// A refusal is one whatever its body.
+// What does not have the shape of the server's own errors is somebody else's word, and ends no
+// session.
 func TestRefusalsWithoutAnAPIError(t *testing.T) {
 	for _, response := range []stResponse{{status: 401}, {status: 401, body: "no"}, {status: 400, body: "bad"}, {status: 403, body: "<html>no</html>"}} {
 		stBubble(t, func(t *testing.T) {
@@ -631,7 +632,7 @@ func TestRefusalsWithoutAnAPIError(t *testing.T) {
 				}
 				return stResponse{status: 401, body: stDead}
 			}}
-			stOver(t, stGet(t, stClient(t, srv, authos.WithTokens(stOld))))
+			stUncertain(t, stGet(t, stClient(t, srv, authos.WithTokens(stOld))))
 		})
 	}
 }
@@ -1147,7 +1148,7 @@ func TestTokensOfAHolderThatNeverUnlocks(t *testing.T) {
 				}
 				stMust(t, "Get", stGet(t, c))
 				stWant(t, "it took", time.Since(start), want)
-				stWant(t, "held", stHeld(t, c), fresh)
+				stWant(t, "held", stHeld(t, c), stAnywhere(fresh))
 				stWant(t, "refreshes", stRefreshes(srv), 1)
 				if events := seen.all(); len(events) != 1 || !events[0].Adopted || events[0].Err != nil {
 					t.Errorf("events = %+v, want one that is adopted", events)
@@ -1231,8 +1232,11 @@ func TestDeathDuringRefresh(t *testing.T) {
 				err := stGet(t, c)
 				first := srv.Requests()[0]
 				stWant(t, "first tried", first.Path+" "+first.Header.Get("Authorization"), "/api/user Bearer "+tokens.AccessToken)
-				if taken {
-					stOver(t, err)
+				if taken { // the access token that was refused before its expiry says so
+					stUncertain(t, err)
+					stWant(t, "replays", srv.Replays(), 0)
+					time.Sleep(5 * time.Minute)
+					stOver(t, stGet(t, c)) // the last resort
 				} else {
 					stMust(t, "Get", err)
 					stWant(t, "refreshes so far", stRefreshes(srv), 0)
@@ -1245,8 +1249,8 @@ func TestDeathDuringRefresh(t *testing.T) {
 						presented = append(presented, r.Time.Sub(died))
 					}
 				}
-				if len(presented) != 1 || presented[0] != 45*time.Second {
-					t.Errorf("the refresh token was presented after %v, want once after 45 s", presented)
+				if len(presented) != 1 || presented[0] < 45*time.Second {
+					t.Errorf("the refresh token was presented after %v, want once, after 45 s or later", presented)
 				}
 				stWant(t, "replays", srv.Replays(), map[bool]int{true: 1, false: 0}[taken])
 				if !taken {
@@ -1301,7 +1305,7 @@ func TestNothingIsSentUnderAnOldLock(t *testing.T) {
 		{"at once", nil, 1, false},
 		{"in time", []time.Duration{4 * time.Second}, 1, false},
 		{"too late", []time.Duration{4*time.Second + time.Nanosecond}, 2, false},
-		{"frozen twice", []time.Duration{time.Hour, 9 * time.Second}, 3, false},
+		{"frozen twice", []time.Duration{9 * time.Second, 9 * time.Second}, 3, false},
 		{"always", []time.Duration{9 * time.Second, 9 * time.Second, 9 * time.Second, 9 * time.Second}, 4, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -1444,8 +1448,8 @@ func TestSetTokensBeforeDoubt(t *testing.T) {
 		time.Sleep(time.Second)
 		start, tokens := time.Now(), stSignIn(srv, stEmail)
 		stMust(t, "SetTokens", c.SetTokens(t.Context(), tokens))
-		// the refresh's time, not the doubt's
-		stWant(t, "it took", time.Since(start), 9*time.Second)
+		// under the lock that the refresh has got
+		stWant(t, "it took", time.Since(start), 0)
 		stWant(t, "stored", store.get(), tokens)
 	})
 }
@@ -1456,11 +1460,10 @@ func TestUnsavedTokensKeepTheLock(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		down time.Duration
-		lost bool
 	}{
-		{"for 5 s", 5 * time.Second, false},
-		{"for 34 s", 34 * time.Second, false},
-		{"for longer than the lock is kept", time.Minute, true},
+		{"for 5 s", 5 * time.Second},
+		{"for 34 s", 34 * time.Second},
+		{"for a minute", time.Minute},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			stBubble(t, func(t *testing.T) {
@@ -1483,11 +1486,6 @@ func TestUnsavedTokensKeepTheLock(t *testing.T) {
 				stMust(t, "Get", stGet(t, a))
 				stWant(t, "it took", time.Since(start), 0)
 				err := stGet(t, b)
-				if tc.lost {
-					stOver(t, err) // the price, after the lock cannot be kept any longer
-					stWant(t, "replays", srv.Replays(), 1)
-					return
-				}
 				stMust(t, "the other process's Get", err)
 				stWant(t, "it took", time.Since(start).Round(time.Second), tc.down)
 				stWant(t, "replays", srv.Replays(), 0)

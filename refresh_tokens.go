@@ -22,6 +22,9 @@ type Tokens struct {
 	// ExpiresAt is when the access token ends. Zero: not known; it is then refreshed only when the
 	// server refuses it.
 	ExpiresAt time.Time
+	// Origin is the server that the tokens are for, such as "https://sso.example.com". The client
+	// sets it in what it saves and returns, and refuses tokens of another server. Empty: not known.
+	Origin string
 }
 
 func (t Tokens) isZero() bool { return t.AccessToken == "" && t.RefreshToken == "" }
@@ -40,6 +43,9 @@ func (t Tokens) check() error {
 		if err := checkCredential("the access token", t.AccessToken); err != nil {
 			found.add("access_token", CodeInvalidFormat, err.Error())
 		}
+	}
+	if t.RefreshToken != "" && checkCredential("", t.RefreshToken) != nil {
+		found.add("refresh_token", CodeInvalidFormat, "has characters that no token has")
 	}
 	return found.err(nil)
 }
@@ -82,10 +88,10 @@ type TokenStore interface {
 // it loads the tokens to refresh until the new ones are saved: a refresh token presented twice
 // destroys the session.
 //
-// It presents a refresh token no later than 4 s after Lock returned, and holds the lock on, for up
-// to 35 s, where a refresh had no response or new tokens could not be saved. A lock that expires by
-// itself must therefore last 35 s at least, and longer than a refresh with its save; Save must
-// refuse once the lock is lost.
+// It presents a refresh token no later than 4 s after Lock returned, and holds the lock on where a
+// refresh had no response, until 35 s after it was sent, or new tokens could not be saved, until
+// they are. A lock that expires by itself must therefore last 45 s; Save must refuse once the lock
+// is lost.
 type LockingTokenStore interface {
 	TokenStore
 	// Lock waits for the lock, until ctx is done. unlock may be called from any goroutine, and more

@@ -16,6 +16,7 @@ type tokenFile struct {
 	AccessToken  string    `json:"access_token,omitempty"`
 	RefreshToken string    `json:"refresh_token,omitempty"`
 	ExpiresAt    time.Time `json:"expires_at,omitzero"`
+	Origin       string    `json:"origin,omitempty"`
 }
 
 // parseTokens reads a token file. Its errors do not repeat what it holds.
@@ -31,7 +32,7 @@ func parseTokens(data []byte) (authos.Tokens, error) {
 	case f.Version > fileVersion:
 		return authos.Tokens{}, fmt.Errorf("is of version %d, which a newer release of this program wrote", f.Version)
 	}
-	t := authos.Tokens{AccessToken: f.AccessToken, RefreshToken: f.RefreshToken, ExpiresAt: f.ExpiresAt}
+	t := authos.Tokens{AccessToken: f.AccessToken, RefreshToken: f.RefreshToken, ExpiresAt: f.ExpiresAt, Origin: f.Origin}
 	if t.AccessToken == "" && t.RefreshToken == "" {
 		return authos.Tokens{}, nil
 	}
@@ -42,7 +43,7 @@ func formatTokens(t authos.Tokens) ([]byte, error) {
 	if !utf8.ValidString(t.AccessToken) || !utf8.ValidString(t.RefreshToken) {
 		return nil, errors.New("tokens are not UTF-8") // JSON would replace what is not
 	}
-	f := tokenFile{fileVersion, t.AccessToken, t.RefreshToken, t.ExpiresAt}
+	f := tokenFile{fileVersion, t.AccessToken, t.RefreshToken, t.ExpiresAt, t.Origin}
 	data, err := json.Marshal(f) //nolint:gosec // keeping them is what the file is for
 	if err != nil {
 		return nil, errors.New("expiry is no time that can be written") // beyond the year 9999

@@ -49,3 +49,15 @@ func Digest(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:16])
 }
+
+// IssuedAt is when a token says that it was made, in seconds since 1970; zero where it says
+// nothing.
+func IssuedAt(token string) int64 {
+	var claims struct {
+		Iat float64 `json:"iat"`
+	}
+	if !Part(token, 1, &claims) || claims.Iat < 0 || claims.Iat > 1<<53 {
+		return 0
+	}
+	return int64(claims.Iat)
+}

@@ -15,10 +15,10 @@ const (
 	Accepted             // the server took Pair's access token, in a call sent in era N
 	Set                  // the program sets Pair; zero: it forgets the tokens. OK: certainly the same principal's
 	Leave                // the program signs out
-	Close                // the client is closed
+	Close                // the client is closed; OK: what is in flight is given up, too
 	Wake                 // what a pause waits for has happened; while the lock is waited for: look at the store
 
-	Tick // D has passed
+	Tick // time has passed: D by the clock that says most, Least by the one that says least
 
 	// How the store's uses ended.
 	Read       // OK: it holds Pair
@@ -46,6 +46,7 @@ type Event struct {
 	Early bool
 	N     uint32
 	D     time.Duration
+	Least time.Duration
 }
 
 // Verb is the kind of an [Action].

@@ -33,7 +33,7 @@ func (w *world) encode(b []byte, sc *scope) []byte {
 		c := &w.c[i]
 		s := &c.st
 		pairs(s.Held, s.Stored, s.Unsaved, s.Sent, s.Past, s.Out, s.Ending, s.AlsoOver, c.saving, c.sending, c.call.sent)
-		b = append(b, byte(s.SignIn), byte(s.Goal), byte(s.Op), byte(s.Why), byte(s.Era), byte(s.OutOf), c.inc, c.by, c.late, c.set,
+		b = append(b, byte(s.SignIn), byte(s.Goal), byte(s.Op), byte(s.Why), byte(s.Era), byte(s.OutOf), s.Late, c.inc, c.by, c.late, c.set,
 			c.call.owner, byte(c.call.signIn), c.call.sends, byte(c.call.era))
 		dur(s.Pause)
 		if s.Locked {
@@ -46,7 +46,7 @@ func (w *world) encode(b []byte, sc *scope) []byte {
 		dur(s.PastLeft)
 		dur(s.Hold)
 		bits(s.Loaded, s.Refused, s.Early, s.Then, s.Peeking, s.Vain, s.Looked, s.Locked, s.Known, s.Setting, s.Mine, s.Flying, s.Forced,
-			s.PastFlying, s.Dirty, s.Suspect, s.Blind, s.Local, s.Ended, c.cut, c.frozen, c.outing, c.call.on, c.call.waiting, s.Backoff > 0)
+			s.PastFlying, s.Dirty, s.Suspect, s.Blind, s.Local, s.Ended, c.cut, c.frozen, c.outing, c.call.on, c.call.waiting, s.Backoff > 0, s.Closing)
 	}
 	for p := range sc.sessions {
 		for k := Pair(1); k <= Pair(w.srv.pairs); k++ {
@@ -75,7 +75,7 @@ func (w *world) encode(b []byte, sc *scope) []byte {
 		}
 	}
 	q := w.b
-	for _, n := range []int8{q.calls, q.early, q.expire, q.lost, q.unsent, q.crash, q.freeze, q.saves, q.reads, q.signOuts, q.signIns, q.others, q.back, q.old, q.ends} {
+	for _, n := range []int8{q.calls, q.early, q.expire, q.lost, q.unsent, q.crash, q.freeze, q.saves, q.reads, q.signOuts, q.signIns, q.others, q.back, q.old, q.ends, q.closes} {
 		b = append(b, byte(n))
 	}
 	return b
@@ -300,6 +300,7 @@ func scopes() (list []scope) {
 		{"crash, unexpired", "-fr", faults(func(b *budget) { b.crash, b.early, b.expire, b.calls = 2, 1, 1, 4 })},
 		{"freeze", "fr-tR", faults(func(b *budget) { b.freeze, b.lost, b.calls, b.expire = 1, 1, 2, 1 })},
 		{"failing saves", "fr-pt", faults(func(b *budget) { b.saves, b.lost = 2, 1 })},
+		{"failing saves and reads", "p-frt", faults(func(b *budget) { b.saves, b.reads, b.lost = 2, 2, 1 })},
 		{"failing saves, unexpired", "fr", faults(func(b *budget) { b.saves, b.early, b.expire = 2, 1, 1 })},
 		{"failing reads and locks", "f-prt", faults(func(b *budget) { b.reads, b.lost = 2, 1 })},
 		{"sign-out", "p-frt", faults(signOut)},
@@ -310,6 +311,7 @@ func scopes() (list []scope) {
 		{"another user, freeze", "r", faults(func(b *budget) { b.others, b.calls, b.expire, b.freeze = 1, 2, 1, 1 })},
 		{"the store goes back", "pf-rt", faults(func(b *budget) { b.back, b.lost = 1, 1 })},
 		{"old tokens are set", "pf-rt", faults(func(b *budget) { b.old, b.lost = 1, 1 })},
+		{"closed", "fr-pt", faults(func(b *budget) { b.closes, b.lost, b.saves = 1, 1, 1 })},
 		{"early", "f-prt", faults(func(b *budget) { b.early, b.lost, b.expire = 1, 1, 1 })},
 	} {
 		long := false

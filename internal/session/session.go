@@ -102,6 +102,7 @@ type State struct {
 	Early bool // ahead of expiry: nobody depends on the refresh
 	Then  bool // a sign-out waits for the refresh
 	Pause time.Duration
+	Late  uint8 // locks of this refresh that were too old when the store had been read
 
 	Op      Op
 	Peeking bool // a look beside Locking
@@ -112,6 +113,7 @@ type State struct {
 	Known   bool          // Stored is what the store holds, as far as this process knows
 	Stored  Pair
 
+	Writing Pair          // being saved
 	Unsaved Pair          // to be saved: obtained, or set by the program
 	Setting bool          // the program waits for Unsaved to be saved
 	Forced  bool          // by the program's will, whatever the store holds

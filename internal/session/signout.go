@@ -52,7 +52,7 @@ func (m *step) signOut() {
 
 // theirs reports whether the store holds another pair of the principal that signs out.
 func (m *step) theirs() bool {
-	return m.Known && m.Stored != 0 && m.Stored != m.Out && m.Out != 0 && m.facts.SameOwner(m.Stored, m.Out)
+	return m.Looked && m.Stored != 0 && m.Stored != m.Out && m.Out != 0 && m.facts.SameOwner(m.Stored, m.Out)
 }
 
 func (m *step) remove() {

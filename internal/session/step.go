@@ -3,7 +3,7 @@ package session
 import "time"
 
 // Step gives the state after an event, and what is to be done. It is total: an event that is not expected changes nothing. Before every
-// other event the runtime sends a [Tick] with the time that has passed, by whichever of its clocks says more.
+// other event the runtime sends a [Tick] with the time that has passed.
 func (r Rules) Step(s State, e Event, f Facts) (State, Actions) {
 	m := step{Rules: r, State: s, facts: f}
 	m.take(e)
@@ -64,7 +64,7 @@ func (m *step) finishSet(why Reason) {
 func (m *step) take(e Event) {
 	switch e.Kind {
 	case Tick:
-		m.tick(e.D)
+		m.tick(e.D, min(e.D, e.Least))
 	case Need, NeedLoad, NeedLook, Wake:
 		m.need(e)
 	case Denied:
@@ -76,7 +76,7 @@ func (m *step) take(e Event) {
 	case Leave:
 		m.leaving()
 	case Close:
-		m.close()
+		m.close(e.OK)
 	case Read:
 		m.read(e)
 	case LockGot, LockFailed:
@@ -98,9 +98,9 @@ func sink(d *time.Duration, by time.Duration) bool {
 	return was > 0 && *d == 0
 }
 
-func (m *step) tick(d time.Duration) {
+func (m *step) tick(most, d time.Duration) {
 	if m.Locked {
-		m.Lock = min(m.Lock+d, m.LockLife+1)
+		m.Lock = min(m.Lock+most, m.LockLife+1)
 	}
 	sink(&m.Hold, d)
 	sink(&m.Retry, d)
@@ -159,7 +159,7 @@ func (m *step) need(e Event) {
 		m.Early = m.Early && e.Early
 	case m.Goal != Rest:
 	case e.Kind == Need:
-		m.Goal, m.Early, m.Looked = Refresh, e.Early, m.Looked && m.Locked
+		m.Goal, m.Early, m.Looked, m.Late = Refresh, e.Early, false, 0
 	case e.Kind == NeedLoad:
 		m.Goal = Load
 		if e.Pair != 0 {
@@ -303,14 +303,17 @@ func (m *step) keptReason() (Reason, time.Duration) {
 	return OK, 0
 }
 
-func (m *step) close() {
-	m.Closing = true
-	m.Then = false
+// close begins the end: what is in flight may still arrive and be saved, nothing new begins. cut gives up on what is in flight.
+func (m *step) close(cut bool) {
+	m.Closing, m.Then = true, false
 	m.Retry, m.Pause = 0, 0
-	if m.Flying {
+	if cut && m.Flying {
 		m.do(Action{Verb: DoCancel, Pair: m.Sent})
 	}
-	if m.Goal == SignOut {
+	if m.Goal == Refresh && (m.Flying || m.Unsaved != 0) && !cut {
+		return
+	}
+	if m.Goal == SignOut && m.Ending == 0 {
 		m.finishOut(Closed, 0)
 	}
 	m.finish(Closed, 0)
@@ -324,6 +327,9 @@ func (m *step) advance() {
 	}
 	if m.Op != None || m.Peeking || m.Ending != 0 {
 		return
+	}
+	if m.Closing && m.Goal == Refresh && !m.Flying && m.Unsaved == 0 {
+		m.finish(Closed, 0)
 	}
 	switch {
 	case m.Goal == SignOut:
@@ -371,8 +377,9 @@ func (m *step) undecided() bool {
 func (m *step) release() {
 	switch {
 	case !m.Locked:
+	case m.Closing && (m.Flying || m.PastFlying || m.Unsaved != 0 || m.Goal != Rest):
 	case m.Closing:
-		m.unlock(m.Sent == 0 && m.Past == 0 && m.Unsaved == 0 && !m.Dirty)
+		m.unlock(m.Sent == 0 && m.Past == 0 && !m.Dirty && !m.Suspect)
 	case m.Goal == SignOut, m.Goal == Refresh && m.Pause == 0, m.undecided():
 	case m.Unsaved != 0 && !m.lost() && m.has(KeepUnsaved):
 	case m.Suspect && !m.has(LockAnew):
@@ -394,9 +401,13 @@ func (m *step) save() {
 	case !m.Mine && !m.Forced && !m.Looked && !m.Closing:
 		m.begin(Reading, Action{Verb: DoRead})
 	default:
+		m.Writing = m.Unsaved
 		m.begin(Saving, Action{Verb: DoSave, Pair: m.Unsaved})
 	}
 }
+
+// maxLate is how often a lock whose store is too slow is got again.
+const maxLate = 3
 
 // refresh is the way to new tokens: look, lock, look again, present. Saving comes by itself when there are any.
 func (m *step) refresh() {
@@ -418,6 +429,9 @@ func (m *step) refresh() {
 	case !m.locked():
 	case m.Locked && m.Lock > m.SendWithin && m.has(SendWithin):
 		m.unlock(m.Unsaved == 0 && !m.Dirty && !m.Suspect)
+		if m.Late++; m.Late > maxLate {
+			m.finish(StoreFailed, 0)
+		}
 		m.again = true
 	default:
 		m.present()
@@ -457,7 +471,7 @@ func (m *step) present() {
 	case Lapsed:
 		m.suspect()
 	}
-	if m.Suspect && m.has(Witness) {
+	if m.Suspect && m.Locks && m.has(Witness) { // without a lock nobody else shares the session
 		if m.Early {
 			m.finish(Postponed, 0)
 			m.again = true
@@ -510,6 +524,7 @@ func (m *step) presented(e Event) {
 		m.Sent, m.Left = 0, 0
 		m.Unsaved, m.Mine, m.Retry, m.Backoff = e.Pair, true, 0, 0
 		m.Dirty = false
+		m.Refused = m.Refused && e.Pair != m.Held // a server that does not rotate
 	case Rejected:
 		m.note(m.Sent, Refused, 0, 0)
 		m.Sent, m.Left = 0, 0

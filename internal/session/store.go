@@ -55,6 +55,10 @@ func (m *step) read(e Event) {
 	switch what {
 	case same:
 	case news:
+		if m.Goal == SignOut {
+			m.Known = false // it is news for what comes after, too
+			break
+		}
 		m.adopt(e.Pair)
 	case behind:
 		m.setRight(e.Pair)
@@ -71,6 +75,8 @@ func (m *step) read(e Event) {
 	}
 	m.Looked = m.Looked || !peek
 	switch {
+	case m.Goal == Load && m.Unsaved != 0 && m.Retry == 0: // of several that find the store empty, one seeds it
+		m.Loaded = true
 	case m.Goal == Load, m.Goal == Look:
 		m.Loaded = true
 		m.finish(OK, 0)
@@ -120,17 +126,19 @@ func (m *step) seed() {
 }
 
 func (m *step) unreadable(peek bool) {
+	if peek {
+		return
+	}
+	if m.Unsaved != 0 {
+		m.saveLater()
+	}
 	switch {
-	case peek:
 	case m.Goal == SignOut:
 		m.finishOut(StoreFailed, 0)
 	case m.Goal == Load, m.Goal == Look, m.Goal == Refresh && m.Locks:
 		m.finish(StoreFailed, 0)
 	case m.Goal == Refresh:
 		m.Looked = true // a store without a lock is not asked for leave
-	}
-	if m.Unsaved != 0 && !peek {
-		m.saveLater()
 	}
 }
 
@@ -160,6 +168,9 @@ func (m *step) lock(e Event) {
 		m.finishSet(StoreFailed)
 		m.saveLater()
 	}
+	if m.Goal == Load {
+		m.finish(OK, 0) // the tokens are in use all the same
+	}
 }
 
 func (m *step) saveLater() {
@@ -171,7 +182,7 @@ func (m *step) saveLater() {
 		m.Mine, m.Looked = false, false
 	}
 	if m.Closing {
-		m.Unsaved = 0 // the last chance has passed
+		m.Unsaved, m.Dirty = 0, m.Locked // the last chance has passed
 	}
 }
 
@@ -179,7 +190,7 @@ func (m *step) saved(e Event) {
 	if m.Op != Saving {
 		return
 	}
-	m.Op = None
+	m.Op, m.Writing = None, 0
 	if e.OK {
 		m.Known, m.Stored = true, e.Pair
 	}
@@ -194,7 +205,7 @@ func (m *step) saved(e Event) {
 		m.saveLater()
 	}
 	m.use(e.Pair) // also where they could not be saved: those before them are used up
-	if m.Goal == Refresh && m.Sent == 0 {
+	if m.Goal == Refresh && m.Sent == 0 || m.Goal == Load {
 		m.finish(OK, 0)
 	}
 }

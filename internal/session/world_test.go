@@ -51,6 +51,7 @@ type budget struct {
 	calls, early, expire                       int8
 	lost, unsent, crash, freeze, saves, reads  int8
 	signOuts, signIns, others, back, old, ends int8
+	closes                                     int8
 }
 
 // server has the sessions that were signed in, each with the pair that is good now.
@@ -226,6 +227,18 @@ func (sc *scope) carry(w *world, i int, a Action) {
 			c.by = uint8((a.D + unit - 1) / unit)
 		}
 	case DoCancel:
+		if c.sending == a.Pair {
+			c.sending, c.by = 0, 0
+			sc.step(w, i, Event{Kind: Unsent, Of: a.Pair})
+			return
+		}
+		for k := range w.msgs {
+			if m := &w.msgs[k]; m.from == uint8(i+1) && m.pair == a.Pair && m.inc == c.inc && !m.orphan {
+				m.orphan = true
+				sc.step(w, i, Event{Kind: Lost, Of: a.Pair, D: time.Duration(m.age) * unit})
+				return
+			}
+		}
 	case DoEndQuietly:
 		w.srv.alive[w.srv.of[a.Pair]] = false
 	case DoNote:
@@ -306,7 +319,7 @@ func (sc *scope) each(w *world, yield func(next *world, label func() string)) {
 
 func (sc *scope) pass(n *world, i int, units uint8) {
 	if units > 0 {
-		sc.step(n, i, Event{Kind: Tick, D: time.Duration(units) * unit})
+		sc.step(n, i, Event{Kind: Tick, D: time.Duration(units) * unit, Least: time.Duration(units) * unit})
 	}
 }
 
@@ -401,6 +414,16 @@ func (sc *scope) client(w *world, i int, try trial) (urgent bool) {
 	}
 	if w.b.crash > 0 && (c.st.Goal != Rest || c.st.Locked || c.st.Held != 0) {
 		try(func(n *world) bool { n.b.crash--; sc.crash(n, i); return true }, "p%d crashes", i)
+	}
+	if w.b.closes > 0 && c.st.Held != 0 && !c.st.Closing {
+		try(func(n *world) bool { n.b.closes--; sc.step(n, i, Event{Kind: Close}); return true }, "p%d is closed", i)
+	}
+	if c.st.Closing {
+		if c.st.Flying {
+			try(func(n *world) bool { sc.step(n, i, Event{Kind: Close, OK: true}); return true }, "p%d is closed at once", i)
+		} else if c.st.Op == None && !c.st.Locked {
+			try(func(n *world) bool { sc.crash(n, i); return true }, "p%d ends", i)
+		}
 	}
 	if w.b.freeze > 0 && (c.st.Goal != Rest || c.st.Locked) {
 		try(func(n *world) bool { n.b.freeze--; n.c[i].frozen = true; return true }, "p%d freezes", i)
@@ -681,7 +704,7 @@ func (sc *scope) newer(n *world, m *msg) bool {
 // holds says who has a pair, or is about to.
 func (sc *scope) holds(n *world, p Pair) string {
 	for i := range sc.sessions {
-		if st := &n.c[i].st; st.Held == p || st.Unsaved == p {
+		if st := &n.c[i].st; !st.Closing && (st.Held == p || st.Unsaved == p) { // closed: exception E5
 			return fmt.Sprintf("p%d", i)
 		}
 	}

@@ -1,0 +1,249 @@
+package authos
+
+import (
+	"crypto/sha256"
+	"reflect"
+	"sync"
+	"time"
+	"weak"
+
+	core "github.com/authos-go/authos/internal/session"
+)
+
+// maxFates bounds the memory of refresh tokens that were presented or left behind; the oldest are
+// forgotten first.
+const maxFates = 1 << 16
+
+// sessions are those of a family. One session is one sign-in, whatever number of clients speak for
+// it: presenting its refresh token from two places would destroy it. Sessions are held weakly, so
+// that clients that are dropped are collected. What was presented or left behind is held strongly:
+// it must not be presented again, whoever brings it.
+type sessions struct {
+	// mu orders everything that changes a session, so that the decision to present a refresh token
+	// and the memory of it are one step. It is never held during I/O, and taken before a session's.
+	mu      sync.Mutex
+	handles core.Pair // the last that was given to a pair
+	byStore map[TokenStore]weak.Pointer[session]
+	byToken map[tokenHash]weak.Pointer[session]
+	sweepAt int // the size of the maps at which those of collected sessions are dropped
+
+	fates map[tokenHash]fate
+	order []tokenHash // of fates, oldest first
+
+	active map[*session]struct{} // those with something under way, which must not be collected
+	idle   chan struct{}         // closed when active becomes empty
+}
+
+// tokenHash names a refresh token, or where there is none the access token.
+type tokenHash [16]byte
+
+func hashOf(t Tokens) tokenHash {
+	text := t.RefreshToken
+	if text == "" {
+		text = "\x00" + t.AccessToken
+	}
+	sum := sha256.Sum256([]byte(text))
+	return tokenHash(sum[:16])
+}
+
+// fate is what is remembered of a refresh token.
+type fate struct {
+	kind  core.FateKind
+	heir  tokenHash // Superseded: by what
+	until time.Time // InFlight, Undecided: when the server has given up
+}
+
+func (r *sessions) init() {
+	r.byStore, r.byToken = map[TokenStore]weak.Pointer[session]{}, map[tokenHash]weak.Pointer[session]{}
+	r.fates, r.active = map[tokenHash]fate{}, map[*session]struct{}{}
+	r.sweepAt = 64
+}
+
+// find gives the session that uses the store, or that holds what the tokens are or have become.
+func (r *sessions) find(cfg *config) *session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if cfg.store != nil {
+		if !canCompare(cfg.store) {
+			return nil
+		}
+		return r.byStore[cfg.store].Value()
+	}
+	return r.byToken[r.last(hashOf(cfg.tokens))].Value()
+}
+
+// canCompare reports whether a store can be told from others: one that is a struct with a slice
+// cannot.
+func canCompare(s TokenStore) bool { return reflect.ValueOf(s).Comparable() }
+
+// last follows what superseded a token to what was not superseded.
+func (r *sessions) last(h tokenHash) tokenHash {
+	for range len(r.fates) + 1 {
+		f, ok := r.fates[h]
+		if !ok || f.kind != core.Superseded || f.heir == (tokenHash{}) {
+			return h
+		}
+		h = f.heir
+	}
+	return h
+}
+
+// remember notes a token's fate. r.mu is held.
+func (r *sessions) remember(h tokenHash, f fate) {
+	if f.kind == core.Superseded && f.heir == h {
+		f = fate{} // a server that does not rotate: the token stays what it was
+	}
+	if f.kind == core.Fresh {
+		delete(r.fates, h) // its place in order is found empty later
+		return
+	}
+	if _, known := r.fates[h]; !known {
+		r.order = append(r.order, h)
+	}
+	r.fates[h] = f
+	for len(r.order) > maxFates {
+		delete(r.fates, r.order[0])
+		r.order = r.order[1:]
+	}
+}
+
+// fateOf is what the core is told. r.mu is held.
+func (r *sessions) fateOf(p *pair) core.Fate {
+	f, ok := r.fates[p.hash]
+	if !ok {
+		return core.Fate{}
+	}
+	switch f.kind {
+	case core.InFlight, core.Undecided:
+		if left := time.Until(f.until); left > 0 || f.kind == core.InFlight {
+			return core.Fate{Kind: f.kind, Left: max(left, 0)}
+		}
+		return core.Fate{Kind: core.Lapsed}
+	default:
+		return core.Fate{Kind: f.kind}
+	}
+}
+
+// heir gives what is held in place of a superseded pair, nil when nobody has it any more. r.mu is
+// held.
+func (r *sessions) heir(p *pair) *pair {
+	last := r.last(p.hash)
+	if last == p.hash {
+		return nil
+	}
+	s := r.byToken[last].Value()
+	if s == nil {
+		return nil
+	}
+	for _, own := range s.pairs {
+		if own.hash == last && (own == s.pairs[s.state.Held] || own == s.pairs[s.state.Unsaved]) {
+			return own
+		}
+	}
+	return nil
+}
+
+// enter makes a session known by its store.
+func (r *sessions) enter(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !s.private && canCompare(s.store) {
+		r.byStore[s.store] = weak.Make(s)
+	}
+	r.sweep()
+}
+
+// hold makes a session known by the pairs that it holds. r.mu is held.
+func (r *sessions) hold(s *session, pairs ...*pair) {
+	for _, p := range pairs {
+		if p != nil && !p.isZero() {
+			r.byToken[p.hash] = weak.Make(s)
+		}
+	}
+	r.sweep()
+}
+
+func (r *sessions) sweep() {
+	if len(r.byToken)+len(r.byStore) < r.sweepAt {
+		return
+	}
+	for h, p := range r.byToken {
+		s := p.Value()
+		if s == nil || s.pairs[s.state.Held] == nil || s.pairs[s.state.Held].hash != h && s.state.Unsaved == 0 {
+			delete(r.byToken, h)
+		}
+	}
+	for store, p := range r.byStore {
+		if p.Value() == nil {
+			delete(r.byStore, store)
+		}
+	}
+	r.sweepAt = max(64, 2*(len(r.byToken)+len(r.byStore)))
+}
+
+// waiting are the sessions that wait for what becomes of a token that another one presents. r.mu is
+// held.
+func (r *sessions) waiting(h tokenHash, but *session) (list []*session) {
+	for s := range r.active {
+		if held := s.pairs[s.state.Held]; s != but && s.state.Pause > 0 && held != nil && held.hash == h {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// track keeps count of the sessions with something under way. r.mu is held.
+func (r *sessions) track(s *session) {
+	if s.busy() {
+		r.active[s] = struct{}{}
+		return
+	}
+	delete(r.active, s)
+	if len(r.active) == 0 && r.idle != nil {
+		close(r.idle)
+		r.idle = nil
+	}
+}
+
+// end closes all sessions: what is in flight may arrive, and be saved, until cut is closed. It
+// reports whether it did.
+func (r *sessions) end(cut <-chan struct{}) bool {
+	if r.settle(core.Event{Kind: core.Close}, cut) {
+		return true
+	}
+	giveUp := make(chan struct{})
+	timer := time.AfterFunc(2*returnGrace, func() { close(giveUp) })
+	defer timer.Stop()
+	r.settle(core.Event{Kind: core.Close, OK: true}, giveUp)
+	return false
+}
+
+// settle tells all that have something under way, and reports whether they came to an end.
+func (r *sessions) settle(e core.Event, cut <-chan struct{}) bool {
+	r.mu.Lock()
+	var list []*session
+	for s := range r.active {
+		list = append(list, s)
+	}
+	if len(list) == 0 {
+		r.mu.Unlock()
+		return true
+	}
+	if r.idle == nil {
+		r.idle = make(chan struct{})
+	}
+	idle := r.idle
+	r.mu.Unlock()
+	for _, s := range list {
+		s.mu.Lock()
+		s.cancel(looking) // nobody needs it any more
+		s.mu.Unlock()
+		s.drive(e)
+	}
+	select {
+	case <-idle:
+		return true
+	case <-cut:
+		return false
+	}
+}
