@@ -37,14 +37,15 @@ type Client struct { //nolint:recvcheck // a copy must not print credentials eit
 	// Server says how the server is, and publishes its keys.
 	Server *ServerService
 
-	cfg     *config
-	fam     *family
-	session *session
-	stack   http.RoundTripper
-	below   http.RoundTripper // the layers below the session
-	done    chan struct{}     // closed with this client
-	closed  *atomic.Bool
-	root    bool // made by New
+	cfg      *config
+	fam      *family
+	session  *session
+	sessions *sessions // the family's
+	stack    http.RoundTripper
+	below    http.RoundTripper // the layers below the session
+	done     chan struct{}     // closed with this client
+	closed   *atomic.Bool
+	root     bool // made by New
 }
 
 // New makes a client of the AuthOS server at baseURL, such as "https://sso.example.com" or, behind
@@ -61,7 +62,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	}
 	fam := &family{base: base, origin: origin, budget: newBudget(cfg.retry.Budget), breakers: newBreakers(base.Host, cfg.breaker)}
 	fam.closing.ctx, fam.closing.end = context.WithCancel(context.Background()) //nolint:fatcontext // false: no literal here
-	fam.sessions.init()
+	all := newSessions()
 	fam.connect(cfg.httpClient)
 	fam.transport = cfg.wrapped(fam.transport)
 	if cfg.cache != nil {
@@ -70,7 +71,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	if err := fam.admit(cfg.tokens); err != nil {
 		return nil, fmt.Errorf("authos: WithTokens: %w", err)
 	}
-	c := newClient(&cfg, fam, newSession(&cfg, fam))
+	c := newClient(&cfg, fam, newSession(&cfg, fam, all), all)
 	c.root = true
 	fam.breakers.report = c.observeBreaker
 	return c, nil
@@ -103,17 +104,17 @@ func (c *Client) With(opts ...Option) (*Client, error) {
 		if err := c.fam.admit(cfg.tokens); err != nil {
 			return nil, fmt.Errorf("authos: WithTokens: %w", err)
 		}
-		if sess = c.fam.sessions.find(&cfg); sess == nil {
-			sess = newSession(&cfg, c.fam)
+		if sess = c.sessions.find(&cfg); sess == nil {
+			sess = newSession(&cfg, c.fam, c.sessions)
 		}
 	case cfg.refreshBefore != c.cfg.refreshBefore:
 		return nil, invalid("WithRefreshBefore", CodeInvalidFormat, "belongs to a session: give it together with tokens or a store")
 	}
-	return newClient(&cfg, c.fam, sess), nil
+	return newClient(&cfg, c.fam, sess, c.sessions), nil
 }
 
-func newClient(cfg *config, fam *family, sess *session) *Client {
-	c := &Client{cfg: cfg, fam: fam, session: sess, done: make(chan struct{}), closed: new(atomic.Bool)}
+func newClient(cfg *config, fam *family, sess *session, all *sessions) *Client {
+	c := &Client{cfg: cfg, fam: fam, session: sess, sessions: all, done: make(chan struct{}), closed: new(atomic.Bool)}
 	c.stack = c.assemble()
 	c.User = newUser(c)
 	c.Auth = &AuthService{c}
@@ -405,7 +406,7 @@ func (c *Client) Close() error {
 	defer cancel()
 	_ = c.Shutdown(ctx)
 	if c.root {
-		c.fam.code.wait(2 * closeGrace)
+		c.sessions.code.wait(2 * closeGrace)
 	}
 	return nil
 }
@@ -423,11 +424,22 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	if !c.root {
 		return nil
 	}
-	if !c.fam.close(ctx.Done()) {
+	c.fam.closing.closed.Store(true)
+	c.fam.closing.end()
+	whole := c.sessions.end(ctx.Done())
+	if c.fam.own != nil {
+		c.fam.own.CloseIdleConnections()
+	}
+	if !whole {
 		return fmt.Errorf("authos: a refresh of tokens was given up: %w", contextEnd(ctx))
 	}
 	return nil
 }
+
+// ended is closed when this client is; see also the family's.
+func (c *Client) ended() <-chan struct{} { return c.done }
+
+func (c *Client) isClosed() bool { return c.closed.Load() || c.fam.closing.closed.Load() }
 
 // SetTokens replaces the session's tokens, saves them, and forgets that a refresh was refused. Zero
 // tokens sign out: they are deleted from the store and everything cached for the principal is

@@ -24,8 +24,6 @@ type family struct {
 	gates     [routes.Limiters]gate
 	budget    *budget
 	cache     *responseCache // nil: no stale fallback
-	sessions  sessions
-	code      running // the program's, which sessions have called
 	closing   closing
 
 	deprecated deprecations
@@ -36,18 +34,6 @@ type closing struct {
 	closed atomic.Bool
 	ctx    context.Context //nolint:containedctx // ends when the client is closed
 	end    context.CancelFunc
-}
-
-// close ends all that waits, and gives tokens that are on their way until cut is closed to arrive
-// and be saved. It reports whether they did.
-func (f *family) close(cut <-chan struct{}) bool {
-	f.closing.closed.Store(true)
-	f.closing.end()
-	whole := f.sessions.end(cut)
-	if f.own != nil {
-		f.own.CloseIdleConnections()
-	}
-	return whole
 }
 
 // connect settles what requests go through. Where that is not net/http's, nothing is known of its
@@ -90,8 +76,3 @@ func (f *family) below(u *url.URL) (string, bool) {
 	}
 	return rest, true
 }
-
-// ended is closed when this client is; see also the family's.
-func (c *Client) ended() <-chan struct{} { return c.done }
-
-func (c *Client) isClosed() bool { return c.closed.Load() || c.fam.closing.closed.Load() }

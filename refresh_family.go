@@ -32,6 +32,7 @@ type sessions struct {
 
 	active map[*session]struct{} // those with something under way, which must not be collected
 	idle   chan struct{}         // closed when active becomes empty
+	code   running               // the program's, which sessions have called
 }
 
 // tokenHash names a refresh token, or where there is none the access token.
@@ -53,10 +54,11 @@ type fate struct {
 	until time.Time // InFlight, Undecided: when the server has given up
 }
 
-func (r *sessions) init() {
-	r.byStore, r.byToken = map[TokenStore]weak.Pointer[session]{}, map[tokenHash]weak.Pointer[session]{}
-	r.fates, r.active = map[tokenHash]fate{}, map[*session]struct{}{}
-	r.sweepAt = 64
+func newSessions() *sessions {
+	return &sessions{
+		byStore: map[TokenStore]weak.Pointer[session]{}, byToken: map[tokenHash]weak.Pointer[session]{},
+		fates: map[tokenHash]fate{}, active: map[*session]struct{}{}, sweepAt: 64,
+	}
 }
 
 // find gives the session that uses the store, or that holds what the tokens are or have become.

@@ -70,7 +70,7 @@ func (s *session) presenter(p *pair, a core.Action) func() {
 func (s *session) present(ctx context.Context, f *flight, p *pair, h core.Pair, by time.Time) {
 	c := f.by
 	var cl *call
-	tokens, err := perform(ctx, &s.fam.code, make(chan struct{}, 1), func(ctx context.Context) (Tokens, error) {
+	tokens, err := perform(ctx, &s.all.code, make(chan struct{}, 1), func(ctx context.Context) (Tokens, error) {
 		made, err := c.quietCall(ctx, refreshPath)
 		if err != nil {
 			return Tokens{}, err

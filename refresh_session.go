@@ -18,13 +18,14 @@ import (
 // the next event.
 type session struct {
 	fam     *family
+	all     *sessions // the family's
 	store   tokenStore
 	private bool          // the store is our own memory
 	before  time.Duration // WithRefreshBefore
 	seed    Tokens        // WithTokens
 
 	// mu guards what follows, for those who do not change it. It is never held during I/O. What the
-	// core's state is made of changes under fam.sessions.mu, too.
+	// core's state is made of changes under sessions.mu, too.
 	mu      sync.Mutex
 	state   core.State
 	pairs   map[core.Pair]*pair // those that state names
@@ -80,19 +81,19 @@ func newPair(t Tokens) *pair {
 // sameOwner reports whether two pairs certainly speak for the same principal.
 func (p *pair) sameOwner(o *pair) bool { return p.owner != "" && p.owner == o.owner }
 
-func newSession(cfg *config, fam *family) *session {
+func newSession(cfg *config, fam *family, all *sessions) *session {
 	s := &session{
-		fam: fam, private: cfg.store == nil, before: cfg.refreshBefore, seed: cfg.tokens, held: &pair{}, ticked: time.Now(),
+		fam: fam, all: all, private: cfg.store == nil, before: cfg.refreshBefore, seed: cfg.tokens, held: &pair{}, ticked: time.Now(),
 		pairs: map[core.Pair]*pair{},
 	}
 	s.store.use(cfg.store)
 	s.state.Locks, s.state.Expires = s.store.locks()
-	fam.sessions.enter(s)
+	all.enter(s)
 	if s.private && !s.seed.isZero() {
-		fam.sessions.mu.Lock()
+		all.mu.Lock()
 		s.adopt(newPair(s.seed))
-		fam.sessions.hold(s, s.held)
-		fam.sessions.mu.Unlock()
+		all.hold(s, s.held)
+		all.mu.Unlock()
 	}
 	return s
 }
@@ -110,7 +111,7 @@ func (s *session) drive(e core.Event) { s.enter(func() core.Event { return e }) 
 
 // enter is drive with an event that is made under the locks.
 func (s *session) enter(event func() core.Event) {
-	r := &s.fam.sessions
+	r := s.all
 	r.mu.Lock()
 	s.mu.Lock()
 	e := event()
@@ -169,9 +170,9 @@ func (s *session) intern(p *pair) core.Pair {
 			return handle
 		}
 	}
-	s.fam.sessions.handles++
-	s.pairs[s.fam.sessions.handles] = p
-	return s.fam.sessions.handles
+	s.all.handles++
+	s.pairs[s.all.handles] = p
+	return s.all.handles
 }
 
 // forget drops the pairs that nothing names any more.
@@ -278,7 +279,7 @@ func (f facts) Fate(h core.Pair) core.Fate {
 	if p == nil {
 		return core.Fate{}
 	}
-	r := &f.s.fam.sessions
+	r := f.s.all
 	fate := r.fateOf(p)
 	if fate.Kind == core.Superseded {
 		if heir := r.heir(p); heir != nil {
@@ -310,7 +311,7 @@ func (f facts) Renewable(h core.Pair) bool {
 // carry does what an action says, as far as that needs no time, and gives what is to be done when
 // the locks are released: do first, end when all else is done.
 func (s *session) carry(a core.Action) (do, end func()) {
-	r := &s.fam.sessions
+	r := s.all
 	p := s.pairs[a.Pair]
 	switch a.Verb {
 	case core.DoRead:

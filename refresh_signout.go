@@ -140,7 +140,7 @@ func (s *session) endQuietly(p *pair) {
 	}
 	form := url.Values{"token": {p.RefreshToken}, "token_type_hint": {"refresh_token"}}
 	go func() {
-		_ = act(storeTimeout, &s.fam.code, make(chan struct{}, 1), func(ctx context.Context) error {
+		_ = act(storeTimeout, &s.all.code, make(chan struct{}, 1), func(ctx context.Context) error {
 			cl, err := c.quietCall(ctx, revokePath)
 			if err != nil {
 				return err

@@ -191,7 +191,7 @@ func (s *session) read() {
 	s.mu.Unlock()
 	go func() {
 		defer cancel()
-		t, err := perform(ctx, &s.fam.code, s.store.reading, s.store.Load, nil)
+		t, err := perform(ctx, &s.all.code, s.store.reading, s.store.Load, nil)
 		if err == nil {
 			err = s.fam.admit(t)
 		}
@@ -233,7 +233,7 @@ func (s *session) acquire() func() {
 	s.cancels[locking] = cancel
 	lock := func() {
 		defer cancel()
-		got, err := perform(ctx, &s.fam.code, s.store.locking, s.store.lock, func(g grant) { g.unlock(true) })
+		got, err := perform(ctx, &s.all.code, s.store.locking, s.store.lock, func(g grant) { g.unlock(true) })
 		s.enter(func() core.Event {
 			if err != nil {
 				s.storeFailed("locking the token store", err)
@@ -259,7 +259,7 @@ func (s *session) release(clean bool) func() {
 		undecided = max(s.state.Left, s.state.PastLeft)
 	}
 	do := func() {
-		_ = act(unlockTimeout, &s.fam.code, make(chan struct{}, 1), func(context.Context) error { unlock(clean); return nil })
+		_ = act(unlockTimeout, &s.all.code, make(chan struct{}, 1), func(context.Context) error { unlock(clean); return nil })
 	}
 	if undecided > 0 {
 		return func() { time.AfterFunc(undecided, do) }
@@ -272,7 +272,7 @@ func (s *session) save(h core.Pair, p *pair) {
 	t := p.Tokens
 	t.Origin = s.fam.origin
 	write := func() {
-		err := act(storeTimeout, &s.fam.code, s.store.writing, func(ctx context.Context) error { return s.store.Save(ctx, t) })
+		err := act(storeTimeout, &s.all.code, s.store.writing, func(ctx context.Context) error { return s.store.Save(ctx, t) })
 		s.enter(func() core.Event {
 			if err != nil {
 				s.unsaved(p, err)
@@ -310,7 +310,7 @@ func (s *session) unsaved(p *pair, err error) {
 // remove deletes what the store holds.
 func (s *session) remove() {
 	write := func() {
-		err := act(storeTimeout, &s.fam.code, s.store.writing, s.store.Delete)
+		err := act(storeTimeout, &s.all.code, s.store.writing, s.store.Delete)
 		s.enter(func() core.Event {
 			if err != nil {
 				s.storeFailed("deleting the tokens", err)

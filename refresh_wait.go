@@ -80,7 +80,7 @@ func (s *session) finish(a core.Action) func() {
 	return func() {
 		close(f.done)
 		if abandoned {
-			s.fam.code.add(1)
+			s.all.code.add(1)
 			go f.tellAlone()
 		}
 	}
@@ -113,7 +113,7 @@ func (s *session) report(tell func(c *Client)) {
 	}
 	if c := s.by; c != nil {
 		f := &flight{by: c, reports: []func(*Client){tell}}
-		s.fam.code.add(1)
+		s.all.code.add(1)
 		go f.tellAlone()
 	}
 }
@@ -147,7 +147,7 @@ func (f *flight) tell() {
 
 // tellAlone is tell where nobody waits any more.
 func (f *flight) tellAlone() {
-	defer f.by.fam.code.add(-1)
+	defer f.by.sessions.code.add(-1)
 	defer func() {
 		if r := recover(); r != nil {
 			defer func() { _ = recover() }() // the logger is the program's, too

@@ -29,7 +29,9 @@ func ExampleNew() {
 	client, _ := authos.New(srv.URL, authos.WithTokenStore(store))
 	defer func() { _ = client.Close() }()
 
-	tokens, err := client.Auth.Login(ctx, authos.LoginParams{Email: "ada@example.com", Password: "correct horse"})
+	tokens, err := client.Auth.Login(ctx, authos.LoginParams{
+		Email: "ada@example.com", Password: "correct horse", OrgSlug: "acme", ServiceSlug: "app",
+	})
 	if err == nil {
 		err = client.SetTokens(ctx, tokens) // saved; the next run of the tool finds them
 	}
@@ -58,7 +60,9 @@ func exampleSignInAgain(ctx context.Context, c *authos.Client, store authos.Lock
 	if err != nil || stored.RefreshToken != lost.RefreshToken {
 		return err // nil: another process was first, and the client will find what that one has saved
 	}
-	tokens, err := c.Auth.Login(ctx, authos.LoginParams{Email: "ada@example.com", Password: "correct horse"})
+	tokens, err := c.Auth.Login(ctx, authos.LoginParams{
+		Email: "ada@example.com", Password: "correct horse", OrgSlug: "acme", ServiceSlug: "app",
+	})
 	if err != nil {
 		return err
 	}
