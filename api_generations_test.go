@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -173,8 +174,7 @@ func shapeOf(v any) string {
 		for name, value := range v {
 			names[name] = shapeOf(value)
 		}
-		text, _ := json.Marshal(names)
-		return string(text)
+		return fmt.Sprint(names) // sorted by name
 	case []any:
 		if len(v) == 0 {
 			return "[]"

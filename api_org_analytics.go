@@ -114,7 +114,8 @@ func (s *AnalyticsService) LoginTrends(ctx context.Context, orgSlug string, p Da
 	in.id("org_slug", orgSlug)
 	p.check(&in)
 	list, err := invoke[bare[loginTrendBody, *loginTrendBody]](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/login-trends", args: []string{orgSlug}, query: p.query(), checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/login-trends",
+		args: []string{orgSlug}, query: p.query(), checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -129,12 +130,15 @@ func (s *AnalyticsService) LoginTrends(ctx context.Context, orgSlug string, p Da
 // LoginsByService counts sign-ins by service, most first; services without any are left out. GET
 // /api/organizations/:org_slug/analytics/logins-by-service; bearer, capability audit_logs.view; may
 // be repeated; cached for the stale fallback.
-func (s *AnalyticsService) LoginsByService(ctx context.Context, orgSlug string, p DateRange, opts ...RequestOption) ([]ServiceLogins, error) {
+func (s *AnalyticsService) LoginsByService(
+	ctx context.Context, orgSlug string, p DateRange, opts ...RequestOption,
+) ([]ServiceLogins, error) {
 	var in checks
 	in.id("org_slug", orgSlug)
 	p.check(&in)
 	list, err := invoke[bare[ServiceLogins, *ServiceLogins]](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/logins-by-service", args: []string{orgSlug}, query: p.query(), checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/logins-by-service",
+		args: []string{orgSlug}, query: p.query(), checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -145,12 +149,15 @@ func (s *AnalyticsService) LoginsByService(ctx context.Context, orgSlug string, 
 // LoginsByProvider counts sign-ins by the way of signing in, most first. GET
 // /api/organizations/:org_slug/analytics/logins-by-provider; bearer, capability audit_logs.view;
 // may be repeated; cached for the stale fallback.
-func (s *AnalyticsService) LoginsByProvider(ctx context.Context, orgSlug string, p DateRange, opts ...RequestOption) ([]ProviderLogins, error) {
+func (s *AnalyticsService) LoginsByProvider(
+	ctx context.Context, orgSlug string, p DateRange, opts ...RequestOption,
+) ([]ProviderLogins, error) {
 	var in checks
 	in.id("org_slug", orgSlug)
 	p.check(&in)
 	list, err := invoke[bare[ProviderLogins, *ProviderLogins]](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/logins-by-provider", args: []string{orgSlug}, query: p.query(), checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/logins-by-provider",
+		args: []string{orgSlug}, query: p.query(), checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -168,7 +175,8 @@ func (s *AnalyticsService) RecentLogins(
 	in.id("org_slug", orgSlug)
 	in.page(p.Limit, 0)
 	list, err := invoke[bare[RecentLogin, *RecentLogin]](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/recent-logins", args: []string{orgSlug}, query: paging(p.Limit, 0), checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/analytics/recent-logins",
+		args: []string{orgSlug}, query: paging(p.Limit, 0), checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err

@@ -95,7 +95,9 @@ func (l *auditLogList) missing() string { return missingItem("logs", l.Logs) }
 // List returns one page of an organization's record, newest first. GET
 // /api/organizations/:org_slug/audit-log; bearer, capability audit_logs.view; may be repeated;
 // cached for the stale fallback.
-func (s *AuditLogService) List(ctx context.Context, orgSlug string, p AuditLogListParams, opts ...RequestOption) (*Page[AuditLogEntry], error) {
+func (s *AuditLogService) List(
+	ctx context.Context, orgSlug string, p AuditLogListParams, opts ...RequestOption,
+) (*Page[AuditLogEntry], error) {
 	var in checks
 	in.id("org_slug", orgSlug)
 	in.numbered(p.Limit, p.Page)

@@ -98,7 +98,7 @@ func (p *BillingCredentialsSetParams) UnmarshalJSON(b []byte) error {
 	return readSecrets(b, (*fields)(p), map[string]any{"api_key": &p.APIKey, "webhook_secret": &p.WebhookSecret})
 }
 
-const billingCredentialsPath = "/api/organizations/:org_slug/billing-credentials/:provider"
+const billingCredentialsPath = "/api/organizations/:org_slug/billing-credentials/:provider" //nolint:gosec // a route
 
 func (c *checks) billingProvider(value BillingProvider) {
 	c.oneOf("provider", string(value), string(BillingStripe), string(BillingPolar))
@@ -117,7 +117,7 @@ func (s *BillingService) Info(ctx context.Context, orgSlug string, opts ...Reque
 	if err != nil {
 		return nil, err
 	}
-	body.BillingInfo.HasBillingAccount = *body.HasAccount
+	body.HasBillingAccount = *body.HasAccount
 	return &body.BillingInfo, nil
 }
 

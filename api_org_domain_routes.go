@@ -130,7 +130,8 @@ func (s *DomainRoutesService) Verify(ctx context.Context, orgSlug, domainID stri
 	in.id("org_slug", orgSlug)
 	in.id("domain_id", domainID)
 	return invoke[DomainRoute](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/domain-routes/:domain_id/verify", args: []string{orgSlug, domainID}, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/domain-routes/:domain_id/verify",
+		args: []string{orgSlug, domainID}, checks: in,
 	}, opts)
 }
 

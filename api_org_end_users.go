@@ -112,7 +112,9 @@ type EndUserDetails struct {
 }
 
 func (d *EndUserDetails) missing() string {
-	return cmp.Or(d.EndUser.missing(), missingItem[EndUserSession]("sessions", &d.Sessions), missingItem[EndUserLogin]("recent_logins", &d.RecentLogins))
+	return cmp.Or(
+		d.EndUser.missing(), missingItem[EndUserSession]("sessions", &d.Sessions), missingItem[EndUserLogin]("recent_logins", &d.RecentLogins),
+	)
 }
 
 // EndUserListParams choose a page.
@@ -197,7 +199,8 @@ func (s *EndUsersService) RevokeSessions(ctx context.Context, orgSlug, userID st
 	in.id("org_slug", orgSlug)
 	in.id("user_id", userID)
 	revoked, err := invoke[revokedSessions](ctx, s.c, request{
-		method: http.MethodDelete, template: "/api/organizations/:org_slug/users/:user_id/sessions", args: []string{orgSlug, userID}, checks: in,
+		method: http.MethodDelete, template: "/api/organizations/:org_slug/users/:user_id/sessions",
+		args: []string{orgSlug, userID}, checks: in,
 	}, opts)
 	if err != nil {
 		return 0, err

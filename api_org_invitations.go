@@ -165,7 +165,8 @@ func (s *InvitationsService) Accept(ctx context.Context, orgSlug, invitationID s
 	in.id("org_slug", orgSlug)
 	in.id("invitation_id", invitationID)
 	return s.c.call(ctx, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/invitations/:invitation_id/accept", args: []string{orgSlug, invitationID}, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/invitations/:invitation_id/accept",
+		args: []string{orgSlug, invitationID}, checks: in,
 	}, nil, opts)
 }
 

@@ -254,6 +254,7 @@ func (s *MembersService) TransferOwnership(ctx context.Context, orgSlug, newOwne
 	in.argument("new_owner_email")
 	body := map[string]string{"new_owner_email": newOwnerEmail}
 	return invoke[Member](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/transfer-ownership", args: []string{orgSlug}, body: body, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/transfer-ownership",
+		args: []string{orgSlug}, body: body, checks: in,
 	}, opts)
 }

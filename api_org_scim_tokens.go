@@ -54,8 +54,8 @@ type SCIMTokenCreateParams struct {
 }
 
 const (
-	scimTokensPath = "/api/organizations/:org_slug/scim-tokens"
-	scimTokenPath  = "/api/organizations/:org_slug/scim-tokens/:token_id"
+	scimTokensPath = "/api/organizations/:org_slug/scim-tokens"           //nolint:gosec // a route
+	scimTokenPath  = "/api/organizations/:org_slug/scim-tokens/:token_id" //nolint:gosec // a route
 )
 
 // List returns all SCIM tokens of an organization. GET /api/organizations/:org_slug/scim-tokens;
@@ -102,7 +102,8 @@ func (s *SCIMTokensService) Revoke(ctx context.Context, orgSlug, tokenID string,
 	in.id("org_slug", orgSlug)
 	in.id("token_id", tokenID)
 	return s.c.call(ctx, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/scim-tokens/:token_id/revoke", args: []string{orgSlug, tokenID}, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/scim-tokens/:token_id/revoke",
+		args: []string{orgSlug, tokenID}, checks: in,
 	}, nil, opts)
 }
 

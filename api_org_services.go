@@ -356,7 +356,8 @@ func (s *ServicesService) RotateSecret(ctx context.Context, orgSlug, serviceSlug
 	in.id("org_slug", orgSlug)
 	in.id("service_slug", serviceSlug)
 	return invoke[ServiceSecret](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/services/:service_slug/secret/rotate", args: []string{orgSlug, serviceSlug}, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/services/:service_slug/secret/rotate",
+		args: []string{orgSlug, serviceSlug}, checks: in,
 	}, opts)
 }
 
@@ -374,6 +375,7 @@ func (s *ServicesService) Checkout(
 	in.absoluteURI("success_url", p.SuccessURL)
 	in.absoluteURI("cancel_url", p.CancelURL)
 	return invoke[Checkout](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/services/:service_slug/checkout", args: []string{orgSlug, serviceSlug}, body: p, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/services/:service_slug/checkout",
+		args: []string{orgSlug, serviceSlug}, body: p, checks: in,
 	}, opts)
 }

@@ -176,7 +176,8 @@ func (s *SIEMService) Create(ctx context.Context, orgSlug string, p SIEMCreatePa
 	in.oneOf("provider_type", string(p.ProviderType), string(SIEMDatadog), string(SIEMSplunk), string(SIEMElastic), string(SIEMCustom))
 	in.absoluteURI("endpoint_url", p.EndpointURL)
 	return invoke[SIEMConfig](ctx, s.c, request{
-		method: http.MethodPost, template: siemConfigsPath, args: []string{orgSlug}, body: siemCreateBody{p, p.APIKey, p.AuthHeader}, checks: in,
+		method: http.MethodPost, template: siemConfigsPath,
+		args: []string{orgSlug}, body: siemCreateBody{p, p.APIKey, p.AuthHeader}, checks: in,
 	}, opts)
 }
 
@@ -230,7 +231,8 @@ func (s *SIEMService) Test(ctx context.Context, orgSlug, configID string, opts .
 	in.id("org_slug", orgSlug)
 	in.id("config_id", configID)
 	body, err := invoke[siemTestBody](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/siem-configs/:config_id/test", args: []string{orgSlug, configID}, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/siem-configs/:config_id/test",
+		args: []string{orgSlug, configID}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ type UpstreamProvider struct {
 func (p *UpstreamProvider) missing() string { return missingID(p.ID) }
 
 // UpstreamProviderCreateParams are a new identity provider.
-type UpstreamProviderCreateParams struct {
+type UpstreamProviderCreateParams struct { //nolint:recvcheck // a copy must not print the secret either
 	ConnectionID string               `json:"connection_id"`
 	Name         string               `json:"name"`
 	ProviderType UpstreamProviderType `json:"provider_type"`
@@ -145,7 +145,8 @@ func (s *UpstreamProvidersService) Create(
 	in.id("org_slug", orgSlug)
 	p.check(&in)
 	return invoke[UpstreamProvider](ctx, s.c, request{
-		method: http.MethodPost, template: upstreamProvidersPath, args: []string{orgSlug}, body: upstreamCreateBody{p, p.ClientSecret}, checks: in,
+		method: http.MethodPost, template: upstreamProvidersPath,
+		args: []string{orgSlug}, body: upstreamCreateBody{p, p.ClientSecret}, checks: in,
 	}, opts)
 }
 

@@ -204,7 +204,9 @@ func (c *checks) events(list []EventType) {
 // A name that another webhook has is 400 BAD_REQUEST or [CodeDuplicateConstraint]; where the secret
 // of a webhook whose outcome was unknown is lost, delete the webhook and make another. What could
 // be read of a response that is not whole is returned together with the [*DecodeError].
-func (s *WebhooksService) Create(ctx context.Context, orgSlug string, p WebhookCreateParams, opts ...RequestOption) (*WebhookCreated, error) {
+func (s *WebhooksService) Create(
+	ctx context.Context, orgSlug string, p WebhookCreateParams, opts ...RequestOption,
+) (*WebhookCreated, error) {
 	var in checks
 	in.id("org_slug", orgSlug)
 	in.required("name", p.Name)
@@ -308,7 +310,8 @@ func (s *WebhooksService) Deliveries(
 		q.Set("delivered", strconv.FormatBool(*p.Delivered))
 	}
 	list, err := invoke[deliveryList](ctx, s.c, request{
-		method: http.MethodGet, template: "/api/organizations/:org_slug/webhooks/:webhook_id/deliveries", args: []string{orgSlug, webhookID}, query: q, checks: in,
+		method: http.MethodGet, template: "/api/organizations/:org_slug/webhooks/:webhook_id/deliveries",
+		args: []string{orgSlug, webhookID}, query: q, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err
@@ -336,7 +339,8 @@ func (s *WebhooksService) Test(ctx context.Context, orgSlug, webhookID string, o
 	in.id("org_slug", orgSlug)
 	in.id("webhook_id", webhookID)
 	body, err := invoke[webhookTestBody](ctx, s.c, request{
-		method: http.MethodPost, template: "/api/organizations/:org_slug/webhooks/:webhook_id/test", args: []string{orgSlug, webhookID}, checks: in,
+		method: http.MethodPost, template: "/api/organizations/:org_slug/webhooks/:webhook_id/test",
+		args: []string{orgSlug, webhookID}, checks: in,
 	}, opts)
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 type BootstrapService struct{ c *Client }
 
 // BootstrapConfig is how a server is set up. It holds secrets: Config and Status are not printed.
-type BootstrapConfig struct {
+type BootstrapConfig struct { //nolint:recvcheck // a copy must not print secrets either
 	// Config is JSON of the server's own.
 	Config     json.RawMessage `json:"config"`
 	ConfigPath string          `json:"config_path"` // on the server's machine

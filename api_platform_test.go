@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -349,7 +350,9 @@ func platformInput(ctx context.Context, c *authos.Client) map[string]struct {
 	}
 	p := c.Platform
 	day := platformMay.Start
-	endless := authos.OrganizationUpdateTierParams{TierID: " ", MaxServices: new(-1), MaxUsers: new(1 << 31)}
+	tooMany := math.MaxInt32
+	tooMany++ // beyond the server's bound, on 32-bit machines by way of a negative number
+	endless := authos.OrganizationUpdateTierParams{TierID: " ", MaxServices: new(-1), MaxUsers: new(tooMany)}
 	backwards := authos.DateRange{Start: platformMay.End, End: day}
 	return map[string]bad{
 		"nobody to be, no reason":       of("user_id reason")(p.Impersonate(ctx, authos.ImpersonateParams{Reason: " \t\n"})),

@@ -195,7 +195,7 @@ func (s *ServerService) WebConfig(ctx context.Context, opts ...RequestOption) (*
 	if err != nil {
 		return nil, err
 	}
-	body.WebConfig.ManagedConfigEnabled = *body.Managed
+	body.ManagedConfigEnabled = *body.Managed
 	return &body.WebConfig, nil
 }
 

@@ -8,7 +8,7 @@ import (
 
 // TierFeatures are what a tier includes. Two generations of the server say it in different words;
 // what one of them does not say is nil or empty, which is not the same as no.
-type TierFeatures struct {
+type TierFeatures struct { //nolint:recvcheck // a copy marshals too
 	// What newer servers say.
 	AllowCustomDomain *bool `json:"allow_custom_domain,omitempty"`
 	AllowSAMLIdP      *bool `json:"allow_saml_idp,omitempty"`

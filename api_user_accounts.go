@@ -136,7 +136,8 @@ func (s *LinkedAccountsService) Link(ctx context.Context, provider string, p Acc
 	var in checks
 	in.id("provider", provider)
 	return authorization(ctx, s.c, request{
-		method: http.MethodPost, template: "/api/user/linked-accounts/:provider/link", args: []string{provider}, query: p.query(), checks: in,
+		method: http.MethodPost, template: "/api/user/linked-accounts/:provider/link",
+		args: []string{provider}, query: p.query(), checks: in,
 	}, opts)
 }
 

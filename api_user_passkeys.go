@@ -121,7 +121,9 @@ func (s *PasskeysService) All(ctx context.Context, opts ...RequestOption) iter.S
 // [PasskeysService.FinishRegistration] takes it. POST /api/auth/passkeys/register/start; bearer;
 // may be repeated: each makes another challenge. A server without WebAuthn returns 500. Confirmed
 // by an earlier version of the server's source.
-func (s *PasskeysService) StartRegistration(ctx context.Context, p PasskeyRegisterParams, opts ...RequestOption) (*PasskeyChallenge, error) {
+func (s *PasskeysService) StartRegistration(
+	ctx context.Context, p PasskeyRegisterParams, opts ...RequestOption,
+) (*PasskeyChallenge, error) {
 	body, err := invoke[passkeyChallengeBody](ctx, s.c, request{
 		method: http.MethodPost, template: "/api/auth/passkeys/register/start", body: p,
 	}, opts)

@@ -99,7 +99,8 @@ func (c *checks) emailField(field, value string) {
 		return
 	}
 	local, domain, found := strings.Cut(value, "@")
-	if !found || local == "" || domain == "" || strings.ContainsFunc(value, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+	noText := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+	if !found || local == "" || domain == "" || strings.ContainsFunc(value, noText) {
 		c.add(field, CodeInvalidFormat, "must be an e-mail address")
 	}
 }

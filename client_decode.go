@@ -100,7 +100,7 @@ func exactMembers(data []byte, t reflect.Type) []byte {
 		if !ok || folded(name, fields, members) {
 			continue
 		}
-		value := []byte(s.Value)
+		value := s.Value
 		if field, own := fields[name]; own {
 			value = exactNames(value, field)
 		}

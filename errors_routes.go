@@ -25,7 +25,9 @@ var conflictTexts = []conflictText{
 	{http.MethodPost, "/api/organizations", CodeResourceAlreadyExists, []string{
 		"Unable to create organization with the provided information", "already taken", "already exists",
 	}},
-	{http.MethodPost, orgPath + "/invitations", CodeResourceAlreadyExists, []string{"already sent", "already been sent", "already a member", "already invited"}},
+	{http.MethodPost, orgPath + "/invitations", CodeResourceAlreadyExists, []string{
+		"already sent", "already been sent", "already a member", "already invited",
+	}},
 	{http.MethodPost, orgPath + "/invitations/:invitation_id/accept", CodeResourceAlreadyExists, []string{"already a member"}},
 	{http.MethodPost, "/api/invitations/accept", CodeResourceAlreadyExists, []string{"already a member"}},
 	{http.MethodPost, "/api/invitations/:invitation_id/accept", CodeResourceAlreadyExists, []string{"already a member"}},

@@ -44,7 +44,8 @@ type route struct {
 
 // callers says in words whose credential a route takes.
 var callers = map[string]string{
-	"none": "anybody", "metrics_token": "the operator's token", "bearer": "session", "platform_owner": "session of a platform owner", "api_key": "API key",
+	"none": "anybody", "metrics_token": "the operator's token", "bearer": "session",
+	"platform_owner": "session of a platform owner", "api_key": "API key",
 }
 
 const head = `# Methods and routes
