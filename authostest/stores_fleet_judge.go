@@ -39,7 +39,8 @@ func (f *fleet) judge(took time.Duration, outage [2]time.Time) (summary string) 
 	}
 	done := count["ok"] + count["lost"] + count["wait"] + count["failed"]
 	if done != f.what.Size*f.what.Calls || count["start"] != done+inFlight {
-		f.failf("%d calls began, %d ended and %d died with their process; want %d to end", count["start"], done, inFlight, f.what.Size*f.what.Calls)
+		f.failf("%d calls began, %d ended and %d died with their process; want %d to end",
+			count["start"], done, inFlight, f.what.Size*f.what.Calls)
 	}
 
 	families, replays := f.families()
@@ -62,7 +63,8 @@ func (f *fleet) judge(took time.Duration, outage [2]time.Time) (summary string) 
 	again := len(families) - 1
 	open := again > 0 && f.unused(families[again]) // the test may have ended before anybody could use what was saved
 	if missing := lost - (again - excused); missing != 0 && (missing != 1 || !open) {
-		f.failf("%d sessions were lost, and signed in again %d times (%d of them by processes that died before they could save)", lost, again, excused)
+		f.failf("%d sessions were lost, and signed in again %d times (%d of them by processes that died before they could save)",
+			lost, again, excused)
 	}
 	if server := f.srv.Replays(); server != replays {
 		f.failf("the server counted %d replays, the refreshes seen show %d", server, replays)

@@ -20,15 +20,19 @@ import (
 
 // fleetOrder is what a member is told.
 type fleetOrder struct {
-	Name, URL, Where string
-	Calls            int
+	Name  string `json:"name"`
+	URL   string `json:"url"`
+	Where string `json:"where"`
+	Calls int    `json:"calls"`
 }
 
 // fleetReport is a line of a member.
 type fleetReport struct {
-	At   time.Time
-	What string // start; then ok, lost (the session, and the error says so), wait (RetryAt says until when) or failed; signing, signed; warn
-	Text string `json:",omitempty"`
+	At time.Time `json:"at"`
+	// What is start; then ok, lost (the session, and the error says so), wait (RetryAt says until when)
+	// or failed; or it is warn.
+	What string `json:"what"`
+	Text string `json:"text,omitempty"`
 }
 
 // FleetMember is to be called first in the TestMain, or main, of a program that calls

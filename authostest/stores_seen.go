@@ -72,7 +72,9 @@ func (t seenSuite) seen(what string, store authoswebhook.SeenStore, id string, w
 func (t seenSuite) remembers(store authoswebhook.SeenStore) {
 	t.seen("an id that was never recorded", store, t.prefix+"never", false)
 	// Ids that a store may take for the same, or for a path or a pattern.
-	ids := []string{"a", "A", "a ", "a/b", "a/../b", "b", "*", "%", "a%", "é", "e\u0301", strings.Repeat("x", 300), strings.Repeat("x", 299) + "y"}
+	ids := []string{
+		"a", "A", "a ", "a/b", "a/../b", "b", "*", "%", "a%", "é", "e\u0301", strings.Repeat("x", 300), strings.Repeat("x", 299) + "y",
+	}
 	for _, id := range ids {
 		t.seen(fmt.Sprintf("%.20q before it was recorded", id), store, t.prefix+id, false)
 		t.record(store, t.prefix+id, time.Minute)

@@ -212,8 +212,8 @@ func (c *CacheStore) set(ctx context.Context, key string, value []byte, ttl time
 		return fmt.Errorf("it has %d bytes, more than %d", len(value), limit)
 	}
 	now := time.Now()
-	content := binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano()))             //nolint:gosec // any time
-	content = binary.BigEndian.AppendUint64(content, uint64(now.Add(ttl).UnixNano())) //nolint:gosec // any time
+	content := binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano()))
+	content = binary.BigEndian.AppendUint64(content, uint64(now.Add(ttl).UnixNano()))
 	stored, err := c.box.Seal(key, append(content, value...))
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 
 // disk is a folder, opened. Tests put one in its place that forgets what was not flushed, as a loss
 // of power does, or that fails.
-type disk interface {
+type disk interface { //nolint:interfacebloat // what is used of os.Root
 	Lstat(name string) (fs.FileInfo, error)
 	// OpenFile is [os.Root.OpenFile].
 	OpenFile(name string, flag int, perm fs.FileMode) (file, error)

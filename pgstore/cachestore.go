@@ -108,7 +108,8 @@ func (c *CacheStore) Set(ctx context.Context, key string, value []byte, ttl time
 	case len(key) > maxCacheKey:
 		return fmt.Errorf("pgstore: caching a response: its key has %d bytes, more than %d", len(key), maxCacheKey)
 	case ttl <= 0:
-		return c.exec(ctx, "forgetting a cached response", `DELETE FROM authos_cache WHERE namespace = $1 AND key = $2`, c.namespace, []byte(key))
+		return c.exec(ctx, "forgetting a cached response",
+			`DELETE FROM authos_cache WHERE namespace = $1 AND key = $2`, c.namespace, []byte(key))
 	}
 	stored, err := c.box.Seal(key, value)
 	if err != nil {

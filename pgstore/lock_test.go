@@ -218,7 +218,7 @@ func TestBlockedRow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), "SELECT * FROM authos_sessions FOR UPDATE"); err != nil {
+	if _, err := tx.Exec(t.Context(), "SELECT name FROM authos_sessions FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
 	locked(t, store, 300*time.Millisecond)

@@ -23,7 +23,8 @@ type Key = atrest.Key
 
 var (
 	errNoResponse = errors.New("no response from PostgreSQL in time")
-	errStandby    = errors.New("this PostgreSQL is a standby, which may hold old tokens: use a connection to the primary (target_session_attrs=read-write)")
+	errStandby    = errors.New("this PostgreSQL is a standby, which may hold old tokens: " +
+		"use a connection to the primary (target_session_attrs=read-write)")
 )
 
 const retryPause = 50 * time.Millisecond

@@ -72,7 +72,7 @@ func startPostgres(t testing.TB, args ...string) *server {
 	t.Helper()
 	initdb := binary(t, "initdb")
 	cluster.once.Do(func() {
-		cluster.dir, cluster.err = os.MkdirTemp("", "pgstore")
+		cluster.dir, cluster.err = os.MkdirTemp("", "pgstore") //nolint:usetesting // it outlives the test
 		if cluster.err != nil {
 			return
 		}
@@ -85,11 +85,7 @@ func startPostgres(t testing.TB, args ...string) *server {
 	if cluster.err != nil {
 		t.Fatal(cluster.err)
 	}
-	dir, err := os.MkdirTemp("", "pgstore") // not below the test's folder, which PostgreSQL's user may not enter
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := openFolder(t)
 	if err := errors.Join(run(t, "cp", "-a", cluster.dir+"/data", dir), run(t, "chown", "-R", owner(), dir)); err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +99,20 @@ func startPostgres(t testing.TB, args ...string) *server {
 	}
 	t.Fatal("PostgreSQL does not start")
 	return nil
+}
+
+// openFolder makes a folder that PostgreSQL's user may enter, unlike the test's own.
+func openFolder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pgstore") //nolint:usetesting // as above
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func owner() string {

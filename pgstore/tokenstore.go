@@ -104,7 +104,8 @@ func (s *TokenStore) Check(ctx context.Context) error {
 	var standby, written bool
 	var sessions int
 	_, err := query(ctx, s.pool, []any{&standby, &written, &sessions},
-		`SELECT pg_is_in_recovery(), current_setting('synchronous_commit') <> 'off', (SELECT count(*) FROM authos_sessions WHERE name = $1)`, s.name)
+		`SELECT pg_is_in_recovery(), current_setting('synchronous_commit') <> 'off',
+		        (SELECT count(*) FROM authos_sessions WHERE name = $1)`, s.name)
 	switch {
 	case err != nil:
 	case standby:
@@ -183,7 +184,8 @@ func (s *TokenStore) write(ctx context.Context, owner string, content func(seq i
 	}
 	var now time.Time
 	found, err := query(ctx, s.pool, []any{&now},
-		`UPDATE authos_sessions SET tokens = $4, sequence = $3, until = clock_timestamp() + $5 * interval '1 millisecond', updated_at = now()
+		`UPDATE authos_sessions SET tokens = $4, sequence = $3, updated_at = now(),
+		     until = clock_timestamp() + $5 * interval '1 millisecond'
 		 WHERE name = $1 AND owner = $2 AND sequence <= $3 RETURNING clock_timestamp()`,
 		s.name, owner, seq, stored, s.lock.Life().Milliseconds())
 	switch {

@@ -57,18 +57,14 @@ func startPgBouncer(t *testing.T, database, mode string) (addr string) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(database)
 	addr, own := servertest.FreeAddr(t)
-	dir, err := os.MkdirTemp("", "pgbouncer")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := openFolder(t)
 	config := filepath.Join(dir, "pgbouncer.ini")
 	text := strings.Join([]string{
 		"[databases]", "postgres = host=" + host + " port=" + port + " user=app dbname=postgres",
 		"[pgbouncer]", "listen_addr = 127.0.0.1", "listen_port = " + own, "auth_type = any", "unix_socket_dir =",
 		"pool_mode = " + mode, "default_pool_size = 3", "ignore_startup_parameters = extra_float_digits", "",
 	}, "\n")
-	if err := errors.Join(os.WriteFile(config, []byte(text), 0o644), os.Chmod(dir, 0o755)); err != nil {
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	command := asUser("pgbouncer", config)
@@ -87,11 +83,7 @@ func startPgBouncer(t *testing.T, database, mode string) (addr string) {
 func standbyOf(t *testing.T, primary *server) *server {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(primary.addr)
-	dir, err := os.MkdirTemp("", "pgstore")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := openFolder(t)
 	if err := run(t, "chown", owner(), dir); err != nil {
 		t.Fatal(err)
 	}

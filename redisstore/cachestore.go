@@ -71,7 +71,8 @@ func NewCacheStore(rdb redis.UniversalClient, prefix string, opts CacheOptions) 
 	if err := wrong.err(); err != nil {
 		return nil, err
 	}
-	return &CacheStore{rdb: rdb, prefix: prefix, box: atrest.NewBox("redisstore cache", opts.Key, opts.OldKeys), maxValue: opts.MaxValueBytes}, nil
+	box := atrest.NewBox("redisstore cache", opts.Key, opts.OldKeys)
+	return &CacheStore{rdb: rdb, prefix: prefix, box: box, maxValue: opts.MaxValueBytes}, nil
 }
 
 // Get gives what was set and has not expired. A value that does not decrypt is an error.

@@ -48,7 +48,7 @@ const (
 		if type(info) == 'string' then
 			local policy = string.match(info, 'maxmemory_policy:(allkeys%S*)')
 			if policy and not string.find(info, 'maxmemory:0%s') then return {-1, policy, 0, now} end
-		end
+		end;
 		`
 )
 
@@ -69,7 +69,7 @@ var (
 			if owner and left > 0 then return {0, '', left, now} end
 			` + evicts + `
 			redis.call('HSET', KEYS[1], 'o', ARGV[1])
-			if owner then redis.call('HSET', KEYS[1], 'd', '1') else redis.call('HDEL', KEYS[1], 'd') end
+			if owner then redis.call('HSET', KEYS[1], 'd', '1') else redis.call('HDEL', KEYS[1], 'd') end;
 		end
 		redis.call('HSET', KEYS[1], 'u', now + ARGV[2])
 		return {1, redis.call('HGET', KEYS[1], 'd') or '', 0, now}`)
@@ -81,7 +81,7 @@ var (
 	free = redis.NewScript(begin + `
 		if redis.call('HGET', KEYS[1], 'o') == ARGV[1] then
 			redis.call('HDEL', KEYS[1], 'o', 'u', 'd')
-			if redis.call('HEXISTS', KEYS[1], 't') == 0 then redis.call('DEL', KEYS[1]) end
+			if redis.call('HEXISTS', KEYS[1], 't') == 0 then redis.call('DEL', KEYS[1]) end;
 		end
 		return {1, '', 0, now}`)
 )
@@ -96,7 +96,8 @@ var errLate = errors.New("the command was on its way for too long")
 type evictionError struct{ policy string }
 
 func (e *evictionError) Error() string {
-	return "this Redis may evict the session (maxmemory-policy " + e.policy + "): use noeviction or volatile-*, or another Redis than the cache's"
+	return "this Redis may evict the session (maxmemory-policy " + e.policy +
+		"): use noeviction or volatile-*, or another Redis than the cache's"
 }
 
 // run has a script's result.

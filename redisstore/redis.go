@@ -86,7 +86,8 @@ func (f *findings) client(rdb redis.UniversalClient) {
 	case *redis.ClusterClient:
 		// RouteByLatency and RouteRandomly set ReadOnly, too.
 		if c.Options().ReadOnly {
-			f.add("rdb", authos.CodeInvalidFormat, "must not read from replicas (ReadOnly, RouteByLatency, RouteRandomly, ReplicaOnly): they lag behind")
+			f.add("rdb", authos.CodeInvalidFormat,
+				"must not read from replicas (ReadOnly, RouteByLatency, RouteRandomly, ReplicaOnly): they lag behind")
 		}
 	}
 }

@@ -189,7 +189,7 @@ func TestLaggingReplicaIsPromoted(t *testing.T) {
 		t.Fatal("the replica does not lag")
 	}
 	primary.kill()
-	if err := rdb.SlaveOf(t.Context(), "NO", "ONE").Err(); err != nil {
+	if err := rdb.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
 	front.to.Store(&replica.addr)

@@ -49,7 +49,8 @@ func (b Box) OpenTokens(name string, seq int64, stored []byte) (authos.Tokens, e
 }
 
 // ErrBehind says that a store went back.
-var ErrBehind = errors.New("the record is older than one that was read before: the store was restored, or failed over to a copy that lagged")
+var ErrBehind = errors.New("the record is older than one that was read before: " +
+	"the store was restored, or failed over to a copy that lagged")
 
 // Sequence remembers the newest record of a session that a process has read or written. The zero
 // value has seen none.

@@ -165,7 +165,7 @@ func (l *Lock) await(ctx context.Context, owner string) (clean bool, err error) 
 		taken, err := l.table.Take(ctx, owner, l.life, Patience)
 		if err != nil {
 			// It may have been granted all the same, also when its command was still on its way.
-			go l.forsake(owner, asked.Add(Patience))
+			go l.forsake(owner, asked.Add(Patience)) //nolint:gosec // whatever becomes of the caller
 			return false, err
 		}
 		if taken.OK {
