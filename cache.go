@@ -79,7 +79,7 @@ func (p CachePolicy) check() error {
 	}
 	for _, template := range p.Routes {
 		if r := routes.ByTemplate(http.MethodGet, template); r == nil || !r.Has(routes.Cacheable) {
-			errs = append(errs, fmt.Errorf("Routes: %q is not the template of a GET whose responses may be cached", template))
+			errs = append(errs, fmt.Errorf("in Routes, %q is not the template of a GET whose responses may be cached", template))
 		}
 	}
 	return errors.Join(errs...)
@@ -416,7 +416,7 @@ type responseCache struct {
 func newResponseCache(p CachePolicy, baseURL string) *responseCache {
 	c := &responseCache{
 		policy: p, store: p.Store, base: "authos1/" + jwt.Digest("base", baseURL) + "/",
-		instance: rand.Uint64(), start: time.Now(),
+		instance: rand.Uint64(), start: time.Now(), //nolint:gosec // a name, not a secret
 	}
 	if c.store == nil {
 		c.store = lru.New(p.MaxEntries, p.MaxBytes)

@@ -19,7 +19,6 @@ type patience struct {
 
 	mu     sync.Mutex
 	cl     *call // nil: none
-	asked  uint64
 	signIn uint64
 	early  *cachedResponse // the one at hand when it was over
 	merged context.Context //nolint:containedctx // the caller's, ended by patience too; nil: nobody asked

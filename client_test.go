@@ -627,3 +627,17 @@ func TestResponseAfterNetworkError(t *testing.T) {
 		}
 	})
 }
+
+// Of more languages than weights can tell apart, the last ones share the lowest weight; none is
+// refused, and none asks for "not at all".
+func TestElevenLanguages(t *testing.T) {
+	rt := rtSteps(rtOK())
+	tags := []string{"en", "es", "fr", "de", "it", "pt", "nl", "sv", "da", "fi", "no", "pl"}
+	if err := rtClient(t, rt, authos.WithLanguage(tags...)).Do(t.Context(), "GET", "/api/things", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := "en, es;q=0.9, fr;q=0.8, de;q=0.7, it;q=0.6, pt;q=0.5, nl;q=0.4, sv;q=0.3, da;q=0.2, fi;q=0.1, no;q=0.1, pl;q=0.1"
+	if got := rt.requests()[0].header.Get("Accept-Language"); got != want {
+		t.Errorf("Accept-Language = %q, want %q", got, want)
+	}
+}

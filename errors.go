@@ -189,7 +189,7 @@ func (e *callEnd) join(own ...error) []error {
 //
 // [errors.Is] matches it with a [Code], its aliases and parent codes, and with the kinds
 // ([ErrNotFound] …).
-type APIError struct {
+type APIError struct { //nolint:recvcheck // a copy must not print more than the error
 	StatusCode int
 	// Code is what the server sent; where it sent none, the code of the status (see
 	// docs/errors.md's table).

@@ -225,13 +225,13 @@ func (p Problem) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, p.text()
 func (p Problem) LogValue() slog.Value { return slog.StringValue(p.text()) }
 
 func (p Problem) text() string {
-	text := strconv.Itoa(p.Status)
+	parts := []string{strconv.Itoa(p.Status)}
 	for _, part := range []string{p.Title, p.Detail} {
 		if part = safeText(p.hide.hide(part)); part != "" {
-			text += ": " + part
+			parts = append(parts, part)
 		}
 	}
-	return text
+	return strings.Join(parts, ": ")
 }
 
 // hideValues keeps values out of what is printed of a response: those given, and those that its own

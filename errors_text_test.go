@@ -177,7 +177,7 @@ func TestCredentialsAreTakenOutOfFields(t *testing.T) {
 			if tc.secret != "" && strings.Contains(fields, secret) {
 				t.Errorf("a field holds the %s: %s", name, fields)
 			}
-			data, _ := json.Marshal(err)
+			data, _ := json.Marshal(err) //nolint:errchkjson // its errors are those of another test
 			if printed := fmt.Sprint(err, e.Fields, string(data)); strings.Contains(strings.ReplaceAll(printed, e.RequestID, ""), secret) {
 				t.Errorf("the %s is printed: %s", name, printed)
 			}

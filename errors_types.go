@@ -16,7 +16,7 @@ import (
 
 // RateLimitError is a 429, or a call that was held back here because the server had told another
 // call to wait.
-type RateLimitError struct {
+type RateLimitError struct { //nolint:recvcheck // a copy must not print more than the error
 	// RetryAfter is how long to wait. Zero: the server did not say.
 	RetryAfter time.Duration
 	Limit      *RateLimit
@@ -70,7 +70,7 @@ func (e *RateLimitError) Is(target error) bool {
 }
 
 // ValidationError is bad input: found here before anything was sent (API nil), or by the server.
-type ValidationError struct {
+type ValidationError struct { //nolint:recvcheck // a copy must not print more than the error
 	Fields []FieldError
 	API    *APIError
 	callEnd
@@ -122,7 +122,7 @@ func (e *ValidationError) Is(target error) bool {
 
 // NetworkError is a call without a response: the connection failed, timed out or broke, or the
 // caller's context ended it.
-type NetworkError struct {
+type NetworkError struct { //nolint:recvcheck // a copy must not print more than the error
 	// Op is what was going on: "dial", "send", "read body", "redirect", "wait" (between attempts),
 	// "refresh" (waiting for tokens).
 	Op           string
@@ -217,7 +217,7 @@ func (e *NetworkError) Timeout() bool {
 
 // CircuitOpenError is a call refused here, without touching the network, because the endpoint group
 // has been failing: for everybody, or for this call's principal alone.
-type CircuitOpenError struct {
+type CircuitOpenError struct { //nolint:recvcheck // a copy must not print more than the error
 	// Group is the endpoint group, such as "service".
 	Group string
 	// RetryAt is when the next probe may be sent.
@@ -274,7 +274,7 @@ func (e *CircuitOpenError) Is(target error) bool {
 //     calls may succeed from then on.
 //   - somebody else's, neither of the two: the call began for one principal, and the client speaks
 //     for another now. Nothing was done in the other's name; a new call is the other's.
-type SessionError struct {
+type SessionError struct { //nolint:recvcheck // a copy must not print more than the error
 	RetryAt time.Time
 	// Err says why. It never is another call's [*APIError]; its code and kind are matched by
 	// [errors.Is].
@@ -346,7 +346,7 @@ func (e *SessionError) Is(target error) bool {
 
 // MFARequiredError is a sign-in that was right so far and needs a second factor. No session was
 // made: [AuthService.CompleteMFA] makes it of the token and the user's code.
-type MFARequiredError struct {
+type MFARequiredError struct { //nolint:recvcheck // a copy must not print more than the error
 	// PreAuthToken is what the second step presents. It prints redacted; Reveal gives the text.
 	PreAuthToken Secret
 	// ExpiresAt is when the token ends; zero when the server did not say.
@@ -381,7 +381,7 @@ func (e *MFARequiredError) Is(target error) bool { return target == CodeMFARequi
 // DecodeError is a good status whose body is not what the route promises: HTML, cut short, of the
 // wrong JSON type, without the id or token it must have, or larger than 16 MiB. The server accepted
 // the request: of one that changes something the outcome is not known ([ErrOutcomeUnknown]).
-type DecodeError struct {
+type DecodeError struct { //nolint:recvcheck // a copy must not print more than the error
 	// Method, Path and StatusCode are empty where no single response is wrong, but several
 	// together: pages of a list that repeat.
 	Method, Path string
@@ -470,8 +470,7 @@ func contextEnd(ctx context.Context) error {
 		return errImpatient // it was not the caller who ended it
 	}
 	err, cause := ctx.Err(), context.Cause(ctx)
-	switch {
-	case cause != nil && !errors.Is(cause, err):
+	if cause != nil && !errors.Is(cause, err) {
 		return &causedEnd{err, cause}
 	}
 	return err

@@ -175,9 +175,9 @@ func (h *hider) hide(text string) string {
 	return out.String() + text[done:]
 }
 
-// valueAt is how long the longest value is that stands at i; 0: none does. Whatever the text at i
-// begins with comes before it in the order of the values, and is the last such value or one that
-// that one begins with.
+// valueAt is how long the longest value is that stands at i; 0: none does. The values that the text
+// at i begins with come before it in their order: the last value before it, or what that begins
+// with.
 func (h *hider) valueAt(text string, i int) int {
 	n, found := slices.BinarySearch(h.values, text[i:])
 	if !found {
