@@ -23,9 +23,7 @@ func newGateLayer(c *Client, next http.RoundTripper) http.RoundTripper {
 func (g *gateLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl := callOf(req)
 	cl.sent, cl.probe, cl.excused = false, false, false
-	wait := cl.retrying.wait
-	cl.retrying.wait = 0
-	if err := cl.pause(wait); err != nil {
+	if err := cl.pause(cl.retrying.wait); err != nil {
 		return nil, err
 	}
 	if err := g.gates[cl.limiter()].pass(cl); err != nil {
