@@ -208,13 +208,16 @@ func TestLostRepeatOnOldConnection(t *testing.T) {
 func TestBalancersRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, web := btClient(t)
+		var mu sync.Mutex
 		var gone [4]chan struct{}
 		for i := range gone {
 			gone[i] = make(chan struct{})
 		}
 		var n atomic.Int64
 		web.set(func(req *http.Request) (*http.Response, error) {
+			mu.Lock()
 			through := gone[n.Add(1)%4]
+			mu.Unlock()
 			select {
 			case <-through:
 				if req.Context().Value(btFlightKey{}) == nil {
@@ -239,8 +242,10 @@ func TestBalancersRestart(t *testing.T) {
 		}
 		for i := range gone {
 			time.Sleep(500 * time.Millisecond)
+			mu.Lock()
 			lost := gone[i]
 			gone[i] = make(chan struct{})
+			mu.Unlock()
 			close(lost)
 		}
 		wg.Wait()

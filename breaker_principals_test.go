@@ -424,3 +424,19 @@ func TestOthersShareOpensToAll(t *testing.T) {
 		})
 	}
 }
+
+// Failures in a row have no age, also where the one to blame is sought.
+func TestBlameOfOldFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newBtFleet(t, 3, authos.BreakerPolicy{})
+		f.bad[0], f.bad[1] = true, true
+		for range 4 {
+			f.call(0)
+		}
+		time.Sleep(time.Hour)
+		f.call(1)
+		if f.state(0) != authos.BreakerOpen || f.state(1) != authos.BreakerClosed || f.state(2) != authos.BreakerClosed {
+			t.Errorf("they find %s, %s, %s; want the first of them blamed alone", f.state(0), f.state(1), f.state(2))
+		}
+	})
+}
