@@ -185,6 +185,9 @@ func differ(got, want authos.Tokens) string {
 	if got.RefreshToken != want.RefreshToken {
 		parts = append(parts, "the refresh token differs")
 	}
+	if got.Origin != want.Origin {
+		parts = append(parts, "the origin differs")
+	}
 	switch {
 	case want.ExpiresAt.IsZero() != got.ExpiresAt.IsZero():
 		parts = append(parts, fmt.Sprintf("ExpiresAt is %v, want %v", got.ExpiresAt, want.ExpiresAt))
@@ -223,6 +226,7 @@ func (t tokenSuite) keeps(store authos.TokenStore) {
 		tokens authos.Tokens
 	}{
 		{"whole", authos.Tokens{AccessToken: "access", RefreshToken: "refresh", ExpiresAt: now.Add(time.Hour)}},
+		{"origin", authos.Tokens{AccessToken: "a", RefreshToken: "r", Origin: "https://sso.example.com"}},
 		{"no expiry", pair(1)},
 		{"no refresh token", authos.Tokens{AccessToken: "alone", ExpiresAt: now.Truncate(time.Second)}},
 		{"no access token", authos.Tokens{RefreshToken: "alone"}},

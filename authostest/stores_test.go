@@ -144,6 +144,7 @@ func TestBrokenTokenStores(t *testing.T) {
 		}}, "empty store: Load: not found"},
 		{"forgets the refresh token", change(func(t *authos.Tokens) { t.RefreshToken = "" }), "whole: the refresh token differs"},
 		{"cuts long tokens", change(func(t *authos.Tokens) { t.AccessToken = t.AccessToken[:min(len(t.AccessToken), 4096)] }), "long and odd: the access token differs"},
+		{"forgets the origin", change(func(t *authos.Tokens) { t.Origin = "" }), "origin: the origin differs"},
 		{"forgets the expiry", change(func(t *authos.Tokens) { t.ExpiresAt = time.Time{} }), "whole: ExpiresAt is 0001"},
 		{"rounds to minutes", change(func(t *authos.Tokens) { t.ExpiresAt = t.ExpiresAt.Truncate(time.Minute) }), "to the second"},
 		{"zero time becomes 1970", change(func(t *authos.Tokens) {

@@ -40,7 +40,7 @@ func parseTokens(data []byte) (authos.Tokens, error) {
 }
 
 func formatTokens(t authos.Tokens) ([]byte, error) {
-	if !utf8.ValidString(t.AccessToken) || !utf8.ValidString(t.RefreshToken) {
+	if !utf8.ValidString(t.AccessToken) || !utf8.ValidString(t.RefreshToken) || !utf8.ValidString(t.Origin) {
 		return nil, errors.New("tokens are not UTF-8") // JSON would replace what is not
 	}
 	f := tokenFile{fileVersion, t.AccessToken, t.RefreshToken, t.ExpiresAt, t.Origin}

@@ -15,6 +15,7 @@ type record struct {
 	Access  []byte    `json:"access_token,omitempty"`
 	Refresh []byte    `json:"refresh_token,omitempty"`
 	Expires time.Time `json:"expires_at,omitzero"`
+	Origin  []byte    `json:"origin,omitempty"`
 }
 
 // maxTokens bounds encoded tokens, in bytes: two tokens are a few KiB.
@@ -24,7 +25,7 @@ const maxTokens = 1 << 20
 // Its errors do not repeat them.
 func (b Box) SealTokens(name string, seq int64, t authos.Tokens) ([]byte, error) {
 	//nolint:gosec // a store writes tokens
-	text, err := json.Marshal(record{[]byte(t.AccessToken), []byte(t.RefreshToken), t.ExpiresAt.UTC()})
+	text, err := json.Marshal(record{[]byte(t.AccessToken), []byte(t.RefreshToken), t.ExpiresAt.UTC(), []byte(t.Origin)})
 	if err != nil {
 		// the error of encoding/json may quote it
 		return nil, errors.New("the expiry is not a date that can be written")
@@ -45,7 +46,9 @@ func (b Box) OpenTokens(name string, seq int64, stored []byte) (authos.Tokens, e
 	if err := json.Unmarshal(text, &r); err != nil {
 		return authos.Tokens{}, ErrNotOurs // the error of encoding/json may quote the value
 	}
-	return authos.Tokens{AccessToken: string(r.Access), RefreshToken: string(r.Refresh), ExpiresAt: r.Expires}, nil
+	return authos.Tokens{
+		AccessToken: string(r.Access), RefreshToken: string(r.Refresh), ExpiresAt: r.Expires, Origin: string(r.Origin),
+	}, nil
 }
 
 // ErrBehind says that a store went back.
