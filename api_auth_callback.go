@@ -59,7 +59,8 @@ func ParseCallback(v url.Values) (Tokens, error) {
 	return t, nil
 }
 
-// callbackStatus is the status that a code of RFC 6749, section 4.1.2.1, would have had as a response.
+// callbackStatus is the status that a code of RFC 6749, section 4.1.2.1, would have had as a
+// response.
 var callbackStatus = map[Code]int{
 	"access_denied":           http.StatusForbidden,
 	CodeOAuthServerError:      http.StatusInternalServerError,

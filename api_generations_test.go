@@ -59,13 +59,15 @@ func TestTypedOnEveryContract(t *testing.T) {
 					if m.Link {
 						t.Skip("links send nothing")
 					}
-					if known.Has(routes.October2025) {
+					// a sign-out takes the older route where the newer one is not there
+					if known.Has(routes.October2025) || tc.name == "Auth.Logout" {
 						if out, err := tc.callIn(t, contract, route.Auth); err != nil || out != nil && typedEmptyJSON(out) {
 							t.Errorf("%v, %v", out, err)
 						}
 						return
 					}
-					tc.setup = func(w *typedWorld) { w.ID, w.ID2, w.Secret = "1", "2", "3" } // the case's own may need what the server lacks
+					// the case's own may need what the server lacks
+					tc.setup = func(w *typedWorld) { w.ID, w.ID2, w.Secret = "1", "2", "3" }
 					_, err := tc.callIn(t, contract, route.Auth)
 					missing := errors.Is(err, authos.CodeRouteNotFound) || errors.Is(err, authos.CodeMethodNotAllowed)
 					if !missing || !strings.Contains(err.Error(), "servers newer than October 2025 have this route") {
@@ -225,7 +227,7 @@ func TestTypedErrorsOfEveryShape(t *testing.T) {
 	}
 	for _, tc := range typedCases {
 		m := methods[tc.name]
-		if m.Link {
+		if m.Link || tc.name == "Auth.Logout" { // once it has signed out, there is nothing to refuse
 			continue
 		}
 		t.Run(tc.name, func(t *testing.T) {

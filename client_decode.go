@@ -9,9 +9,9 @@ import (
 	"github.com/authos-go/authos/internal/jsonscan"
 )
 
-// decodeJSON is [json.Unmarshal], but for one thing: a member whose name differs from that of a field
-// by case only does not override the one that is spelled like the field. encoding/json takes both,
-// and the last one wins: {"id":"u1","ID":"u2"} would be u2.
+// decodeJSON is [json.Unmarshal], but for one thing: a member whose name differs from that of a
+// field by case only does not override the one that is spelled like the field. encoding/json takes
+// both, and the last one wins: {"id":"u1","ID":"u2"} would be u2.
 func decodeJSON(data []byte, out any) error {
 	if hasForeignNames(data) {
 		data = exactNames(data, reflect.TypeOf(out))
@@ -19,9 +19,9 @@ func decodeJSON(data []byte, out any) error {
 	return json.Unmarshal(data, out)
 }
 
-// hasForeignNames reports whether any object in JSON has a name that cannot be one of AuthOS's, which
-// are of small ASCII letters: one with a capital, an escape or anything beyond ASCII, for two letters
-// beyond it fold to k and s. It allocates nothing.
+// hasForeignNames reports whether any object in JSON has a name that cannot be one of AuthOS's,
+// which are of small ASCII letters: one with a capital, an escape or anything beyond ASCII, for two
+// letters beyond it fold to k and s. It allocates nothing.
 func hasForeignNames(data []byte) bool {
 	for {
 		start := bytes.IndexByte(data, '"')
@@ -151,8 +151,8 @@ func joined(begin byte, parts [][]byte, end byte) []byte {
 	return append(out, end)
 }
 
-// repeatsAName reports whether an object has two members of one name, or the error nested in it has:
-// nobody can say then which of the two the server means.
+// repeatsAName reports whether an object has two members of one name, or the error nested in it
+// has: nobody can say then which of the two the server means.
 func repeatsAName(body []byte) bool {
 	seen := map[string]bool{}
 	for s := jsonscan.Over(body); s.Next(); {
