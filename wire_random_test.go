@@ -1,0 +1,200 @@
+package authos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/h2test"
+)
+
+// randomResponses is how many random responses each version of HTTP gets; AUTHOS_RANDOM_RESPONSES
+// asks for another number.
+func randomResponses(t *testing.T, short int) int {
+	t.Helper()
+	text := os.Getenv("AUTHOS_RANDOM_RESPONSES")
+	if text == "" {
+		return short
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Whatever bytes a server sends, a call ends within its time with a result or an error of this
+// package, nothing panics, and no goroutine stays.
+func TestRandomResponses(t *testing.T) {
+	log.SetOutput(io.Discard) // net/http tells of bytes that nobody has asked for
+	defer log.SetOutput(os.Stderr)
+	t.Run("HTTP/1", func(t *testing.T) {
+		var seed atomic.Uint64
+		address := listenRaw(t, func(c net.Conn) {
+			for readRequest(c) {
+				r := rand.New(rand.NewPCG(seed.Add(1), 1))
+				_, _ = c.Write(randomHTTP1(r))
+				switch r.IntN(100) {
+				case 0: // kept open, and nothing comes
+					_, _ = io.Copy(io.Discard, c)
+				case 1, 2, 3, 4, 5, 6, 7, 8, 9, 10: // the next request, on the same connection
+				default:
+					return
+				}
+			}
+		})
+		askAtRandom(t, "http://"+address, randomResponses(t, 2000))
+	})
+	t.Run("HTTP/2", func(t *testing.T) {
+		var seed atomic.Uint64
+		s, base := h2Serve(t, func(st *h2test.Stream) {
+			r := rand.New(rand.NewPCG(seed.Add(1), 2))
+			for range 1 + r.IntN(6) {
+				randomFrame(r, st)
+			}
+			if r.IntN(100) > 0 {
+				_ = st.Conn.Close()
+			}
+		})
+		askAtRandom(t, base, randomResponses(t, 500))
+		s.Close()
+	})
+}
+
+func askAtRandom(t *testing.T, base string, n int) {
+	t.Helper()
+	const limit = 200 * time.Millisecond
+	before := runtime.NumGoroutine()
+	c, err := authos.New(base, authos.WithBreaker(authos.BreakerPolicy{Disabled: true}),
+		authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1, AttemptTimeout: limit}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := make(chan int)
+	var wg sync.WaitGroup
+	var good, slow atomic.Int64
+	for range 8 {
+		wg.Go(func() {
+			for i := range work {
+				var out any
+				start := time.Now()
+				method, in := "GET", any(nil)
+				if i%3 == 0 {
+					method, in = "POST", map[string]string{"a": "b"}
+				}
+				err := c.Do(context.Background(), method, "/x/thing", in, &out)
+				if took := time.Since(start); took > limit+5*time.Second { // far more than a busy machine takes
+					slow.Add(1)
+				}
+				if err == nil {
+					good.Add(1)
+					continue
+				}
+				_, network := errors.AsType[*authos.NetworkError](err)
+				_, api := errors.AsType[*authos.APIError](err)
+				_, decode := errors.AsType[*authos.DecodeError](err)
+				if !network && !api && !decode {
+					t.Errorf("request %d: %v (%T), want an error of this package", i, err, err)
+				}
+			}
+		})
+	}
+	for i := range n {
+		work <- i
+	}
+	close(work)
+	wg.Wait()
+	_ = c.Close()
+	t.Logf("%d requests, %d good responses", n, good.Load())
+	if slow.Load() > 0 {
+		t.Errorf("%d calls took far longer than their time", slow.Load())
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		// the server's own goroutines, one for each connection that is still open, end with the test
+		if left := runtime.NumGoroutine() - before; left <= 40 || time.Now().After(deadline) {
+			if left > 40 {
+				buf := make([]byte, 1<<16)
+				t.Errorf("%d goroutines are left\n%s", left, buf[:runtime.Stack(buf, true)])
+			}
+			return
+		}
+	}
+}
+
+var http1Heads = []string{
+	"HTTP/1.1 200 OK\r\n", "HTTP/1.0 200 OK\r\n", "HTTP/1.1 503 Service Unavailable\r\n", "HTTP/1.1 404\r\n", "HTTP/1.1 204 No Content\r\n",
+	"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n", "HTTP/1.1 101 Switching Protocols\r\n", "HTTP/1.1 302 Found\r\nLocation: /x/other\r\n",
+	"HTTP/1.1 999 ?\r\n", "HTTP/2.0 200 OK\r\n", "HTTP/1.1 -1 x\r\n", "ICY 200 OK\r\n", "",
+}
+
+var http1Fields = []string{
+	"Content-Length: 11\r\n", "Content-Length: -1\r\n", "Content-Length: 9223372036854775807\r\n", "Content-Length: 99999999999999999999\r\n",
+	"Transfer-Encoding: chunked\r\n", "Transfer-Encoding: gzip, chunked\r\n", "Content-Encoding: gzip\r\n", "Content-Type: application/json\r\n",
+	"Connection: close\r\n", "Retry-After: 99999999999\r\n", "Retry-After: -1\r\n", "X-RateLimit-Reset: 1e99\r\n", "RateLimit: r=0;t=1\r\n",
+	"WWW-Authenticate: Bearer realm=\"\r\n", "Set-Cookie: a\r\n", "X-Request-Id: \x01\r\n", ": x\r\n", "Content-Language: \xff\r\n", "Trailer: X\r\n",
+}
+
+var http1Bodies = []string{
+	`{"ok":true}`, `{"error":"x","error_code":"NOT_FOUND"}`, "b\r\n{\"ok\":true}\r\n0\r\n\r\n", "ffffffffffffffff\r\n{}", "<html>", "\xef\xbb\xbf{}", "null", "",
+}
+
+// randomHTTP1 is a response made of likely parts, some bytes of which are not what they were.
+func randomHTTP1(r *rand.Rand) []byte {
+	var b strings.Builder
+	b.WriteString(http1Heads[r.IntN(len(http1Heads))])
+	for range r.IntN(5) {
+		b.WriteString(http1Fields[r.IntN(len(http1Fields))])
+	}
+	b.WriteString("\r\n" + http1Bodies[r.IntN(len(http1Bodies))])
+	data := []byte(b.String())
+	if r.IntN(2) == 0 {
+		return data
+	}
+	for range 1 + r.IntN(4) {
+		if len(data) > 0 {
+			data[r.IntN(len(data))] = byte(r.IntN(256))
+		}
+	}
+	return data[:r.IntN(len(data)+1)]
+}
+
+// randomFrame writes a frame that may be a part of a response, or of nothing.
+func randomFrame(r *rand.Rand, st *h2test.Stream) {
+	switch r.IntN(8) {
+	case 0:
+		st.Respond([]int{200, 204, 302, 404, 429, 503, 100, 101}[r.IntN(8)], http1Bodies[r.IntN(len(http1Bodies))], "content-type", "application/json")
+	case 1:
+		st.Headers([]int{200, 500, 0, 99999}[r.IntN(4)], r.IntN(2) == 0, "content-length", fmt.Sprint(r.Int64()), "retry-after", fmt.Sprint(r.Uint64()))
+	case 2:
+		st.Data(http1Bodies[r.IntN(len(http1Bodies))], r.IntN(2) == 0)
+	case 3:
+		st.Reset(r.Uint32N(16))
+	case 4:
+		st.Conn.GoAway(r.Uint32N(4), r.Uint32N(16))
+	case 5:
+		st.Conn.Raw(randomBytes(r))
+	default:
+		st.Conn.Frame(byte(r.IntN(12)), byte(r.IntN(256)), []uint32{0, st.ID, st.ID + 2, 2}[r.IntN(4)], randomBytes(r))
+	}
+}
+
+func randomBytes(r *rand.Rand) []byte {
+	p := make([]byte, r.IntN(40))
+	for i := range p {
+		p[i] = byte(r.IntN(256))
+	}
+	return p
+}
