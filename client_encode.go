@@ -99,7 +99,7 @@ func badText(v reflect.Value, path string, depth int) (field string, bad bool) {
 		return path, false
 	}
 	if v.IsValid() && v.CanInterface() {
-		if m, ok := v.Interface().(encoding.TextMarshaler); ok && v.Kind() != reflect.Pointer {
+		if m, ok := reflect.TypeAssert[encoding.TextMarshaler](v); ok && v.Kind() != reflect.Pointer {
 			text, err := m.MarshalText()
 			return path, err == nil && !utf8.Valid(text)
 		}

@@ -54,7 +54,7 @@ func (w *wireLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		if cl.Err() != nil {
 			return nil, cl.ended("send")
 		}
-		resp, err, repeat := w.send(cl, req, until)
+		resp, repeat, err := w.send(cl, req, until)
 		if !repeat || repeats == maxRepeats || cl.Err() != nil {
 			return resp, err
 		}
@@ -93,7 +93,7 @@ func (cl *call) repeated(err error) {
 }
 
 // send sends the request once. repeat says that it may be sent again at once.
-func (w *wireLayer) send(cl *call, req *http.Request, until time.Time) (resp *http.Response, err error, repeat bool) {
+func (w *wireLayer) send(cl *call, req *http.Request, until time.Time) (resp *http.Response, repeat bool, err error) {
 	s := w.newSending(cl, req, until)
 	cl.sent = true
 	cl.refused.Store(false)
@@ -117,7 +117,7 @@ func (w *wireLayer) send(cl *call, req *http.Request, until time.Time) (resp *ht
 	}
 	switch {
 	case s.refused && cl.Err() == nil && !s.timedOut:
-		return nil, s.err, false
+		return nil, false, s.err
 	case s.resp == nil:
 		return w.failed(s, "send", s.err)
 	}
@@ -125,7 +125,7 @@ func (w *wireLayer) send(cl *call, req *http.Request, until time.Time) (resp *ht
 }
 
 // received gives a response its meaning. Where err is not nil, data is only the beginning.
-func (w *wireLayer) received(s *sending, resp *http.Response, data []byte, err error) (*http.Response, error, bool) {
+func (w *wireLayer) received(s *sending, resp *http.Response, data []byte, err error) (*http.Response, bool, error) {
 	cl := s.call
 	if len(cl.body) > smallBody && resp.StatusCode >= 400 && resp.ProtoMajor <= 1 {
 		w.unread(cl)
@@ -142,10 +142,10 @@ func (w *wireLayer) received(s *sending, resp *http.Response, data []byte, err e
 		// A status has arrived: whatever became of its body, that is the response.
 		resp.Body = s.hold(data, cl.scrub(parseError(resp.StatusCode, resp.Header, text, time.Now())))
 	case errors.Is(err, errTooLarge), isMislabelled(err):
-		return nil, &DecodeError{
+		return nil, false, &DecodeError{
 			StatusCode: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), RequestID: serverRequestID(resp.Header),
 			Err: err, Body: data[:min(len(data), maxErrorBody)],
-		}, false
+		}
 	case err != nil:
 		return w.failed(s, "read body", err)
 	case errorInSuccess(text), cl.isOAuth() && isOAuthError(text):
@@ -153,7 +153,7 @@ func (w *wireLayer) received(s *sending, resp *http.Response, data []byte, err e
 	default:
 		resp.Body = s.hold(text, nil)
 	}
-	return resp, nil, false
+	return resp, false, nil
 }
 
 // unread is called when a server has refused a request whose body it need not have read. Such a

@@ -29,7 +29,7 @@ var (
 
 // failed says why there is no response, and whether the request certainly was not processed and may
 // be sent again at once. Where the sending has not ended, err is nil: the time was up.
-func (w *wireLayer) failed(s *sending, stage string, err error) (_ *http.Response, _ error, repeat bool) {
+func (w *wireLayer) failed(s *sending, stage string, err error) (_ *http.Response, repeat bool, _ error) {
 	cl, l := s.call, s.conn.Load()
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err // its text holds the URL, query included
@@ -65,7 +65,7 @@ func (w *wireLayer) failed(s *sending, stage string, err error) (_ *http.Respons
 	if errors.Is(e.Err, context.Canceled) && cl.Err() == nil {
 		e.Err = foreignCancel{e.Err}
 	}
-	return nil, e, repeat
+	return nil, repeat, e
 }
 
 // resendIsSafe says what follows from net/http's own wish to send a request once more.

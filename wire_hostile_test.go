@@ -175,6 +175,7 @@ func TestTransportThatPanicsInARefresh(t *testing.T) {
 }
 
 func TestHostileBytes(t *testing.T) {
+	t.Parallel()
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
 	_, _ = z.Write([]byte(`{"ok":true}`))
@@ -335,6 +336,7 @@ func TestAttemptTimeoutOverRedirects(t *testing.T) {
 // TLS refuses before anything is processed, be it that it says so after the request has left: the
 // next attempt would go the same way.
 func TestTLSRefusals(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		server *tls.Config
 		client *tls.Config // nil: our own transport

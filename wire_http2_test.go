@@ -23,7 +23,7 @@ import (
 
 // The servers of these tests are trusted by the whole process, so that the client's own transport is
 // tested too.
-func init() { x509.SetFallbackRoots(h2test.Roots) }
+var _ = func() bool { x509.SetFallbackRoots(h2test.Roots); return true }()
 
 // h2Serve starts a server that misbehaves on HTTP/2.
 func h2Serve(t *testing.T, handle func(*h2test.Stream)) (*h2test.Server, string) {
@@ -38,6 +38,7 @@ var h2Quick = rtRetry(authos.RetryPolicy{BaseDelay: time.Millisecond, MaxDelay: 
 // What an HTTP/2 server's end of a stream means for each kind of call: how often it is sent, and
 // whether the outcome is known. Every sending is in the history.
 func TestStreamsThatEnd(t *testing.T) {
+	t.Parallel()
 	reset := func(code uint32) func(*h2test.Stream) {
 		return func(st *h2test.Stream) { st.Reset(code) }
 	}
@@ -261,6 +262,7 @@ func TestPing(t *testing.T) {
 
 // The same outcomes mean the same over both versions of HTTP.
 func TestOutcomesOverBothVersions(t *testing.T) {
+	t.Parallel()
 	outcomes := []struct {
 		name    string
 		respond http.HandlerFunc

@@ -20,7 +20,7 @@ var (
 func (w *wireLayer) hops(s *sending) (*http.Response, error) {
 	var via []*http.Request
 	for req := &s.req; ; {
-		resp, err := w.hop(s, req)
+		resp, err := w.hop(req)
 		if err != nil || !isRedirect(resp) {
 			return resp, err
 		}
@@ -43,7 +43,7 @@ func (w *wireLayer) hops(s *sending) (*http.Response, error) {
 }
 
 // hop sends one request, with the cookies of the caller's own http.Client where it has a Jar.
-func (w *wireLayer) hop(s *sending, req *http.Request) (*http.Response, error) {
+func (w *wireLayer) hop(req *http.Request) (*http.Response, error) {
 	if w.jar != nil {
 		for _, cookie := range w.jar.Cookies(req.URL) {
 			req.AddCookie(cookie)

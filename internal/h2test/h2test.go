@@ -50,11 +50,17 @@ const (
 	preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 )
 
-// Certificate is what the servers show; Roots trusts it. It is good for authos.test and 127.0.0.1, at
-// any time.
-var Certificate, Roots = makeCertificate()
+// Certificate is what the servers show. It is good for authos.test and 127.0.0.1, at any time.
+var Certificate = makeCertificate()
 
-func makeCertificate() (tls.Certificate, *x509.CertPool) {
+// Roots trusts Certificate.
+var Roots = func() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(Certificate.Leaf)
+	return pool
+}()
+
+func makeCertificate() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
@@ -73,9 +79,7 @@ func makeCertificate() (tls.Certificate, *x509.CertPool) {
 	if err != nil {
 		panic(err)
 	}
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
 // Server calls Handle for each request that has arrived as a whole, each in a goroutine of its own.
@@ -253,7 +257,7 @@ func (c *Conn) stream(id uint32, fields []field) *Stream {
 
 // Frame writes any frame. What cannot be written is lost, as the connection is.
 func (c *Conn) Frame(kind, flags byte, stream uint32, payload []byte) {
-	frame := binary.BigEndian.AppendUint32(nil, uint32(len(payload))<<8|uint32(kind)) //nolint:gosec // tests' own sizes
+	frame := binary.BigEndian.AppendUint32(nil, uint32(len(payload))<<8|uint32(kind))
 	frame = append(frame, flags)
 	frame = binary.BigEndian.AppendUint32(frame, stream)
 	c.Raw(slices.Concat(frame, payload))

@@ -1,8 +1,8 @@
 //go:debug x509usefallbackroots=1
 
-// Package proxytest drives the client through real nginx and HAProxy. Where they are not installed its
+// Package proxytest_test drives the client through real nginx and HAProxy. Where they are not installed its
 // tests are skipped, or fail with AUTHOS_REQUIRE_PROXIES set.
-package proxytest
+package proxytest_test
 
 import (
 	"context"
@@ -27,7 +27,7 @@ import (
 	"github.com/authos-go/authos/internal/h2test"
 )
 
-func init() { x509.SetFallbackRoots(h2test.Roots) }
+var _ = func() bool { x509.SetFallbackRoots(h2test.Roots); return true }()
 
 // program finds a proxy.
 func program(t *testing.T, name string) string {
