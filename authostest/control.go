@@ -203,7 +203,7 @@ func (s *Server) mayControl(r *http.Request) string {
 		name = host
 	}
 	if ip := net.ParseIP(strings.Trim(name, "[]")); r.RemoteAddr != "" && name != "localhost" && !ip.IsLoopback() {
-		return "without a token the control API answers to 127.0.0.1 and localhost only"
+		return "without a token the control API is at 127.0.0.1 and localhost only"
 	}
 	if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" && r.Header.Get("Sec-Fetch-Site") != "none" {
 		return "without a token the control API is not for pages in a browser"

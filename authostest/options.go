@@ -97,7 +97,8 @@ func WithTokenLife(access, refresh time.Duration) Option {
 }
 
 // WithClockSkew makes the server's clock run d ahead of the client's (behind, if
-// negative); see also [Server.Advance]. It shows in the Date header, in timestamps and in token claims.
+// negative); see also [Server.Advance]. It shows in the Date header, in timestamps and in
+// token claims.
 func WithClockSkew(d time.Duration) Option {
 	return func(c *config) { c.skew = d }
 }

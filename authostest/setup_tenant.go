@@ -24,8 +24,8 @@ func (s *Server) AddOrganization(slug, status, ownerEmail string) {
 }
 
 // SetLimits overrides how many services and members an organization may have. A
-// negative number is the tier's own: 2 and 3 for new organizations, 5 and 10 for the default one. Unknown
-// organizations are ignored, here and below.
+// negative number is the tier's own: 2 and 3 for new organizations, 5 and 10 for the
+// default one. Unknown organizations are ignored, here and below.
 func (s *Server) SetLimits(org string, services, members int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -251,8 +251,8 @@ func TestStatic(t *testing.T) {
 	}
 }
 
-// TestOtherLanguages runs the tests of examples/other-languages, twice on one server, where there is
-// something to run them with.
+// TestOtherLanguages runs the tests of examples/other-languages, twice on one server, where there
+// is something to run them with.
 func TestOtherLanguages(t *testing.T) {
 	vars := start(t, "-control", "-random-seed", "1")
 	const folder = "../../../examples/other-languages/"
