@@ -52,6 +52,17 @@ func (c *checks) required(field, value string) {
 	}
 }
 
+// argument says that an input which has been checked is an argument of the method, not a field of
+// its Params.
+func (c *checks) argument(fields ...string) {
+	for i, f := range *c {
+		name, _, _ := strings.Cut(f.Field, "[")
+		if slices.Contains(fields, name) {
+			(*c)[i].GoField = argumentName(f.Field)
+		}
+	}
+}
+
 // id refuses an argument that cannot be one path segment: it would lead to another route than the
 // one that was meant. AuthOS's ids are opaque, so nothing else is asked of them.
 func (c *checks) id(field, value string) {

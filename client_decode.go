@@ -150,20 +150,3 @@ func joined(begin byte, parts [][]byte, end byte) []byte {
 	out := append([]byte{begin}, bytes.Join(parts, []byte(","))...)
 	return append(out, end)
 }
-
-// repeatsAName reports whether an object has two members of one name, or the error nested in it
-// has: nobody can say then which of the two the server means.
-func repeatsAName(body []byte) bool {
-	seen := map[string]bool{}
-	for s := jsonscan.Over(body); s.Next(); {
-		name, ok := s.Name()
-		if !ok {
-			continue
-		}
-		if seen[name] || name == "error" && repeatsAName(s.Value) {
-			return true
-		}
-		seen[name] = true
-	}
-	return false
-}

@@ -1,7 +1,6 @@
 package authos
 
 import (
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -56,15 +55,4 @@ func argumentName(wire string) string {
 		first-- // the last capital begins the next word: APIKeyID is apiKeyID
 	}
 	return strings.ToLower(name[:first]) + name[first:]
-}
-
-// argument says that an input which has been checked is an argument of the method, not a field of
-// its Params.
-func (c *checks) argument(fields ...string) {
-	for i, f := range *c {
-		name, _, _ := strings.Cut(f.Field, "[")
-		if slices.Contains(fields, name) {
-			(*c)[i].GoField = argumentName(f.Field)
-		}
-	}
 }

@@ -440,3 +440,20 @@ func (o object) seconds(name string) (time.Duration, bool) {
 	}
 	return time.Duration(math.Ceil(f * float64(time.Second))), true
 }
+
+// repeatsAName reports whether an object has two members of one name, or the error nested in it
+// has: nobody can say then which of the two the server means.
+func repeatsAName(body []byte) bool {
+	seen := map[string]bool{}
+	for s := jsonscan.Over(body); s.Next(); {
+		name, ok := s.Name()
+		if !ok {
+			continue
+		}
+		if seen[name] || name == "error" && repeatsAName(s.Value) {
+			return true
+		}
+		seen[name] = true
+	}
+	return false
+}
