@@ -143,7 +143,7 @@ func (s *session) load(cl *call) error {
 		if !unknown {
 			return nil
 		}
-		f := s.need(cl.client, core.NeedLoad, false)
+		f := s.need(cl.client, core.NeedLoad, false, "")
 		if err := s.await(cl, f, false); err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ func (l *sessionLayer) authorize(cl *call) error {
 		}
 		s.early = true
 		s.mu.Unlock()
-		f := s.need(l.c, core.Need, !needed)
+		f := s.need(l.c, core.Need, !needed, cl.token)
 		err := s.await(cl, f, !needed)
 		if err == nil && f.failed != nil {
 			err = f.failed.sessionError()
@@ -259,7 +259,7 @@ func (l *sessionLayer) replace(cl *call) error {
 		default:
 			s.denied(refused)
 		}
-		f := s.need(l.c, kind, false)
+		f := s.need(l.c, kind, false, refused)
 		if err := s.await(cl, f, false); err != nil {
 			return err
 		}
@@ -270,7 +270,7 @@ func (l *sessionLayer) replace(cl *call) error {
 			return f.failed.sessionError()
 		}
 		cl.own += owned(f)
-		waited = true
+		waited = waited || f.goal == core.Refresh
 	}
 	return errHelpless
 }

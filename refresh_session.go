@@ -217,8 +217,8 @@ func (s *session) switched() {
 // busy reports whether something is under way that must come to an end. s.mu is held.
 func (s *session) busy() bool {
 	st := &s.state
-	return st.Goal != core.Rest || st.Op != core.None || st.Flying || st.PastFlying || st.Unsaved != 0 || st.Locked ||
-		st.Sent != 0 || st.Past != 0
+	undecided := !st.Closing && (st.Sent != 0 || st.Past != 0)
+	return st.Goal != core.Rest || st.Op != core.None || st.Flying || st.PastFlying || st.Unsaved != 0 || st.Locked || undecided
 }
 
 // schedule sets the timer for the next thing that time alone brings about. s.mu is held.

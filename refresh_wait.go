@@ -35,14 +35,20 @@ type flight struct {
 	reported atomic.Bool
 }
 
-// need joins what the session is about, or begins what is needed.
-func (s *session) need(c *Client, kind core.Kind, early bool) *flight {
+// need joins what the session is about, or begins what is needed. A refresh is not begun where the
+// tokens are others by now than token, the one that the call has: those are what it needs.
+func (s *session) need(c *Client, kind core.Kind, early bool, token string) *flight {
 	var f *flight
 	s.enter(func() core.Event {
 		s.by = c
 		e := core.Event{Kind: kind, Early: early}
 		if s.state.Goal == core.SignOut || s.flight == nil && s.state.Goal != core.Rest {
 			f = &flight{done: s.leaving.gone(), finished: true} // then everything is different
+			f.reported.Store(true)
+			return core.Event{Kind: core.Tick}
+		}
+		if kind == core.Need && s.held.AccessToken != token && s.held.AccessToken != "" {
+			f = &flight{done: (*signOut)(nil).gone(), finished: true}
 			f.reported.Store(true)
 			return core.Event{Kind: core.Tick}
 		}

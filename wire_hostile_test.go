@@ -161,7 +161,7 @@ type reader func()
 func (r reader) Read([]byte) (int, error) { r(); return 0, io.EOF }
 func (reader) Close() error               { return nil }
 
-// A transport's panic during a refresh ends no process: it is the refresh's error.
+// A transport's panic during a refresh ends no process: it is raised in the goroutine of a caller.
 func TestTransportThatPanicsInARefresh(t *testing.T) {
 	c := through(t, func(req *http.Request) (*http.Response, error) {
 		if req.URL.Path == "/api/auth/refresh" {
@@ -169,9 +169,13 @@ func TestTransportThatPanicsInARefresh(t *testing.T) {
 		}
 		return rtAPI(401, "JWT_ERROR").response(req), nil
 	}, authos.WithTokens(authos.Tokens{AccessToken: "access-token", RefreshToken: "refresh-token"}))
-	if _, err := c.User.Get(t.Context()); err == nil {
-		t.Error("Get = nil, want an error")
-	}
+	defer func() {
+		if r := recover(); r != "in a refresh" {
+			t.Errorf("recovered %v, want the transport's panic", r)
+		}
+	}()
+	_, err := c.User.Get(t.Context())
+	t.Errorf("Get = %v, want a panic", err)
 }
 
 func TestHostileBytes(t *testing.T) {
