@@ -68,8 +68,9 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	if cfg.cache != nil {
 		fam.cache = newResponseCache(*cfg.cache, base.String())
 	}
-	if err := fam.admit(cfg.tokens); err != nil {
-		return nil, fmt.Errorf("authos: WithTokens: %w", err)
+	found.refuse("WithTokens", fam.admit(cfg.tokens))
+	if err := found.err(nil); err != nil {
+		return nil, err
 	}
 	c := newClient(&cfg, fam, newSession(&cfg, fam, all), all)
 	c.root = true
@@ -101,8 +102,9 @@ func (c *Client) With(opts ...Option) (*Client, error) {
 	sess := c.session
 	switch {
 	case cfg.store != nil || !cfg.tokens.isZero():
-		if err := c.fam.admit(cfg.tokens); err != nil {
-			return nil, fmt.Errorf("authos: WithTokens: %w", err)
+		found.refuse("WithTokens", c.fam.admit(cfg.tokens))
+		if err := found.err(nil); err != nil {
+			return nil, err
 		}
 		if sess = c.sessions.find(&cfg); sess == nil {
 			sess = newSession(&cfg, c.fam, c.sessions)
