@@ -21,3 +21,13 @@ CREATE TABLE IF NOT EXISTS authos_cache (
 );
 
 CREATE INDEX IF NOT EXISTS authos_cache_expires_at ON authos_cache (namespace, expires_at);
+
+-- A webhook delivery that was handled is a row.
+CREATE TABLE IF NOT EXISTS authos_seen (
+	namespace  text        NOT NULL,
+	id         bytea       NOT NULL, -- hashed
+	expires_at timestamptz NOT NULL,
+	PRIMARY KEY (namespace, id)
+);
+
+CREATE INDEX IF NOT EXISTS authos_seen_expires_at ON authos_seen (namespace, expires_at);

@@ -1,0 +1,62 @@
+//go:build unix
+
+package pgstore_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/pgstore"
+	"github.com/authos-go/authos/webhook"
+)
+
+func TestSeenStoreSuite(t *testing.T) {
+	pool := migrated(t).pool()
+	err := authostest.TestSeen(func() (webhook.SeenStore, error) { return pgstore.NewSeenStore(pool, "mailer") }, authostest.Persistent())
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// Receivers are apart, a shorter record never takes from a longer one, and what is over goes.
+func TestSeenStoreApart(t *testing.T) {
+	pool := migrated(t).pool()
+	mailer, err := pgstore.NewSeenStore(pool, "mailer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	biller, err := pgstore.NewSeenStore(pool, "biller")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ttl := range []time.Duration{time.Hour, time.Microsecond, 0, -time.Second} {
+		if err := mailer.Record(t.Context(), "e1", ttl); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if seen, err := mailer.Seen(t.Context(), "e1"); err != nil || !seen {
+		t.Errorf("Seen = %t, %v", seen, err)
+	}
+	if seen, err := biller.Seen(t.Context(), "e1"); err != nil || seen {
+		t.Errorf("the other receiver's Seen = %t, %v", seen, err)
+	}
+	for i := range 200 {
+		if err := mailer.Record(t.Context(), string(rune('a'+i)), time.Microsecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var rows int
+	if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM authos_seen").Scan(&rows); err != nil || rows > 150 {
+		t.Errorf("%d rows of 201 records, one of which lives: %v", rows, err)
+	}
+}
+
+func TestNewSeenStoreRefuses(t *testing.T) {
+	_, err := pgstore.NewSeenStore(nil, "")
+	if e, ok := errors.AsType[*authos.ValidationError](err); !ok || len(e.Fields) != 2 {
+		t.Errorf("NewSeenStore = %v", err)
+	}
+}

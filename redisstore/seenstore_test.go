@@ -1,0 +1,69 @@
+package redisstore_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/redisstore"
+	"github.com/authos-go/authos/webhook"
+)
+
+func TestSeenStoreSuite(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(t *testing.T) redis.UniversalClient{
+		"single":  func(t *testing.T) redis.UniversalClient { return startRedis(t).client() },
+		"cluster": func(t *testing.T) redis.UniversalClient { return startCluster(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rdb := open(t)
+			err := authostest.TestSeen(func() (webhook.SeenStore, error) { return redisstore.NewSeenStore(rdb, "mailer") }, authostest.Persistent())
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Receivers are apart, and a shorter record never takes from a longer one.
+func TestSeenStoreApart(t *testing.T) {
+	t.Parallel()
+	rdb := startRedis(t).client()
+	mailer, err := redisstore.NewSeenStore(rdb, "mailer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	biller, err := redisstore.NewSeenStore(rdb, "biller")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ttl := range []time.Duration{time.Hour, time.Millisecond, 0, -time.Second} {
+		if err := mailer.Record(t.Context(), "e1", ttl); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := rdb.Keys(t.Context(), "authos:seen:*").Result()
+	if err != nil || len(names) != 1 {
+		t.Fatalf("names %q, %v", names, err)
+	}
+	if left, err := rdb.PTTL(t.Context(), names[0]).Result(); err != nil || left < 59*time.Minute {
+		t.Errorf("the record has %s left, %v", left, err)
+	}
+	if seen, err := biller.Seen(t.Context(), "e1"); err != nil || seen {
+		t.Errorf("the other receiver's Seen = %t, %v", seen, err)
+	}
+}
+
+func TestNewSeenStoreRefuses(t *testing.T) {
+	t.Parallel()
+	if _, err := redisstore.NewSeenStore(nil, ""); !errors.Is(err, authos.ErrInvalid) {
+		t.Errorf("NewSeenStore = %v", err)
+	} else if e, ok := errors.AsType[*authos.ValidationError](err); !ok || len(e.Fields) != 2 {
+		t.Errorf("findings %+v", e)
+	}
+}
