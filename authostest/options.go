@@ -78,6 +78,13 @@ func WithListener(ln net.Listener) Option {
 	return func(c *config) { c.listener = ln }
 }
 
+// Real is the earlier name of [Newest].
+//
+// Deprecated: use Newest. There is more than one generation of real servers.
+//
+//go:fix inline
+const Real = Newest
+
 // WithContract selects the contract. The default is [Newest].
 func WithContract(contract Contract) Option {
 	return func(c *config) { c.contract = contract }
