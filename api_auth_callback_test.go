@@ -100,7 +100,8 @@ func ExampleParseCallback() {
 		fmt.Println(err)
 		return
 	}
-	if fragment.Get("state") != "unguessable" { // what LoginURL was given, from this browser's session
+	// what LoginURL was given, from this browser's session
+	if fragment.Get("state") != "unguessable" {
 		fmt.Println("not the sign-in that began here")
 		return
 	}

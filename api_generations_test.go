@@ -227,7 +227,8 @@ func TestTypedErrorsOfEveryShape(t *testing.T) {
 	}
 	for _, tc := range typedCases {
 		m := methods[tc.name]
-		if m.Link || tc.name == "Auth.Logout" { // once it has signed out, there is nothing to refuse
+		// once it has signed out, there is nothing to refuse
+		if m.Link || tc.name == "Auth.Logout" {
 			continue
 		}
 		t.Run(tc.name, func(t *testing.T) {

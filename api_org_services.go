@@ -291,7 +291,8 @@ func (s *ServicesService) Create(
 ) (*ServiceCreated, error) {
 	var in checks
 	in.id("org_slug", orgSlug)
-	in.segment("slug", p.Slug) // no other rule, but it must be possible to name the service in a path
+	// no other rule, but it must be possible to name the service in a path
+	in.segment("slug", p.Slug)
 	in.required("name", p.Name)
 	in.serviceType(p.ServiceType)
 	in.serviceURIs(p.RedirectURIs, p.ResourceURIs)

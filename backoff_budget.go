@@ -22,7 +22,7 @@ type RetryBudget struct {
 type budget struct {
 	ratio, reserve float64
 	mu             sync.Mutex
-	stock         float64
+	stock          float64
 	last           time.Time
 }
 

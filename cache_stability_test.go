@@ -226,8 +226,9 @@ func TestStaleAfterARestart(t *testing.T) {
 	old := authos.Tokens{AccessToken: btJWT("alice", 1), RefreshToken: "r1", ExpiresAt: btStart.Add(time.Minute)}
 	for name, tt := range map[string]struct {
 		tokens authos.Tokens
-		before func(t *testing.T, w *world, c *authos.Client) // in the first process, after it has read
-		after  func(w *world)                                 // between the two
+		// in the first process, after it has read
+		before func(t *testing.T, w *world, c *authos.Client)
+		after  func(w *world) // between the two
 		served bool
 	}{
 		"simply":                      {tokens: one, served: true},

@@ -153,9 +153,9 @@ func (c *Client) assemble() http.RoundTripper {
 // path begins with a slash, is already escaped, and may have a query; absolute URLs, "//host" and
 // dot segments are refused. /api/service/* carries the API key; public routes, /oauth* and /scim/*
 // carry no credential of the client; the rest carries the bearer token. in is nil, a value (sent as
-// JSON), []byte or [json.RawMessage] (JSON, sent as it is) or [url.Values] (a form; the query for GET
-// and HEAD). Text that is not UTF-8 is refused: JSON would change it. out is nil, a pointer to a value
-// (decoded from JSON), or a *[]byte (the body as it is).
+// JSON), []byte or [json.RawMessage] (JSON, sent as it is) or [url.Values] (a form; the query for
+// GET and HEAD). Text that is not UTF-8 is refused: JSON would change it. out is nil, a pointer to
+// a value (decoded from JSON), or a *[]byte (the body as it is).
 //
 // It returns every error type of this package. A GET may be repeated; whether another method may is
 // the route's mark, for unknown routes the method's meaning (RFC 9110, section 9.2.2), or
@@ -286,8 +286,8 @@ func (cl *call) settle() {
 	}
 }
 
-// ownCredential reports whether the caller has said with what credential the call goes out. An empty
-// one means without any.
+// ownCredential reports whether the caller has said with what credential the call goes out. An
+// empty one means without any.
 func (cl *call) ownCredential(key string, auth routes.Auth) bool {
 	values, own := cl.header[key]
 	if own && (len(values) == 0 || values[0] == "") {
@@ -400,9 +400,9 @@ func (cl *call) mayBeEmpty(status int, body []byte) bool {
 // Close ends the client. Calls made afterwards fail with [net.ErrClosed], and so do those that wait
 // for anything: nothing more is sent for them. Of a client made by [Client.With] it ends that one
 // only. Of one made by [New] it ends all that were made from it, too: tokens on their way from the
-// server may arrive and be saved for 5 s, see [Client.Shutdown], idle connections are closed, and code of
-// the program (a store, a transport) that ignores the end of its context is waited for another 10 s.
-// It always returns nil, so that it can be deferred.
+// server may arrive and be saved for 5 s, see [Client.Shutdown], idle connections are closed, and
+// code of the program (a store, a transport) that ignores the end of its context is waited for
+// another 10 s. It always returns nil, so that it can be deferred.
 func (c *Client) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()

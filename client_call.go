@@ -34,8 +34,8 @@ type Response struct {
 	// RequestID is the server's own when it sent one, else the X-Request-ID that was sent.
 	RequestID string `json:"request_id,omitempty"`
 	// Attempts is how many tries were sent, those included that certainly were not processed and
-	// were sent again at once; the resend after a refresh belongs to its attempt. History is how each
-	// ended.
+	// were sent again at once; the resend after a refresh belongs to its attempt. History is how
+	// each ended.
 	Attempts int       `json:"attempts"`
 	History  []Attempt `json:"history,omitempty"`
 	// Duration is the whole call, waits included.

@@ -275,3 +275,5 @@ func isToken(s string) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
 	})
 }
+
+const notUTF8 = "must be UTF-8 text"

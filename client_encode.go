@@ -12,8 +12,6 @@ import (
 	"unicode/utf8"
 )
 
-const notUTF8 = "must be UTF-8 text"
-
 // encode makes the request's body once; every attempt sends the same bytes.
 func (cl *call) encode(in any) error {
 	switch v := in.(type) {

@@ -19,9 +19,9 @@ import (
 // HTTPClient gives an *http.Client over the same layers, for generated or foreign code. It sends to
 // the base URL's origin only, puts the client's credential on unless the request has its own, and
 // follows http.Client's rules: a status of 400 or more is a response, not an error. The client's
-// own limits apply: bodies of at most 16 MiB, held in memory. What cannot be carried is refused with
-// a [*ValidationError] before anything is sent: Accept-Encoding, Content-Encoding, Expect, Trailer,
-// Upgrade and the like, and a Host that is not the base URL's.
+// own limits apply: bodies of at most 16 MiB, held in memory. What cannot be carried is refused
+// with a [*ValidationError] before anything is sent: Accept-Encoding, Content-Encoding, Expect,
+// Trailer, Upgrade and the like, and a Host that is not the base URL's.
 func (c *Client) HTTPClient() *http.Client {
 	return &http.Client{
 		Transport: &entry{c},

@@ -55,8 +55,8 @@ func TestHTTPClientRefusesWhatItCannotCarry(t *testing.T) {
 	}
 }
 
-// A credential of foreign code's own is sent instead of the client's, however it spells the name, and
-// an empty one means that none is sent.
+// A credential of foreign code's own is sent instead of the client's, however it spells the name,
+// and an empty one means that none is sent.
 func TestOwnCredentialIsAlone(t *testing.T) {
 	for _, tt := range []struct {
 		key, value string

@@ -64,8 +64,8 @@ func isPort(port string) bool {
 	return err == nil && n > 0
 }
 
-// asciiHost is a host as net/http looks it up: in lower case, and an international name in its ASCII
-// form (RFC 5891). Empty: it cannot be.
+// asciiHost is a host as net/http looks it up: in lower case, and an international name in its
+// ASCII form (RFC 5891). Empty: it cannot be.
 func asciiHost(host string) string {
 	host = strings.ToLower(host)
 	if !strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) {

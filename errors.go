@@ -1,12 +1,9 @@
 package authos
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -341,25 +338,4 @@ func asError(e *APIError) error {
 		return nil
 	}
 	return e
-}
-
-// permanent reports whether trying again cannot help: the certificate, the name or the request
-// itself is wrong.
-func permanent(err error) bool {
-	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		return dns.IsNotFound
-	}
-	proxy, ok := errors.AsType[*proxyRefusal](err)
-	return errors.Is(err, errClosed) || isTLSRefusal(err) || ok && proxy.permanent()
-}
-
-// isTLSRefusal reports whether TLS itself failed, which the next attempt would do as well. A
-// handshake that timed out is not that.
-func isTLSRefusal(err error) bool {
-	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
-	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
-	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
-	_, hostname := errors.AsType[x509.HostnameError](err)
-	_, record := errors.AsType[tls.RecordHeaderError](err)
-	return verification || authority || invalid || hostname || record || isAlert(err) || errors.Is(err, http.ErrSchemeMismatch)
 }

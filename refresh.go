@@ -92,7 +92,8 @@ func deadToken(cl *call, resp *http.Response) bool {
 		return false // the header did not arrive; another token in it would not either
 	}
 	if cl.route != nil && cl.route.Has(routes.Own401) {
-		return api.Code.means(CodeTokenExpired) || api.Code.means(CodeInvalidToken) || // JWT_ERROR is one
+		// JWT_ERROR is one
+		return api.Code.means(CodeTokenExpired) || api.Code.means(CodeInvalidToken) ||
 			strings.HasPrefix(api.Message, "Session revoked or expired")
 	}
 	return true
@@ -156,9 +157,9 @@ func (s *session) load(cl *call) error {
 	}
 }
 
-// authorize gives a call the tokens to be sent with. Those known to be dead, or to have expired, are
-// refreshed first, and so are those about to expire, once. Where there are none at all the request
-// goes out without: the server's 401 is the response.
+// authorize gives a call the tokens to be sent with. Those known to be dead, or to have expired,
+// are refreshed first, and so are those about to expire, once. Where there are none at all the
+// request goes out without: the server's 401 is the response.
 func (l *sessionLayer) authorize(cl *call) error {
 	s := l.s
 	for tries := 0; ; tries++ {

@@ -59,8 +59,9 @@ func TestCallKeepsItsOwner(t *testing.T) {
 	}
 }
 
-// A thousand clients made for one session, as a web backend makes them, and ten thousand goroutines:
-// one refresh, no call fails. So with a store of their own each, whose rows are the same.
+// A thousand clients made for one session, as a web backend makes them, and ten thousand
+// goroutines: one refresh, no call fails. So with a store of their own each, whose rows are the
+// same.
 func TestThousandClientsOneRefresh(t *testing.T) {
 	for _, stores := range []bool{false, true} {
 		stBubble(t, func(t *testing.T) {

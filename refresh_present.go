@@ -65,8 +65,8 @@ func (s *session) presenter(p *pair, a core.Action) func() {
 	}
 }
 
-// present exchanges a refresh token and tells the core how that ended. The program's code in between
-// (a transport, hooks of the circuit breaker) may do what it wants.
+// present exchanges a refresh token and tells the core how that ended. The program's code in
+// between (a transport, hooks of the circuit breaker) may do what it wants.
 func (s *session) present(ctx context.Context, f *flight, p *pair, h core.Pair, by time.Time) {
 	c := f.by
 	var cl *call
@@ -193,8 +193,8 @@ const (
 	tokenRefused                // the server does not take it
 )
 
-// judgeRefresh says what an error of a refresh means. Only AuthOS's own refusal, an API error of its
-// shape, ends a session: a page of a proxy, a firewall or a hotel says nothing about it.
+// judgeRefresh says what an error of a refresh means. Only AuthOS's own refusal, an API error of
+// its shape, ends a session: a page of a proxy, a firewall or a hotel says nothing about it.
 func judgeRefresh(err error) refreshOutcome {
 	switch e := err.(type) { //nolint:errorlint // the layers below return their errors unwrapped
 	case *CircuitOpenError, *RateLimitError:

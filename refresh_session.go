@@ -54,7 +54,8 @@ type session struct {
 	tries        int                         // of the refresh under way
 	draw         *backoff.ExponentialBackOff // its waits
 	unlock       func(clean bool)            // of the lock that is held
-	cancels      [3]context.CancelFunc       // of what is under way: a look, the lock, a presentation
+	// of what is under way: a look, the lock, a presentation
+	cancels [3]context.CancelFunc
 }
 
 const (
@@ -262,9 +263,9 @@ func (s *session) schedule() {
 }
 
 const (
-	// While the lock is waited for, the store is looked at from lockPeek on, after waits that double
-	// up to maxLockPeek: of many that wait, all but one find the new tokens there; and the holder may
-	// have died or frozen after it saved.
+	// While the lock is waited for, the store is looked at from lockPeek on, after waits that
+	// double up to maxLockPeek: of many that wait, all but one find the new tokens there; and the
+	// holder may have died or frozen after it saved.
 	lockPeek, maxLockPeek = 20 * time.Millisecond, time.Second
 	// closeGrace is how long Close waits for tokens that are on their way, and for saving them.
 	closeGrace = 5 * time.Second

@@ -112,8 +112,8 @@ func (s *session) stopLeaving(out *signOut) {
 	}
 }
 
-// endAt tells the server that a pair is over, and the session how that ended, whatever the program's
-// hooks do.
+// endAt tells the server that a pair is over, and the session how that ended, whatever the
+// program's hooks do.
 func (c *Client) endAt(
 	ctx context.Context, out *signOut, t task, end func(context.Context, Tokens) (bool, error),
 ) (err error) {

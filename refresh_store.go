@@ -226,7 +226,8 @@ func (f *family) admit(t Tokens) error {
 func (s *session) acquire() func() {
 	if s.state.Goal == core.Refresh && s.state.Unsaved == 0 {
 		if e, held := s.heldBack(0); held {
-			return func() { s.drive(e) } // before the lock, which nobody should wait for because of this
+			// before the lock, which nobody should wait for because of this
+			return func() { s.drive(e) }
 		}
 	}
 	ctx, cancel := context.WithTimeout(s.fam.closing.ctx, lockTimeout)

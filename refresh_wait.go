@@ -181,9 +181,9 @@ const (
 	slowWait = 100 * time.Millisecond
 )
 
-// await waits for a flight as long as the call has time. What was sent before it was refused unread,
-// so nothing is unknown. early says that the call can do without: then it waits for half of its time
-// at most, and only a moment for the store.
+// await waits for a flight as long as the call has time. What was sent before it was refused
+// unread, so nothing is unknown. early says that the call can do without: then it waits for half of
+// its time at most, and only a moment for the store.
 func (s *session) await(cl *call, f *flight, early bool) error {
 	defer s.leave(f)
 	select {
@@ -265,7 +265,8 @@ func (s *session) paused(cl *call, f *flight, hurried bool) (changed <-chan stru
 	return f.changed, nil
 }
 
-// awaits says what is waited for: in words, and as a reason of a [WaitEvent] where that is worth one.
+// awaits says what is waited for: in words, and as a reason of a [WaitEvent] where that is worth
+// one.
 func (s *session) awaits() (what, reason string, longest time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -251,7 +251,8 @@ func safeText(s string) string {
 	}
 	clean := strings.Map(func(r rune) rune {
 		switch {
-		case unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp): // C0 and C1 controls, line separators
+		case unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp):
+			// C0 and C1 controls, line separators
 			return ' '
 		case unicode.Is(unicode.Cf, r): // bidirectional marks, zero-width characters, tags
 			return -1

@@ -22,15 +22,16 @@ const (
 const maxRepeats = 2
 
 // wireLayer is the innermost layer: it sends one request, bounds its time and its response, and
-// parses an error body. net/http sends nothing again by itself beneath it: whatever is sent is known
-// here, and is in the call's history.
+// parses an error body. net/http sends nothing again by itself beneath it: whatever is sent is
+// known here, and is in the call's history.
 type wireLayer struct {
-	next          http.RoundTripper
-	own           *ownTransport   // nil: the caller's
-	theirs        *http.Transport // nil: our own, or not net/http's
-	timeout       time.Duration   // of one attempt, body included; 0: none
-	most          time.Duration   // which no call may exceed: the Timeout of the caller's http.Client; 0: none
-	jar           http.CookieJar  // the caller's; nil: none
+	next    http.RoundTripper
+	own     *ownTransport   // nil: the caller's
+	theirs  *http.Transport // nil: our own, or not net/http's
+	timeout time.Duration   // of one attempt, body included; 0: none
+	// which no call may exceed: the Timeout of the caller's http.Client; 0: none
+	most          time.Duration
+	jar           http.CookieJar // the caller's; nil: none
 	checkRedirect func(*http.Request, []*http.Request) error
 	plainHTTP2    bool // the caller's transport speaks HTTP/2 without TLS
 }
@@ -214,8 +215,8 @@ func (cl *call) dress(s *sending) {
 		out.Body = io.NopCloser(s.body)
 	case cl.idempotent || s.wire.own != nil:
 	case isRead(cl.method):
-		// A transport of the caller's own sends a read again after a reset. It has no framing of its
-		// own, so that the server sees no difference.
+		// A transport of the caller's own sends a read again after a reset. It has no framing of
+		// its own, so that the server sees no difference.
 		out.Body, out.TransferEncoding = onceEmpty{}, []string{"identity"}
 	case h["Idempotency-Key"] != nil || h["X-Idempotency-Key"] != nil:
 		out.Body = onceEmpty{} // likewise

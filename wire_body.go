@@ -51,15 +51,16 @@ func readBounded(resp *http.Response, limit int64, unwanted *atomic.Bool) ([]byt
 	}
 }
 
-// isMislabelled reports whether a body is not in the encoding that its Content-Encoding names. It has
-// come as a whole: another one would be like it.
+// isMislabelled reports whether a body is not in the encoding that its Content-Encoding names. It
+// has come as a whole: another one would be like it.
 func isMislabelled(err error) bool {
 	_, corrupt := errors.AsType[flate.CorruptInputError](err)
 	return corrupt || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum)
 }
 
-// withoutMark takes a byte order mark off a JSON text, which must not have one but is fine otherwise
-// (RFC 8259, section 8.1). In other bodies, such as a table for a spreadsheet, it has a meaning.
+// withoutMark takes a byte order mark off a JSON text, which must not have one but is fine
+// otherwise (RFC 8259, section 8.1). In other bodies, such as a table for a spreadsheet, it has a
+// meaning.
 func withoutMark(data []byte) []byte {
 	rest, ok := bytes.CutPrefix(data, []byte("\xef\xbb\xbf"))
 	if !ok {

@@ -49,7 +49,8 @@ func (w *wireLayer) failed(s *sending, stage string, err error) (_ *http.Respons
 	case s.timedOut:
 		e.Err, repeat = errAttemptTimeout, false
 	case s.stale.Load():
-		e.Op, e.Err, e.unsent, repeat = "refresh", errStaleLock, true, false // the token has not left
+		// the token has not left
+		e.Op, e.Err, e.unsent, repeat = "refresh", errStaleLock, true, false
 	case l != nil && !l.reused && isHandshakeAlert(l.lastWord(err)):
 		e.Op, e.Err, e.unsent, repeat = "dial", l.lastWord(err), true, false
 	case permanent(err):
@@ -131,9 +132,9 @@ func isUnprocessed(err error, l *connection) bool {
 	return l.meter == nil && l.reused && saysNothingWritten(err)
 }
 
-// saysNothingWritten reports whether net/http says over HTTP/1 that it could write nothing: by a type
-// that has no name outside, or by the bare error of the write. Where something has left, it says that
-// the connection broke.
+// saysNothingWritten reports whether net/http says over HTTP/1 that it could write nothing: by a
+// type that has no name outside, or by the bare error of the write. Where something has left, it
+// says that the connection broke.
 func saysNothingWritten(err error) bool {
 	if op, ok := err.(*net.OpError); ok && op.Op == "write" { //nolint:errorlint // wrapped, it means something else
 		return true
@@ -199,13 +200,6 @@ func (e foreignCancel) Is(target error) bool {
 }
 
 func (e foreignCancel) As(target any) bool { return errors.As(e.error, target) }
-
-// isAlert reports whether an error is a TLS alert, the other side's or our own. crypto/tls has no type
-// for it that can be named.
-func isAlert(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && (op.Op == "remote error" || op.Op == "local error") && op.Err != nil
-}
 
 // isHandshakeAlert reports whether an alert refuses a handshake. TLS 1.3 may send it when the first
 // request has left already.

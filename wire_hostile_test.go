@@ -381,8 +381,8 @@ func TestTLSRefusals(t *testing.T) {
 	}
 }
 
-// A proxy that does not let a request through says so in the error, and is not asked again; one that
-// cannot reach the server now is.
+// A proxy that does not let a request through says so in the error, and is not asked again; one
+// that cannot reach the server now is.
 func TestProxyRefusesToConnect(t *testing.T) {
 	for status, attempts := range map[int]int{407: 1, 403: 1, 502: 2, 503: 2} {
 		for _, own := range []bool{true, false} {

@@ -21,8 +21,8 @@ import (
 	"github.com/authos-go/authos/internal/h2test"
 )
 
-// The servers of these tests are trusted by the whole process, so that the client's own transport is
-// tested too.
+// The servers of these tests are trusted by the whole process, so that the client's own transport
+// is tested too.
 var _ = func() bool { x509.SetFallbackRoots(h2test.Roots); return true }()
 
 // h2Serve starts a server that misbehaves on HTTP/2.
@@ -113,7 +113,8 @@ func TestStreamsThatEnd(t *testing.T) {
 					err := rtReal(t, base, opts...).Do(t.Context(), call.method, call.path, call.in, nil, append(call.opts, authos.WithResponse(&resp))...)
 					again := end.what == unprocessed || call.repeatable
 					if own && call.name == "single-use GET" && strings.HasPrefix(end.name, "GOAWAY") {
-						again = strings.HasSuffix(end.name, "with an error") // else net/http does not tell it from PROTOCOL_ERROR
+						// else net/http does not tell it from PROTOCOL_ERROR
+						again = strings.HasSuffix(end.name, "with an error")
 					}
 					want := int64(1)
 					if again {
@@ -131,8 +132,8 @@ func TestStreamsThatEnd(t *testing.T) {
 	}
 }
 
-// What was not processed is sent again at once also by a call of one attempt, but not for ever: three
-// times in all, and then each repeat counts.
+// What was not processed is sent again at once also by a call of one attempt, but not for ever:
+// three times in all, and then each repeat counts.
 func TestUnprocessedIsRepeatedTwice(t *testing.T) {
 	for name, end := range map[string]func(*h2test.Stream){
 		"REFUSED_STREAM": func(st *h2test.Stream) { st.Reset(h2test.RefusedStream) },

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// lifetime is the ending half of a context. The goroutine that waits for a sending ends it, when the
-// caller's context or the attempt's time ends; a context of package context would need a timer, and
-// an entry in the caller's, to do the same.
+// lifetime is the ending half of a context. The goroutine that waits for a sending ends it, when
+// the caller's context or the attempt's time ends; a context of package context would need a timer,
+// and an entry in the caller's, to do the same.
 type lifetime struct {
 	until time.Time // zero: no limit of its own
 

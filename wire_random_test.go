@@ -96,7 +96,8 @@ func askAtRandom(t *testing.T, base string, n int) {
 					method, in = "POST", map[string]string{"a": "b"}
 				}
 				err := c.Do(context.Background(), method, "/x/thing", in, &out)
-				if took := time.Since(start); took > limit+5*time.Second { // far more than a busy machine takes
+				// far more than a busy machine takes
+				if took := time.Since(start); took > limit+5*time.Second {
 					slow.Add(1)
 				}
 				if err == nil {
@@ -123,7 +124,8 @@ func askAtRandom(t *testing.T, base string, n int) {
 		t.Errorf("%d calls took far longer than their time", slow.Load())
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		// the server's own goroutines, one for each connection that is still open, end with the test
+		// the server's own goroutines, one for each connection that is still open, end with the
+		// test
 		if left := runtime.NumGoroutine() - before; left <= 40 || time.Now().After(deadline) {
 			if left > 40 {
 				buf := make([]byte, 1<<16)

@@ -32,18 +32,19 @@ type sending struct {
 	err  error
 
 	// What the transport told on the way, in whatever goroutine.
-	trace    httptrace.ClientTrace
-	used     atomic.Pointer[http.Transport] // of our own
-	conn     atomic.Pointer[connection]     // the one last had
-	arrived  atomic.Pointer[http.Response]  // its header; the body may be on its way
-	resent   atomic.Int32                   // by net/http on its own account, where it cannot be stopped
-	asked    atomic.Bool                    // for a connection
-	moved    atomic.Bool                    // another connection was asked for after the first
-	stopped  atomic.Bool                    // net/http was about to send the request again
-	stale    atomic.Bool                    // the store's lock was too old to send a refresh token
-	unwanted atomic.Bool                    // nobody waits any more
-	timedOut bool                           // known to whoever waits
-	refused  bool                           // a redirect was; err says why
+	trace   httptrace.ClientTrace
+	used    atomic.Pointer[http.Transport] // of our own
+	conn    atomic.Pointer[connection]     // the one last had
+	arrived atomic.Pointer[http.Response]  // its header; the body may be on its way
+	// by net/http on its own account, where it cannot be stopped
+	resent   atomic.Int32
+	asked    atomic.Bool // for a connection
+	moved    atomic.Bool // another connection was asked for after the first
+	stopped  atomic.Bool // net/http was about to send the request again
+	stale    atomic.Bool // the store's lock was too old to send a refresh token
+	unwanted atomic.Bool // nobody waits any more
+	timedOut bool        // known to whoever waits
+	refused  bool        // a redirect was; err says why
 
 	parsed bufferedBody // the response's, as the layers above see it
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -124,7 +123,8 @@ func (c *meteredConn) Write(p []byte) (int, error) {
 }
 
 func (c *meteredConn) note(err error) {
-	if err != nil && !errors.Is(err, net.ErrClosed) { // closing is what net/http does after a failure
+	// closing is what net/http does after a failure
+	if err != nil && !errors.Is(err, net.ErrClosed) {
 		c.failure.CompareAndSwap(nil, &err)
 	}
 }
@@ -173,8 +173,8 @@ func (o *ownTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.RoundTrip(req)
 }
 
-// leave gives up the connections of a transport on one of which nothing came in the whole time of an
-// attempt: what has silenced one (a router that forgot it, a host that is gone) has silenced the
+// leave gives up the connections of a transport on one of which nothing came in the whole time of
+// an attempt: what has silenced one (a router that forgot it, a host that is gone) has silenced the
 // others, and each would cost an attempt of its own. Requests under way on them may end. The next
 // request is on a new connection also where net/http has not yet noticed that the last one ended.
 func (o *ownTransport) leave(t *http.Transport) {
@@ -204,17 +204,4 @@ func (o *ownTransport) CloseIdleConnections() {
 	for _, old := range o.retired {
 		old.CloseIdleConnections()
 	}
-}
-
-// proxyRefusal is a proxy's response to CONNECT when it does not let the request through.
-type proxyRefusal struct{ status int }
-
-func (e *proxyRefusal) Error() string {
-	return "the proxy refused to connect: " + strconv.Itoa(e.status) + " " + http.StatusText(e.status)
-}
-
-// permanent reports whether the proxy would refuse again. With a 5xx it says that it could not reach
-// the server, or not now.
-func (e *proxyRefusal) permanent() bool {
-	return e.status < 500 || e.status == http.StatusHTTPVersionNotSupported
 }

@@ -58,7 +58,8 @@ func exampleSignInAgain(ctx context.Context, c *authos.Client, store authos.Lock
 	defer unlock()
 	stored, err := store.Load(ctx)
 	if err != nil || stored.RefreshToken != lost.RefreshToken {
-		return err // nil: another process was first, and the client will find what that one has saved
+		// nil: another process was first, and the client will find what that one has saved
+		return err
 	}
 	tokens, err := c.Auth.Login(ctx, authos.LoginParams{
 		Email: "ada@example.com", Password: "correct horse", OrgSlug: "acme", ServiceSlug: "app",
@@ -97,7 +98,8 @@ func ExampleTokenStore_Lock() {
 		}
 		defer func() { _ = client.Close() }()
 		for range 2 {
-			held, err := client.Tokens(ctx) // before the call, so that newer ones are not taken for the lost
+			// before the call, so that newer ones are not taken for the lost
+			held, err := client.Tokens(ctx)
 			if err != nil {
 				return err
 			}

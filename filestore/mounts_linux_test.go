@@ -59,7 +59,8 @@ func TestFullDisk(t *testing.T) {
 			must(t, "Save on the full disk", s.Save(t.Context(), fresh))
 			unlock()
 			equal(t, "loaded", load(t, s), fresh)
-			fillAgain, err := os.Create(filepath.Join(dir, "more")) // what the lock had reserved is free again
+			// what the lock had reserved is free again
+			fillAgain, err := os.Create(filepath.Join(dir, "more"))
 			if err == nil {
 				_, _ = fillAgain.Write(make([]byte, 512<<10))
 				_ = fillAgain.Close()

@@ -581,7 +581,8 @@ func TestMarkIsNotOlderThanTheLock(t *testing.T) {
 		s := open(t, path)
 		slept := false
 		s.OnStep(func(step string) {
-			if (step == "marked" || step == "flushed mark") && !slept { // a slow disk, or a process that is stopped
+			// a slow disk, or a process that is stopped
+			if (step == "marked" || step == "flushed mark") && !slept {
 				slept = true
 				time.Sleep(20 * time.Second)
 			}

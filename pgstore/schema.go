@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Schema makes the tables authos_sessions, authos_cache and authos_seen, for migrations of your own. It may run
-// again.
+// Schema makes the tables authos_sessions, authos_cache and authos_seen, for migrations of your
+// own. It may run again.
 //
 //go:embed migrations/0001_authos.sql
 var Schema string

@@ -263,7 +263,8 @@ func TestRedisAway(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			s := startRedis(t, durable...)
-			rdb := redis.NewClient(&redis.Options{Addr: s.addr}) // with its own patience, which is longer
+			// with its own patience, which is longer
+			rdb := redis.NewClient(&redis.Options{Addr: s.addr})
 			defer rdb.Close()
 			store := newTokens(t, rdb, redisstore.TokenOptions{}, time.Minute)
 			save(t, store, numbered(1))

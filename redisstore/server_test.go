@@ -99,7 +99,8 @@ func (s *server) client() *redis.Client {
 }
 
 func (s *server) clientAt(addr string) *redis.Client {
-	rdb := redis.NewClient(&redis.Options{Addr: addr, DialerRetries: 1, MaxRetries: 1}) // fails soon when Redis is stopped
+	// fails soon when Redis is stopped
+	rdb := redis.NewClient(&redis.Options{Addr: addr, DialerRetries: 1, MaxRetries: 1})
 	s.t.Cleanup(func() { _ = rdb.Close() })
 	return rdb
 }

@@ -194,8 +194,8 @@ func (s *TokenStore) Acquire(ctx context.Context) (release func(clean bool), cle
 	return release, clean, failure("locking", err)
 }
 
-// LockExpires says that a holder that is frozen, or cut off, loses the lock: the client gets it anew
-// where it could not save for longer than the lock lasts.
+// LockExpires says that a holder that is frozen, or cut off, loses the lock: the client gets it
+// anew where it could not save for longer than the lock lasts.
 func (*TokenStore) LockExpires() bool { return true }
 
 // String names the store; it holds no secrets, as no format verb does.

@@ -178,7 +178,8 @@ func TestTokensAtRest(t *testing.T) {
 
 	save(t, a, tokens)
 	first := raw("one")
-	encoded := base64.StdEncoding.EncodeToString([]byte(tokens.RefreshToken)) // as it is in clear text
+	// as it is in clear text
+	encoded := base64.StdEncoding.EncodeToString([]byte(tokens.RefreshToken))
 	if bytes.Contains(first, []byte(tokens.RefreshToken)) || bytes.Contains(first, []byte(encoded)) {
 		t.Error("the refresh token can be read in Redis")
 	}

@@ -122,7 +122,8 @@ type payload struct {
 func decode(raw []byte) (*payload, error) {
 	var p payload
 	if err := json.Unmarshal(raw, &p); err != nil {
-		return nil, refuse(ErrClaims, "not the JSON that AuthOS sends") // the decoder's text quotes values
+		// the decoder's text quotes values
+		return nil, refuse(ErrClaims, "not the JSON that AuthOS sends")
 	}
 	return &p, nil
 }

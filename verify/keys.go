@@ -50,7 +50,8 @@ type keySet struct {
 	flight   chan struct{}
 	paid     bool // the fetch under way took a token
 	spare    bucket
-	absent   map[string]struct{} // kids that were asked for and that the last good fetch did not bring
+	// kids that were asked for and that the last good fetch did not bring
+	absent map[string]struct{}
 }
 
 func newKeySet(client *authos.Client, work *background, cfg Config, server string) *keySet {

@@ -92,8 +92,8 @@ func (s *keySet) load(ctx context.Context, land func()) {
 	}
 }
 
-// save stores a key set, unless a newer one has arrived meanwhile. One is stored at a time, so that a
-// slow store does not end up with the older of two.
+// save stores a key set, unless a newer one has arrived meanwhile. One is stored at a time, so that
+// a slow store does not end up with the older of two.
 func (s *keySet) save(ctx context.Context, raw []byte, fetched moment) {
 	select {
 	case s.saving <- struct{}{}:

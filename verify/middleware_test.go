@@ -104,7 +104,8 @@ func TestMiddleware(t *testing.T) {
 
 func TestMiddlewareUnavailable(t *testing.T) {
 	inBubble(t, single(), func(t *testing.T, b *bubble) {
-		b.source.set(func(s *source) { s.fail = http.StatusUnauthorized }) // of the key endpoint: it says nothing about the caller
+		// of the key endpoint: it says nothing about the caller
+		b.source.set(func(s *source) { s.fail = http.StatusUnauthorized })
 		w := serve(t, b.v.Middleware(hello), "Bearer "+b.first)
 		if w.Code != 503 || w.Header().Get("Retry-After") != "10" || w.Header().Get("WWW-Authenticate") != "" {
 			t.Fatalf("%d %v", w.Code, w.Header())

@@ -49,7 +49,8 @@ type asker struct {
 }
 
 func newAsker(client *authos.Client, work *background, cfg *Online) *asker {
-	online := cmp.Or(cfg, &Online{For: defaultOnlineFor, Timeout: defaultOnlineTimeout}) // for RequirePermission
+	// for RequirePermission
+	online := cmp.Or(cfg, &Online{For: defaultOnlineFor, Timeout: defaultOnlineTimeout})
 	return &asker{client, newMemo[opinion](work, online.For, online.Timeout)}
 }
 
@@ -64,7 +65,8 @@ func (v *Verifier) ask(ctx context.Context, token string, c Claims, since moment
 	case err == nil && r.value.refused != nil:
 		return Claims{}, r.value.refused
 	case err == nil && r.value.user.ID != c.Subject:
-		return Claims{}, refuse(ErrCheckUnavailable, "the server's response is about another user") // and never let through
+		// and never let through
+		return Claims{}, refuse(ErrCheckUnavailable, "the server's response is about another user")
 	case err == nil:
 		user := r.value.user
 		c.CheckedAt = r.ended.wall

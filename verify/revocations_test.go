@@ -266,8 +266,8 @@ func TestRevocationsAreShared(t *testing.T) {
 	})
 }
 
-// Two processes are told of two events at the same moment, and the earlier overwrites the later: the
-// process that knows better puts it right.
+// Two processes are told of two events at the same moment, and the earlier overwrites the later:
+// the process that knows better puts it right.
 func TestRevocationsRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memoryStore{}

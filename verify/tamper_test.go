@@ -173,8 +173,10 @@ func generous() verify.Config {
 
 func TestMutatedTokens(t *testing.T) {
 	const seed, count = 20261122, 5000
-	const most = 1 + 5                                    // requests for the keys: the first, and a burst
-	good := goodTokens(time.Now().Add(-30 * time.Minute)) // older than the keys, whatever bit of iat flips
+	// requests for the keys: the first, and a burst
+	const most = 1 + 5
+	// older than the keys, whatever bit of iat flips
+	good := goodTokens(time.Now().Add(-30 * time.Minute))
 	source := newSource(jwk("k1", &firstKey().PublicKey, nil), jwk("k2", &secondKey().PublicKey, nil))
 	v := newVerifier(t, issuer, source, generous())
 	for _, token := range good {

@@ -27,7 +27,8 @@ func ExampleVerifier_Handler() {
 	_, secret := srv.AddWebhook("acme", receiver.URL+"/hooks/authos")
 
 	plans := make(chan string, 1)
-	verifier := webhook.Verifier{Secrets: webhook.Secrets{secret}} // while it is replaced: the new and the old one
+	// while it is replaced: the new and the old one
+	verifier := webhook.Verifier{Secrets: webhook.Secrets{secret}}
 	mux.Handle("/hooks/authos", verifier.Handler(func(_ context.Context, e webhook.Event) error {
 		switch e.Type {
 		case webhook.EventSubscriptionCreated:
@@ -52,7 +53,8 @@ func ExampleVerifier_Verify() {
 	body := []byte(`{"event":"user.login.failed","timestamp":"2026-05-20T12:00:00+00:00","actor_email":"ada@example.com"}`)
 	header := http.Header{}
 	header.Set("X-Webhook-Timestamp", fmt.Sprint(time.Now().Unix()))
-	header.Set("X-Webhook-Signature", "sha256=2e98b5f30168ef0bc20b1337064ede198896805add009e58159c44efb306c78c") // with the old secret
+	// with the old secret
+	header.Set("X-Webhook-Signature", "sha256=2e98b5f30168ef0bc20b1337064ede198896805add009e58159c44efb306c78c")
 
 	event, err := verifier.Verify(header, body)
 	fmt.Println(event.Type, event.ActorEmail, err)

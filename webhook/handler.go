@@ -94,7 +94,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		status, text := refusal(err)
 		if status == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", "HMAC-SHA256") // RFC 9110, section 15.5.2, wants a challenge
+			// RFC 9110, section 15.5.2, wants a challenge
+			w.Header().Set("WWW-Authenticate", "HMAC-SHA256")
 		}
 		h.log.WarnContext(r.Context(), "webhook: delivery refused", "status", status, "error", err)
 		respond(w, status, text)

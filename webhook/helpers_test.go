@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	testSecret = "a2V5LWZvci10ZXN0cy0wMTIzNDU2Nzg5YWJjZGVmMDE=" // as AuthOS makes them: 44 characters
+	// as AuthOS makes them: 44 characters
+	testSecret = "a2V5LWZvci10ZXN0cy0wMTIzNDU2Nzg5YWJjZGVmMDE="
 	oldSecret  = "b2xkLWtleS1mb3ItdGVzdHMtMDEyMzQ1Njc4OWFiY2Q="
 	testBody   = `{"actor_email":"ada@example.com","data":{"plan":"pro"},"event":"subscription.created","organization_id":"org_1",` +
 		`"timestamp":"2000-01-01T00:00:00.000000+00:00"}`

@@ -272,7 +272,8 @@ func (s Secrets) check() error {
 		switch strings.TrimSpace(secret) {
 		case secret:
 			if secret == "" {
-				return fmt.Errorf("%w: secret %d of %d is empty", ErrConfig, i+1, len(s)) // anybody could sign with it
+				// anybody could sign with it
+				return fmt.Errorf("%w: secret %d of %d is empty", ErrConfig, i+1, len(s))
 			}
 		default:
 			// AuthOS makes none like it. It is what is left of a file's last line, and would never

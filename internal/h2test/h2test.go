@@ -1,6 +1,7 @@
-// Package h2test is the server's side of HTTP/2, frame by frame, for tests of what a client makes of
-// a server, a proxy or a network path that misbehaves: streams that are reset with any code, GOAWAY,
-// connections that end or go silent, bytes that are no frames. A server that behaves is net/http's.
+// Package h2test is the server's side of HTTP/2, frame by frame, for tests of what a client makes
+// of a server, a proxy or a network path that misbehaves: streams that are reset with any code,
+// GOAWAY, connections that end or go silent, bytes that are no frames. A server that behaves is
+// net/http's.
 package h2test
 
 import (

@@ -1,7 +1,7 @@
 //go:debug x509usefallbackroots=1
 
-// Package proxytest_test drives the client through real nginx and HAProxy. Where they are not installed its
-// tests are skipped, or fail with AUTHOS_REQUIRE_PROXIES set.
+// Package proxytest_test drives the client through real nginx and HAProxy. Where they are not
+// installed its tests are skipped, or fail with AUTHOS_REQUIRE_PROXIES set.
 package proxytest_test
 
 import (
@@ -252,7 +252,8 @@ func TestIdleClosesCostNoCall(t *testing.T) {
 					if err := post(t.Context(), c, fmt.Sprint(i)); err != nil && version == "h2" {
 						t.Errorf("write %d: %v", i, err)
 					}
-					time.Sleep(time.Duration(i%5) * 10 * time.Millisecond) // around the proxy's own time
+					// around the proxy's own time
+					time.Sleep(time.Duration(i%5) * 10 * time.Millisecond)
 				}
 				if bodies := u.twice(); len(bodies) > 0 {
 					t.Errorf("applied twice: %v", bodies)
@@ -262,8 +263,8 @@ func TestIdleClosesCostNoCall(t *testing.T) {
 	}
 }
 
-// A proxy that is killed and comes back under load fails no read, and applies no write twice; a write
-// that fails says whether it may have been applied.
+// A proxy that is killed and comes back under load fails no read, and applies no write twice; a
+// write that fails says whether it may have been applied.
 func TestRestartUnderLoad(t *testing.T) {
 	for name, start := range proxies {
 		t.Run(name, func(t *testing.T) {

@@ -13,10 +13,12 @@ const (
 	NeedLook             // a call was refused in a way that new tokens do not help
 	Denied               // the server refused Pair's access token; OK: before its expiry
 	Accepted             // the server took Pair's access token, in a call sent in era N
-	Set                  // the program sets Pair; zero: it forgets the tokens. OK: certainly the same principal's
-	Leave                // the program signs out
-	Close                // the client is closed; OK: what is in flight is given up, too
-	Wake                 // what a pause waits for has happened; while the lock is waited for: look at the store
+	// the program sets Pair; zero: it forgets the tokens. OK: certainly the same principal's
+	Set
+	Leave // the program signs out
+	Close // the client is closed; OK: what is in flight is given up, too
+	// what a pause waits for has happened; while the lock is waited for: look at the store
+	Wake
 
 	Tick // time has passed: D by the clock that says most, Least by the one that says least
 
@@ -28,7 +30,8 @@ const (
 	Deleted    // OK
 
 	// How the presentation of Of ended.
-	Unsent   // it certainly did not arrive; OK: to be tried again after D, else the reason holds for D
+	// it certainly did not arrive; OK: to be tried again after D, else the reason holds for D
+	Unsent
 	Lost     // it may have arrived; it left D ago
 	Answered // Pair is what it gave
 	Rejected // the server does not take it
@@ -58,7 +61,8 @@ const (
 	DoCancelRead      // its Read is awaited
 	DoLock
 	DoCancelLock // the wait for the lock is in vain: LockGot or LockFailed follows
-	DoUnlock     // Clean: nothing of ours is open; else the mark, or the lock's expiry, is left to speak
+	// Clean: nothing of ours is open; else the mark, or the lock's expiry, is left to speak
+	DoUnlock
 	DoSave
 	DoDelete
 	DoPresent // send Pair's refresh token, if that leaves within D

@@ -134,7 +134,8 @@ type result struct {
 	stuck         int // states from which no end can be reached
 }
 
-// search explores a scope breadth-first: the first state in which a property does not hold is a shortest counterexample.
+// search explores a scope breadth-first: the first state in which a property does not hold is a
+// shortest counterexample.
 func search(sc *scope, live bool, limit int) result {
 	began := time.Now()
 	seed := maphash.MakeSeed()
@@ -283,9 +284,10 @@ func faults(f func(b *budget)) budget {
 	return b
 }
 
-// scopes are the searches: 'f' is the file with its mark, 'r' the store with an expiring lock, 'p' one process and a store without a lock,
-// 't' two clients in one process, '3' three processes on the file, 'R' three on the expiring lock. Upper bounds on what goes wrong keep
-// each in hand; one search has one kind of trouble, together with a lost message.
+// scopes are the searches: 'f' is the file with its mark, 'r' the store with an expiring lock, 'p'
+// one process and a store without a lock, 't' two clients in one process, '3' three processes on
+// the file, 'R' three on the expiring lock. Upper bounds on what goes wrong keep each in hand; one
+// search has one kind of trouble, together with a lost message.
 func scopes() (list []scope) {
 	signOut := func(b *budget) { b.signOuts, b.lost, b.ends = 1, 1, 1 }
 	for _, tc := range []struct {
@@ -345,9 +347,10 @@ func scopes() (list []scope) {
 	return list
 }
 
-// Every interleaving of a few processes, a server, a store, and what can go wrong: no refresh token is presented while it is at work, no
-// replay destroys a session that anybody has, no call is served in another's name, a sign-out without an error has ended the session, it
-// deletes only its own, and from every state there is a way to an end.
+// Every interleaving of a few processes, a server, a store, and what can go wrong: no refresh token
+// is presented while it is at work, no replay destroys a session that anybody has, no call is
+// served in another's name, a sign-out without an error has ended the session, it deletes only its
+// own, and from every state there is a way to an end.
 func TestModel(t *testing.T) {
 	long := os.Getenv("SESSION_MODEL") == "long"
 	total, began := 0, time.Now()
@@ -368,7 +371,8 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// Each mechanism switched off has a counterexample: a run in which a promise is broken, as short as there is one.
+// Each mechanism switched off has a counterexample: a run in which a promise is broken, as short as
+// there is one.
 func TestEachMechanismIsNeeded(t *testing.T) {
 	all := map[string]scope{}
 	for _, sc := range scopes() {

@@ -1,24 +1,29 @@
-// Package session decides what a client does with the tokens of a session: when it looks at the token store, takes its lock, presents
-// the refresh token, saves, waits, gives up, signs out. It does nothing itself. It has no I/O, no clock, no goroutine and no lock:
-// [Rules.Step] maps a state and an event to the next state and the actions that the runtime around it carries out. So the code that
-// ships is the code that the model check in this package explores, and that real runs are replayed in.
+// Package session decides what a client does with the tokens of a session: when it looks at the
+// token store, takes its lock, presents the refresh token, saves, waits, gives up, signs out. It
+// does nothing itself. It has no I/O, no clock, no goroutine and no lock: [Rules.Step] maps a state
+// and an event to the next state and the actions that the runtime around it carries out. So the
+// code that ships is the code that the model check in this package explores, and that real runs are
+// replayed in.
 //
-// The rules come from the server's. A refresh token is single-use. A second presentation destroys the session, together with the tokens
-// that the first one gave. The old access token dies at the moment of the refresh. A presentation may be at work in the server for 30 s,
-// and there is no grace period. docs/sessions.md has the protocol in prose.
+// The rules come from the server's. A refresh token is single-use. A second presentation destroys
+// the session, together with the tokens that the first one gave. The old access token dies at the
+// moment of the refresh. A presentation may be at work in the server for 30 s, and there is no
+// grace period. docs/sessions.md has the protocol in prose.
 package session
 
 import "time"
 
-// Pair is a handle of a pair of tokens, which the runtime keeps: equal pairs have equal handles. Zero is no pair.
+// Pair is a handle of a pair of tokens, which the runtime keeps: equal pairs have equal handles.
+// Zero is no pair.
 type Pair uint32
 
-// Facts are questions about pairs, which the runtime answers from the memory that all sessions of a family share. Answers may change
-// between two steps, never within one.
+// Facts are questions about pairs, which the runtime answers from the memory that all sessions of a
+// family share. Answers may change between two steps, never within one.
 type Facts interface {
 	// Fate is what is known here of a pair's refresh token.
 	Fate(Pair) Fate
-	// SameOwner reports whether both speak for one principal as far as can be told; Owner of [Rules.Serves] is stricter.
+	// SameOwner reports whether both speak for one principal as far as can be told; Owner of
+	// [Rules.Serves] is stricter.
 	SameOwner(a, b Pair) bool
 	// Older reports whether a was certainly issued before b, to the same principal.
 	Older(a, b Pair) bool
@@ -29,7 +34,8 @@ type Facts interface {
 // Fate is what became of a refresh token, as far as this process knows.
 type Fate struct {
 	Kind FateKind
-	Heir Pair          // Superseded: what is held in its place; zero when nobody here holds it any more
+	// Superseded: what is held in its place; zero when nobody here holds it any more
+	Heir Pair
 	Left time.Duration // Undecided: until the server has certainly given up
 }
 
@@ -38,18 +44,21 @@ type FateKind uint8
 
 // The fates of a refresh token.
 const (
-	Fresh      FateKind = iota // never presented here
-	InFlight                   // being presented
-	Undecided                  // presented, without a response, and perhaps still at work in the server
-	Lapsed                     // presented, never decided, and no longer at work
-	Superseded                 // exchanged for another pair, here or elsewhere: it is never presented again
-	Refused                    // the server did not take it
+	Fresh    FateKind = iota // never presented here
+	InFlight                 // being presented
+	// presented, without a response, and perhaps still at work in the server
+	Undecided
+	Lapsed // presented, never decided, and no longer at work
+	// exchanged for another pair, here or elsewhere: it is never presented again
+	Superseded
+	Refused // the server did not take it
 )
 
 // Op is a use of the token store.
 type Op uint8
 
-// The uses of a token store. One is under way at a time, but for looks while the lock is waited for.
+// The uses of a token store. One is under way at a time, but for looks while the lock is waited
+// for.
 const (
 	None Op = iota
 	Reading
@@ -61,7 +70,8 @@ const (
 // Goal is what a session is about.
 type Goal uint8
 
-// The goals. A refresh in flight is awaited by a sign-out, and overtaken by new tokens that the program sets.
+// The goals. A refresh in flight is awaited by a sign-out, and overtaken by new tokens that the
+// program sets.
 const (
 	Rest    Goal = iota
 	Load         // find out what the store holds
@@ -89,13 +99,14 @@ const (
 
 // State is all that a session knows, as one comparable value without pointers and absolute times.
 type State struct {
-	Held    Pair   // the tokens in use
-	SignIn  uint32 // counts the sign-ins that Held has come from: a call belongs to the one it began with
-	Loaded  bool   // the store has been asked
-	Refused bool   // Held's access token was refused before its expiry
-	Seed    Pair   // goes into an empty store
-	Locks   bool   // the store has a lock
-	Expires bool   // which ends by itself, LockLife after it was got
+	Held Pair // the tokens in use
+	// counts the sign-ins that Held has come from: a call belongs to the one it began with
+	SignIn  uint32
+	Loaded  bool // the store has been asked
+	Refused bool // Held's access token was refused before its expiry
+	Seed    Pair // goes into an empty store
+	Locks   bool // the store has a lock
+	Expires bool // which ends by itself, LockLife after it was got
 	Closing bool
 
 	Goal  Goal
@@ -145,15 +156,17 @@ type State struct {
 	AlsoOver Pair   // the store's pair of the same principal, ended too
 }
 
-// Rules are the protocol's times, and the mechanisms that are switched off, which only the model check does.
+// Rules are the protocol's times, and the mechanisms that are switched off, which only the model
+// check does.
 type Rules struct {
 	Doubt      time.Duration // how long a presentation may be at work
 	SendWithin time.Duration // how long after the lock was got a refresh token may leave
-	LockLife   time.Duration // how long the mark of a lock, or an expiring lock, lasts from when it was got
-	CoolDown   time.Duration // how long a refusal holds
-	SaveAgain  time.Duration // the first wait after a failed save
-	MaxSave    time.Duration // the longest
-	Off        Mechanism
+	// how long the mark of a lock, or an expiring lock, lasts from when it was got
+	LockLife  time.Duration
+	CoolDown  time.Duration // how long a refusal holds
+	SaveAgain time.Duration // the first wait after a failed save
+	MaxSave   time.Duration // the longest
+	Off       Mechanism
 }
 
 // Default are the rules that ship.
@@ -165,23 +178,28 @@ var Default = Rules{
 // Mechanism is one protection of the protocol.
 type Mechanism uint32
 
-// The mechanisms. What each is for is shown by the counterexample that the model check finds without it.
+// The mechanisms. What each is for is shown by the counterexample that the model check finds
+// without it.
 const (
 	Lock          Mechanism = 1 << iota // the store's lock is taken before a refresh
 	LookUnderLock                       // the store is read again under the lock
 	SendWithin                          // nothing is presented under an old lock
-	DoubtPeriod                         // a lost presentation is not repeated before the server has given up
-	KeepLock                            // the lock is held while a presentation is undecided
-	LockAnew                            // the lock is given up and got again before the second presentation
-	KeepUnsaved                         // the lock is held while new tokens could not be saved
-	LeaveMark                           // a lock under which nothing was resolved is not released cleanly
-	Witness                             // a dead access token says that the refresh token was taken
-	SpentMemory                         // what was presented or left behind is never presented again
-	WriteBack                           // a store that went back gets the newer pair again
-	OwnerCheck                          // a call is sent again only for the principal it began as
-	OwnOnly                             // a sign-out deletes only what it has ended
-	SignOutLooks                        // a sign-out looks at the store
-	SignOutDoubt                        // a logout that cannot be sure is an error
+	// a lost presentation is not repeated before the server has given up
+	DoubtPeriod
+	KeepLock // the lock is held while a presentation is undecided
+	// the lock is given up and got again before the second presentation
+	LockAnew
+	KeepUnsaved // the lock is held while new tokens could not be saved
+	// a lock under which nothing was resolved is not released cleanly
+	LeaveMark
+	Witness // a dead access token says that the refresh token was taken
+	// what was presented or left behind is never presented again
+	SpentMemory
+	WriteBack    // a store that went back gets the newer pair again
+	OwnerCheck   // a call is sent again only for the principal it began as
+	OwnOnly      // a sign-out deletes only what it has ended
+	SignOutLooks // a sign-out looks at the store
+	SignOutDoubt // a logout that cannot be sure is an error
 )
 
 func (r Rules) has(m Mechanism) bool { return r.Off&m == 0 }

@@ -27,7 +27,8 @@ func (m *step) leave(local bool) {
 	m.Goal, m.Local, m.Ended, m.AlsoOver, m.Looked = SignOut, local, false, 0, false
 }
 
-// signOut ends the pair that was held and the store's pair of the same principal, and deletes from the store exactly that.
+// signOut ends the pair that was held and the store's pair of the same principal, and deletes from
+// the store exactly that.
 func (m *step) signOut() {
 	switch {
 	case !m.Local && m.PastFlying && m.Past == m.Out: // what it brings is to be ended, too
@@ -80,7 +81,8 @@ func (m *step) ended(e Event) {
 	case !e.OK:
 		m.finishOut(Refusal, 0)
 	case e.N == 1 && doubtful && m.has(SignOutDoubt):
-		m.finishOut(Doubt, max(m.Left, m.PastLeft)) // a dead access token ends nothing, and nobody is told
+		// a dead access token ends nothing, and nobody is told
+		m.finishOut(Doubt, max(m.Left, m.PastLeft))
 	case e.Pair == m.Out:
 		m.Ended = true
 	default:

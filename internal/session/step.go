@@ -2,8 +2,9 @@ package session
 
 import "time"
 
-// Step gives the state after an event, and what is to be done. It is total: an event that is not expected changes nothing. Before every
-// other event the runtime sends a [Tick] with the time that has passed.
+// Step gives the state after an event, and what is to be done. It is total: an event that is not
+// expected changes nothing. Before every other event the runtime sends a [Tick] with the time that
+// has passed.
 func (r Rules) Step(s State, e Event, f Facts) (State, Actions) {
 	m := step{Rules: r, State: s, facts: f}
 	m.take(e)
@@ -14,7 +15,8 @@ func (r Rules) Step(s State, e Event, f Facts) (State, Actions) {
 	return m.State, m.out
 }
 
-// Serves reports whether a call may be sent with Held: it began with the sign-in given, or for what is certainly the same principal.
+// Serves reports whether a call may be sent with Held: it began with the sign-in given, or for what
+// is certainly the same principal.
 func (r Rules) Serves(s State, signIn uint32, samePrincipal bool) bool {
 	return s.SignIn == signIn || samePrincipal || !r.has(OwnerCheck)
 }
@@ -118,7 +120,8 @@ func (m *step) tick(most, d time.Duration) {
 	}
 }
 
-// lapse is the end of a doubt: the server has certainly given up on what was presented, and whether it took it is not known.
+// lapse is the end of a doubt: the server has certainly given up on what was presented, and whether
+// it took it is not known.
 func (m *step) lapse() {
 	m.note(m.Sent, Lapsed, 0, 0)
 	if m.Sent == m.Held {
@@ -204,7 +207,8 @@ func (m *step) use(p Pair) {
 	m.Why, m.Hold = OK, 0
 }
 
-// adopt puts a pair in use that somebody else has put into the store, or that the family holds in place of an older one.
+// adopt puts a pair in use that somebody else has put into the store, or that the family holds in
+// place of an older one.
 func (m *step) adopt(p Pair) {
 	if m.Held == p {
 		return
@@ -303,7 +307,8 @@ func (m *step) keptReason() (Reason, time.Duration) {
 	return OK, 0
 }
 
-// close begins the end: what is in flight may still arrive and be saved, nothing new begins. cut gives up on what is in flight.
+// close begins the end: what is in flight may still arrive and be saved, nothing new begins. cut
+// gives up on what is in flight.
 func (m *step) close(cut bool) {
 	m.Closing, m.Then = true, false
 	m.Retry, m.Pause = 0, 0
@@ -319,7 +324,8 @@ func (m *step) close(cut bool) {
 	m.finish(Closed, 0)
 }
 
-// advance starts what is to be done next, if anything is. One thing at a time: the store's uses, and what a sign-out tells the server.
+// advance starts what is to be done next, if anything is. One thing at a time: the store's uses,
+// and what a sign-out tells the server.
 func (m *step) advance() {
 	if m.Op == Locking && m.Goal != Refresh && m.Goal != SignOut && m.Unsaved == 0 && !m.Vain {
 		m.Vain = true
@@ -361,7 +367,8 @@ func (m *step) locked() bool {
 	return false
 }
 
-// unlock gives the lock up. Where it is not clean, the next holder knows that a refresh token may have been taken.
+// unlock gives the lock up. Where it is not clean, the next holder knows that a refresh token may
+// have been taken.
 func (m *step) unlock(clean bool) {
 	m.do(Action{Verb: DoUnlock, Clean: clean || !m.has(LeaveMark)})
 	m.Locked, m.Looked, m.Mine, m.Dirty, m.Lock = false, false, false, false, 0
@@ -372,8 +379,9 @@ func (m *step) undecided() bool {
 	return m.has(KeepLock) && (m.Sent != 0 && m.Stored == m.Sent || m.Past != 0 && m.Stored == m.Past)
 }
 
-// release gives the lock up when nothing is done under it any more. Whoever has used it meanwhile, it is kept while a presentation is
-// undecided whose token the store still holds, and while tokens are to be saved under it.
+// release gives the lock up when nothing is done under it any more. Whoever has used it meanwhile,
+// it is kept while a presentation is undecided whose token the store still holds, and while tokens
+// are to be saved under it.
 func (m *step) release() {
 	switch {
 	case !m.Locked:
@@ -409,7 +417,8 @@ func (m *step) save() {
 // maxLate is how often a lock whose store is too slow is got again.
 const maxLate = 3
 
-// refresh is the way to new tokens: look, lock, look again, present. Saving comes by itself when there are any.
+// refresh is the way to new tokens: look, lock, look again, present. Saving comes by itself when
+// there are any.
 func (m *step) refresh() {
 	look := !m.Looked && (!m.Locked || m.has(LookUnderLock))
 	switch {
@@ -425,7 +434,8 @@ func (m *step) refresh() {
 	case m.Unsaved != 0 && m.Locks && m.has(KeepUnsaved):
 		m.finish(StoreFailed, m.Retry) // saving has failed, so that nothing more is spent
 	case m.undecided():
-		m.finish(Doubt, max(m.Left, m.PastLeft)) // of tokens that were set aside, and could not be overwritten in the store
+		// of tokens that were set aside, and could not be overwritten in the store
+		m.finish(Doubt, max(m.Left, m.PastLeft))
 	case !m.locked():
 	case m.Locked && m.Lock > m.SendWithin && m.has(SendWithin):
 		m.unlock(m.Unsaved == 0 && !m.Dirty && !m.Suspect)

@@ -10,8 +10,8 @@ const (
 	nothing                // somebody has signed out
 )
 
-// found compares what the store holds with what is in use, and with what it held before: that is no news, even where it differs from what
-// is in use, which could not be saved then.
+// found compares what the store holds with what is in use, and with what it held before: that is no
+// news, even where it differs from what is in use, which could not be saved then.
 func (m *step) found(p Pair) finding {
 	known, before := m.Known, m.Stored
 	m.Known, m.Stored = true, p
@@ -75,7 +75,8 @@ func (m *step) read(e Event) {
 	}
 	m.Looked = m.Looked || !peek
 	switch {
-	case m.Goal == Load && m.Unsaved != 0 && m.Retry == 0: // of several that find the store empty, one seeds it
+	case m.Goal == Load && m.Unsaved != 0 && m.Retry == 0:
+		// of several that find the store empty, one seeds it
 		m.Loaded = true
 	case m.Goal == Load, m.Goal == Look:
 		m.Loaded = true

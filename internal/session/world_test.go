@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// The world that the model check puts the core into: processes, a server, a store, the network between them, and what can go wrong.
-// One unit of time is about nine seconds: the server works for up to three, the doubt lasts four.
+// The world that the model check puts the core into: processes, a server, a store, the network
+// between them, and what can go wrong. One unit of time is about nine seconds: the server works for
+// up to three, the doubt lasts four.
 
 const (
 	unit      = time.Second
@@ -33,17 +34,19 @@ const (
 
 // scope is what a search explores: who is there, and how often each thing may go wrong.
 type scope struct {
-	name      string
-	long      bool // in the long form only
-	kind      storeKind
-	processes [maxSess]uint8 // the process of each session; sessions of one process share its memory
+	name string
+	long bool // in the long form only
+	kind storeKind
+	// the process of each session; sessions of one process share its memory
+	processes [maxSess]uint8
 	sessions  int
 	rules     Rules
-	excused   bool // a lock that expires, over a holder that lives: only an access token that is good is a witness
-	noFence   bool // the expiring store saves without the lock, too
-	noRevoke  bool // the server knows only logout
-	budget    budget
-	single    bool // one process: nobody else can sign in
+	// a lock that expires, over a holder that lives: only an access token that is good is a witness
+	excused  bool
+	noFence  bool // the expiring store saves without the lock, too
+	noRevoke bool // the server knows only logout
+	budget   budget
+	single   bool // one process: nobody else can sign in
 }
 
 // budget is how often each thing may still happen.
@@ -655,7 +658,8 @@ func (sc *scope) messages(w *world, try trial) (urgent bool) {
 	return urgent
 }
 
-// lost tells a client that its presentation has no response. A frozen one hears of it when it goes on.
+// lost tells a client that its presentation has no response. A frozen one hears of it when it goes
+// on.
 func (sc *scope) lost(n *world, i, k int, m msg) {
 	if n.c[i].frozen {
 		m.done, m.lost = true, true
@@ -678,8 +682,10 @@ func (sc *scope) commit(n *world, k int) {
 		n.srv.of[m.gave], n.srv.current[s] = s, m.gave
 	case n.srv.current[s] == m.pair:
 	default: // a replay
-		unaware := n.unaware || n.b.back < sc.budget.back && !sc.newer(n, m)                                    // exceptions E6, E7
-		late := sc.kind == redisStore && n.srv.expired[m.pair] && n.shlf.pair != n.srv.current[s] && sc.excused // exception E3
+		// exceptions E6, E7
+		unaware := n.unaware || n.b.back < sc.budget.back && !sc.newer(n, m)
+		// exception E3
+		late := sc.kind == redisStore && n.srv.expired[m.pair] && n.shlf.pair != n.srv.current[s] && sc.excused
 		if who := sc.holds(n, n.srv.current[s]); who != "" && !late && !unaware {
 			n.bad = fmt.Sprintf("a replay of %d destroyed a session that %s still had (%d)", m.pair, who, n.srv.current[s])
 		}
@@ -704,7 +710,8 @@ func (sc *scope) newer(n *world, m *msg) bool {
 // holds says who has a pair, or is about to.
 func (sc *scope) holds(n *world, p Pair) string {
 	for i := range sc.sessions {
-		if st := &n.c[i].st; !st.Closing && (st.Held == p || st.Unsaved == p) { // closed: exception E5
+		// closed: exception E5
+		if st := &n.c[i].st; !st.Closing && (st.Held == p || st.Unsaved == p) {
 			return fmt.Sprintf("p%d", i)
 		}
 	}

@@ -86,10 +86,15 @@ func (p *Package) Files() []string { return slices.Sorted(maps.Keys(p.files)) }
 func (p *Package) Families() map[string]int {
 	count := map[string]int{}
 	for name := range p.files {
-		family, _, _ := strings.Cut(strings.TrimSuffix(name, ".go"), "_")
-		count[family]++
+		count[Family(name)]++
 	}
 	return count
+}
+
+// Family is the first word of a file's name.
+func Family(name string) string {
+	family, _, _ := strings.Cut(strings.TrimSuffix(name, ".go"), "_")
+	return family
 }
 
 // Uses lists the files whose declarations the named file uses.
@@ -160,9 +165,9 @@ func (p *Package) Functions() []Function {
 // tabWidth is how many columns a tab takes in what WideComments measures.
 const tabWidth = 4
 
-// WideComments lists the lines that hold a comment and are wider than limit columns, as file:line, in
-// every Go file below dir. Generated files, directives and lines with a URL or an Output are left
-// out.
+// WideComments lists the lines that hold a comment and are wider than limit columns, as file:line,
+// in every Go file below dir. Generated files, directives and lines with a URL or an Output are
+// left out.
 func WideComments(dir string, limit int, except ...string) ([]string, error) {
 	var found []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
