@@ -9,9 +9,9 @@ import (
 )
 
 func TestLoginURL(t *testing.T) {
-	rt := rtSteps(rtOK())
+	rt := scripted(okReply())
 	c, err := authos.New("https://example.com/sso", authos.WithHTTPClient(&http.Client{Transport: rt}), authos.WithTokens(authos.Tokens{AccessToken: "secret"}))
-	stMust(t, "New", err)
+	noError(t, "New", err)
 	tenant := authos.LoginURLParams{OrgSlug: "acme", ServiceSlug: "app"}
 	for _, tc := range []struct {
 		provider string
@@ -31,7 +31,7 @@ func TestLoginURL(t *testing.T) {
 		{"revoke", tenant, "", "provider"},
 	} {
 		got, err := c.Auth.LoginURL(tc.provider, tc.params)
-		auCheckURL(t, tc.provider, got, err, tc.want, tc.fields)
+		checkURL(t, tc.provider, got, err, tc.want, tc.fields)
 	}
 	for _, tc := range []struct {
 		provider     string
@@ -43,12 +43,12 @@ func TestLoginURL(t *testing.T) {
 		{"", authos.AdminLoginURLParams{OrgSlug: "A!", UserCode: "ABCD"}, "", "provider, user_code"},
 	} {
 		got, err := c.Auth.AdminLoginURL(tc.provider, tc.params)
-		auCheckURL(t, tc.provider, got, err, tc.want, tc.fields)
+		checkURL(t, tc.provider, got, err, tc.want, tc.fields)
 	}
-	stWant(t, "requests", rt.count(), 0)
+	equal(t, "requests", rt.count(), 0)
 }
 
-func auCheckURL(t *testing.T, provider, got string, err error, want, fields string) {
+func checkURL(t *testing.T, provider, got string, err error, want, fields string) {
 	t.Helper()
 	if want != "" {
 		if got != want || err != nil {
@@ -57,7 +57,7 @@ func auCheckURL(t *testing.T, provider, got string, err error, want, fields stri
 		return
 	}
 	e, ok := errors.AsType[*authos.ValidationError](err)
-	if !ok || got != "" || auFields(e) != fields {
+	if !ok || got != "" || authFields(e) != fields {
 		t.Errorf("URL of %q = %q, %v, want findings about %s", provider, got, err, fields)
 	}
 }

@@ -5,60 +5,61 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
 )
 
-const auLinkVerify = "/api/auth/magic-link/verify"
+const linkVerify = "/api/auth/magic-link/verify"
 
 func TestMagicLink(t *testing.T) {
-	auContracts(t, func(t *testing.T, srv *authostest.Server) {
-		srv.AddUser(stEmail, "")
-		c, ctx := auNobody(t, srv), t.Context()
-		stMust(t, "RequestMagicLink", c.Auth.RequestMagicLink(ctx, authos.RequestMagicLinkParams{
-			Email: stEmail, OrgSlug: "acme", ServiceSlug: "app", RedirectURI: auRedirect, State: "s1",
+	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+		srv.AddUser(adaEmail, "")
+		c, ctx := authNobody(t, srv), t.Context()
+		noError(t, "RequestMagicLink", c.Auth.RequestMagicLink(ctx, authos.RequestMagicLinkParams{
+			Email: adaEmail, OrgSlug: "acme", ServiceSlug: "app", RedirectURI: authRedirect, State: "s1",
 		}))
-		p := authos.VerifyMagicLinkParams{Token: auMail(t, srv, stEmail, authostest.MagicLinkMail), RedirectURI: auRedirect, State: "s2"}
+		p := authos.VerifyMagicLinkParams{Token: authMail(t, srv, adaEmail, authostest.MagicLinkMail), RedirectURI: authRedirect, State: "s2"}
 		_, err := c.Auth.VerifyMagicLink(ctx, p)
-		auErrors(t, "another state", err, []error{authos.CodeBadRequest}, []error{authos.ErrOutcomeUnknown})
+		authErrors(t, "another state", err, []error{authos.CodeBadRequest}, []error{authos.ErrOutcomeUnknown})
 		p.State = "s1"
 		tokens, err := c.Auth.VerifyMagicLink(ctx, p)
-		stMust(t, "VerifyMagicLink", err)
-		u, err := stClient(t, srv.Transport(), authos.WithTokens(stAnywhere(tokens))).User.Get(ctx)
-		stMust(t, "Get", err)
-		stWant(t, "session", u.Email+" "+u.OrgSlug+" "+u.ServiceSlug, stEmail+" acme app")
+		noError(t, "VerifyMagicLink", err)
+		u, err := localClient(t, srv.Transport(), authos.WithTokens(anywhere(tokens))).User.Get(ctx)
+		noError(t, "Get", err)
+		equal(t, "session", u.Email+" "+u.OrgSlug+" "+u.ServiceSlug, adaEmail+" acme app")
 		_, err = c.Auth.VerifyMagicLink(ctx, p)
-		auErrors(t, "a used link", err, []error{authos.CodeBadRequest}, []error{authos.ErrUnauthenticated})
+		authErrors(t, "a used link", err, []error{authos.CodeBadRequest}, []error{authos.ErrUnauthenticated})
 
-		stMust(t, "RequestMagicLink", c.Auth.RequestMagicLink(ctx, authos.RequestMagicLinkParams{Email: "nobody@example.com"}))
-		_, err = c.Auth.VerifyMagicLink(ctx, authos.VerifyMagicLinkParams{Token: auMail(t, srv, "nobody@example.com", authostest.MagicLinkMail)})
-		auErrors(t, "an address without an account", err, []error{authos.CodeBadRequest}, nil)
+		noError(t, "RequestMagicLink", c.Auth.RequestMagicLink(ctx, authos.RequestMagicLinkParams{Email: "nobody@example.com"}))
+		_, err = c.Auth.VerifyMagicLink(ctx, authos.VerifyMagicLinkParams{Token: authMail(t, srv, "nobody@example.com", authostest.MagicLinkMail)})
+		authErrors(t, "an address without an account", err, []error{authos.CodeBadRequest}, nil)
 
-		late := srv.AddMagicLink(stEmail)
+		late := srv.AddMagicLink(adaEmail)
 		time.Sleep(15 * time.Minute)
 		_, err = c.Auth.VerifyMagicLink(ctx, authos.VerifyMagicLinkParams{Token: late})
-		auErrors(t, "a link from before", err, []error{authos.CodeBadRequest}, nil)
+		authErrors(t, "a link from before", err, []error{authos.CodeBadRequest}, nil)
 	})
 }
 
 // The question for a second factor comes in another shape here, and becomes the same error.
 func TestMagicLinkMFA(t *testing.T) {
-	auContracts(t, func(t *testing.T, srv *authostest.Server) {
-		srv.RequireMFA(stEmail)
-		c, ctx := auNobody(t, srv), t.Context()
-		stMust(t, "RequestMagicLink", c.Auth.RequestMagicLink(ctx, authos.RequestMagicLinkParams{Email: stEmail, State: "s1"}))
-		_, err := c.Auth.VerifyMagicLink(ctx, authos.VerifyMagicLinkParams{Token: auMail(t, srv, stEmail, authostest.MagicLinkMail)})
+	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+		srv.RequireMFA(adaEmail)
+		c, ctx := authNobody(t, srv), t.Context()
+		noError(t, "RequestMagicLink", c.Auth.RequestMagicLink(ctx, authos.RequestMagicLinkParams{Email: adaEmail, State: "s1"}))
+		_, err := c.Auth.VerifyMagicLink(ctx, authos.VerifyMagicLinkParams{Token: authMail(t, srv, adaEmail, authostest.MagicLinkMail)})
 		e, ok := errors.AsType[*authos.MFARequiredError](err)
 		if !ok {
 			t.Fatalf("VerifyMagicLink = %v, want *MFARequiredError", err)
 		}
-		stWant(t, "state", e.State, "s1")
-		stWant(t, "life", time.Until(e.ExpiresAt), 5*time.Minute)
+		equal(t, "state", e.State, "s1")
+		equal(t, "life", time.Until(e.ExpiresAt), 5*time.Minute)
 		tokens, err := c.Auth.CompleteMFA(ctx, authos.CompleteMFAParams{PreAuthToken: e.PreAuthToken, Code: "123456"})
-		stMust(t, "CompleteMFA", err)
-		stMust(t, "the session", auBearer(t, srv, tokens))
+		noError(t, "CompleteMFA", err)
+		noError(t, "the session", authBearer(t, srv, tokens))
 	})
 }
 
@@ -67,14 +68,14 @@ func TestMagicLinkIsSentOnce(t *testing.T) {
 	for _, fault := range []authostest.Fault{
 		{Kind: authostest.ResetBefore}, {Kind: authostest.ResetAfter}, {Kind: authostest.TruncateBody}, {Status: 502}, {Status: 500},
 	} {
-		stBubble(t, func(t *testing.T) {
-			srv := stServer(t)
-			token := srv.AddMagicLink(stEmail)
-			fault.Path = auLinkVerify
+		synctest.Test(t, func(t *testing.T) {
+			srv := fakeServer(t)
+			token := srv.AddMagicLink(adaEmail)
+			fault.Path = linkVerify
 			srv.Fault(fault)
-			_, err := auNobody(t, srv).Auth.VerifyMagicLink(t.Context(), authos.VerifyMagicLinkParams{Token: token}, authos.WithIdempotent())
-			auErrors(t, "VerifyMagicLink", err, []error{authos.ErrOutcomeUnknown}, nil)
-			stWant(t, "sent", srv.Count("GET", auLinkVerify), 1)
+			_, err := authNobody(t, srv).Auth.VerifyMagicLink(t.Context(), authos.VerifyMagicLinkParams{Token: token}, authos.WithIdempotent())
+			authErrors(t, "VerifyMagicLink", err, []error{authos.ErrOutcomeUnknown}, nil)
+			equal(t, "sent", srv.Count("GET", linkVerify), 1)
 		})
 	}
 }
@@ -91,7 +92,7 @@ func TestMagicLinkResponses(t *testing.T) {
 		state      string
 		want       string // the access token; empty without MFA: a DecodeError
 	}{
-		{"session", stPair("new", "r"), false, 0, "", "new"},
+		{"session", pairBody("new", "r"), false, 0, "", "new"},
 		{"session that says no", `{"requires_mfa":false,"preauth_token":null,"access_token":"new","refresh_token":"r","expires_in":60}`, false, 0, "", "new"},
 		{"factor", `{"requires_mfa":true,"preauth_token":"opaque","state":"s1","message":"m"}`, true, 0, "s1", ""},
 		{"factor, null state", `{"requires_mfa":true,"preauth_token":"opaque","state":null}`, true, 0, "", ""},
@@ -108,10 +109,10 @@ func TestMagicLinkResponses(t *testing.T) {
 		{"page of the embedded web client", "<!DOCTYPE html>", false, 0, "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				c := rtClient(t, rtSteps(rtStep{status: 200, body: tc.body}))
+			synctest.Test(t, func(t *testing.T) {
+				c := clientWithoutBreaker(t, scripted(reply{status: 200, body: tc.body}))
 				tokens, err := c.Auth.VerifyMagicLink(t.Context(), authos.VerifyMagicLinkParams{Token: "x"})
-				stWant(t, "token", tokens.AccessToken, tc.want)
+				equal(t, "token", tokens.AccessToken, tc.want)
 				e, isMFA := errors.AsType[*authos.MFARequiredError](err)
 				_, isDecode := errors.AsType[*authos.DecodeError](err)
 				if isMFA != tc.mfa || isDecode != (!tc.mfa && tc.want == "") {
@@ -120,8 +121,8 @@ func TestMagicLinkResponses(t *testing.T) {
 				if !isMFA {
 					return
 				}
-				stWant(t, "state", e.State, tc.state)
-				stWant(t, "has a token", e.PreAuthToken.IsZero(), false)
+				equal(t, "state", e.State, tc.state)
+				equal(t, "has a token", e.PreAuthToken.IsZero(), false)
 				expires := time.Time{}
 				if tc.life > 0 {
 					expires = time.Now().Add(tc.life)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/authos-go/authos"
@@ -18,9 +19,9 @@ import (
 )
 
 const (
-	auApp      = "acme_app" // the client id of the world's service "app"
-	auRedirect = "https://app.acme.example/callback"
-	auPassword = "correct horse"
+	authApp      = "acme_app" // the client id of the world's service "app"
+	authRedirect = "https://app.acme.example/callback"
+	authPassword = "correct horse"
 )
 
 var authCases = []typedCase{
@@ -28,10 +29,10 @@ var authCases = []typedCase{
 		name: "Auth.Login",
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
 			return c.Auth.Login(ctx, authos.LoginParams{
-				Email: asOwner, Password: "password1", OrgSlug: "acme", ServiceSlug: "app", RedirectURI: auRedirect, SAMLState: "s1",
+				Email: asOwner, Password: "password1", OrgSlug: "acme", ServiceSlug: "app", RedirectURI: authRedirect, SAMLState: "s1",
 			})
 		},
-		body: `{"email":"owner@example.com","password":"password1","org_slug":"acme","service_slug":"app","redirect_uri":"` + auRedirect +
+		body: `{"email":"owner@example.com","password":"password1","org_slug":"acme","service_slug":"app","redirect_uri":"` + authRedirect +
 			`","saml_state":"s1"}`,
 	},
 	{
@@ -66,10 +67,10 @@ var authCases = []typedCase{
 		name: "Auth.Register",
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
 			return nil, c.Auth.Register(ctx, authos.RegisterParams{
-				Email: stEmail, Password: auPassword, OrgSlug: "acme", ServiceSlug: "app", RedirectURI: auRedirect, State: "s1",
+				Email: adaEmail, Password: authPassword, OrgSlug: "acme", ServiceSlug: "app", RedirectURI: authRedirect, State: "s1",
 			})
 		},
-		body: `{"email":"ada@example.com","password":"correct horse","org_slug":"acme","service_slug":"app","redirect_uri":"` + auRedirect +
+		body: `{"email":"ada@example.com","password":"correct horse","org_slug":"acme","service_slug":"app","redirect_uri":"` + authRedirect +
 			`","state":"s1"}`,
 		optional: true,
 	},
@@ -77,23 +78,23 @@ var authCases = []typedCase{
 		name: "Auth.ResendVerification",
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
 			return nil, c.Auth.ResendVerification(ctx, authos.ResendVerificationParams{
-				Email: stEmail, OrgSlug: "acme", ServiceSlug: "app", RedirectURI: auRedirect, State: "s1",
+				Email: adaEmail, OrgSlug: "acme", ServiceSlug: "app", RedirectURI: authRedirect, State: "s1",
 			})
 		},
-		body: `{"email":"ada@example.com","org_slug":"acme","service_slug":"app","redirect_uri":"` + auRedirect + `","state":"s1"}`, optional: true,
+		body: `{"email":"ada@example.com","org_slug":"acme","service_slug":"app","redirect_uri":"` + authRedirect + `","state":"s1"}`, optional: true,
 	},
 	{
 		name: "Auth.RequestPasswordReset",
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
 			return nil, c.Auth.RequestPasswordReset(ctx, authos.RequestPasswordResetParams{
-				Email: stEmail, OrgSlug: "acme", ServiceSlug: "app", RedirectURI: auRedirect, State: "s1",
+				Email: adaEmail, OrgSlug: "acme", ServiceSlug: "app", RedirectURI: authRedirect, State: "s1",
 			})
 		},
-		body: `{"email":"ada@example.com","org_slug":"acme","service_slug":"app","redirect_uri":"` + auRedirect + `","state":"s1"}`, optional: true,
+		body: `{"email":"ada@example.com","org_slug":"acme","service_slug":"app","redirect_uri":"` + authRedirect + `","state":"s1"}`, optional: true,
 	},
 	{
 		name:  "Auth.ResetPassword",
-		setup: func(w *typedWorld) { w.Secret = auResetToken(w.T, w.Server, asOwner) },
+		setup: func(w *typedWorld) { w.Secret = resetToken(w.T, w.Server, asOwner) },
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return nil, c.Auth.ResetPassword(ctx, authos.ResetPasswordParams{Token: w.Secret, NewPassword: "battery staple"})
 		},
@@ -102,20 +103,20 @@ var authCases = []typedCase{
 	{
 		name: "Auth.LookupEmail",
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
-			return c.Auth.LookupEmail(ctx, stEmail)
+			return c.Auth.LookupEmail(ctx, adaEmail)
 		},
 		body: `{"email":"ada@example.com"}`,
 	},
 	{
 		name: "Auth.Context",
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
-			return c.Auth.Context(ctx, authos.AuthContextParams{OrgSlug: "acme", ServiceSlug: "app", RedirectURI: auRedirect})
+			return c.Auth.Context(ctx, authos.AuthContextParams{OrgSlug: "acme", ServiceSlug: "app", RedirectURI: authRedirect})
 		},
 		query: "org=acme&redirect_uri=https%3A%2F%2Fapp.acme.example%2Fcallback&service=app",
 	},
 	{
 		name:  "Auth.CompleteMFA",
-		setup: func(w *typedWorld) { w.Secret = auPreAuth(w.T, w.Server, asOwner, "password1").Reveal() },
+		setup: func(w *typedWorld) { w.Secret = preAuth(w.T, w.Server, asOwner, "password1").Reveal() },
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return c.Auth.CompleteMFA(ctx, authos.CompleteMFAParams{PreAuthToken: authos.NewSecret(w.Secret), Code: "123456"})
 		},
@@ -125,10 +126,10 @@ var authCases = []typedCase{
 		name: "Auth.RequestMagicLink",
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
 			return nil, c.Auth.RequestMagicLink(ctx, authos.RequestMagicLinkParams{
-				Email: stEmail, OrgSlug: "acme", ServiceSlug: "app", RedirectURI: auRedirect, State: "s1",
+				Email: adaEmail, OrgSlug: "acme", ServiceSlug: "app", RedirectURI: authRedirect, State: "s1",
 			})
 		},
-		body: `{"email":"ada@example.com","org_slug":"acme","service_slug":"app","redirect_uri":"` + auRedirect + `","state":"s1"}`, optional: true,
+		body: `{"email":"ada@example.com","org_slug":"acme","service_slug":"app","redirect_uri":"` + authRedirect + `","state":"s1"}`, optional: true,
 	},
 	{
 		name:  "Auth.VerifyMagicLink",
@@ -141,13 +142,13 @@ var authCases = []typedCase{
 	{
 		name: "Auth.RequestDeviceCode",
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
-			return c.Auth.RequestDeviceCode(ctx, authos.DeviceCodeParams{ClientID: auApp, OrgSlug: "acme", ServiceSlug: "app"})
+			return c.Auth.RequestDeviceCode(ctx, authos.DeviceCodeParams{ClientID: authApp, OrgSlug: "acme", ServiceSlug: "app"})
 		},
 		body: `{"client_id":"acme_app","org":"acme","service":"app"}`,
 	},
 	{
 		name:  "Auth.VerifyUserCode",
-		setup: func(w *typedWorld) { w.ID = auDeviceCode(w.T, w.Server).UserCode },
+		setup: func(w *typedWorld) { w.ID = deviceCode(w.T, w.Server).UserCode },
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return c.Auth.VerifyUserCode(ctx, strings.ToLower(strings.ReplaceAll(w.ID, "-", " ")))
 		},
@@ -156,20 +157,20 @@ var authCases = []typedCase{
 	{
 		name: "Auth.ExchangeDeviceCode",
 		setup: func(w *typedWorld) {
-			code := auDeviceCode(w.T, w.Server)
+			code := deviceCode(w.T, w.Server)
 			w.Server.ApproveDevice(code.UserCode, asOwner)
 			w.Secret = code.DeviceCode.Reveal()
 		},
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
-			return c.Auth.ExchangeDeviceCode(ctx, authos.ExchangeDeviceCodeParams{DeviceCode: authos.NewSecret(w.Secret), ClientID: auApp})
+			return c.Auth.ExchangeDeviceCode(ctx, authos.ExchangeDeviceCodeParams{DeviceCode: authos.NewSecret(w.Secret), ClientID: authApp})
 		},
 		body: `{"grant_type":"urn:ietf:params:oauth:grant-type:device_code","device_code":"$secret","client_id":"acme_app"}`,
 	},
 	{
 		name: "Auth.LoginURL",
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
-			return auOpen(ctx, w)(c.Auth.LoginURL("github", authos.LoginURLParams{
-				OrgSlug: "acme", ServiceSlug: "app", RedirectURI: auRedirect, State: "s 1&", UserCode: "abcdefgh", ConnectionID: "c1", Resource: "https://api.example.com",
+			return authOpen(ctx, w)(c.Auth.LoginURL("github", authos.LoginURLParams{
+				OrgSlug: "acme", ServiceSlug: "app", RedirectURI: authRedirect, State: "s 1&", UserCode: "abcdefgh", ConnectionID: "c1", Resource: "https://api.example.com",
 			}))
 		},
 		query: "connection_id=c1&org=acme&redirect_uri=https%3A%2F%2Fapp.acme.example%2Fcallback&resource=https%3A%2F%2Fapi.example.com" +
@@ -178,14 +179,14 @@ var authCases = []typedCase{
 	{
 		name: "Auth.AdminLoginURL",
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
-			return auOpen(ctx, w)(c.Auth.AdminLoginURL("github", authos.AdminLoginURLParams{OrgSlug: "acme", UserCode: "ABCD-EFGH"}))
+			return authOpen(ctx, w)(c.Auth.AdminLoginURL("github", authos.AdminLoginURLParams{OrgSlug: "acme", UserCode: "ABCD-EFGH"}))
 		},
 		query: "org_slug=acme&user_code=ABCD-EFGH",
 	},
 }
 
-// auOpen opens a URL as a browser would, but follows no redirect, and returns where it leads.
-func auOpen(ctx context.Context, w *typedWorld) func(string, error) (any, error) {
+// authOpen opens a URL as a browser would, but follows no redirect, and returns where it leads.
+func authOpen(ctx context.Context, w *typedWorld) func(string, error) (any, error) {
 	return func(target string, err error) (any, error) {
 		if err != nil {
 			return nil, err
@@ -206,8 +207,8 @@ func auOpen(ctx context.Context, w *typedWorld) func(string, error) (any, error)
 	}
 }
 
-// auNobody is a client of a server without a credential.
-func auNobody(t testing.TB, srv *authostest.Server, opts ...authos.Option) *authos.Client {
+// authNobody is a client of a server without a credential.
+func authNobody(t testing.TB, srv *authostest.Server, opts ...authos.Option) *authos.Client {
 	t.Helper()
 	c, err := authos.New(srv.URL, append([]authos.Option{authos.WithHTTPClient(&http.Client{Transport: srv.Transport()})}, opts...)...)
 	if err != nil {
@@ -217,17 +218,17 @@ func auNobody(t testing.TB, srv *authostest.Server, opts ...authos.Option) *auth
 	return c
 }
 
-func auResetToken(t testing.TB, srv *authostest.Server, email string) string {
+func resetToken(t testing.TB, srv *authostest.Server, email string) string {
 	t.Helper()
-	err := auNobody(t, srv).Auth.RequestPasswordReset(t.Context(), authos.RequestPasswordResetParams{Email: email})
+	err := authNobody(t, srv).Auth.RequestPasswordReset(t.Context(), authos.RequestPasswordResetParams{Email: email})
 	if err != nil {
 		t.Fatalf("RequestPasswordReset = %v", err)
 	}
-	return auMail(t, srv, email, authostest.PasswordResetMail)
+	return authMail(t, srv, email, authostest.PasswordResetMail)
 }
 
-// auMail is the token of the last mail to an address.
-func auMail(t testing.TB, srv *authostest.Server, email string, kind authostest.MailKind) string {
+// authMail is the token of the last mail to an address.
+func authMail(t testing.TB, srv *authostest.Server, email string, kind authostest.MailKind) string {
 	t.Helper()
 	mail := srv.MailFor(email)
 	if len(mail) == 0 || mail[len(mail)-1].Kind != kind {
@@ -236,10 +237,10 @@ func auMail(t testing.TB, srv *authostest.Server, email string, kind authostest.
 	return mail[len(mail)-1].Token
 }
 
-func auPreAuth(t testing.TB, srv *authostest.Server, email, password string) authos.Secret {
+func preAuth(t testing.TB, srv *authostest.Server, email, password string) authos.Secret {
 	t.Helper()
 	srv.RequireMFA(email)
-	_, err := auNobody(t, srv).Auth.Login(t.Context(), authos.LoginParams{Email: email, Password: password})
+	_, err := authNobody(t, srv).Auth.Login(t.Context(), authos.LoginParams{Email: email, Password: password})
 	e, ok := errors.AsType[*authos.MFARequiredError](err)
 	if !ok {
 		t.Fatalf("Login = %v, want *MFARequiredError", err)
@@ -247,29 +248,29 @@ func auPreAuth(t testing.TB, srv *authostest.Server, email, password string) aut
 	return e.PreAuthToken
 }
 
-func auDeviceCode(t testing.TB, srv *authostest.Server) *authos.DeviceCode {
+func deviceCode(t testing.TB, srv *authostest.Server) *authos.DeviceCode {
 	t.Helper()
-	code, err := auNobody(t, srv).Auth.RequestDeviceCode(t.Context(), authos.DeviceCodeParams{ClientID: auApp, OrgSlug: "acme", ServiceSlug: "app"})
+	code, err := authNobody(t, srv).Auth.RequestDeviceCode(t.Context(), authos.DeviceCodeParams{ClientID: authApp, OrgSlug: "acme", ServiceSlug: "app"})
 	if err != nil {
 		t.Fatalf("RequestDeviceCode = %v", err)
 	}
 	return code
 }
 
-// auContracts runs a test in a bubble against a fake AuthOS that can send mail, in each contract.
-func auContracts(t *testing.T, test func(t *testing.T, srv *authostest.Server), opts ...authostest.Option) {
+// authContracts runs a test in a bubble against a fake AuthOS that can send mail, in each contract.
+func authContracts(t *testing.T, test func(t *testing.T, srv *authostest.Server), opts ...authostest.Option) {
 	t.Helper()
 	for name, contract := range map[string]authostest.Contract{"real": authostest.Newest, "documented": authostest.Documented} {
 		t.Run(name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				test(t, stServer(t, append([]authostest.Option{authostest.WithContract(contract), authostest.WithMail()}, opts...)...))
+			synctest.Test(t, func(t *testing.T) {
+				test(t, fakeServer(t, append([]authostest.Option{authostest.WithContract(contract), authostest.WithMail()}, opts...)...))
 			})
 		})
 	}
 }
 
-// auErrors compares an error with what it must and must not match.
-func auErrors(t *testing.T, what string, err error, want, not []error) {
+// authErrors compares an error with what it must and must not match.
+func authErrors(t *testing.T, what string, err error, want, not []error) {
 	t.Helper()
 	if err == nil {
 		t.Errorf("%s succeeds", what)
@@ -287,53 +288,53 @@ func auErrors(t *testing.T, what string, err error, want, not []error) {
 	}
 }
 
-func auBearer(t *testing.T, srv *authostest.Server, tokens authos.Tokens) error {
+func authBearer(t *testing.T, srv *authostest.Server, tokens authos.Tokens) error {
 	t.Helper()
-	return stGet(t, stClient(t, srv.Transport(), authos.WithTokens(authos.Tokens{AccessToken: tokens.AccessToken})))
+	return getUser(t, localClient(t, srv.Transport(), authos.WithTokens(authos.Tokens{AccessToken: tokens.AccessToken})))
 }
 
 // A new account, from the registration over the mailed link to the session, and then a forgotten
 // password.
 func TestAuthAccount(t *testing.T) {
-	auContracts(t, func(t *testing.T, srv *authostest.Server) {
-		c, ctx := auNobody(t, srv), t.Context()
-		stMust(t, "Register", c.Auth.Register(ctx, authos.RegisterParams{Email: stEmail, Password: auPassword, OrgSlug: "acme", ServiceSlug: "app"}))
+	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+		c, ctx := authNobody(t, srv), t.Context()
+		noError(t, "Register", c.Auth.Register(ctx, authos.RegisterParams{Email: adaEmail, Password: authPassword, OrgSlug: "acme", ServiceSlug: "app"}))
 		login := func(password string) error {
-			_, err := c.Auth.Login(ctx, authos.LoginParams{Email: stEmail, Password: password})
+			_, err := c.Auth.Login(ctx, authos.LoginParams{Email: adaEmail, Password: password})
 			return err
 		}
-		auErrors(t, "Login before the verification", login(auPassword), []error{authos.CodeUnauthorized, authos.ErrUnauthenticated}, nil)
-		stMust(t, "ResendVerification", c.Auth.ResendVerification(ctx, authos.ResendVerificationParams{Email: stEmail}))
-		stWant(t, "mails", len(srv.MailFor(stEmail)), 2)
-		stMust(t, "verify-email", c.Do(ctx, "GET", "/auth/verify-email?token="+auMail(t, srv, stEmail, authostest.VerificationMail), nil, nil))
-		stMust(t, "Login", login(auPassword))
+		authErrors(t, "Login before the verification", login(authPassword), []error{authos.CodeUnauthorized, authos.ErrUnauthenticated}, nil)
+		noError(t, "ResendVerification", c.Auth.ResendVerification(ctx, authos.ResendVerificationParams{Email: adaEmail}))
+		equal(t, "mails", len(srv.MailFor(adaEmail)), 2)
+		noError(t, "verify-email", c.Do(ctx, "GET", "/auth/verify-email?token="+authMail(t, srv, adaEmail, authostest.VerificationMail), nil, nil))
+		noError(t, "Login", login(authPassword))
 
 		// Whether there is an account is not told: not to who registers, and not to who asks for
 		// mail.
-		stMust(t, "Register again", c.Auth.Register(ctx, authos.RegisterParams{Email: stEmail, Password: "another one"}))
-		stMust(t, "Login", login(auPassword))
-		stMust(t, "RequestPasswordReset", c.Auth.RequestPasswordReset(ctx, authos.RequestPasswordResetParams{Email: "nobody@example.com"}))
-		stWant(t, "mails to nobody", len(srv.MailFor("nobody@example.com")), 0)
+		noError(t, "Register again", c.Auth.Register(ctx, authos.RegisterParams{Email: adaEmail, Password: "another one"}))
+		noError(t, "Login", login(authPassword))
+		noError(t, "RequestPasswordReset", c.Auth.RequestPasswordReset(ctx, authos.RequestPasswordResetParams{Email: "nobody@example.com"}))
+		equal(t, "mails to nobody", len(srv.MailFor("nobody@example.com")), 0)
 
-		old := srv.SignIn(stEmail)
-		reset := authos.ResetPasswordParams{Token: auResetToken(t, srv, stEmail), NewPassword: "battery staple"}
-		stMust(t, "ResetPassword", c.Auth.ResetPassword(ctx, reset))
-		auErrors(t, "ResetPassword again", c.Auth.ResetPassword(ctx, reset), []error{authos.ErrInvalid, authos.CodeBadRequest}, []error{authos.ErrOutcomeUnknown})
-		auErrors(t, "a session from before", auBearer(t, srv, authos.Tokens{AccessToken: old.AccessToken}), []error{authos.ErrUnauthenticated}, nil)
-		auErrors(t, "the old password", login(auPassword), []error{authos.ErrUnauthenticated}, nil)
-		stMust(t, "the new password", login("battery staple"))
+		old := srv.SignIn(adaEmail)
+		reset := authos.ResetPasswordParams{Token: resetToken(t, srv, adaEmail), NewPassword: "battery staple"}
+		noError(t, "ResetPassword", c.Auth.ResetPassword(ctx, reset))
+		authErrors(t, "ResetPassword again", c.Auth.ResetPassword(ctx, reset), []error{authos.ErrInvalid, authos.CodeBadRequest}, []error{authos.ErrOutcomeUnknown})
+		authErrors(t, "a session from before", authBearer(t, srv, authos.Tokens{AccessToken: old.AccessToken}), []error{authos.ErrUnauthenticated}, nil)
+		authErrors(t, "the old password", login(authPassword), []error{authos.ErrUnauthenticated}, nil)
+		noError(t, "the new password", login("battery staple"))
 
-		late := authos.ResetPasswordParams{Token: auResetToken(t, srv, stEmail), NewPassword: "battery staple"}
+		late := authos.ResetPasswordParams{Token: resetToken(t, srv, adaEmail), NewPassword: "battery staple"}
 		time.Sleep(time.Hour + time.Second)
-		auErrors(t, "an hour later", c.Auth.ResetPassword(ctx, late), []error{authos.CodeBadRequest}, nil)
+		authErrors(t, "an hour later", c.Auth.ResetPassword(ctx, late), []error{authos.CodeBadRequest}, nil)
 	})
 }
 
-// auMailers are the four routes that send mail.
-func auMailers(c *authos.Client, email string) map[string]func(context.Context, ...authos.RequestOption) error {
+// mailers are the four routes that send mail.
+func mailers(c *authos.Client, email string) map[string]func(context.Context, ...authos.RequestOption) error {
 	return map[string]func(context.Context, ...authos.RequestOption) error{
 		"/api/auth/register": func(ctx context.Context, opts ...authos.RequestOption) error {
-			return c.Auth.Register(ctx, authos.RegisterParams{Email: email, Password: auPassword}, opts...)
+			return c.Auth.Register(ctx, authos.RegisterParams{Email: email, Password: authPassword}, opts...)
 		},
 		"/api/auth/resend-verification": func(ctx context.Context, opts ...authos.RequestOption) error {
 			return c.Auth.ResendVerification(ctx, authos.ResendVerificationParams{Email: email}, opts...)
@@ -350,25 +351,25 @@ func auMailers(c *authos.Client, email string) map[string]func(context.Context, 
 // The sixth mail within an hour: refused without a wait by real servers, and with one of up to an
 // hour by documented ones. Neither is repeated, and no time passes.
 func TestAuthMailLimit(t *testing.T) {
-	auContracts(t, func(t *testing.T, srv *authostest.Server) {
-		c, ctx := auNobody(t, srv), t.Context()
+	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+		c, ctx := authNobody(t, srv), t.Context()
 		for range 5 {
-			stMust(t, "RequestPasswordReset", c.Auth.RequestPasswordReset(ctx, authos.RequestPasswordResetParams{Email: stEmail}))
+			noError(t, "RequestPasswordReset", c.Auth.RequestPasswordReset(ctx, authos.RequestPasswordResetParams{Email: adaEmail}))
 		}
 		start := time.Now()
-		for path, send := range auMailers(c, stEmail) {
+		for path, send := range mailers(c, adaEmail) {
 			before := srv.Count("POST", path)
 			err := send(ctx, authos.WithIdempotent())
-			auErrors(t, path, err, []error{authos.ErrRateLimited, authos.CodeTooManyRequests}, []error{authos.ErrOutcomeUnknown})
+			authErrors(t, path, err, []error{authos.ErrRateLimited, authos.CodeTooManyRequests}, []error{authos.ErrOutcomeUnknown})
 			// else held back: another mail route has been told to wait
 			if e, ok := errors.AsType[*authos.RateLimitError](err); ok && e.API != nil {
-				stWant(t, path+" sent", srv.Count("POST", path)-before, 1)
+				equal(t, path+" sent", srv.Count("POST", path)-before, 1)
 			}
 		}
-		stWant(t, "waited", time.Since(start), 0)
+		equal(t, "waited", time.Since(start), 0)
 		time.Sleep(time.Hour)
-		for path, send := range auMailers(c, stEmail) {
-			stMust(t, path+" an hour later", send(ctx))
+		for path, send := range mailers(c, adaEmail) {
+			noError(t, path+" an hour later", send(ctx))
 		}
 	}, authostest.WithLimiters())
 }
@@ -378,33 +379,33 @@ func TestAuthMailLimit(t *testing.T) {
 func TestAuthMailOff(t *testing.T) {
 	for name, contract := range map[string]authostest.Contract{"real": authostest.Newest, "documented": authostest.Documented} {
 		t.Run(name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t, authostest.WithContract(contract))
-				c, start := auNobody(t, srv), time.Now()
-				for path, send := range auMailers(c, stEmail) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t, authostest.WithContract(contract))
+				c, start := authNobody(t, srv), time.Now()
+				for path, send := range mailers(c, adaEmail) {
 					for range 3 {
-						auErrors(t, path, send(t.Context(), authos.WithIdempotent()), []error{authos.CodeServiceUnavailable, authos.ErrUnavailable},
+						authErrors(t, path, send(t.Context(), authos.WithIdempotent()), []error{authos.CodeServiceUnavailable, authos.ErrUnavailable},
 							[]error{authos.ErrOutcomeUnknown, authos.ErrCircuitOpen})
 					}
-					stWant(t, path+" sent", srv.Count("POST", path), 3)
+					equal(t, path+" sent", srv.Count("POST", path), 3)
 				}
-				stWant(t, "waited", time.Since(start), 0)
+				equal(t, "waited", time.Since(start), 0)
 			})
 		})
 	}
 }
 
 func TestAuthErrors(t *testing.T) {
-	auContracts(t, func(t *testing.T, srv *authostest.Server) {
-		srv.AddUser(stEmail, auPassword)
+	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+		srv.AddUser(adaEmail, authPassword)
 		srv.AddOrganization("sleepy", "pending", "owner@sleepy.example")
-		c, ctx := auNobody(t, srv), t.Context()
+		c, ctx := authNobody(t, srv), t.Context()
 		login := func(p authos.LoginParams) error {
-			p.Email, p.Password = stEmail, auPassword
+			p.Email, p.Password = adaEmail, authPassword
 			_, err := c.Auth.Login(ctx, p)
 			return err
 		}
-		srv.AddUser("bob@example.com", auPassword)
+		srv.AddUser("bob@example.com", authPassword)
 		srv.SetRole("acme", "bob@example.com", "")
 		for _, tc := range []struct {
 			name string
@@ -416,71 +417,71 @@ func TestAuthErrors(t *testing.T) {
 			{"pending organization", login(authos.LoginParams{OrgSlug: "sleepy"}), []error{authos.ErrForbidden, authos.CodeOrganizationNotActive}},
 			{"foreign redirect URI", login(authos.LoginParams{OrgSlug: "acme", ServiceSlug: "app", RedirectURI: "https://evil.example"}), []error{authos.ErrInvalid}},
 			{"no member", func() error {
-				_, err := c.Auth.Login(ctx, authos.LoginParams{Email: "bob@example.com", Password: auPassword, OrgSlug: "acme"})
+				_, err := c.Auth.Login(ctx, authos.LoginParams{Email: "bob@example.com", Password: authPassword, OrgSlug: "acme"})
 				return err
 			}(), []error{authos.ErrForbidden}},
-			{"register nowhere", c.Auth.Register(ctx, authos.RegisterParams{Email: "x@example.com", Password: auPassword, OrgSlug: "nowhere"}), []error{authos.ErrNotFound}},
+			{"register nowhere", c.Auth.Register(ctx, authos.RegisterParams{Email: "x@example.com", Password: authPassword, OrgSlug: "nowhere"}), []error{authos.ErrNotFound}},
 			{"context of nowhere", func() error {
 				_, err := c.Auth.Context(ctx, authos.AuthContextParams{OrgSlug: "nowhere"})
 				return err
 			}(), []error{authos.ErrNotFound}},
-			{"a token of nobody", c.Auth.ResetPassword(ctx, authos.ResetPasswordParams{Token: "x", NewPassword: auPassword}), []error{authos.CodeBadRequest}},
-			{"link to a pending organization", c.Auth.RequestMagicLink(ctx, authos.RequestMagicLinkParams{Email: stEmail, OrgSlug: "sleepy"}), []error{authos.CodeOrganizationNotActive}},
+			{"a token of nobody", c.Auth.ResetPassword(ctx, authos.ResetPasswordParams{Token: "x", NewPassword: authPassword}), []error{authos.CodeBadRequest}},
+			{"link to a pending organization", c.Auth.RequestMagicLink(ctx, authos.RequestMagicLinkParams{Email: adaEmail, OrgSlug: "sleepy"}), []error{authos.CodeOrganizationNotActive}},
 		} {
-			auErrors(t, tc.name, tc.err, tc.want, []error{authos.ErrOutcomeUnknown, authos.ErrSessionExpired})
+			authErrors(t, tc.name, tc.err, tc.want, []error{authos.ErrOutcomeUnknown, authos.ErrSessionExpired})
 		}
 	})
 }
 
 // The monthly limit is the one thing that SERVICE_LIMIT_EXCEEDED means on today's servers.
 func TestAuthMonthlyLimit(t *testing.T) {
-	auContracts(t, func(t *testing.T, srv *authostest.Server) {
-		srv.AddUser(stEmail, auPassword)
+	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+		srv.AddUser(adaEmail, authPassword)
 		srv.SetFeature("acme", "max_mau", 1)
 		srv.SetFeature("acme", "allow_overage", false)
 		srv.AddLogin("acme", "app", "bob@example.com", "password", time.Now())
-		_, err := auNobody(t, srv).Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: auPassword, OrgSlug: "acme"})
-		auErrors(t, "Login", err, []error{authos.CodeServiceLimitExceeded}, nil)
+		_, err := authNobody(t, srv).Auth.Login(t.Context(), authos.LoginParams{Email: adaEmail, Password: authPassword, OrgSlug: "acme"})
+		authErrors(t, "Login", err, []error{authos.CodeServiceLimitExceeded}, nil)
 	})
 }
 
 func TestAuthLookupAndContext(t *testing.T) {
-	auContracts(t, func(t *testing.T, srv *authostest.Server) {
-		c, ctx := auNobody(t, srv), t.Context()
-		lookup, err := c.Auth.LookupEmail(ctx, stEmail)
-		stMust(t, "LookupEmail", err)
-		stWant(t, "lookup", *lookup, authos.EmailLookup{AuthMethod: authos.AuthMethodOAuth})
+	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+		c, ctx := authNobody(t, srv), t.Context()
+		lookup, err := c.Auth.LookupEmail(ctx, adaEmail)
+		noError(t, "LookupEmail", err)
+		equal(t, "lookup", *lookup, authos.EmailLookup{AuthMethod: authos.AuthMethodOAuth})
 
 		page, err := c.Auth.Context(ctx, authos.AuthContextParams{})
-		stMust(t, "Context", err)
+		noError(t, "Context", err)
 		if page.Organization != nil || page.Service != nil || !slices.Contains(page.AvailableProviders, "github") ||
 			!slices.Contains(page.AuthMethods, authos.AuthMethodMagicLink) || !page.SupportAvailable {
 			t.Errorf("Context = %+v, want the server's own page", page)
 		}
 		page, err = c.Auth.Context(ctx, authos.AuthContextParams{OrgSlug: "acme", ServiceSlug: "app"})
-		stMust(t, "Context", err)
+		noError(t, "Context", err)
 		if page.Organization == nil || *page.Organization != (authos.AuthContextOrganization{Slug: "acme", Name: "Acme", Status: authos.OrganizationActive}) ||
 			page.Service == nil || *page.Service != (authos.AuthContextService{Slug: "app", Name: "App", ServiceType: "web"}) {
 			t.Errorf("Context = %+v, %+v, want acme and app", page.Organization, page.Service)
 		}
-		for uri, want := range map[string]bool{auRedirect: true, "https://evil.example": false} {
+		for uri, want := range map[string]bool{authRedirect: true, "https://evil.example": false} {
 			page, err = c.Auth.Context(ctx, authos.AuthContextParams{OrgSlug: "acme", ServiceSlug: "app", RedirectURI: uri})
-			stMust(t, "Context", err)
+			noError(t, "Context", err)
 			if valid := page.Service.RedirectURIValid; valid == nil || *valid != want {
 				t.Errorf("%s is valid: %v, want %v", uri, valid, want)
 			}
 		}
 		srv.SuspendOrg("acme") // nobody can sign in there, which is no error
 		page, err = c.Auth.Context(ctx, authos.AuthContextParams{OrgSlug: "acme"})
-		stMust(t, "Context", err)
-		stWant(t, "ways in", len(page.AvailableProviders)+len(page.AuthMethods), 0)
-		stWant(t, "status", page.Organization.Status, authos.OrganizationSuspended)
+		noError(t, "Context", err)
+		equal(t, "ways in", len(page.AvailableProviders)+len(page.AuthMethods), 0)
+		equal(t, "status", page.Organization.Status, authos.OrganizationSuspended)
 	})
 }
 
 // Members of responses that are null, absent, empty or not known yet.
 func TestAuthResponses(t *testing.T) {
-	lookup := func(c *authos.Client, ctx context.Context) (any, error) { return c.Auth.LookupEmail(ctx, stEmail) }
+	lookup := func(c *authos.Client, ctx context.Context) (any, error) { return c.Auth.LookupEmail(ctx, adaEmail) }
 	page := func(c *authos.Client, ctx context.Context) (any, error) {
 		return c.Auth.Context(ctx, authos.AuthContextParams{})
 	}
@@ -506,7 +507,7 @@ func TestAuthResponses(t *testing.T) {
 		{"empty providers for a code", `{"org_slug":"acme","service_slug":"app","available_providers":[]}`, verify, `{"org_slug":"acme","service_slug":"app","available_providers":[]}`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := rtClient(t, rtSteps(rtStep{status: 200, body: tc.body}))
+			c := clientWithoutBreaker(t, scripted(reply{status: 200, body: tc.body}))
 			got, err := tc.call(c, t.Context())
 			if tc.want == "" {
 				if _, ok := errors.AsType[*authos.DecodeError](err); !ok {
@@ -538,59 +539,59 @@ func TestAuthRevoke(t *testing.T) {
 		{"refresh token, called an access token", true, authos.HintAccessToken, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			auContracts(t, func(t *testing.T, srv *authostest.Server) {
-				session := stSignIn(srv, stEmail)
+			authContracts(t, func(t *testing.T, srv *authostest.Server) {
+				session := signIn(srv, adaEmail)
 				token := session.AccessToken
 				if tc.refresh {
 					token = session.RefreshToken
 				}
-				c := auNobody(t, srv)
+				c := authNobody(t, srv)
 				for range 2 { // the second time there is nothing left, which is no error
-					stMust(t, "Revoke", c.Auth.Revoke(t.Context(), authos.RevokeParams{Token: token, Hint: tc.hint}))
+					noError(t, "Revoke", c.Auth.Revoke(t.Context(), authos.RevokeParams{Token: token, Hint: tc.hint}))
 				}
-				stWant(t, "the session has ended", auBearer(t, srv, session) != nil, tc.ends)
+				equal(t, "the session has ended", authBearer(t, srv, session) != nil, tc.ends)
 			})
 		})
 	}
 }
 
 func TestAuthRevokeRepeats(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		session := stSignIn(srv, stEmail)
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		session := signIn(srv, adaEmail)
 		srv.Fault(authostest.Fault{Path: "/auth/revoke", Times: 1, Kind: authostest.ResetAfter})
-		stMust(t, "Revoke", auNobody(t, srv).Auth.Revoke(t.Context(), authos.RevokeParams{Token: session.RefreshToken}))
-		stWant(t, "sent", srv.Count("POST", "/auth/revoke"), 2)
+		noError(t, "Revoke", authNobody(t, srv).Auth.Revoke(t.Context(), authos.RevokeParams{Token: session.RefreshToken}))
+		equal(t, "sent", srv.Count("POST", "/auth/revoke"), 2)
 	})
 }
 
-// auInstalls are the ways to a session, each with the principal of stEmail.
-var auInstalls = map[string]func(t *testing.T, srv *authostest.Server, c *authos.Client, install bool) (authos.Tokens, error){
+// installs are the ways to a session, each with the principal of adaEmail.
+var installs = map[string]func(t *testing.T, srv *authostest.Server, c *authos.Client, install bool) (authos.Tokens, error){
 	"Login": func(t *testing.T, srv *authostest.Server, c *authos.Client, install bool) (authos.Tokens, error) {
 		t.Helper()
-		srv.AddUser(stEmail, auPassword)
-		return c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: auPassword, Install: install})
+		srv.AddUser(adaEmail, authPassword)
+		return c.Auth.Login(t.Context(), authos.LoginParams{Email: adaEmail, Password: authPassword, Install: install})
 	},
 	"CompleteMFA": func(t *testing.T, srv *authostest.Server, c *authos.Client, install bool) (authos.Tokens, error) {
 		t.Helper()
-		srv.AddUser(stEmail, auPassword)
-		return c.Auth.CompleteMFA(t.Context(), authos.CompleteMFAParams{PreAuthToken: auPreAuth(t, srv, stEmail, auPassword), Code: "123456", Install: install})
+		srv.AddUser(adaEmail, authPassword)
+		return c.Auth.CompleteMFA(t.Context(), authos.CompleteMFAParams{PreAuthToken: preAuth(t, srv, adaEmail, authPassword), Code: "123456", Install: install})
 	},
 	"VerifyMagicLink": func(t *testing.T, srv *authostest.Server, c *authos.Client, install bool) (authos.Tokens, error) {
 		t.Helper()
-		return c.Auth.VerifyMagicLink(t.Context(), authos.VerifyMagicLinkParams{Token: srv.AddMagicLink(stEmail), Install: install})
+		return c.Auth.VerifyMagicLink(t.Context(), authos.VerifyMagicLinkParams{Token: srv.AddMagicLink(adaEmail), Install: install})
 	},
 	"ExchangeDeviceCode": func(t *testing.T, srv *authostest.Server, c *authos.Client, install bool) (authos.Tokens, error) {
 		t.Helper()
-		code := auDeviceCode(t, srv)
-		srv.ApproveDevice(code.UserCode, stEmail)
-		return c.Auth.ExchangeDeviceCode(t.Context(), authos.ExchangeDeviceCodeParams{DeviceCode: code.DeviceCode, ClientID: auApp, Install: install})
+		code := deviceCode(t, srv)
+		srv.ApproveDevice(code.UserCode, adaEmail)
+		return c.Auth.ExchangeDeviceCode(t.Context(), authos.ExchangeDeviceCodeParams{DeviceCode: code.DeviceCode, ClientID: authApp, Install: install})
 	},
 	"DeviceLogin": func(t *testing.T, srv *authostest.Server, c *authos.Client, install bool) (authos.Tokens, error) {
 		t.Helper()
-		return c.Auth.DeviceLogin(t.Context(), authos.DeviceLoginParams{ClientID: auApp, OrgSlug: "acme", ServiceSlug: "app", Install: install},
+		return c.Auth.DeviceLogin(t.Context(), authos.DeviceLoginParams{ClientID: authApp, OrgSlug: "acme", ServiceSlug: "app", Install: install},
 			func(code authos.DeviceCode) error {
-				srv.ApproveDevice(code.UserCode, stEmail)
+				srv.ApproveDevice(code.UserCode, adaEmail)
 				return nil
 			})
 	},
@@ -598,66 +599,66 @@ var auInstalls = map[string]func(t *testing.T, srv *authostest.Server, c *authos
 
 func TestAuthInstall(t *testing.T) {
 	full := errors.New("disk full")
-	for name, signIn := range auInstalls {
+	for name, signIn := range installs {
 		for _, tc := range []struct {
 			name             string
 			install, failing bool
 		}{{"returned only", false, false}, {"installed", true, false}, {"store fails", true, true}} {
 			t.Run(name+"/"+tc.name, func(t *testing.T) {
-				stBubble(t, func(t *testing.T) {
-					srv, store := stServer(t), &stStore{}
+				synctest.Test(t, func(t *testing.T) {
+					srv, store := fakeServer(t), &testStore{}
 					if tc.failing {
 						store.onSave = func() error { return full }
 					}
-					c := auNobody(t, srv, authos.WithTokenStore(store))
+					c := authNobody(t, srv, authos.WithTokenStore(store))
 					tokens, err := signIn(t, srv, c, tc.install)
 					if errors.Is(err, full) != tc.failing || !tc.failing && err != nil {
 						t.Fatalf("error = %v, want the store's: %v", err, tc.failing)
 					}
-					stMust(t, "the returned session", auBearer(t, srv, tokens))
-					stWant(t, "saves", store.saves, map[bool]int{true: 1}[tc.install])
+					noError(t, "the returned session", authBearer(t, srv, tokens))
+					equal(t, "saves", store.saves, map[bool]int{true: 1}[tc.install])
 					held := authos.Tokens{}
 					if tc.install {
-						held = stAnywhere(tokens)
-						stMust(t, "Get with the installed session", stGet(t, c))
+						held = anywhere(tokens)
+						noError(t, "Get with the installed session", getUser(t, c))
 					}
-					stWant(t, "held", stHeld(t, c), held)
+					equal(t, "held", heldTokens(t, c), held)
 				})
 			})
 		}
 	}
 }
 
-// auObedientStore saves nothing once the context it is given has ended.
-type auObedientStore struct{ stStore }
+// obedientStore saves nothing once the context it is given has ended.
+type obedientStore struct{ testStore }
 
-func (s *auObedientStore) Save(ctx context.Context, t authos.Tokens) error {
+func (s *obedientStore) Save(ctx context.Context, t authos.Tokens) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.stStore.Save(ctx, t)
+	return s.testStore.Save(ctx, t)
 }
 
 // A caller who leaves as the response arrives has a session at the server: its tokens are saved all
 // the same.
 func TestAuthInstallOutlivesTheCaller(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		store := &auObedientStore{}
-		c := stClient(t, stFunc(func(req *http.Request) (*http.Response, error) {
+		store := &obedientStore{}
+		c := localClient(t, roundTripper(func(req *http.Request) (*http.Response, error) {
 			cancel()
-			return rtStep{status: 200, body: stPair("new", "r2")}.response(req), nil
+			return reply{status: 200, body: pairBody("new", "r2")}.response(req), nil
 		}), authos.WithTokenStore(store))
-		_, err := c.Auth.Login(ctx, authos.LoginParams{Email: stEmail, Password: auPassword, Install: true})
-		stMust(t, "Login", err)
-		stWant(t, "saved", store.get().AccessToken, "new")
+		_, err := c.Auth.Login(ctx, authos.LoginParams{Email: adaEmail, Password: authPassword, Install: true})
+		noError(t, "Login", err)
+		equal(t, "saved", store.get().AccessToken, "new")
 	})
 }
 
 // All bad fields are named at once, and nothing is sent.
 func TestAuthInput(t *testing.T) {
-	srv := stServer(t, authostest.InMemory(), authostest.WithMail())
-	c, ctx := auNobody(t, srv), t.Context()
+	srv := fakeServer(t, authostest.InMemory(), authostest.WithMail())
+	c, ctx := authNobody(t, srv), t.Context()
 	show := func(authos.DeviceCode) error { t.Error("shown"); return nil }
 	long := strings.Repeat("a", 501)
 	for _, tc := range []struct {
@@ -665,7 +666,7 @@ func TestAuthInput(t *testing.T) {
 		call       func(...authos.RequestOption) error
 	}{
 		{"Login", "email, password, org_slug, redirect_uri", func(o ...authos.RequestOption) error {
-			_, err := c.Auth.Login(ctx, authos.LoginParams{ServiceSlug: "app", RedirectURI: auRedirect}, o...)
+			_, err := c.Auth.Login(ctx, authos.LoginParams{ServiceSlug: "app", RedirectURI: authRedirect}, o...)
 			return err
 		}},
 		{"Refresh", "refresh_token", func(o ...authos.RequestOption) error { _, err := c.Auth.Refresh(ctx, " ", o...); return err }},
@@ -686,7 +687,7 @@ func TestAuthInput(t *testing.T) {
 		}},
 		{"LookupEmail", "email", func(o ...authos.RequestOption) error { _, err := c.Auth.LookupEmail(ctx, "ada", o...); return err }},
 		{"Context", "service", func(o ...authos.RequestOption) error {
-			_, err := c.Auth.Context(ctx, authos.AuthContextParams{OrgSlug: "x", RedirectURI: auRedirect}, o...)
+			_, err := c.Auth.Context(ctx, authos.AuthContextParams{OrgSlug: "x", RedirectURI: authRedirect}, o...)
 			return err
 		}},
 		{"Context of a service", "org", func(o ...authos.RequestOption) error {
@@ -698,7 +699,7 @@ func TestAuthInput(t *testing.T) {
 			return err
 		}},
 		{"RequestMagicLink", "email, redirect_uri", func(o ...authos.RequestOption) error {
-			return c.Auth.RequestMagicLink(ctx, authos.RequestMagicLinkParams{OrgSlug: "acme", RedirectURI: auRedirect}, o...)
+			return c.Auth.RequestMagicLink(ctx, authos.RequestMagicLinkParams{OrgSlug: "acme", RedirectURI: authRedirect}, o...)
 		}},
 		{"VerifyMagicLink", "token", func(o ...authos.RequestOption) error {
 			_, err := c.Auth.VerifyMagicLink(ctx, authos.VerifyMagicLinkParams{}, o...)
@@ -730,16 +731,16 @@ func TestAuthInput(t *testing.T) {
 			resp := authos.Response{StatusCode: 1}
 			err := tc.call(authos.WithResponse(&resp))
 			e, ok := errors.AsType[*authos.ValidationError](err)
-			if !ok || e.API != nil || !errors.Is(err, authos.ErrInvalid) || auFields(e) != tc.want {
+			if !ok || e.API != nil || !errors.Is(err, authos.ErrInvalid) || authFields(e) != tc.want {
 				t.Errorf("error = %v, want findings about %s", err, tc.want)
 			}
-			stWant(t, "the response's status", resp.StatusCode, 0)
+			equal(t, "the response's status", resp.StatusCode, 0)
 		})
 	}
-	stWant(t, "requests", len(srv.Requests()), 0)
+	equal(t, "requests", len(srv.Requests()), 0)
 }
 
-func auFields(e *authos.ValidationError) string {
+func authFields(e *authos.ValidationError) string {
 	var names []string
 	for _, f := range e.Fields {
 		if names = append(names, f.Field); f.Message == "" || f.Code == "" {
@@ -751,16 +752,16 @@ func auFields(e *authos.ValidationError) string {
 
 // What is at the server's own bounds is sent.
 func TestAuthInputAtTheBounds(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t, authostest.WithMail())
-		c, ctx := auNobody(t, srv), t.Context()
-		stMust(t, "Register", c.Auth.Register(ctx, authos.RegisterParams{Email: "a@b", Password: "12345678"}))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t, authostest.WithMail())
+		c, ctx := authNobody(t, srv), t.Context()
+		noError(t, "Register", c.Auth.Register(ctx, authos.RegisterParams{Email: "a@b", Password: "12345678"}))
 		for _, p := range []authos.DeviceCodeParams{
 			{ClientID: strings.Repeat("a", 500), OrgSlug: strings.Repeat("b", 100), ServiceSlug: strings.Repeat("c", 100)},
 			{ClientID: "Acme_App-1", OrgSlug: "é", ServiceSlug: "²"},
 		} {
 			_, err := c.Auth.RequestDeviceCode(ctx, p)
-			auErrors(t, "RequestDeviceCode", err, []error{authos.CodeBadRequest}, nil)
+			authErrors(t, "RequestDeviceCode", err, []error{authos.CodeBadRequest}, nil)
 			if e, ok := errors.AsType[*authos.APIError](err); !ok || e.Message != "Invalid client credentials" {
 				t.Errorf("RequestDeviceCode(%d bytes) = %v, want the server to have looked for the client", len(p.ClientID), err)
 			}
@@ -768,25 +769,25 @@ func TestAuthInputAtTheBounds(t *testing.T) {
 	})
 }
 
-// auSecrets are every params type that holds secrets, each with them.
-var auSecrets = map[string]struct {
+// authSecrets are every params type that holds secrets, each with them.
+var authSecrets = map[string]struct {
 	value any
 	hides []string
 	shows string
 }{
-	"LoginParams":              {authos.LoginParams{Email: stEmail, Password: "hunter22"}, []string{"hunter22"}, stEmail},
-	"RegisterParams":           {authos.RegisterParams{Email: stEmail, Password: "hunter22"}, []string{"hunter22"}, stEmail},
+	"LoginParams":              {authos.LoginParams{Email: adaEmail, Password: "hunter22"}, []string{"hunter22"}, adaEmail},
+	"RegisterParams":           {authos.RegisterParams{Email: adaEmail, Password: "hunter22"}, []string{"hunter22"}, adaEmail},
 	"ResetPasswordParams":      {authos.ResetPasswordParams{Token: "reset-token", NewPassword: "hunter22"}, []string{"reset-token", "hunter22"}, ""},
 	"RevokeParams":             {authos.RevokeParams{Token: "refresh-token"}, []string{"refresh-token"}, ""},
 	"CompleteMFAParams":        {authos.CompleteMFAParams{PreAuthToken: authos.NewSecret("pre-auth"), Code: "123456"}, []string{"pre-auth", "123456"}, ""},
 	"VerifyMagicLinkParams":    {authos.VerifyMagicLinkParams{Token: "link-token"}, []string{"link-token"}, ""},
 	"DeviceCode":               {authos.DeviceCode{DeviceCode: authos.NewSecret("device-code"), UserCode: "ABCD-EFGH"}, []string{"device-code"}, ""},
-	"ExchangeDeviceCodeParams": {authos.ExchangeDeviceCodeParams{DeviceCode: authos.NewSecret("device-code"), ClientID: auApp}, []string{"device-code"}, auApp},
+	"ExchangeDeviceCodeParams": {authos.ExchangeDeviceCodeParams{DeviceCode: authos.NewSecret("device-code"), ClientID: authApp}, []string{"device-code"}, authApp},
 	"MFARequiredError":         {&authos.MFARequiredError{PreAuthToken: authos.NewSecret("pre-auth")}, []string{"pre-auth"}, "second factor"},
 }
 
 func TestAuthSecretsDoNotPrint(t *testing.T) {
-	for name, tc := range auSecrets {
+	for name, tc := range authSecrets {
 		var all bytes.Buffer
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			fmt.Fprintf(&all, verb+"\n", tc.value)
@@ -812,11 +813,11 @@ func TestAuthSecretsAreNotEchoed(t *testing.T) {
 	}
 	calls := map[string]func(context.Context, *authos.Client) error{
 		"Login": func(ctx context.Context, c *authos.Client) error {
-			_, err := c.Auth.Login(ctx, authos.LoginParams{Email: stEmail, Password: secrets["password"]})
+			_, err := c.Auth.Login(ctx, authos.LoginParams{Email: adaEmail, Password: secrets["password"]})
 			return err
 		},
 		"Register": func(ctx context.Context, c *authos.Client) error {
-			return c.Auth.Register(ctx, authos.RegisterParams{Email: stEmail, Password: secrets["password"]})
+			return c.Auth.Register(ctx, authos.RegisterParams{Email: adaEmail, Password: secrets["password"]})
 		},
 		"ResetPassword": func(ctx context.Context, c *authos.Client) error {
 			return c.Auth.ResetPassword(ctx, authos.ResetPasswordParams{Token: secrets["reset token"], NewPassword: secrets["password"]})
@@ -830,11 +831,11 @@ func TestAuthSecretsAreNotEchoed(t *testing.T) {
 			return err
 		},
 		"ExchangeDeviceCode": func(ctx context.Context, c *authos.Client) error {
-			_, err := c.Auth.ExchangeDeviceCode(ctx, authos.ExchangeDeviceCodeParams{DeviceCode: authos.NewSecret(secrets["device code"]), ClientID: auApp})
+			_, err := c.Auth.ExchangeDeviceCode(ctx, authos.ExchangeDeviceCodeParams{DeviceCode: authos.NewSecret(secrets["device code"]), ClientID: authApp})
 			return err
 		},
 		"DeviceLogin": func(ctx context.Context, c *authos.Client) error {
-			_, err := c.Auth.DeviceLogin(ctx, authos.DeviceLoginParams{ClientID: auApp, OrgSlug: "acme", ServiceSlug: "app"}, func(authos.DeviceCode) error { return nil })
+			_, err := c.Auth.DeviceLogin(ctx, authos.DeviceLoginParams{ClientID: authApp, OrgSlug: "acme", ServiceSlug: "app"}, func(authos.DeviceCode) error { return nil })
 			return err
 		},
 		"Refresh": func(ctx context.Context, c *authos.Client) error {
@@ -845,26 +846,26 @@ func TestAuthSecretsAreNotEchoed(t *testing.T) {
 			return c.Auth.Revoke(ctx, authos.RevokeParams{Token: secrets["refresh token"]})
 		},
 	}
-	for shapeName, shape := range rtShapes() {
+	for shapeName, shape := range scriptShapes() {
 		for name, call := range calls {
 			t.Run(shapeName+"/"+name, func(t *testing.T) {
-				stBubble(t, func(t *testing.T) {
-					auPrintsNoSecret(t, shape, call, secrets)
+				synctest.Test(t, func(t *testing.T) {
+					printsNoSecret(t, shape, call, secrets)
 				})
 			})
 		}
 	}
 }
 
-func auPrintsNoSecret(t *testing.T, shape func(string) rtStep, call func(context.Context, *authos.Client) error, secrets map[string]string) {
+func printsNoSecret(t *testing.T, shape func(string) reply, call func(context.Context, *authos.Client) error, secrets map[string]string) {
 	t.Helper()
 	var all bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&all, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	c := rtClient(t, stFunc(func(req *http.Request) (*http.Response, error) {
-		sent := auBody(req) + " " + req.URL.RawQuery
+	c := clientWithoutBreaker(t, roundTripper(func(req *http.Request) (*http.Response, error) {
+		sent := authBody(req) + " " + req.URL.RawQuery
 		if req.URL.Path == "/auth/device/code" {
-			step := auCodeStep(900, 5)
-			step.body = strings.ReplaceAll(step.body, auDevice, secrets["device code"])
+			step := codeStep(900, 5)
+			step.body = strings.ReplaceAll(step.body, authDevice, secrets["device code"])
 			return step.response(req), nil
 		}
 		for _, secret := range secrets { // each by itself, beside the whole of what was sent
@@ -873,7 +874,7 @@ func auPrintsNoSecret(t *testing.T, shape func(string) rtStep, call func(context
 			}
 		}
 		return shape(strings.ReplaceAll(sent, `"`, "'")).response(req), nil
-	}), authos.WithLogger(logger), rtRetry(authos.RetryPolicy{MaxAttempts: 1}))
+	}), authos.WithLogger(logger), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1}))
 	err := call(t.Context(), c)
 	if err == nil {
 		t.Fatal("no error")
@@ -890,26 +891,26 @@ func auPrintsNoSecret(t *testing.T, shape func(string) rtStep, call func(context
 }
 
 func TestAuthLogoutNeedsTheServersWord(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)))
 		for _, path := range []string{"/auth/revoke", "/api/auth/logout"} {
 			srv.Fault(authostest.Fault{Path: path, Times: 1, Status: 200, Body: "<html>AuthOS</html>"})
 		}
 		if _, ok := errors.AsType[*authos.DecodeError](c.Auth.Logout(t.Context())); !ok {
 			t.Error("a page passes for a sign-out")
 		}
-		stWant(t, "tokens are still held", stHeld(t, c) != authos.Tokens{}, true)
-		stMust(t, "Logout", c.Auth.Logout(t.Context()))
-		stWant(t, "held", stHeld(t, c), authos.Tokens{})
+		equal(t, "tokens are still held", heldTokens(t, c) != authos.Tokens{}, true)
+		noError(t, "Logout", c.Auth.Logout(t.Context()))
+		equal(t, "held", heldTokens(t, c), authos.Tokens{})
 	})
 }
 
 // Who is signed out is signed out: nothing is sent, and it is no error.
 func TestLogoutWithoutASession(t *testing.T) {
-	script := rtSteps(rtAPI(401, "UNAUTHORIZED"))
+	script := scripted(apiError(401, "UNAUTHORIZED"))
 	r := authos.Response{StatusCode: 7}
-	if err := rtClient(t, script).Auth.Logout(t.Context(), authos.WithResponse(&r)); err != nil || script.count() != 0 || r.StatusCode != 0 {
+	if err := clientWithoutBreaker(t, script).Auth.Logout(t.Context(), authos.WithResponse(&r)); err != nil || script.count() != 0 || r.StatusCode != 0 {
 		t.Errorf("Logout = %v with %d requests, response %+v", err, script.count(), r)
 	}
 }

@@ -308,14 +308,14 @@ func enFeatures(w *typedWorld) {
 }
 
 func enBilling(w *typedWorld) {
-	tnDo(w, func(ctx context.Context, c *authos.Client) (any, error) {
+	tenantDo(w, func(ctx context.Context, c *authos.Client) (any, error) {
 		return nil, c.Organizations.Billing.SetCredentials(ctx, "acme", authos.BillingStripe, enKeys)
 	})
 }
 
 func enSIEM(w *typedWorld) {
 	enFeatures(w)
-	w.ID = tnDo(w, func(ctx context.Context, c *authos.Client) (*authos.SIEMConfig, error) {
+	w.ID = tenantDo(w, func(ctx context.Context, c *authos.Client) (*authos.SIEMConfig, error) {
 		return c.Organizations.SIEM.Create(ctx, "acme", authos.SIEMCreateParams{
 			Name: "first", ProviderType: authos.SIEMDatadog, EndpointURL: "https://logs.acme.example",
 		})
@@ -324,27 +324,27 @@ func enSIEM(w *typedWorld) {
 
 func enSCIM(w *typedWorld) {
 	enFeatures(w)
-	w.ID = tnDo(w, func(ctx context.Context, c *authos.Client) (*authos.SCIMTokenCreated, error) {
+	w.ID = tenantDo(w, func(ctx context.Context, c *authos.Client) (*authos.SCIMTokenCreated, error) {
 		return c.Organizations.SCIMTokens.Create(ctx, "acme", authos.SCIMTokenCreateParams{Name: "directory"})
 	}).ID
 }
 
 func enUpstream(w *typedWorld) {
 	enFeatures(w)
-	w.ID = tnDo(w, func(ctx context.Context, c *authos.Client) (*authos.UpstreamProvider, error) {
+	w.ID = tenantDo(w, func(ctx context.Context, c *authos.Client) (*authos.UpstreamProvider, error) {
 		return c.Organizations.UpstreamProviders.Create(ctx, "acme", enProvider)
 	}).ID
 }
 
 func enDomainRoute(w *typedWorld) {
-	w.ID = tnDo(w, func(ctx context.Context, c *authos.Client) (*authos.DomainRoute, error) {
+	w.ID = tenantDo(w, func(ctx context.Context, c *authos.Client) (*authos.DomainRoute, error) {
 		return c.Organizations.DomainRoutes.Create(ctx, "acme", authos.DomainRouteCreateParams{Domain: "acme.example"})
 	}).ID
 }
 
 func enSAML(w *typedWorld) {
 	enFeatures(w)
-	tnDo(w, func(ctx context.Context, c *authos.Client) (any, error) {
+	tenantDo(w, func(ctx context.Context, c *authos.Client) (any, error) {
 		return nil, c.Organizations.SAML.Set(ctx, "acme", "app", enSAMLParams)
 	})
 }
@@ -352,7 +352,7 @@ func enSAML(w *typedWorld) {
 func enCertificates(w *typedWorld) {
 	enSAML(w)
 	for range 2 {
-		tnDo(w, func(ctx context.Context, c *authos.Client) (*authos.SAMLCertificate, error) {
+		tenantDo(w, func(ctx context.Context, c *authos.Client) (*authos.SAMLCertificate, error) {
 			return c.Organizations.SAML.CreateCertificate(ctx, "acme", "app")
 		})
 	}
@@ -408,7 +408,7 @@ func TestEnterpriseSecrets(t *testing.T) {
 		authos.BillingCredentialsSetParams{APIKey: hush, WebhookSecret: hush}, authos.UpstreamProviderCreateParams{ClientSecret: hush}, authos.SIEMCreateParams{APIKey: hush, AuthHeader: hush}, authos.SIEMUpdateParams{APIKey: new(hush)},
 		authos.PrivacyForgetParams{CurrentPassword: hush, MFACode: hush},
 	} {
-		tnHides(t, hush, p)
+		tenantHides(t, hush, p)
 	}
 	managed := authos.BootstrapConfig{Config: json.RawMessage(hush)}
 	if text := fmt.Sprintf("%v %+v %#v %v", managed, &managed, managed, managed.LogValue()); strings.Contains(text, hush) {
@@ -418,46 +418,46 @@ func TestEnterpriseSecrets(t *testing.T) {
 
 // A field of the wrong kind is refused before anything is sent, with all others.
 func TestEnterpriseInputs(t *testing.T) {
-	tnInputs(t, []tnInput{
+	inputs(t, []tenantInput{
 		{"portal", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Billing.Portal(ctx, "", "back"))
+			return tenantErr(c.Organizations.Billing.Portal(ctx, "", "back"))
 		}, "org_slug return_url"},
 		{"credentials", func(ctx context.Context, c *authos.Client) error {
 			return c.Organizations.Billing.SetCredentials(ctx, "acme", "cash", authos.BillingCredentialsSetParams{})
 		}, "provider api_key webhook_secret mode"},
 		{"log collector", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.SIEM.Create(ctx, "acme", authos.SIEMCreateParams{ProviderType: "datadog", EndpointURL: "x"}))
+			return tenantErr(c.Organizations.SIEM.Create(ctx, "acme", authos.SIEMCreateParams{ProviderType: "datadog", EndpointURL: "x"}))
 		}, "name provider_type endpoint_url"},
 		{"identity provider without a secret", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.UpstreamProviders.Create(ctx, "acme", authos.UpstreamProviderCreateParams{
+			return tenantErr(c.Organizations.UpstreamProviders.Create(ctx, "acme", authos.UpstreamProviderCreateParams{
 				ConnectionID: "a", Name: "b", ProviderType: authos.UpstreamOAuth2, ClientID: "c", AuthorizationURL: "https://a", TokenURL: "https://b",
 			}))
 		}, "client_secret discovery_url|authorization_url|token_url|userinfo_url"},
 		{"SAML identity provider", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.UpstreamProviders.Create(ctx, "acme", authos.UpstreamProviderCreateParams{
+			return tenantErr(c.Organizations.UpstreamProviders.Create(ctx, "acme", authos.UpstreamProviderCreateParams{
 				ConnectionID: "a", Name: "b", ProviderType: authos.UpstreamSAML, ClientID: "c",
 			}))
 		}, "authorization_url"},
 		{"domain", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.DomainRoutes.Create(ctx, "acme", authos.DomainRouteCreateParams{Domain: "https://a.example", LoginPolicy: "none"}))
+			return tenantErr(c.Organizations.DomainRoutes.Create(ctx, "acme", authos.DomainRouteCreateParams{Domain: "https://a.example", LoginPolicy: "none"}))
 		}, "domain login_policy"},
 		{"SAML", func(ctx context.Context, c *authos.Client) error {
 			return c.Organizations.SAML.Set(ctx, "acme", "app", authos.SAMLSetParams{Enabled: true})
 		}, "entity_id acs_url"},
 		{"risk events", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Risk.Events(ctx, "acme", authos.RiskEventListParams{MinScore: 101, Limit: 101, Page: -1}))
+			return tenantErr(c.Organizations.Risk.Events(ctx, "acme", authos.RiskEventListParams{MinScore: 101, Limit: 101, Page: -1}))
 		}, "limit page min_score"},
 		{"passkey", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.User.Passkeys.FinishRegistration(ctx, authos.PasskeyFinishParams{Credential: json.RawMessage(`"x"`)}))
+			return tenantErr(c.User.Passkeys.FinishRegistration(ctx, authos.PasskeyFinishParams{Credential: json.RawMessage(`"x"`)}))
 		}, "challenge_id credential"},
 		{"passkey's name", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.User.Passkeys.Update(ctx, "p", authos.PasskeyUpdateParams{Name: strings.Repeat("x", 81)}))
+			return tenantErr(c.User.Passkeys.Update(ctx, "p", authos.PasskeyUpdateParams{Name: strings.Repeat("x", 81)}))
 		}, "name"},
 		{"passkey sign-in", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Auth.StartPasskey(ctx, authos.StartPasskeyParams{Email: "x", OrgSlug: "acme"}))
+			return tenantErr(c.Auth.StartPasskey(ctx, authos.StartPasskeyParams{Email: "x", OrgSlug: "acme"}))
 		}, "email service_slug"},
 		{"configuration", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Platform.Bootstrap.Update(ctx, authos.BootstrapUpdateParams{Config: json.RawMessage(`[]`)}))
+			return tenantErr(c.Platform.Bootstrap.Update(ctx, authos.BootstrapUpdateParams{Config: json.RawMessage(`[]`)}))
 		}, "config"},
 	})
 }

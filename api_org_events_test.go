@@ -322,8 +322,8 @@ func TestWebhookErrors(t *testing.T) {
 		}
 	})
 	t.Run("noticed by the database only", func(t *testing.T) {
-		script := rtSteps(rtAPI(400, "DUPLICATE_CONSTRAINT"))
-		c := rtClient(t, script, eventSession())
+		script := scripted(apiError(400, "DUPLICATE_CONSTRAINT"))
+		c := clientWithoutBreaker(t, script, eventSession())
 		_, err := c.Organizations.Webhooks.Create(t.Context(), "acme",
 			authos.WebhookCreateParams{Name: "a", URL: "https://x.example", Events: []authos.EventType{"user.logout"}})
 		eventWant(t, "Create", err, 400, authos.CodeDuplicateConstraint, authos.ErrConflict)
@@ -511,7 +511,7 @@ func TestWebhookDeliveries(t *testing.T) {
 		ctx := t.Context()
 		tokens := srv.SignIn("owner@acme.example") // before there is a webhook that is told of it
 		id, _ := srv.AddWebhook("acme", "https://hooks.example/x")
-		c := btNew(t, srv.URL, srv.Transport(), authos.WithTokens(authos.Tokens{AccessToken: tokens.AccessToken}))
+		c := newClient(t, srv.URL, srv.Transport(), authos.WithTokens(authos.Tokens{AccessToken: tokens.AccessToken}))
 		hooks := c.Organizations.Webhooks
 		ping, err := hooks.Test(ctx, "acme", id)
 		if err != nil || ping.JobID == "" {
@@ -592,7 +592,7 @@ func TestWebhookDeliveryThatWaits(t *testing.T) {
 		defer srv.Close()
 		tokens := srv.SignIn("owner@acme.example") // before there is a webhook that is told of it
 		id, _ := srv.AddWebhook("acme", "https://hooks.example/x")
-		c := btNew(t, srv.URL, srv.Transport(), authos.WithTokens(authos.Tokens{AccessToken: tokens.AccessToken}))
+		c := newClient(t, srv.URL, srv.Transport(), authos.WithTokens(authos.Tokens{AccessToken: tokens.AccessToken}))
 		srv.Publish("acme", "plan.created", nil)
 		synctest.Wait()
 		page, err := c.Organizations.Webhooks.Deliveries(t.Context(), "acme", id, authos.DeliveryListParams{Delivered: new(false)})
@@ -698,7 +698,7 @@ type eventMember struct {
 func eventMembers(t *testing.T, tests []eventMember) {
 	t.Helper()
 	for _, tt := range tests {
-		c := rtClient(t, rtSteps(rtStep{status: 200, body: tt.body}), eventSession())
+		c := clientWithoutBreaker(t, scripted(reply{status: 200, body: tt.body}), eventSession())
 		out, err := tt.call(c)
 		if strings.HasPrefix(tt.want, "without ") || strings.HasPrefix(tt.want, "time ") {
 			if _, ok := errors.AsType[*authos.DecodeError](err); !ok || !strings.Contains(err.Error(), tt.want) {
@@ -726,7 +726,7 @@ func TestEventTimes(t *testing.T) {
 	ctx := context.Background()
 	read := func(t *testing.T, body string, call func(o *authos.OrganizationsService) (authos.Time, error), want time.Time) {
 		t.Helper()
-		c := rtClient(t, rtSteps(rtStep{status: 200, body: body}), eventSession())
+		c := clientWithoutBreaker(t, scripted(reply{status: 200, body: body}), eventSession())
 		if got, err := call(c.Organizations); err != nil || !got.Equal(want) {
 			t.Errorf("%s: %v, %v; want %v", body, got, err, want)
 		}

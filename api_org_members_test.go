@@ -111,8 +111,8 @@ func TestMembers(t *testing.T) {
 		{grant(authos.AccessViewer), `{"grants":[{"service_slug":"web","access":"viewer"}]}`, authos.AccessViewer},
 	} {
 		got := access(members.UpdateServiceAccess(ctx, "acme", m.User.ID, step.grants))
-		if want := [2]authos.ServiceAccess{authos.AccessNone, step.want}; got != want || tnBody(w) != step.sent {
-			t.Errorf("access %q, having sent %s; want %q, %s", got, tnBody(w), want, step.sent)
+		if want := [2]authos.ServiceAccess{authos.AccessNone, step.want}; got != want || tenantBody(w) != step.sent {
+			t.Errorf("access %q, having sent %s; want %q, %s", got, tenantBody(w), want, step.sent)
 		}
 	}
 	changed, err := members.UpdateRole(ctx, "acme", m.User.ID, authos.MemberUpdateParams{Role: authos.RoleAdmin})
@@ -157,7 +157,7 @@ func TestMemberMadeOwner(t *testing.T) {
 
 // Access that nobody knows yet is kept; none is null and back.
 func TestMemberAccessValues(t *testing.T) {
-	c := rtClient(t, rtSteps(rtStep{status: 200, body: `[{"service_id":"a","access":null},{"service_id":"b","access":"auditor"},{"service_id":"c"}]`}))
+	c := clientWithoutBreaker(t, scripted(reply{status: 200, body: `[{"service_id":"a","access":null},{"service_id":"b","access":"auditor"},{"service_id":"c"}]`}))
 	got, err := c.Organizations.Members.ServiceAccess(t.Context(), "acme", "u")
 	want := []authos.MemberServiceAccess{{ServiceID: "a"}, {ServiceID: "b", Access: "auditor"}, {ServiceID: "c"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -167,7 +167,7 @@ func TestMemberAccessValues(t *testing.T) {
 
 func TestMemberPages(t *testing.T) {
 	const five = 5
-	tnPages(t, []tnPaging{{
+	tenantPages(t, []paging{{
 		name: "members",
 		setup: func(w *typedWorld) {
 			for i := range five - 4 {
@@ -179,10 +179,10 @@ func TestMemberPages(t *testing.T) {
 			if err != nil {
 				return nil, 0, err
 			}
-			return tnPage(&page.Page, nil, func(m authos.Member) string { return m.User.ID })
+			return tenantPage(&page.Page, nil, func(m authos.Member) string { return m.User.ID })
 		},
 		all: func(ctx context.Context, c *authos.Client, limit int) iter.Seq2[string, error] {
-			return tnIDs(c.Organizations.Members.All(ctx, "acme", authos.MemberListParams{Limit: limit}), func(m authos.Member) string { return m.User.ID })
+			return tenantIDs(c.Organizations.Members.All(ctx, "acme", authos.MemberListParams{Limit: limit}), func(m authos.Member) string { return m.User.ID })
 		},
 		route: "/api/organizations/:org_slug/members",
 		total: five, beyond: five, query: "limit=100&page=1",
@@ -197,7 +197,7 @@ func TestMemberErrors(t *testing.T) {
 	}
 	update := func(email string, role authos.RoleSlug) func(ctx context.Context, c *authos.Client, w *typedWorld) error {
 		return func(ctx context.Context, c *authos.Client, w *typedWorld) error {
-			return tnErr(c.Organizations.Members.UpdateRole(ctx, "acme", id(w, email), authos.MemberUpdateParams{Role: role}))
+			return tenantErr(c.Organizations.Members.UpdateRole(ctx, "acme", id(w, email), authos.MemberUpdateParams{Role: role}))
 		}
 	}
 	remove := func(email string) func(ctx context.Context, c *authos.Client, w *typedWorld) error {
@@ -207,58 +207,58 @@ func TestMemberErrors(t *testing.T) {
 	}
 	transfer := func(email string) func(ctx context.Context, c *authos.Client, w *typedWorld) error {
 		return func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Members.TransferOwnership(ctx, "acme", email))
+			return tenantErr(c.Organizations.Members.TransferOwnership(ctx, "acme", email))
 		}
 	}
-	tnErrors(t, []tnError{
+	tenantErrors(t, []tenantError{
 		{name: "members for a stranger", setup: func(w *typedWorld) { w.Server.AddOrganization("other", "active", "y@example.com") },
 			call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-				return tnErr(c.Organizations.Members.List(ctx, "other", authos.MemberListParams{}))
-			}, status: 403, is: tnForbidden},
-		{name: "own role", call: update(asOwner, "member"), status: 400, is: tnBad},
-		{name: "no such role", call: update(asMember, "boss"), status: 400, is: tnBad},
+				return tenantErr(c.Organizations.Members.List(ctx, "other", authos.MemberListParams{}))
+			}, status: 403, is: tenantForbidden},
+		{name: "own role", call: update(asOwner, "member"), status: 400, is: tenantBad},
+		{name: "no such role", call: update(asMember, "boss"), status: 400, is: tenantBad},
 		{name: "role of nobody", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Members.UpdateRole(ctx, "acme", "nobody", authos.MemberUpdateParams{Role: "admin"}))
-		}, status: 404, is: tnMissing},
-		{name: "role by a member", as: asMember, call: update(asOwner, "member"), status: 403, is: tnForbidden},
-		{name: "an admin demotes an admin", as: "ada@example.com", setup: admins, call: update("bob@example.com", "member"), status: 403, is: tnForbidden},
-		{name: "an admin makes an owner", as: "ada@example.com", setup: admins, call: update(asMember, "owner"), status: 403, is: tnForbidden},
-		{name: "remove oneself", call: remove(asOwner), status: 400, is: tnBad},
+			return tenantErr(c.Organizations.Members.UpdateRole(ctx, "acme", "nobody", authos.MemberUpdateParams{Role: "admin"}))
+		}, status: 404, is: tenantMissing},
+		{name: "role by a member", as: asMember, call: update(asOwner, "member"), status: 403, is: tenantForbidden},
+		{name: "an admin demotes an admin", as: "ada@example.com", setup: admins, call: update("bob@example.com", "member"), status: 403, is: tenantForbidden},
+		{name: "an admin makes an owner", as: "ada@example.com", setup: admins, call: update(asMember, "owner"), status: 403, is: tenantForbidden},
+		{name: "remove oneself", call: remove(asOwner), status: 400, is: tenantBad},
 		{name: "remove nobody", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return c.Organizations.Members.Remove(ctx, "acme", "nobody")
-		}, status: 404, is: tnMissing},
-		{name: "an admin removes an admin", as: "ada@example.com", setup: admins, call: remove("bob@example.com"), status: 403, is: tnForbidden},
+		}, status: 404, is: tenantMissing},
+		{name: "an admin removes an admin", as: "ada@example.com", setup: admins, call: remove("bob@example.com"), status: 403, is: tenantForbidden},
 		{name: "access of nobody", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Members.ServiceAccess(ctx, "acme", "nobody"))
-		}, status: 404, is: tnMissing},
+			return tenantErr(c.Organizations.Members.ServiceAccess(ctx, "acme", "nobody"))
+		}, status: 404, is: tenantMissing},
 		{name: "access to nothing", call: func(ctx context.Context, c *authos.Client, w *typedWorld) error {
-			return tnErr(c.Organizations.Members.UpdateServiceAccess(ctx, "acme", id(w, asMember),
+			return tenantErr(c.Organizations.Members.UpdateServiceAccess(ctx, "acme", id(w, asMember),
 				[]authos.ServiceAccessGrant{{ServiceSlug: "nope", Access: authos.AccessViewer}}))
-		}, status: 404, is: tnMissing},
-		{name: "transfer to nobody", call: transfer("nobody@example.com"), status: 404, is: tnMissing},
-		{name: "transfer to an end user", call: transfer(asUser), status: 404, is: tnMissing},
-		{name: "transfer to oneself", call: transfer(asOwner), status: 400, is: tnBad},
-		{name: "transfer by an admin", as: "ada@example.com", setup: admins, call: transfer("bob@example.com"), status: 403, is: tnForbidden},
+		}, status: 404, is: tenantMissing},
+		{name: "transfer to nobody", call: transfer("nobody@example.com"), status: 404, is: tenantMissing},
+		{name: "transfer to an end user", call: transfer(asUser), status: 404, is: tenantMissing},
+		{name: "transfer to oneself", call: transfer(asOwner), status: 400, is: tenantBad},
+		{name: "transfer by an admin", as: "ada@example.com", setup: admins, call: transfer("bob@example.com"), status: 403, is: tenantForbidden},
 	})
 }
 
 func TestMemberInputs(t *testing.T) {
-	tnInputs(t, []tnInput{
+	inputs(t, []tenantInput{
 		{"List", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Members.List(ctx, "", authos.MemberListParams{Page: -1, Limit: 101}))
+			return tenantErr(c.Organizations.Members.List(ctx, "", authos.MemberListParams{Page: -1, Limit: 101}))
 		}, "org_slug limit page"},
 		{"UpdateRole", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Members.UpdateRole(ctx, "", "..", authos.MemberUpdateParams{}))
+			return tenantErr(c.Organizations.Members.UpdateRole(ctx, "", "..", authos.MemberUpdateParams{}))
 		}, "org_slug user_id role"},
 		{"Remove", func(ctx context.Context, c *authos.Client) error { return c.Organizations.Members.Remove(ctx, "", "") }, "org_slug user_id"},
 		{"ServiceAccess", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Members.ServiceAccess(ctx, "", ""))
+			return tenantErr(c.Organizations.Members.ServiceAccess(ctx, "", ""))
 		}, "org_slug user_id"},
 		{"UpdateServiceAccess", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Members.UpdateServiceAccess(ctx, "", "", []authos.ServiceAccessGrant{{ServiceSlug: "app"}, {Access: "boss"}}))
+			return tenantErr(c.Organizations.Members.UpdateServiceAccess(ctx, "", "", []authos.ServiceAccessGrant{{ServiceSlug: "app"}, {Access: "boss"}}))
 		}, "org_slug user_id grants[1].service_slug grants[1].access"},
 		{"TransferOwnership", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Members.TransferOwnership(ctx, "", "ada"))
+			return tenantErr(c.Organizations.Members.TransferOwnership(ctx, "", "ada"))
 		}, "org_slug new_owner_email"},
 	})
 }

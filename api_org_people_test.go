@@ -33,14 +33,14 @@ var tenantCases = []typedCase{
 	},
 	{
 		name:  "Organizations.Roles.Get",
-		setup: func(w *typedWorld) { w.ID = tnRole(w, "support", authos.CapabilityEndUsersView) },
+		setup: func(w *typedWorld) { w.ID = tenantRole(w, "support", authos.CapabilityEndUsersView) },
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return c.Organizations.Roles.Get(ctx, "acme", w.ID)
 		},
 	},
 	{
 		name:  "Organizations.Roles.Update",
-		setup: func(w *typedWorld) { w.ID = tnRole(w, "support", authos.CapabilityEndUsersView) },
+		setup: func(w *typedWorld) { w.ID = tenantRole(w, "support", authos.CapabilityEndUsersView) },
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return c.Organizations.Roles.Update(ctx, "acme", w.ID, authos.RoleUpdateParams{
 				Name: authos.Some("Helpers"), Description: authos.Null[string](), Permissions: []authos.Capability{},
@@ -50,7 +50,7 @@ var tenantCases = []typedCase{
 	},
 	{
 		name:  "Organizations.Roles.Delete",
-		setup: func(w *typedWorld) { w.ID = tnRole(w, "support", authos.CapabilityEndUsersView) },
+		setup: func(w *typedWorld) { w.ID = tenantRole(w, "support", authos.CapabilityEndUsersView) },
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return nil, c.Organizations.Roles.Delete(ctx, "acme", w.ID)
 		},
@@ -86,7 +86,7 @@ var tenantCases = []typedCase{
 	},
 	{
 		name:  "Organizations.EndUsers.List",
-		setup: func(w *typedWorld) { tnUser(w) },
+		setup: func(w *typedWorld) { tenantUser(w) },
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
 			return c.Organizations.EndUsers.List(ctx, "acme", authos.EndUserListParams{ServiceSlug: "app", Page: 1, Limit: 10})
 		},
@@ -94,14 +94,14 @@ var tenantCases = []typedCase{
 	},
 	{
 		name:  "Organizations.EndUsers.Get",
-		setup: func(w *typedWorld) { w.ID = tnUser(w) },
+		setup: func(w *typedWorld) { w.ID = tenantUser(w) },
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return c.Organizations.EndUsers.Get(ctx, "acme", w.ID)
 		},
 	},
 	{
 		name:  "Organizations.EndUsers.RevokeSessions",
-		setup: func(w *typedWorld) { w.ID = tnUser(w) },
+		setup: func(w *typedWorld) { w.ID = tenantUser(w) },
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return c.Organizations.EndUsers.RevokeSessions(ctx, "acme", w.ID)
 		},
@@ -130,15 +130,15 @@ func TestRoles(t *testing.T) {
 	if err != nil || made.BuiltIn() || made.Permissions == nil || len(made.Permissions) != 0 || made.Description != "Helps" {
 		t.Fatalf("Create = %+v, %v, want a role without permissions", made, err)
 	}
-	if want := `{"slug":"support","name":"Support","description":"Helps","permissions":[]}`; tnBody(w) != want {
-		t.Errorf("Create sent %s, want %s", tnBody(w), want)
+	if want := `{"slug":"support","name":"Support","description":"Helps","permissions":[]}`; tenantBody(w) != want {
+		t.Errorf("Create sent %s, want %s", tenantBody(w), want)
 	}
 	if got, err := roles.Get(ctx, "acme", made.ID); err != nil || !reflect.DeepEqual(got, made) {
 		t.Errorf("Get = %+v, %v, want %+v", got, err, made)
 	}
 
 	hook := func() error {
-		return tnErr(w.Client("ada@example.com").Organizations.Roles.List(ctx, "acme"))
+		return tenantErr(w.Client("ada@example.com").Organizations.Roles.List(ctx, "acme"))
 	}
 	w.Server.AddMember("acme", "ada@example.com", "support")
 	if err := hook(); !errors.Is(err, authos.ErrForbidden) {
@@ -158,8 +158,8 @@ func TestRoles(t *testing.T) {
 		{"none", authos.RoleUpdateParams{Permissions: []authos.Capability{}}, `{"permissions":[]}`, "", 0},
 	} {
 		got, err := roles.Update(ctx, "acme", made.ID, step.p)
-		if err != nil || tnBody(w) != step.sent || got.Description != step.description || len(got.Permissions) != step.permissions {
-			t.Errorf("Update of %s = %+v, %v, having sent %s; want %+v", step.name, got, err, tnBody(w), step)
+		if err != nil || tenantBody(w) != step.sent || got.Description != step.description || len(got.Permissions) != step.permissions {
+			t.Errorf("Update of %s = %+v, %v, having sent %s; want %+v", step.name, got, err, tenantBody(w), step)
 		}
 		if err := hook(); (err == nil) != (step.permissions == 1) {
 			t.Errorf("after %s a member with the role lists roles: %v", step.name, err)
@@ -174,8 +174,8 @@ func TestRoles(t *testing.T) {
 }
 
 func TestRolesAll(t *testing.T) {
-	tnUnpaged(t, "/api/organizations/:org_slug/roles", func(ctx context.Context, c *authos.Client) iter.Seq2[string, error] {
-		return tnIDs(c.Organizations.Roles.All(ctx, "acme"), func(r authos.Role) string { return string(r.Slug) })
+	unpaged(t, "/api/organizations/:org_slug/roles", func(ctx context.Context, c *authos.Client) iter.Seq2[string, error] {
+		return tenantIDs(c.Organizations.Roles.All(ctx, "acme"), func(r authos.Role) string { return string(r.Slug) })
 	}, []string{"owner", "admin", "member"})
 }
 
@@ -193,7 +193,7 @@ func TestInvitations(t *testing.T) {
 		made.Status != authos.InvitationPending || made.Role != authos.RoleMember || made.ExpiresAt.Before(before) {
 		t.Errorf("Create = %+v", made)
 	}
-	tnHides(t, made.Token.Reveal(), made, *made, made.Token)
+	tenantHides(t, made.Token.Reveal(), made, *made, made.Token)
 	page, err := invitations.List(ctx, "acme", authos.InvitationListParams{})
 	if err != nil || len(page.Items) != 1 || page.Total != -1 {
 		t.Fatalf("List = %+v, %v", page, err)
@@ -232,7 +232,7 @@ func TestInvitations(t *testing.T) {
 func TestEndUsers(t *testing.T) {
 	w := newTypedWorld(t)
 	ctx, c := t.Context(), w.Client(asOwner)
-	id := tnUser(w)
+	id := tenantUser(w)
 	page, err := c.Organizations.EndUsers.List(ctx, "acme", authos.EndUserListParams{})
 	if err != nil || len(page.Items) != 1 || page.Total != 1 {
 		t.Fatalf("List = %+v, %v", page, err)
@@ -271,7 +271,7 @@ func TestEndUsers(t *testing.T) {
 // A risk score of zero is not the same as none.
 func TestEndUserRisk(t *testing.T) {
 	for score, want := range map[string]*int{"null": nil, "0": new(0), "80": new(80)} {
-		c := rtClient(t, rtSteps(rtStep{status: 200, body: `{"user":{"id":"u"},"subscriptions":[],"identities":[],"session_count":0,"sessions":[],` +
+		c := clientWithoutBreaker(t, scripted(reply{status: 200, body: `{"user":{"id":"u"},"subscriptions":[],"identities":[],"session_count":0,"sessions":[],` +
 			`"recent_logins":[{"id":"l","risk_score":` + score + `,"risk_factors":["new_device"]}]}`}))
 		got, err := c.Organizations.EndUsers.Get(t.Context(), "acme", "u")
 		if err != nil || !reflect.DeepEqual(got.RecentLogins[0].RiskScore, want) || got.RecentLogins[0].RiskFactors[0] != "new_device" {
@@ -287,7 +287,7 @@ func TestRevokeSessionsOfNobody(t *testing.T) {
 		c := w.Client(asOwner)
 		w.Server.Fault(authostest.Fault{Method: "DELETE", Times: 1, Kind: authostest.ResetAfter})
 		w.Server.Fault(authostest.Fault{Method: "DELETE", Times: 1, Status: 404, Body: `{"error":"gone","error_code":"NOT_FOUND"}`})
-		n, err := c.Organizations.EndUsers.RevokeSessions(t.Context(), "acme", tnUser(w))
+		n, err := c.Organizations.EndUsers.RevokeSessions(t.Context(), "acme", tenantUser(w))
 		if n != 0 || err != nil {
 			t.Errorf("RevokeSessions = %d, %v, want 0", n, err)
 		}
@@ -296,7 +296,7 @@ func TestRevokeSessionsOfNobody(t *testing.T) {
 
 func TestTenantPages(t *testing.T) {
 	const five = 5
-	tnPages(t, []tnPaging{
+	tenantPages(t, []paging{
 		{
 			name: "invitations",
 			setup: func(w *typedWorld) {
@@ -306,11 +306,11 @@ func TestTenantPages(t *testing.T) {
 			},
 			page: func(ctx context.Context, c *authos.Client, n int) ([]string, int, error) {
 				page, err := c.Organizations.Invitations.List(ctx, "acme", authos.InvitationListParams{Limit: 2, Page: n + 1})
-				return tnPage(page, err, func(i authos.SentInvitation) string { return i.ID })
+				return tenantPage(page, err, func(i authos.SentInvitation) string { return i.ID })
 			},
 			all: func(ctx context.Context, c *authos.Client, limit int) iter.Seq2[string, error] {
 				seq := c.Organizations.Invitations.All(ctx, "acme", authos.InvitationListParams{Limit: limit})
-				return tnIDs(seq, func(i authos.SentInvitation) string { return i.ID })
+				return tenantIDs(seq, func(i authos.SentInvitation) string { return i.ID })
 			},
 			route: "/api/organizations/:org_slug/invitations",
 			total: -1, beyond: -1, query: "limit=100&page=1",
@@ -324,11 +324,11 @@ func TestTenantPages(t *testing.T) {
 			},
 			page: func(ctx context.Context, c *authos.Client, n int) ([]string, int, error) {
 				page, err := c.Organizations.EndUsers.List(ctx, "acme", authos.EndUserListParams{ServiceSlug: "app", Limit: 2, Page: n + 1})
-				return tnPage(page, err, func(u authos.EndUser) string { return u.User.ID })
+				return tenantPage(page, err, func(u authos.EndUser) string { return u.User.ID })
 			},
 			all: func(ctx context.Context, c *authos.Client, limit int) iter.Seq2[string, error] {
 				seq := c.Organizations.EndUsers.All(ctx, "acme", authos.EndUserListParams{ServiceSlug: "app", Limit: limit})
-				return tnIDs(seq, func(u authos.EndUser) string { return u.User.ID })
+				return tenantIDs(seq, func(u authos.EndUser) string { return u.User.ID })
 			},
 			route: "/api/organizations/:org_slug/users",
 			total: five, beyond: -1, query: "limit=100&page=1&service_slug=app",
@@ -359,54 +359,54 @@ func TestEndUsersFromTheSecondPage(t *testing.T) {
 
 func TestTenantErrors(t *testing.T) {
 	create := func(ctx context.Context, c *authos.Client, p authos.InvitationCreateParams) error {
-		return tnErr(c.Organizations.Invitations.Create(ctx, "acme", p))
+		return tenantErr(c.Organizations.Invitations.Create(ctx, "acme", p))
 	}
 	suspend := func(w *typedWorld) { w.Server.SuspendOrg("acme") }
 	invite := func(w *typedWorld) { w.ID, _ = w.Server.AddInvitation("acme", "new@example.com", "member") }
-	tnErrors(t, []tnError{
+	tenantErrors(t, []tenantError{
 		{name: "roles of a stranger", as: "x@example.com", setup: func(w *typedWorld) {
 			w.Server.AddOrganization("other", "active", "y@example.com")
 		}, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Roles.List(ctx, "other"))
-		}, status: 403, is: tnForbidden},
+			return tenantErr(c.Organizations.Roles.List(ctx, "other"))
+		}, status: 403, is: tenantForbidden},
 		{name: "roles of a member", as: asMember, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Roles.List(ctx, "acme"))
-		}, status: 403, is: tnForbidden},
+			return tenantErr(c.Organizations.Roles.List(ctx, "acme"))
+		}, status: 403, is: tenantForbidden},
 		{name: "roles of nothing", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Roles.List(ctx, "nope"))
-		}, status: 404, is: tnMissing},
+			return tenantErr(c.Organizations.Roles.List(ctx, "nope"))
+		}, status: 404, is: tenantMissing},
 		{name: "role taken", setup: func(w *typedWorld) { w.Server.AddRole("acme", "support") },
 			call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-				return tnErr(c.Organizations.Roles.Create(ctx, "acme", authos.RoleCreateParams{Slug: "support", Name: "Support"}))
-			}, status: 400, is: tnBad, docStatus: 409, docIs: tnConflict},
+				return tenantErr(c.Organizations.Roles.Create(ctx, "acme", authos.RoleCreateParams{Slug: "support", Name: "Support"}))
+			}, status: 400, is: tenantBad, docStatus: 409, docIs: tenantConflict},
 		{name: "no role to change", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Roles.Update(ctx, "acme", "role_admin", authos.RoleUpdateParams{Name: authos.Some("Boss")}))
-		}, status: 404, is: tnMissing},
+			return tenantErr(c.Organizations.Roles.Update(ctx, "acme", "role_admin", authos.RoleUpdateParams{Name: authos.Some("Boss")}))
+		}, status: 404, is: tenantMissing},
 		{name: "no role to delete", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return c.Organizations.Roles.Delete(ctx, "acme", "role_admin")
-		}, status: 404, is: tnMissing},
+		}, status: 404, is: tenantMissing},
 
 		{name: "invitation by a member", as: asMember, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return create(ctx, c, authos.InvitationCreateParams{Email: "new@example.com", Role: "member"})
-		}, status: 403, is: tnForbidden},
+		}, status: 403, is: tenantForbidden},
 		{name: "invitation of an admin without org.roles.manage", as: "hr@example.com", setup: func(w *typedWorld) {
 			w.Server.AddRole("acme", "hr", string(authos.CapabilityMembersManage))
 			w.Server.AddMember("acme", "hr@example.com", "hr")
 		}, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return create(ctx, c, authos.InvitationCreateParams{Email: "new@example.com", Role: "admin"})
-		}, status: 403, is: tnForbidden},
+		}, status: 403, is: tenantForbidden},
 		{name: "invitation of a member", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return create(ctx, c, authos.InvitationCreateParams{Email: asMember, Role: "member"})
-		}, status: 400, is: tnBad, docStatus: 409, docIs: tnConflict},
+		}, status: 400, is: tenantBad, docStatus: 409, docIs: tenantConflict},
 		{name: "invitation sent already", setup: invite, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return create(ctx, c, authos.InvitationCreateParams{Email: "new@example.com", Role: "member"})
-		}, status: 400, is: tnBad, docStatus: 409, docIs: tnConflict},
+		}, status: 400, is: tenantBad, docStatus: 409, docIs: tenantConflict},
 		{name: "invitation with an unknown role", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return create(ctx, c, authos.InvitationCreateParams{Email: "new@example.com", Role: "boss"})
-		}, status: 400, is: tnBad},
+		}, status: 400, is: tenantBad},
 		{name: "invitation to a suspended organization", setup: suspend, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return create(ctx, c, authos.InvitationCreateParams{Email: "new@example.com", Role: "member"})
-		}, status: 403, is: tnInactive},
+		}, status: 403, is: tenantInactive},
 		{name: "invitation responded", setup: func(w *typedWorld) {
 			invite(w)
 			if err := w.Client(asOwner).Organizations.Invitations.Cancel(w.T.Context(), "acme", w.ID); err != nil {
@@ -414,7 +414,7 @@ func TestTenantErrors(t *testing.T) {
 			}
 		}, call: func(ctx context.Context, c *authos.Client, w *typedWorld) error {
 			return c.Organizations.Invitations.Cancel(ctx, "acme", w.ID)
-		}, status: 404, is: tnMissing},
+		}, status: 404, is: tenantMissing},
 		{name: "invitation over", setup: func(w *typedWorld) { invite(w); time.Sleep(8 * 24 * time.Hour) },
 			call: func(ctx context.Context, c *authos.Client, w *typedWorld) error {
 				return c.Organizations.Invitations.Accept(ctx, "acme", w.ID)
@@ -428,55 +428,57 @@ func TestTenantErrors(t *testing.T) {
 			w.ID, _ = w.Server.AddInvitation("other", "new@example.com", "member")
 		}, call: func(ctx context.Context, c *authos.Client, w *typedWorld) error {
 			return c.Organizations.Invitations.Accept(ctx, "acme", w.ID)
-		}, status: 403, is: tnForbidden},
+		}, status: 403, is: tenantForbidden},
 
 		{name: "end users for a member", as: asMember, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.EndUsers.List(ctx, "acme", authos.EndUserListParams{}))
-		}, status: 403, is: tnForbidden},
+			return tenantErr(c.Organizations.EndUsers.List(ctx, "acme", authos.EndUserListParams{}))
+		}, status: 403, is: tenantForbidden},
 		{name: "end users of a suspended organization", setup: suspend, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.EndUsers.List(ctx, "acme", authos.EndUserListParams{}))
-		}, status: 403, is: tnInactive},
+			return tenantErr(c.Organizations.EndUsers.List(ctx, "acme", authos.EndUserListParams{}))
+		}, status: 403, is: tenantInactive},
 		{name: "end users of no service", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.EndUsers.List(ctx, "acme", authos.EndUserListParams{ServiceSlug: "nope"}))
-		}, status: 404, is: tnMissing},
+			return tenantErr(c.Organizations.EndUsers.List(ctx, "acme", authos.EndUserListParams{ServiceSlug: "nope"}))
+		}, status: 404, is: tenantMissing},
 		{name: "a member is no end user", call: func(ctx context.Context, c *authos.Client, w *typedWorld) error {
-			return tnErr(c.Organizations.EndUsers.Get(ctx, "acme", w.Server.AddUser(asMember, "").ID))
-		}, status: 404, is: tnMissing},
+			return tenantErr(c.Organizations.EndUsers.Get(ctx, "acme", w.Server.AddUser(asMember, "").ID))
+		}, status: 404, is: tenantMissing},
 		{name: "sessions of no end user", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.EndUsers.RevokeSessions(ctx, "acme", "nobody"))
-		}, status: 404, is: tnMissing},
+			return tenantErr(c.Organizations.EndUsers.RevokeSessions(ctx, "acme", "nobody"))
+		}, status: 404, is: tenantMissing},
 	})
 }
 
 func TestTenantInputs(t *testing.T) {
 	const dots = ".."
-	tnInputs(t, []tnInput{
-		{"Roles.List", func(ctx context.Context, c *authos.Client) error { return tnErr(c.Organizations.Roles.List(ctx, "")) }, "org_slug"},
+	inputs(t, []tenantInput{
+		{"Roles.List", func(ctx context.Context, c *authos.Client) error {
+			return tenantErr(c.Organizations.Roles.List(ctx, ""))
+		}, "org_slug"},
 		{"Roles.Create", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Roles.Create(ctx, "", authos.RoleCreateParams{Name: " "}))
+			return tenantErr(c.Organizations.Roles.Create(ctx, "", authos.RoleCreateParams{Name: " "}))
 		}, "org_slug slug name"},
 		{"Roles.Create built in", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Roles.Create(ctx, "acme", authos.RoleCreateParams{Slug: "Admin", Name: "x"}))
+			return tenantErr(c.Organizations.Roles.Create(ctx, "acme", authos.RoleCreateParams{Slug: "Admin", Name: "x"}))
 		}, "slug"},
 		{"Roles.Create spaced", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Roles.Create(ctx, "acme", authos.RoleCreateParams{Slug: "my role", Name: "x"}))
+			return tenantErr(c.Organizations.Roles.Create(ctx, "acme", authos.RoleCreateParams{Slug: "my role", Name: "x"}))
 		}, "slug"},
 		{"Roles.Get", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Roles.Get(ctx, dots, ""))
+			return tenantErr(c.Organizations.Roles.Get(ctx, dots, ""))
 		}, "org_slug role_id"},
 		{"Roles.Update", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Roles.Update(ctx, "", "", authos.RoleUpdateParams{}))
+			return tenantErr(c.Organizations.Roles.Update(ctx, "", "", authos.RoleUpdateParams{}))
 		}, "org_slug role_id"},
 		{"Roles.Delete", func(ctx context.Context, c *authos.Client) error { return c.Organizations.Roles.Delete(ctx, "", dots) }, "org_slug role_id"},
 
 		{"Invitations.List", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Invitations.List(ctx, "", authos.InvitationListParams{Page: -1, Limit: 101}))
+			return tenantErr(c.Organizations.Invitations.List(ctx, "", authos.InvitationListParams{Page: -1, Limit: 101}))
 		}, "org_slug limit page"},
 		{"Invitations.Create", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Invitations.Create(ctx, "", authos.InvitationCreateParams{Email: "Ada <ada@example.com>"}))
+			return tenantErr(c.Organizations.Invitations.Create(ctx, "", authos.InvitationCreateParams{Email: "Ada <ada@example.com>"}))
 		}, "org_slug email role"},
 		{"Invitations.Create owner", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Invitations.Create(ctx, "acme", authos.InvitationCreateParams{Role: authos.RoleOwner}))
+			return tenantErr(c.Organizations.Invitations.Create(ctx, "acme", authos.InvitationCreateParams{Role: authos.RoleOwner}))
 		}, "email role"},
 		{"Invitations.Cancel", func(ctx context.Context, c *authos.Client) error {
 			return c.Organizations.Invitations.Cancel(ctx, "", "")
@@ -486,13 +488,13 @@ func TestTenantInputs(t *testing.T) {
 		}, "org_slug invitation_id"},
 
 		{"EndUsers.List", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.EndUsers.List(ctx, "", authos.EndUserListParams{Page: -1, Limit: -1}))
+			return tenantErr(c.Organizations.EndUsers.List(ctx, "", authos.EndUserListParams{Page: -1, Limit: -1}))
 		}, "org_slug limit page"},
 		{"EndUsers.Get", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.EndUsers.Get(ctx, "", ""))
+			return tenantErr(c.Organizations.EndUsers.Get(ctx, "", ""))
 		}, "org_slug user_id"},
 		{"EndUsers.RevokeSessions", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.EndUsers.RevokeSessions(ctx, "", ""))
+			return tenantErr(c.Organizations.EndUsers.RevokeSessions(ctx, "", ""))
 		}, "org_slug user_id"},
 	})
 }

@@ -112,7 +112,7 @@ var serviceCases = []typedCase{
 	},
 	{
 		name:  "Organizations.APIKeys.List",
-		setup: func(w *typedWorld) { tnKey(w); tnKey(w) },
+		setup: func(w *typedWorld) { tenantKey(w); tenantKey(w) },
 		call: func(ctx context.Context, c *authos.Client, _ *typedWorld) (any, error) {
 			return c.Organizations.APIKeys.List(ctx, "acme", "app", authos.APIKeyListParams{Limit: 1, Offset: 1})
 		},
@@ -130,14 +130,14 @@ var serviceCases = []typedCase{
 	},
 	{
 		name:  "Organizations.APIKeys.Get",
-		setup: func(w *typedWorld) { w.ID = tnKey(w) },
+		setup: func(w *typedWorld) { w.ID = tenantKey(w) },
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return c.Organizations.APIKeys.Get(ctx, "acme", "app", w.ID)
 		},
 	},
 	{
 		name:  "Organizations.APIKeys.Delete",
-		setup: func(w *typedWorld) { w.ID = tnKey(w) },
+		setup: func(w *typedWorld) { w.ID = tenantKey(w) },
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return nil, c.Organizations.APIKeys.Delete(ctx, "acme", "app", w.ID)
 		},
@@ -152,7 +152,7 @@ var serviceCases = []typedCase{
 	{
 		name: "Organizations.OAuthCredentials.Get",
 		setup: func(w *typedWorld) {
-			tnDo(w, func(ctx context.Context, c *authos.Client) (*authos.OAuthCredentials, error) {
+			tenantDo(w, func(ctx context.Context, c *authos.Client) (*authos.OAuthCredentials, error) {
 				return c.Organizations.OAuthCredentials.Set(ctx, "acme", "google", authos.OAuthCredentialsSetParams{ClientID: "id", ClientSecret: "s3cret"})
 			})
 		},
@@ -172,8 +172,8 @@ func TestServices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `{"slug":"shop","name":"Shop","service_type":"mobile","github_scopes":["user:email"],"google_scopes":[]}`; tnBody(w) != want {
-		t.Errorf("Create sent %s, want %s", tnBody(w), want)
+	if want := `{"slug":"shop","name":"Shop","service_type":"mobile","github_scopes":["user:email"],"google_scopes":[]}`; tenantBody(w) != want {
+		t.Errorf("Create sent %s, want %s", tenantBody(w), want)
 	}
 	if made.ID == "" || made.Slug != "shop" || made.ClientID == "" || made.ClientSecret.IsZero() || made.DefaultPlan.Name != "free" ||
 		!made.DefaultPlan.IsDefault || made.DefaultPlan.Features == nil || made.Usage.CurrentServices != 3 || made.Usage.MaxServices != 5 {
@@ -182,7 +182,7 @@ func TestServices(t *testing.T) {
 	if !reflect.DeepEqual(made.GitHubScopes, []string{"user:email"}) || made.GoogleScopes == nil || made.MicrosoftScopes != nil {
 		t.Errorf("scopes %v, %v, %v; want one, none, and not set", made.GitHubScopes, made.GoogleScopes, made.MicrosoftScopes)
 	}
-	tnHides(t, made.ClientSecret.Reveal(), made, *made, made.Service)
+	tenantHides(t, made.ClientSecret.Reveal(), made, *made, made.Service)
 	if text, err := json.Marshal(made); err == nil {
 		t.Errorf("a service with its secret is marshalled: %s", text)
 	}
@@ -197,8 +197,8 @@ func TestServices(t *testing.T) {
 		t.Errorf("a service without its secret is not marshalled: %v", err)
 	}
 	changed, err := services.Update(ctx, "acme", "shop", authos.ServiceUpdateParams{Name: new("The Shop")})
-	if want.Name = "The Shop"; err != nil || !reflect.DeepEqual(*changed, want) || tnBody(w) != `{"name":"The Shop"}` {
-		t.Errorf("Update = %+v, %v, having sent %s; want %+v", changed, err, tnBody(w), want)
+	if want.Name = "The Shop"; err != nil || !reflect.DeepEqual(*changed, want) || tenantBody(w) != `{"name":"The Shop"}` {
+		t.Errorf("Update = %+v, %v, having sent %s; want %+v", changed, err, tenantBody(w), want)
 	}
 
 	rotated, err := services.RotateSecret(ctx, "acme", "shop")
@@ -206,7 +206,7 @@ func TestServices(t *testing.T) {
 		!rotated.Service.ClientSecret.IsZero() {
 		t.Errorf("RotateSecret = %+v, %v", rotated, err)
 	}
-	tnHides(t, rotated.ClientSecret.Reveal(), rotated, *rotated)
+	tenantHides(t, rotated.ClientSecret.Reveal(), rotated, *rotated)
 
 	w.Server.AddSubscription(asUser, w.Server.AddPlan("acme", "app", "pro", 900))
 	page, err := services.List(ctx, "acme", authos.ServiceListParams{})
@@ -254,8 +254,8 @@ func TestServiceUpdates(t *testing.T) {
 		`{"device_activation_uri":""}`:                     {DeviceActivationURI: new("")},
 		`{"resource_uris":["urn:a","https://b.example/"]}`: {ResourceURIs: []string{"urn:a", "https://b.example/"}},
 	} {
-		if _, err := c.Organizations.Services.Update(t.Context(), "acme", "app", p); err != nil || tnBody(w) != sent {
-			t.Errorf("Update = %v, having sent %s, want %s", err, tnBody(w), sent)
+		if _, err := c.Organizations.Services.Update(t.Context(), "acme", "app", p); err != nil || tenantBody(w) != sent {
+			t.Errorf("Update = %v, having sent %s, want %s", err, tenantBody(w), sent)
 		}
 	}
 	for sent, p := range map[string]authos.PlanUpdateParams{
@@ -263,8 +263,8 @@ func TestServiceUpdates(t *testing.T) {
 		`{"features":[]}`: {Features: []string{}},
 	} {
 		id := w.Server.AddPlan("acme", "web", "free", 0)
-		if _, err := c.Organizations.Plans.Update(t.Context(), "acme", "web", id, p); err != nil || tnBody(w) != sent {
-			t.Errorf("Update = %v, having sent %s, want %s", err, tnBody(w), sent)
+		if _, err := c.Organizations.Plans.Update(t.Context(), "acme", "web", id, p); err != nil || tenantBody(w) != sent {
+			t.Errorf("Update = %v, having sent %s, want %s", err, tenantBody(w), sent)
 		}
 	}
 }
@@ -285,7 +285,7 @@ func TestServiceSlugs(t *testing.T) {
 }
 
 func TestServiceSAML(t *testing.T) {
-	c := rtClient(t, rtSteps(rtStep{status: 200, body: `{"id":"s","client_secret":null,"saml_enabled":true,"saml_entity_id":"urn:app",` +
+	c := clientWithoutBreaker(t, scripted(reply{status: 200, body: `{"id":"s","client_secret":null,"saml_enabled":true,"saml_entity_id":"urn:app",` +
 		`"saml_acs_url":"https://app.example/acs","saml_slo_url":"https://app.example/slo","saml_name_id_format":"emailAddress",` +
 		`"saml_attribute_mapping":{"mail":"email"},"saml_sign_assertions":true,"saml_sign_response":true,"service_type":"kiosk"}`}))
 	got, err := c.Organizations.Services.Get(t.Context(), "acme", "app")
@@ -306,8 +306,8 @@ func TestPlans(t *testing.T) {
 	if err != nil || made.Name != "trial" || made.PriceCents != 0 || !slices.Equal(made.Features, []string{"sso", "audit"}) || made.SubscriptionCount != 0 {
 		t.Fatalf("Create = %+v, %v", made, err)
 	}
-	if want := `{"name":"trial","price_cents":0,"currency":"usd","features":["sso","audit"]}`; tnBody(w) != want {
-		t.Errorf("Create sent %s, want %s", tnBody(w), want)
+	if want := `{"name":"trial","price_cents":0,"currency":"usd","features":["sso","audit"]}`; tenantBody(w) != want {
+		t.Errorf("Create sent %s, want %s", tenantBody(w), want)
 	}
 	w.Server.AddSubscription(asUser, made.ID)
 	for _, step := range []struct {
@@ -328,8 +328,8 @@ func TestPlans(t *testing.T) {
 		}},
 	} {
 		got, err := plans.Update(ctx, "acme", "app", made.ID, step.p)
-		if err != nil || tnBody(w) != step.sent || !step.want(got) || got.SubscriptionCount != 1 {
-			t.Errorf("Update of %s = %+v, %v, having sent %s, want %s", step.name, got, err, tnBody(w), step.sent)
+		if err != nil || tenantBody(w) != step.sent || !step.want(got) || got.SubscriptionCount != 1 {
+			t.Errorf("Update of %s = %+v, %v, having sent %s, want %s", step.name, got, err, tenantBody(w), step.sent)
 		}
 	}
 	list, err := plans.List(ctx, "acme", "app")
@@ -342,8 +342,8 @@ func TestPlans(t *testing.T) {
 }
 
 func TestPlansAll(t *testing.T) {
-	tnUnpaged(t, "/api/organizations/:org_slug/services/:service_slug/plans", func(ctx context.Context, c *authos.Client) iter.Seq2[string, error] {
-		return tnIDs(c.Organizations.Plans.All(ctx, "acme", "app"), func(p authos.PlanDetails) string { return p.Name })
+	unpaged(t, "/api/organizations/:org_slug/services/:service_slug/plans", func(ctx context.Context, c *authos.Client) iter.Seq2[string, error] {
+		return tenantIDs(c.Organizations.Plans.All(ctx, "acme", "app"), func(p authos.PlanDetails) string { return p.Name })
 	}, []string{"free"})
 }
 
@@ -352,19 +352,19 @@ func TestPlanFeatures(t *testing.T) {
 	for features, want := range map[string]authos.Features{
 		`"[\"a\",\"b\"]"`: {"a", "b"}, `["a","b"]`: {"a", "b"}, `"[]"`: {}, `null`: nil, `""`: nil,
 	} {
-		c := rtClient(t, rtSteps(rtStep{status: 200, body: `[{"plan":{"id":"p","features":` + features + `}}]`}))
+		c := clientWithoutBreaker(t, scripted(reply{status: 200, body: `[{"plan":{"id":"p","features":` + features + `}}]`}))
 		got, err := c.Organizations.Plans.List(t.Context(), "acme", "app")
 		if err != nil || !reflect.DeepEqual(got[0].Features, want) {
 			t.Errorf("features %s: %#v, %v, want %#v", features, got, err, want)
 		}
 	}
-	c := rtClient(t, rtSteps(rtStep{status: 200, body: `[{"plan":{"id":"p","features":"a, b"}}]`}))
-	if got, err := c.Organizations.Plans.List(t.Context(), "acme", "app"); !tnBroken(err) {
+	c := clientWithoutBreaker(t, scripted(reply{status: 200, body: `[{"plan":{"id":"p","features":"a, b"}}]`}))
+	if got, err := c.Organizations.Plans.List(t.Context(), "acme", "app"); !tenantBroken(err) {
 		t.Errorf("features that are no JSON: %v, %v, want a DecodeError", got, err)
 	}
 }
 
-func tnBroken(err error) bool {
+func tenantBroken(err error) bool {
 	_, ok := errors.AsType[*authos.DecodeError](err)
 	return ok
 }
@@ -384,7 +384,7 @@ func TestAPIKeys(t *testing.T) {
 		if life := made.ExpiresAt.Sub(made.CreatedAt.Time); life != 7*24*time.Hour || made.CreatedBy == "" || !made.LastUsedAt.IsZero() {
 			t.Errorf("Create = %+v, want a key for a week, not used yet", made)
 		}
-		tnHides(t, made.Key.Reveal(), made, *made)
+		tenantHides(t, made.Key.Reveal(), made, *made)
 		backend, err := c.With(authos.WithAPIKey(made.Key.Reveal()))
 		if err != nil {
 			t.Fatal(err)
@@ -400,8 +400,8 @@ func TestAPIKeys(t *testing.T) {
 			t.Errorf("Get = %+v, %v", got, err)
 		}
 		forever, err := keys.Create(ctx, "acme", "app", authos.APIKeyCreateParams{Name: "x", Permissions: got.Permissions})
-		if err != nil || !forever.ExpiresAt.IsZero() || tnBody(w) != `{"name":"x","permissions":["read:users"]}` {
-			t.Errorf("Create without expiry = %+v, %v, having sent %s", forever, err, tnBody(w))
+		if err != nil || !forever.ExpiresAt.IsZero() || tenantBody(w) != `{"name":"x","permissions":["read:users"]}` {
+			t.Errorf("Create without expiry = %+v, %v, having sent %s", forever, err, tenantBody(w))
 		}
 		if err := keys.Delete(ctx, "acme", "app", made.ID); err != nil {
 			t.Errorf("Delete = %v", err)
@@ -444,17 +444,17 @@ func TestOAuthCredentials(t *testing.T) {
 	if got, err := credentials.Get(ctx, "acme", "microsoft"); err != nil || *got != want {
 		t.Errorf("Get = %+v, %v, want %+v", got, err, want)
 	}
-	tnHides(t, p.ClientSecret, p, &p, struct {
+	tenantHides(t, p.ClientSecret, p, &p, struct {
 		P authos.OAuthCredentialsSetParams
 	}{p})
 	if _, err := credentials.Set(ctx, "acme", "gitlab", p); err != nil {
-		tnHides(t, p.ClientSecret, err)
+		tenantHides(t, p.ClientSecret, err)
 	}
 }
 
 func TestServicePages(t *testing.T) {
 	const five = 5
-	tnPages(t, []tnPaging{
+	tenantPages(t, []paging{
 		{
 			name: "services",
 			setup: func(w *typedWorld) {
@@ -467,11 +467,11 @@ func TestServicePages(t *testing.T) {
 				if err != nil {
 					return nil, 0, err
 				}
-				return tnPage(&page.Page, nil, func(s authos.ServiceSummary) string { return s.ID })
+				return tenantPage(&page.Page, nil, func(s authos.ServiceSummary) string { return s.ID })
 			},
 			all: func(ctx context.Context, c *authos.Client, limit int) iter.Seq2[string, error] {
 				seq := c.Organizations.Services.All(ctx, "acme", authos.ServiceListParams{ServiceType: "web", Limit: limit})
-				return tnIDs(seq, func(s authos.ServiceSummary) string { return s.ID })
+				return tenantIDs(seq, func(s authos.ServiceSummary) string { return s.ID })
 			},
 			route: "/api/organizations/:org_slug/services",
 			total: -1, beyond: -1, query: "limit=100&service_type=web",
@@ -485,11 +485,11 @@ func TestServicePages(t *testing.T) {
 			},
 			page: func(ctx context.Context, c *authos.Client, n int) ([]string, int, error) {
 				page, err := c.Organizations.APIKeys.List(ctx, "acme", "app", authos.APIKeyListParams{Limit: 2, Offset: 2 * n})
-				return tnPage(page, err, func(k authos.APIKey) string { return k.ID })
+				return tenantPage(page, err, func(k authos.APIKey) string { return k.ID })
 			},
 			all: func(ctx context.Context, c *authos.Client, limit int) iter.Seq2[string, error] {
 				seq := c.Organizations.APIKeys.All(ctx, "acme", "app", authos.APIKeyListParams{Limit: limit})
-				return tnIDs(seq, func(k authos.APIKey) string { return k.ID })
+				return tenantIDs(seq, func(k authos.APIKey) string { return k.ID })
 			},
 			route: "/api/organizations/:org_slug/services/:service_slug/api-keys",
 			total: five, beyond: five, query: "limit=100",
@@ -503,145 +503,145 @@ func TestServiceErrors(t *testing.T) {
 	subscribed := func(w *typedWorld) { pro(w); w.Server.AddSubscription(asUser, w.ID) }
 	shop := authos.ServiceCreateParams{Slug: "shop", Name: "Shop", ServiceType: authos.ServiceTypeWeb}
 	duplicate := []error{authos.CodeDuplicateConstraint, authos.CodeResourceAlreadyExists, authos.ErrConflict, authos.ErrInvalid}
-	tnErrors(t, []tnError{
+	tenantErrors(t, []tenantError{
 		{name: "services of a suspended organization", setup: suspend, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Services.List(ctx, "acme", authos.ServiceListParams{}))
-		}, status: 403, is: tnInactive},
+			return tenantErr(c.Organizations.Services.List(ctx, "acme", authos.ServiceListParams{}))
+		}, status: 403, is: tenantInactive},
 		{name: "too many services", setup: func(w *typedWorld) { w.Server.SetLimits("acme", 2, -1) },
 			call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-				return tnErr(c.Organizations.Services.Create(ctx, "acme", shop))
+				return tenantErr(c.Organizations.Services.Create(ctx, "acme", shop))
 			}, status: 400, is: []error{authos.CodeServiceLimitExceeded, authos.ErrInvalid}},
 		{name: "service taken", setup: func(w *typedWorld) { w.Server.AddService("acme", "shop"); w.Server.SetLimits("acme", 9, -1) },
 			call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-				return tnErr(c.Organizations.Services.Create(ctx, "acme", shop))
-			}, status: 400, is: duplicate, docStatus: 409, docIs: tnConflict},
+				return tenantErr(c.Organizations.Services.Create(ctx, "acme", shop))
+			}, status: 400, is: duplicate, docStatus: 409, docIs: tenantConflict},
 		{name: "service by a member", as: asMember, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Services.Create(ctx, "acme", shop))
-		}, status: 403, is: tnForbidden},
+			return tenantErr(c.Organizations.Services.Create(ctx, "acme", shop))
+		}, status: 403, is: tenantForbidden},
 		{name: "no service", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Services.Get(ctx, "acme", "nope"))
-		}, status: 404, is: tnMissing},
+			return tenantErr(c.Organizations.Services.Get(ctx, "acme", "nope"))
+		}, status: 404, is: tenantMissing},
 		{name: "service not granted", as: asMember, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Services.Get(ctx, "acme", "app"))
-		}, status: 403, is: tnForbidden},
+			return tenantErr(c.Organizations.Services.Get(ctx, "acme", "app"))
+		}, status: 403, is: tenantForbidden},
 		{name: "viewer changes a service", as: asMember, setup: func(w *typedWorld) {
-			tnDo(w, func(ctx context.Context, c *authos.Client) ([]authos.MemberServiceAccess, error) {
+			tenantDo(w, func(ctx context.Context, c *authos.Client) ([]authos.MemberServiceAccess, error) {
 				return c.Organizations.Members.UpdateServiceAccess(ctx, "acme", w.Server.AddUser(asMember, "").ID,
 					[]authos.ServiceAccessGrant{{ServiceSlug: "app", Access: authos.AccessViewer}})
 			})
 		}, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Services.Update(ctx, "acme", "app", authos.ServiceUpdateParams{Name: new("x")}))
-		}, status: 403, is: tnForbidden},
+			return tenantErr(c.Organizations.Services.Update(ctx, "acme", "app", authos.ServiceUpdateParams{Name: new("x")}))
+		}, status: 403, is: tenantForbidden},
 		{name: "secret of no service", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Services.RotateSecret(ctx, "acme", "nope"))
-		}, status: 404, is: tnMissing},
+			return tenantErr(c.Organizations.Services.RotateSecret(ctx, "acme", "nope"))
+		}, status: 404, is: tenantMissing},
 		{name: "service deleted by an admin", as: "ada@example.com", setup: func(w *typedWorld) { w.Server.AddMember("acme", "ada@example.com", "admin") },
 			call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 				return c.Organizations.Services.Delete(ctx, "acme", "app")
-			}, status: 403, is: tnForbidden},
+			}, status: 403, is: tenantForbidden},
 		{name: "service in use deleted", setup: subscribed, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return c.Organizations.Services.Delete(ctx, "acme", "app")
-		}, status: 400, is: tnBad},
+		}, status: 400, is: tenantBad},
 		{name: "checkout of a plan without a price", setup: func(w *typedWorld) {
-			w.ID = tnDo(w, func(ctx context.Context, c *authos.Client) ([]authos.PlanDetails, error) {
+			w.ID = tenantDo(w, func(ctx context.Context, c *authos.Client) ([]authos.PlanDetails, error) {
 				return c.Organizations.Plans.List(ctx, "acme", "app")
 			})[0].ID
 		}, call: func(ctx context.Context, c *authos.Client, w *typedWorld) error {
-			return tnErr(c.Organizations.Services.Checkout(ctx, "acme", "app", authos.CheckoutParams{PlanID: w.ID, SuccessURL: "https://a.example", CancelURL: "app://no"}))
-		}, status: 400, is: tnBad},
+			return tenantErr(c.Organizations.Services.Checkout(ctx, "acme", "app", authos.CheckoutParams{PlanID: w.ID, SuccessURL: "https://a.example", CancelURL: "app://no"}))
+		}, status: 400, is: tenantBad},
 		{name: "checkout of no plan", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Services.Checkout(ctx, "acme", "app", authos.CheckoutParams{PlanID: "x", SuccessURL: "https://a.example", CancelURL: "https://a.example"}))
-		}, status: 404, is: tnMissing},
+			return tenantErr(c.Organizations.Services.Checkout(ctx, "acme", "app", authos.CheckoutParams{PlanID: "x", SuccessURL: "https://a.example", CancelURL: "https://a.example"}))
+		}, status: 404, is: tenantMissing},
 
 		{name: "plan taken", setup: pro, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Plans.Create(ctx, "acme", "app", authos.PlanCreateParams{Name: "pro", Currency: "usd"}))
-		}, status: 400, is: duplicate, docStatus: 409, docIs: tnConflict},
+			return tenantErr(c.Organizations.Plans.Create(ctx, "acme", "app", authos.PlanCreateParams{Name: "pro", Currency: "usd"}))
+		}, status: 400, is: duplicate, docStatus: 409, docIs: tenantConflict},
 		{name: "plan renamed to one that is there", setup: pro, call: func(ctx context.Context, c *authos.Client, w *typedWorld) error {
-			return tnErr(c.Organizations.Plans.Update(ctx, "acme", "app", w.ID, authos.PlanUpdateParams{Name: new("free")}))
-		}, status: 400, is: duplicate, docStatus: 409, docIs: tnConflict},
+			return tenantErr(c.Organizations.Plans.Update(ctx, "acme", "app", w.ID, authos.PlanUpdateParams{Name: new("free")}))
+		}, status: 400, is: duplicate, docStatus: 409, docIs: tenantConflict},
 		{name: "no plan to change", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Plans.Update(ctx, "acme", "app", "nope", authos.PlanUpdateParams{PriceCents: new(1)}))
-		}, status: 404, is: tnMissing},
+			return tenantErr(c.Organizations.Plans.Update(ctx, "acme", "app", "nope", authos.PlanUpdateParams{PriceCents: new(1)}))
+		}, status: 404, is: tenantMissing},
 		{name: "plan in use deleted", setup: subscribed, call: func(ctx context.Context, c *authos.Client, w *typedWorld) error {
 			return c.Organizations.Plans.Delete(ctx, "acme", "app", w.ID)
-		}, status: 400, is: tnBad},
+		}, status: 400, is: tenantBad},
 		{name: "no plan to delete", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return c.Organizations.Plans.Delete(ctx, "acme", "app", "nope")
-		}, status: 404, is: tnMissing},
+		}, status: 404, is: tenantMissing},
 		{name: "plans not granted", as: asMember, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Plans.List(ctx, "acme", "app"))
-		}, status: 403, is: tnForbidden},
+			return tenantErr(c.Organizations.Plans.List(ctx, "acme", "app"))
+		}, status: 403, is: tenantForbidden},
 
 		{name: "API key by a member", as: asMember, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.APIKeys.Create(ctx, "acme", "app", authos.APIKeyCreateParams{Name: "x", Permissions: []authos.APIKeyPermission{"read:users"}}))
-		}, status: 403, is: tnForbidden},
+			return tenantErr(c.Organizations.APIKeys.Create(ctx, "acme", "app", authos.APIKeyCreateParams{Name: "x", Permissions: []authos.APIKeyPermission{"read:users"}}))
+		}, status: 403, is: tenantForbidden},
 		{name: "no API key", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.APIKeys.Get(ctx, "acme", "app", "nope"))
-		}, status: 404, is: tnMissing},
+			return tenantErr(c.Organizations.APIKeys.Get(ctx, "acme", "app", "nope"))
+		}, status: 404, is: tenantMissing},
 		{name: "no API key to delete", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return c.Organizations.APIKeys.Delete(ctx, "acme", "app", "nope")
-		}, status: 404, is: tnMissing},
+		}, status: 404, is: tenantMissing},
 		{name: "API keys of a suspended organization", setup: suspend, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.APIKeys.List(ctx, "acme", "app", authos.APIKeyListParams{}))
-		}, status: 403, is: tnInactive},
+			return tenantErr(c.Organizations.APIKeys.List(ctx, "acme", "app", authos.APIKeyListParams{}))
+		}, status: 403, is: tenantInactive},
 
 		{name: "no OAuth credentials", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.OAuthCredentials.Get(ctx, "acme", "github"))
-		}, status: 404, is: tnMissing},
+			return tenantErr(c.Organizations.OAuthCredentials.Get(ctx, "acme", "github"))
+		}, status: 404, is: tenantMissing},
 		{name: "OAuth credentials by a member", as: asMember, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.OAuthCredentials.Get(ctx, "acme", "github"))
-		}, status: 403, is: tnForbidden},
+			return tenantErr(c.Organizations.OAuthCredentials.Get(ctx, "acme", "github"))
+		}, status: 403, is: tenantForbidden},
 		{name: "OAuth credentials of a suspended organization", setup: suspend, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.OAuthCredentials.Set(ctx, "acme", "github", authos.OAuthCredentialsSetParams{ClientID: "a", ClientSecret: "b"}))
-		}, status: 403, is: tnInactive},
+			return tenantErr(c.Organizations.OAuthCredentials.Set(ctx, "acme", "github", authos.OAuthCredentialsSetParams{ClientID: "a", ClientSecret: "b"}))
+		}, status: 403, is: tenantInactive},
 	})
 }
 
 func TestServiceInputs(t *testing.T) {
 	none := []string{}
 	const changes = "name|service_type|github_scopes|microsoft_scopes|google_scopes|redirect_uris|device_activation_uri|resource_uris"
-	tnInputs(t, []tnInput{
+	inputs(t, []tenantInput{
 		{"Services.List", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Services.List(ctx, "", authos.ServiceListParams{Limit: -1, Offset: -1}))
+			return tenantErr(c.Organizations.Services.List(ctx, "", authos.ServiceListParams{Limit: -1, Offset: -1}))
 		}, "org_slug limit offset"},
 		{"Services.Create", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Services.Create(ctx, "", authos.ServiceCreateParams{RedirectURIs: none, ResourceURIs: none}))
+			return tenantErr(c.Organizations.Services.Create(ctx, "", authos.ServiceCreateParams{RedirectURIs: none, ResourceURIs: none}))
 		}, "org_slug slug name service_type redirect_uris resource_uris"},
 		{"Services.Create values", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Services.Create(ctx, "acme", authos.ServiceCreateParams{
+			return tenantErr(c.Organizations.Services.Create(ctx, "acme", authos.ServiceCreateParams{
 				Slug: "..", Name: "x", ServiceType: "kiosk", ResourceURIs: []string{"/shop", "https://shop.example", ""},
 			}))
 		}, "slug service_type resource_uris[0] resource_uris[2]"},
 		{"Services.Get", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Services.Get(ctx, "", "."))
+			return tenantErr(c.Organizations.Services.Get(ctx, "", "."))
 		}, "org_slug service_slug"},
 		{"Services.Update of nothing", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Services.Update(ctx, "", "", authos.ServiceUpdateParams{}))
+			return tenantErr(c.Organizations.Services.Update(ctx, "", "", authos.ServiceUpdateParams{}))
 		}, "org_slug service_slug " + changes},
 		{"Services.Update", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Services.Update(ctx, "acme", "app", authos.ServiceUpdateParams{
+			return tenantErr(c.Organizations.Services.Update(ctx, "acme", "app", authos.ServiceUpdateParams{
 				ServiceType: new(authos.ServiceType("")), RedirectURIs: none, ResourceURIs: []string{"x"},
 			}))
 		}, "service_type redirect_uris resource_uris[0]"},
 		{"Services.Delete", func(ctx context.Context, c *authos.Client) error { return c.Organizations.Services.Delete(ctx, "", "") }, "org_slug service_slug"},
 		{"Services.RotateSecret", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Services.RotateSecret(ctx, "", ""))
+			return tenantErr(c.Organizations.Services.RotateSecret(ctx, "", ""))
 		}, "org_slug service_slug"},
 		{"Services.Checkout", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Services.Checkout(ctx, "", "", authos.CheckoutParams{SuccessURL: "/ok"}))
+			return tenantErr(c.Organizations.Services.Checkout(ctx, "", "", authos.CheckoutParams{SuccessURL: "/ok"}))
 		}, "org_slug service_slug plan_id success_url cancel_url"},
 
 		{"Plans.List", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Plans.List(ctx, "", ""))
+			return tenantErr(c.Organizations.Plans.List(ctx, "", ""))
 		}, "org_slug service_slug"},
 		{"Plans.Create", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Plans.Create(ctx, "", "", authos.PlanCreateParams{}))
+			return tenantErr(c.Organizations.Plans.Create(ctx, "", "", authos.PlanCreateParams{}))
 		}, "org_slug service_slug name currency"},
 		{"Plans.Update of nothing", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Plans.Update(ctx, "", "", "", authos.PlanUpdateParams{}))
+			return tenantErr(c.Organizations.Plans.Update(ctx, "", "", "", authos.PlanUpdateParams{}))
 		}, "org_slug service_slug plan_id name|price_cents|currency|features"},
 		{"Plans.Update of what the server overlooks", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Plans.Update(ctx, "acme", "app", "p", authos.PlanUpdateParams{
+			return tenantErr(c.Organizations.Plans.Update(ctx, "acme", "app", "p", authos.PlanUpdateParams{
 				Description: new("x"), StripePriceID: new("x"), IsDefault: new(true),
 			}))
 		}, "name|price_cents|currency|features"},
@@ -650,29 +650,29 @@ func TestServiceInputs(t *testing.T) {
 		}, "org_slug service_slug plan_id"},
 
 		{"APIKeys.List", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.APIKeys.List(ctx, "", "", authos.APIKeyListParams{Limit: 101, Offset: -1}))
+			return tenantErr(c.Organizations.APIKeys.List(ctx, "", "", authos.APIKeyListParams{Limit: 101, Offset: -1}))
 		}, "org_slug service_slug limit offset"},
 		{"APIKeys.Create", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.APIKeys.Create(ctx, "", "", authos.APIKeyCreateParams{Name: " ", ExpiresIn: -24 * time.Hour}))
+			return tenantErr(c.Organizations.APIKeys.Create(ctx, "", "", authos.APIKeyCreateParams{Name: " ", ExpiresIn: -24 * time.Hour}))
 		}, "org_slug service_slug name permissions expires_in_days"},
 		{"APIKeys.Create values", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.APIKeys.Create(ctx, "acme", "app", authos.APIKeyCreateParams{
+			return tenantErr(c.Organizations.APIKeys.Create(ctx, "acme", "app", authos.APIKeyCreateParams{
 				Name: "x", ExpiresIn: 36 * time.Hour,
 				Permissions: []authos.APIKeyPermission{"read:users", "read:everything", "", "read:provider_tokens:", "read:provider_tokens:a b", "Read:users"},
 			}))
 		}, "permissions[1] permissions[2] permissions[3] permissions[4] permissions[5] expires_in_days"},
 		{"APIKeys.Get", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.APIKeys.Get(ctx, "", "", ""))
+			return tenantErr(c.Organizations.APIKeys.Get(ctx, "", "", ""))
 		}, "org_slug service_slug api_key_id"},
 		{"APIKeys.Delete", func(ctx context.Context, c *authos.Client) error {
 			return c.Organizations.APIKeys.Delete(ctx, "", "", "")
 		}, "org_slug service_slug api_key_id"},
 
 		{"OAuthCredentials.Set", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.OAuthCredentials.Set(ctx, "", "", authos.OAuthCredentialsSetParams{}))
+			return tenantErr(c.Organizations.OAuthCredentials.Set(ctx, "", "", authos.OAuthCredentialsSetParams{}))
 		}, "org_slug provider client_id client_secret"},
 		{"OAuthCredentials.Get", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.OAuthCredentials.Get(ctx, "acme", "gitlab"))
+			return tenantErr(c.Organizations.OAuthCredentials.Get(ctx, "acme", "gitlab"))
 		}, "provider"},
 	})
 }

@@ -361,7 +361,7 @@ func TestSMTP(t *testing.T) {
 
 // A password does not come back in an error either.
 func TestSMTPPasswordIsNotInErrors(t *testing.T) {
-	c := rtClient(t, rtSteps(rtStep{status: 422, body: "Failed to deserialize: " + settingMail.Password}), eventSession())
+	c := clientWithoutBreaker(t, scripted(reply{status: 422, body: "Failed to deserialize: " + settingMail.Password}), eventSession())
 	err := c.Organizations.SMTP.Set(t.Context(), "acme", authos.SMTPSetParams{Password: "hush-hush"})
 	if err == nil || strings.Contains(err.Error(), "hush-hush") {
 		t.Errorf("got %v", err)

@@ -24,15 +24,15 @@ import (
 // What the tests of organizations and everything in them share: the "tn" helpers, and tests that
 // take every typed case of these groups.
 
-// tnCases are the cases of organizations, members, roles, invitations, end users, services, plans,
-// API keys and OAuth credentials.
-var tnCases = slices.Concat(organizationCases, memberCases, tenantCases, serviceCases)
+// tenantTestCases are the cases of organizations, members, roles, invitations, end users, services,
+// plans, API keys and OAuth credentials.
+var tenantTestCases = slices.Concat(organizationCases, memberCases, tenantCases, serviceCases)
 
-// tnErr drops a result.
-func tnErr[T any](_ T, err error) error { return err }
+// tenantErr drops a result.
+func tenantErr[T any](_ T, err error) error { return err }
 
-// tnDo makes a call of the world's setup that must succeed.
-func tnDo[T any](w *typedWorld, call func(ctx context.Context, c *authos.Client) (T, error)) T {
+// tenantDo makes a call of the world's setup that must succeed.
+func tenantDo[T any](w *typedWorld, call func(ctx context.Context, c *authos.Client) (T, error)) T {
 	w.T.Helper()
 	out, err := call(w.T.Context(), w.Client(asOwner))
 	if err != nil {
@@ -41,34 +41,34 @@ func tnDo[T any](w *typedWorld, call func(ctx context.Context, c *authos.Client)
 	return out
 }
 
-// tnRole adds a role and returns its id.
-func tnRole(w *typedWorld, slug string, capability authos.Capability) string {
+// tenantRole adds a role and returns its id.
+func tenantRole(w *typedWorld, slug string, capability authos.Capability) string {
 	w.Server.AddRole("acme", slug, string(capability))
-	roles := tnDo(w, func(ctx context.Context, c *authos.Client) ([]authos.Role, error) {
+	roles := tenantDo(w, func(ctx context.Context, c *authos.Client) ([]authos.Role, error) {
 		return c.Organizations.Roles.List(ctx, "acme")
 	})
 	return roles[len(roles)-1].ID
 }
 
-// tnKey adds an API key to the service "app" and returns its id.
-func tnKey(w *typedWorld) string {
-	return tnDo(w, func(ctx context.Context, c *authos.Client) (*authos.APIKeyCreated, error) {
+// tenantKey adds an API key to the service "app" and returns its id.
+func tenantKey(w *typedWorld) string {
+	return tenantDo(w, func(ctx context.Context, c *authos.Client) (*authos.APIKeyCreated, error) {
 		return c.Organizations.APIKeys.Create(ctx, "acme", "app", authos.APIKeyCreateParams{
 			Name: "CI", Permissions: []authos.APIKeyPermission{authos.PermissionReadUsers}, ExpiresIn: 24 * time.Hour,
 		})
 	}).ID
 }
 
-// tnUser is asUser with a subscription, a session and a sign-in on record; it returns the id.
-func tnUser(w *typedWorld) string {
+// tenantUser is asUser with a subscription, a session and a sign-in on record; it returns the id.
+func tenantUser(w *typedWorld) string {
 	w.Server.AddSubscription(asUser, w.Server.AddPlan("acme", "app", "pro", 900))
 	w.Server.SignIn(asUser)
 	w.Server.AddLogin("acme", "app", asUser, "github", time.Now())
 	return w.Server.AddServiceUser(asUser).ID
 }
 
-// tnError is one refusal of the server.
-type tnError struct {
+// tenantError is one refusal of the server.
+type tenantError struct {
 	name  string
 	setup func(w *typedWorld)
 	as    string // empty: the owner
@@ -81,14 +81,14 @@ type tnError struct {
 
 // The refusals that many routes have.
 var (
-	tnForbidden = []error{authos.CodeForbidden, authos.ErrForbidden}
-	tnMissing   = []error{authos.CodeNotFound, authos.ErrNotFound}
-	tnBad       = []error{authos.CodeBadRequest, authos.ErrInvalid}
-	tnInactive  = []error{authos.CodeOrganizationNotActive, authos.ErrForbidden}
-	tnConflict  = []error{authos.CodeConflict, authos.ErrConflict}
+	tenantForbidden = []error{authos.CodeForbidden, authos.ErrForbidden}
+	tenantMissing   = []error{authos.CodeNotFound, authos.ErrNotFound}
+	tenantBad       = []error{authos.CodeBadRequest, authos.ErrInvalid}
+	tenantInactive  = []error{authos.CodeOrganizationNotActive, authos.ErrForbidden}
+	tenantConflict  = []error{authos.CodeConflict, authos.ErrConflict}
 )
 
-func tnErrors(t *testing.T, tests []tnError) {
+func tenantErrors(t *testing.T, tests []tenantError) {
 	t.Helper()
 	for _, tt := range tests {
 		for _, contract := range []authostest.Contract{authostest.Newest, authostest.Documented} {
@@ -125,14 +125,14 @@ func tnErrors(t *testing.T, tests []tnError) {
 	}
 }
 
-// tnInput is a call with bad input, and the fields that must be named.
-type tnInput struct {
+// tenantInput is a call with bad input, and the fields that must be named.
+type tenantInput struct {
 	name   string
 	call   func(ctx context.Context, c *authos.Client) error
 	fields string
 }
 
-func tnInputs(t *testing.T, tests []tnInput) {
+func inputs(t *testing.T, tests []tenantInput) {
 	t.Helper()
 	w := newTypedWorld(t)
 	c := w.Client(asOwner)
@@ -161,8 +161,8 @@ func tnInputs(t *testing.T, tests []tnInput) {
 	}
 }
 
-// tnPaging is a list that setup has filled with five items.
-type tnPaging struct {
+// paging is a list that setup has filled with five items.
+type paging struct {
 	name  string
 	setup func(w *typedWorld)
 	// the nth page of two items, from 0
@@ -174,8 +174,8 @@ type tnPaging struct {
 	query         string // of the first request of All with a limit of zero
 }
 
-// tnPage gives a page's ids.
-func tnPage[T any](page *authos.Page[T], err error, id func(T) string) ([]string, int, error) {
+// tenantPage gives a page's ids.
+func tenantPage[T any](page *authos.Page[T], err error, id func(T) string) ([]string, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
@@ -189,8 +189,8 @@ func tnPage[T any](page *authos.Page[T], err error, id func(T) string) ([]string
 	return ids, int(page.Total), nil
 }
 
-// tnIDs gives the ids of an iteration's items.
-func tnIDs[T any](seq iter.Seq2[T, error], id func(T) string) iter.Seq2[string, error] {
+// tenantIDs gives the ids of an iteration's items.
+func tenantIDs[T any](seq iter.Seq2[T, error], id func(T) string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for item, err := range seq {
 			if !yield(id(item), err) {
@@ -200,7 +200,7 @@ func tnIDs[T any](seq iter.Seq2[T, error], id func(T) string) iter.Seq2[string, 
 	}
 }
 
-func tnPages(t *testing.T, tests []tnPaging) {
+func tenantPages(t *testing.T, tests []paging) {
 	t.Helper()
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -271,9 +271,9 @@ func tnPages(t *testing.T, tests []tnPaging) {
 	}
 }
 
-// tnUnpaged holds a list that is not paged: All asks once, when it is ranged over, and hands an
+// unpaged holds a list that is not paged: All asks once, when it is ranged over, and hands an
 // error on.
-func tnUnpaged(t *testing.T, route string, all func(ctx context.Context, c *authos.Client) iter.Seq2[string, error], want []string) {
+func unpaged(t *testing.T, route string, all func(ctx context.Context, c *authos.Client) iter.Seq2[string, error], want []string) {
 	t.Helper()
 	w := newTypedWorld(t)
 	c := w.Client(asOwner)
@@ -312,8 +312,8 @@ func tnUnpaged(t *testing.T, route string, all func(ctx context.Context, c *auth
 	}
 }
 
-// tnHides fails when a value prints or marshals a secret in whatever way.
-func tnHides(t *testing.T, secret string, values ...any) {
+// tenantHides fails when a value prints or marshals a secret in whatever way.
+func tenantHides(t *testing.T, secret string, values ...any) {
 	t.Helper()
 	if len(secret) < 8 {
 		t.Fatalf("%d bytes are no secret", len(secret))
@@ -334,8 +334,8 @@ func tnHides(t *testing.T, secret string, values ...any) {
 	}
 }
 
-// tnBody is the JSON that the server saw last.
-func tnBody(w *typedWorld) string {
+// tenantBody is the JSON that the server saw last.
+func tenantBody(w *typedWorld) string {
 	w.T.Helper()
 	seen := w.Server.Requests()
 	if len(seen) == 0 {
@@ -345,7 +345,7 @@ func tnBody(w *typedWorld) string {
 }
 
 // What each response must have. Everything else may be null or absent, and is then zero.
-var tnRequired = map[string]string{
+var tenantRequired = map[string]string{
 	"Organizations.List":   "[] [].organization [].organization.id [].tier.id",
 	"Organizations.Create": "organization organization.id membership membership.id owner owner.id access_token",
 	"Organizations.Get":    "organization organization.id tier.id",
@@ -392,10 +392,10 @@ var tnRequired = map[string]string{
 	"Organizations.OAuthCredentials.Get": "provider",
 }
 
-// tnResponses runs a test with the good response of every case that has one.
-func tnResponses(t *testing.T, test func(t *testing.T, name string, good []byte, replay func(body []byte) (any, error))) {
+// tenantResponses runs a test with the good response of every case that has one.
+func tenantResponses(t *testing.T, test func(t *testing.T, name string, good []byte, replay func(body []byte) (any, error))) {
 	t.Helper()
-	for _, tc := range tnCases {
+	for _, tc := range tenantTestCases {
 		t.Run(tc.name, func(t *testing.T) {
 			w, c, tape := typedRecord(t, &tc, "bearer")
 			if good := bytes.TrimSpace(tape.body); len(good) > 0 && string(good) != "null" {
@@ -408,21 +408,21 @@ func tnResponses(t *testing.T, test func(t *testing.T, name string, good []byte,
 	}
 }
 
-// tnVisit calls visit for every member of a response, with a function that sets it and one that
+// tenantVisit calls visit for every member of a response, with a function that sets it and one that
 // takes it away. Of a list it visits the first item.
-func tnVisit(v any, path string, visit func(path string, value any, set func(any), remove func())) {
+func tenantVisit(v any, path string, visit func(path string, value any, set func(any), remove func())) {
 	switch v := v.(type) {
 	case map[string]any:
 		for name, value := range v {
 			member := strings.TrimPrefix(path+"."+name, ".")
 			visit(member, value, func(to any) { v[name] = to }, func() { delete(v, name) })
-			tnVisit(value, member, visit)
+			tenantVisit(value, member, visit)
 		}
 	case []any:
 		if len(v) > 0 {
 			if _, isObject := v[0].(map[string]any); isObject {
 				visit(path+"[]", v[0], func(to any) { v[0] = to }, nil)
-				tnVisit(v[0], path+"[]", visit)
+				tenantVisit(v[0], path+"[]", visit)
 			}
 		}
 	}
@@ -430,12 +430,12 @@ func tnVisit(v any, path string, visit func(path string, value any, set func(any
 
 // Null and absent members are zero values, or, where the route promises them, a DecodeError.
 func TestTenantMembers(t *testing.T) {
-	tnResponses(t, func(t *testing.T, name string, good []byte, replay func([]byte) (any, error)) {
+	tenantResponses(t, func(t *testing.T, name string, good []byte, replay func([]byte) (any, error)) {
 		var response any
 		if err := json.Unmarshal(good, &response); err != nil {
 			t.Fatal(err)
 		}
-		required, visited := strings.Fields(tnRequired[name]), 0
+		required, visited := strings.Fields(tenantRequired[name]), 0
 		if len(required) == 0 {
 			t.Fatal("nothing is required")
 		}
@@ -447,7 +447,7 @@ func TestTenantMembers(t *testing.T) {
 				t.Errorf("%s %s: %v, %v; a DecodeError: %v", path, what, out, err, want)
 			}
 		}
-		tnVisit(response, "", func(path string, value any, set func(any), remove func()) {
+		tenantVisit(response, "", func(path string, value any, set func(any), remove func()) {
 			if slices.Contains(required, path) {
 				visited++
 			}
@@ -468,7 +468,7 @@ func TestTenantMembers(t *testing.T) {
 // Members that nobody knows are ignored, and none of their text comes out: older servers put a
 // password's hash into users.
 func TestTenantUnknownMembers(t *testing.T) {
-	tnResponses(t, func(t *testing.T, _ string, good []byte, replay func([]byte) (any, error)) {
+	tenantResponses(t, func(t *testing.T, _ string, good []byte, replay func([]byte) (any, error)) {
 		want, err := replay(good)
 		if err != nil {
 			t.Fatal(err)
@@ -483,13 +483,13 @@ func TestTenantUnknownMembers(t *testing.T) {
 			}
 		}
 		more(response)
-		tnVisit(response, "", func(_ string, value any, _ func(any), _ func()) { more(value) })
+		tenantVisit(response, "", func(_ string, value any, _ func(any), _ func()) { more(value) })
 		body, _ := json.Marshal(response)
 		if n := bytes.Count(body, []byte("password_hash")); n == 0 {
 			t.Fatal("nothing was added")
 		}
 		got, err := replay(body)
-		if err != nil || !reflect.DeepEqual(tnTimeless(got), tnTimeless(want)) {
+		if err != nil || !reflect.DeepEqual(timeless(got), timeless(want)) {
 			t.Errorf("got %+v, %v, want %+v", got, err, want)
 		}
 		if strings.Contains(fmt.Sprintf("%+v", got), "argon2id") {
@@ -498,29 +498,29 @@ func TestTenantUnknownMembers(t *testing.T) {
 	})
 }
 
-// tnTimeless takes away when tokens expire, which is counted from when they arrive.
-func tnTimeless(v any) any {
+// timeless takes away when tokens expire, which is counted from when they arrive.
+func timeless(v any) any {
 	if s, ok := v.(*authos.OrganizationSession); ok {
 		s.Tokens.ExpiresAt = time.Time{}
 	}
 	return v
 }
 
-var tnStamp = regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^"]*"`)
+var tenantStamp = regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^"]*"`)
 
 // Every time of every response is read in each of the server's four formats.
 func TestTenantTimes(t *testing.T) {
 	want := time.Date(2026, 5, 20, 12, 0, 0, 0, time.UTC)
 	found := 0
-	tnResponses(t, func(t *testing.T, _ string, good []byte, replay func([]byte) (any, error)) {
-		n := len(tnStamp.FindAll(good, -1))
+	tenantResponses(t, func(t *testing.T, _ string, good []byte, replay func([]byte) (any, error)) {
+		n := len(tenantStamp.FindAll(good, -1))
 		found += n
 		for _, stamp := range []string{"2026-05-20T12:00:00Z", "2026-05-20T12:00:00.000000+00:00", "2026-05-20T12:00:00", "2026-05-20 12:00:00"} {
-			out, err := replay(tnStamp.ReplaceAllLiteral(good, []byte(`"`+stamp+`"`)))
+			out, err := replay(tenantStamp.ReplaceAllLiteral(good, []byte(`"`+stamp+`"`)))
 			if err != nil {
 				t.Errorf("%s: %v", stamp, err)
 			}
-			times := tnTimes(reflect.ValueOf(out))
+			times := tenantTimes(reflect.ValueOf(out))
 			if len(times) != n || slices.ContainsFunc(times, func(at authos.Time) bool { return !at.Equal(want) }) {
 				t.Errorf("%s: the result has the times %v, want %d times %v", stamp, times, n, want)
 			}
@@ -531,16 +531,16 @@ func TestTenantTimes(t *testing.T) {
 	}
 }
 
-// tnTimes lists the times in a result that are set.
-func tnTimes(v reflect.Value) (times []authos.Time) {
+// tenantTimes lists the times in a result that are set.
+func tenantTimes(v reflect.Value) (times []authos.Time) {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
 		if !v.IsNil() {
-			times = tnTimes(v.Elem())
+			times = tenantTimes(v.Elem())
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
-			times = append(times, tnTimes(v.Index(i))...)
+			times = append(times, tenantTimes(v.Index(i))...)
 		}
 	case reflect.Struct:
 		if at, ok := reflect.TypeAssert[authos.Time](v); ok {
@@ -551,7 +551,7 @@ func tnTimes(v reflect.Value) (times []authos.Time) {
 		}
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
-				times = append(times, tnTimes(v.Field(i))...)
+				times = append(times, tenantTimes(v.Field(i))...)
 			}
 		}
 	default:
@@ -559,8 +559,8 @@ func tnTimes(v reflect.Value) (times []authos.Time) {
 	return times
 }
 
-// tnSecondFails are repeated although they then find nothing left to do.
-var tnSecondFails = []string{
+// secondFails are repeated although they then find nothing left to do.
+var secondFails = []string{
 	"Organizations.Members.Remove", "Organizations.Invitations.Cancel", "Organizations.Invitations.Accept",
 }
 
@@ -577,7 +577,7 @@ func TestTenantLostResponses(t *testing.T) {
 		safe[r.Method+" "+r.Path] = r.RetrySafe
 	}
 	methods := typedMethods(t)
-	for _, tc := range tnCases {
+	for _, tc := range tenantTestCases {
 		route := methods[tc.name].Routes[0]
 		method, path, _ := strings.Cut(route, " ")
 		if method == http.MethodGet {
@@ -595,7 +595,7 @@ func TestTenantLostResponses(t *testing.T) {
 					if sent != 1 || !unknown {
 						t.Errorf("%v, %v after %d requests; want an unknown outcome after one", out, err, sent)
 					}
-				case slices.Contains(tnSecondFails, tc.name):
+				case slices.Contains(secondFails, tc.name):
 					if sent != 2 || !unknown || !errors.Is(err, authos.ErrNotFound) {
 						t.Errorf("%v after %d requests; want 404 after two", err, sent)
 					}

@@ -73,8 +73,8 @@ func TestOrganizations(t *testing.T) {
 		made.Membership.Role != authos.RoleOwner || made.Membership.OrgID != made.ID {
 		t.Errorf("Create = %+v", made)
 	}
-	tnHides(t, made.Tokens.AccessToken, made, *made)
-	tnHides(t, made.Tokens.RefreshToken, made, *made)
+	tenantHides(t, made.Tokens.AccessToken, made, *made)
+	tenantHides(t, made.Tokens.RefreshToken, made, *made)
 	if now, err := c.Tokens(ctx); err != nil || now.AccessToken != old.AccessToken {
 		t.Errorf("Create has installed tokens that nobody asked for: %v", err)
 	}
@@ -103,8 +103,8 @@ func TestOrganizations(t *testing.T) {
 	if err != nil || changed.Name != "Newer Org" || changed.ID != got.ID || changed.UpdatedAt.Before(got.UpdatedAt.Time) {
 		t.Errorf("Update = %+v, %v", changed, err)
 	}
-	if same, err := c.Organizations.Update(ctx, "new-org", authos.OrganizationUpdateParams{}); err != nil || same.Name != "Newer Org" || tnBody(w) != "{}" {
-		t.Errorf("Update of nothing = %+v, %v, having sent %s", same, err, tnBody(w))
+	if same, err := c.Organizations.Update(ctx, "new-org", authos.OrganizationUpdateParams{}); err != nil || same.Name != "Newer Org" || tenantBody(w) != "{}" {
+		t.Errorf("Update of nothing = %+v, %v, having sent %s", same, err, tenantBody(w))
 	}
 	page, err := c.Organizations.List(ctx, authos.OrganizationListParams{Status: authos.OrganizationPending})
 	if err != nil || len(page.Items) != 1 || page.Items[0].ID != made.ID || page.Total != -1 {
@@ -140,12 +140,12 @@ func TestOrganizationSelect(t *testing.T) {
 	}
 }
 
-// tnFullStore cannot save.
-type tnFullStore struct{}
+// fullStore cannot save.
+type fullStore struct{}
 
-func (tnFullStore) Load(context.Context) (authos.Tokens, error) { return authos.Tokens{}, nil }
-func (tnFullStore) Save(context.Context, authos.Tokens) error   { return errors.New("disk full") }
-func (tnFullStore) Delete(context.Context) error                { return nil }
+func (fullStore) Load(context.Context) (authos.Tokens, error) { return authos.Tokens{}, nil }
+func (fullStore) Save(context.Context, authos.Tokens) error   { return errors.New("disk full") }
+func (fullStore) Delete(context.Context) error                { return nil }
 
 // The tokens of a session that was made are not lost when they cannot be saved: they are returned,
 // and in use.
@@ -161,7 +161,7 @@ func TestOrganizationInstallFails(t *testing.T) {
 		},
 	}
 	for name, call := range calls {
-		c, err := w.Client(asNobody).With(authos.WithTokenStore(tnFullStore{}))
+		c, err := w.Client(asNobody).With(authos.WithTokenStore(fullStore{}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +185,7 @@ func TestOrganizationForms(t *testing.T) {
 		"platform": `{"organization":{"id":"o","status":"frozen","max_users":null,"approved_at":"2026-05-20T12:00:00.500Z",` +
 			`"feature_overrides":{"allow_scim":true},"created_at":"2026-05-20T12:00:00+00:00"},"tier":{"id":"t","features":["scim"]}}`,
 	} {
-		c := rtClient(t, rtSteps(rtStep{status: 200, body: form}))
+		c := clientWithoutBreaker(t, scripted(reply{status: 200, body: form}))
 		got, err := c.Organizations.Get(t.Context(), "acme")
 		at := time.Date(2026, 5, 20, 12, 0, 0, 0, time.UTC)
 		want := &authos.OrganizationDetails{Organization: authos.Organization{
@@ -200,7 +200,7 @@ func TestOrganizationForms(t *testing.T) {
 
 func TestOrganizationPages(t *testing.T) {
 	const five = 5
-	tnPages(t, []tnPaging{{
+	tenantPages(t, []paging{{
 		name: "organizations",
 		setup: func(w *typedWorld) {
 			for i := range five - 1 {
@@ -210,11 +210,11 @@ func TestOrganizationPages(t *testing.T) {
 		},
 		page: func(ctx context.Context, c *authos.Client, n int) ([]string, int, error) {
 			page, err := c.Organizations.List(ctx, authos.OrganizationListParams{Status: authos.OrganizationActive, Limit: 2, Page: n + 1})
-			return tnPage(page, err, func(o authos.OrganizationDetails) string { return o.ID })
+			return tenantPage(page, err, func(o authos.OrganizationDetails) string { return o.ID })
 		},
 		all: func(ctx context.Context, c *authos.Client, limit int) iter.Seq2[string, error] {
 			seq := c.Organizations.All(ctx, authos.OrganizationListParams{Status: authos.OrganizationActive, Limit: limit})
-			return tnIDs(seq, func(o authos.OrganizationDetails) string { return o.ID })
+			return tenantIDs(seq, func(o authos.OrganizationDetails) string { return o.ID })
 		},
 		route: "/api/organizations",
 		total: -1, beyond: -1, query: "limit=100&page=1&status=active",
@@ -226,36 +226,36 @@ func TestOrganizationErrors(t *testing.T) {
 	foreign := func(w *typedWorld) { w.Server.AddOrganization("other", "active", "y@example.com") }
 	create := func(slug string) func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 		return func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Create(ctx, authos.OrganizationCreateParams{Slug: slug, Name: "New Org"}))
+			return tenantErr(c.Organizations.Create(ctx, authos.OrganizationCreateParams{Slug: slug, Name: "New Org"}))
 		}
 	}
 	enter := func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-		return tnErr(c.Organizations.Select(ctx, "acme", authos.OrganizationSelectParams{}))
+		return tenantErr(c.Organizations.Select(ctx, "acme", authos.OrganizationSelectParams{}))
 	}
-	tnErrors(t, []tnError{
-		{name: "slug taken", call: create("acme"), status: 400, is: tnBad, docStatus: 409, docIs: tnConflict},
+	tenantErrors(t, []tenantError{
+		{name: "slug taken", call: create("acme"), status: 400, is: tenantBad, docStatus: 409, docIs: tenantConflict},
 		{name: "too many owned", setup: func(w *typedWorld) {
 			for i := range 5 {
 				w.Server.AddOrganization("org-"+strconv.Itoa(i), "pending", asOwner)
 			}
-		}, call: create("new-org"), status: 400, is: tnBad},
+		}, call: create("new-org"), status: 400, is: tenantBad},
 		{name: "a stranger's view", setup: foreign, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Get(ctx, "other"))
-		}, status: 403, is: tnForbidden},
+			return tenantErr(c.Organizations.Get(ctx, "other"))
+		}, status: 403, is: tenantForbidden},
 		{name: "nothing to see", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Get(ctx, "nope"))
-		}, status: 404, is: tnMissing},
+			return tenantErr(c.Organizations.Get(ctx, "nope"))
+		}, status: 404, is: tenantMissing},
 		{name: "renamed by a member", as: asMember, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Update(ctx, "acme", authos.OrganizationUpdateParams{Name: new("Mine")}))
-		}, status: 403, is: tnForbidden},
+			return tenantErr(c.Organizations.Update(ctx, "acme", authos.OrganizationUpdateParams{Name: new("Mine")}))
+		}, status: 403, is: tenantForbidden},
 		{name: "deleted by an admin", as: "ada@example.com", setup: admin, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return c.Organizations.Delete(ctx, "acme")
-		}, status: 403, is: tnForbidden},
-		{name: "suspended", setup: func(w *typedWorld) { w.Server.SuspendOrg("acme") }, call: enter, status: 403, is: tnInactive},
-		{name: "pending", setup: func(w *typedWorld) { w.Server.AddOrganization("acme", "pending", asOwner) }, call: enter, status: 403, is: tnInactive},
+		}, status: 403, is: tenantForbidden},
+		{name: "suspended", setup: func(w *typedWorld) { w.Server.SuspendOrg("acme") }, call: enter, status: 403, is: tenantInactive},
+		{name: "pending", setup: func(w *typedWorld) { w.Server.AddOrganization("acme", "pending", asOwner) }, call: enter, status: 403, is: tenantInactive},
 		{name: "selected by a stranger", setup: foreign, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
-			return tnErr(c.Organizations.Select(ctx, "other", authos.OrganizationSelectParams{}))
-		}, status: 403, is: tnForbidden},
+			return tenantErr(c.Organizations.Select(ctx, "other", authos.OrganizationSelectParams{}))
+		}, status: 403, is: tenantForbidden},
 		{name: "too many users this month", setup: func(w *typedWorld) {
 			w.Server.SetFeature("acme", "max_mau", 1)
 			w.Server.AddLogin("acme", "app", asUser, "github", time.Now())
@@ -264,23 +264,23 @@ func TestOrganizationErrors(t *testing.T) {
 }
 
 func TestOrganizationInputs(t *testing.T) {
-	tnInputs(t, []tnInput{
+	inputs(t, []tenantInput{
 		{"List", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.List(ctx, authos.OrganizationListParams{Page: -1, Limit: 101}))
+			return tenantErr(c.Organizations.List(ctx, authos.OrganizationListParams{Page: -1, Limit: 101}))
 		}, "limit page"},
 		{"Create", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Create(ctx, authos.OrganizationCreateParams{Slug: "No!", Name: "x"}))
+			return tenantErr(c.Organizations.Create(ctx, authos.OrganizationCreateParams{Slug: "No!", Name: "x"}))
 		}, "slug name"},
 		{"Create reserved", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Create(ctx, authos.OrganizationCreateParams{Slug: "admin", Name: strings.Repeat("x", 101)}))
+			return tenantErr(c.Organizations.Create(ctx, authos.OrganizationCreateParams{Slug: "admin", Name: strings.Repeat("x", 101)}))
 		}, "slug name"},
-		{"Get", func(ctx context.Context, c *authos.Client) error { return tnErr(c.Organizations.Get(ctx, " ")) }, "org_slug"},
+		{"Get", func(ctx context.Context, c *authos.Client) error { return tenantErr(c.Organizations.Get(ctx, " ")) }, "org_slug"},
 		{"Update", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Update(ctx, "", authos.OrganizationUpdateParams{Name: new("  ")}))
+			return tenantErr(c.Organizations.Update(ctx, "", authos.OrganizationUpdateParams{Name: new("  ")}))
 		}, "org_slug name"},
 		{"Delete", func(ctx context.Context, c *authos.Client) error { return c.Organizations.Delete(ctx, "..") }, "org_slug"},
 		{"Select", func(ctx context.Context, c *authos.Client) error {
-			return tnErr(c.Organizations.Select(ctx, "", authos.OrganizationSelectParams{Install: true}))
+			return tenantErr(c.Organizations.Select(ctx, "", authos.OrganizationSelectParams{Install: true}))
 		}, "org_slug"},
 	})
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// btUserPage responds with a list of n users as the server does, but with a total of its own.
-func btUserPage(n, total int) btResponse {
+// userPage responds with a list of n users as the server does, but with a total of its own.
+func userPage(n, total int) handler {
 	return func(req *http.Request) (*http.Response, error) {
 		var limit, offset int
 		q := req.URL.Query()
@@ -25,7 +25,7 @@ func btUserPage(n, total int) btResponse {
 		for i := offset; i < min(offset+limit, n); i++ {
 			items = append(items, fmt.Sprintf(`{"id":"u%d"}`, i))
 		}
-		return btSay(200, fmt.Sprintf(`{"users":[%s],"total":%d}`, strings.Join(items, ","), total))(req)
+		return say(200, fmt.Sprintf(`{"users":[%s],"total":%d}`, strings.Join(items, ","), total))(req)
 	}
 }
 
@@ -55,7 +55,7 @@ func TestAllSizes(t *testing.T) {
 					want = append(want, srv.AddServiceUser(fmt.Sprintf("u%d@example.com", i)).ID)
 				}
 				want = want[min(tt.offset, len(want)):]
-				c := btNew(t, srv.URL, srv.Transport(), authos.WithAPIKey(srv.AddAPIKey()))
+				c := newClient(t, srv.URL, srv.Transport(), authos.WithAPIKey(srv.AddAPIKey()))
 				p := authos.ServiceUserListParams{Limit: tt.limit, Offset: tt.offset}
 				all := c.Service.Users.All(t.Context(), p)
 				for round := 1; round <= 2; round++ { // ranging again starts again
@@ -99,7 +99,7 @@ func TestAllEnds(t *testing.T) {
 		return users, errs
 	}
 	t.Run("lazy", func(t *testing.T) {
-		c, web := btClient(t)
+		c, web := keyClient(t)
 		_ = c.Service.Users.All(t.Context(), authos.ServiceUserListParams{})
 		if web.count() != 0 {
 			t.Error("All sends before it is ranged over")
@@ -107,8 +107,8 @@ func TestAllEnds(t *testing.T) {
 	})
 	t.Run("break", func(t *testing.T) {
 		for stop, want := range map[int]int{1: 1, 10: 1, 11: 2, 20: 2} {
-			c, web := btClient(t)
-			web.set(btUserPage(250, 250))
+			c, web := keyClient(t)
+			web.play(userPage(250, 250))
 			if users, errs := collect(c, stop); users != stop || errs != nil || web.count() != want {
 				t.Errorf("break after %d: %d users, %v, %d requests; want %d", stop, users, errs, web.count(), want)
 			}
@@ -122,35 +122,35 @@ func TestAllEnds(t *testing.T) {
 			{20, 25, 20, 3},
 			{0, -1, 0, 1},
 		} {
-			c, web := btClient(t)
-			web.set(btUserPage(tt.n, tt.total))
+			c, web := keyClient(t)
+			web.play(userPage(tt.n, tt.total))
 			if users, errs := collect(c, 0); users != tt.users || errs != nil || web.count() != tt.requests {
 				t.Errorf("%d users of a total of %d: got %d, %v, %d requests; want %d", tt.n, tt.total, users, errs, web.count(), tt.requests)
 			}
 		}
 	})
 	t.Run("total 0 on the empty page", func(t *testing.T) {
-		c, web := btClient(t)
-		web.set(func(req *http.Request) (*http.Response, error) {
+		c, web := keyClient(t)
+		web.play(func(req *http.Request) (*http.Response, error) {
 			if req.URL.Query().Get("offset") != "" {
-				return btSay(200, `{"users":[],"total":0}`)(req)
+				return say(200, `{"users":[],"total":0}`)(req)
 			}
-			return btUserPage(10, 30)(req)
+			return userPage(10, 30)(req)
 		})
 		if users, errs := collect(c, 0); users != 10 || errs != nil || web.count() != 2 {
 			t.Errorf("got %d, %v, %d requests", users, errs, web.count())
 		}
 	})
 	t.Run("error in the middle", func(t *testing.T) {
-		for name, bad := range map[string]btResponse{
-			"404": btSay(404, ""), "403": btError(403, "FORBIDDEN"), "cut": btSay(200, `{"users":[`), "no id": btSay(200, `{"users":[{"id":"a"},{}],"total":9}`),
+		for name, bad := range map[string]handler{
+			"404": say(404, ""), "403": sayError(403, "FORBIDDEN"), "cut": say(200, `{"users":[`), "no id": say(200, `{"users":[{"id":"a"},{}],"total":9}`),
 		} {
-			c, web := btClient(t)
-			web.set(func(req *http.Request) (*http.Response, error) {
+			c, web := keyClient(t)
+			web.play(func(req *http.Request) (*http.Response, error) {
 				if req.URL.Query().Get("offset") == "20" {
 					return bad(req)
 				}
-				return btUserPage(250, 250)(req)
+				return userPage(250, 250)(req)
 			})
 			if users, errs := collect(c, 0); users != 20 || len(errs) != 1 || web.count() != 3 {
 				t.Errorf("%s: %d users, %v, %d requests; want 20, one error, 3", name, users, errs, web.count())
@@ -158,8 +158,8 @@ func TestAllEnds(t *testing.T) {
 		}
 	})
 	t.Run("context done in the middle", func(t *testing.T) {
-		c, web := btClient(t)
-		web.set(btUserPage(250, 250))
+		c, web := keyClient(t)
+		web.play(userPage(250, 250))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		users, last := 0, error(nil)
@@ -180,7 +180,7 @@ func TestAllEnds(t *testing.T) {
 		}
 	})
 	t.Run("bad params", func(t *testing.T) {
-		c, web := btClient(t)
+		c, web := keyClient(t)
 		n := 0
 		for _, err := range c.Service.Users.All(t.Context(), authos.ServiceUserListParams{Limit: 101, Offset: -1}) {
 			n++
@@ -194,9 +194,9 @@ func TestAllEnds(t *testing.T) {
 	})
 }
 
-// btNumbered responds with a list of n devices by page number; no page has more than size items,
+// numbered responds with a list of n devices by page number; no page has more than size items,
 // whatever is asked for.
-func btNumbered(n, size int, total string) btResponse {
+func numbered(n, size int, total string) handler {
 	return func(req *http.Request) (*http.Response, error) {
 		limit, number := 20, 1
 		q := req.URL.Query()
@@ -207,7 +207,7 @@ func btNumbered(n, size int, total string) btResponse {
 		for i := (number - 1) * limit; i < min(number*limit, n); i++ {
 			items = append(items, fmt.Sprintf(`{"id":"d%d"}`, i))
 		}
-		return btSay(200, fmt.Sprintf(`{"devices":[%s]%s}`, strings.Join(items, ","), total))(req)
+		return say(200, fmt.Sprintf(`{"devices":[%s]%s}`, strings.Join(items, ","), total))(req)
 	}
 }
 
@@ -235,8 +235,8 @@ func TestAllByNumber(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, web := btClient(t)
-			web.set(btNumbered(tt.n, tt.size, tt.total))
+			c, web := keyClient(t)
+			web.play(numbered(tt.n, tt.size, tt.total))
 			seen := map[string]bool{}
 			for d, err := range c.User.Devices.All(t.Context(), authos.UserDeviceListParams{Page: tt.page, Limit: tt.limit}) {
 				if err != nil {
@@ -267,8 +267,8 @@ func TestAllNeverLoops(t *testing.T) {
 			return n, last
 		},
 	} {
-		c, web := btClient(t)
-		web.set(btSay(200, `{"devices":[{"id":"a"},{"id":"b"}],"users":[{"id":"a"},{"id":"b"}],"total":1000000}`))
+		c, web := keyClient(t)
+		web.play(say(200, `{"devices":[{"id":"a"},{"id":"b"}],"users":[{"id":"a"},{"id":"b"}],"total":1000000}`))
 		n, err := all(c)
 		if _, ok := errors.AsType[*authos.DecodeError](err); !ok || n != 3 || web.count() != 5 {
 			t.Errorf("%s: %d items, %v, %d requests", name, n, err, web.count())
@@ -280,9 +280,9 @@ func TestAllNeverLoops(t *testing.T) {
 }
 
 func TestListWithoutTotal(t *testing.T) {
-	c, web := btClient(t)
+	c, web := keyClient(t)
 	for body, want := range map[string]int64{`{"devices":[]}`: -1, `{"devices":[],"total":null}`: -1, `{"devices":[],"total":0}`: 0, `{"devices":[],"total":7}`: 7} {
-		web.set(btSay(200, body))
+		web.play(say(200, body))
 		page, err := c.User.Devices.List(t.Context(), authos.UserDeviceListParams{})
 		if err != nil || page.Total != want {
 			t.Errorf("%s: %+v, %v; want a total of %d", body, page, err, want)
@@ -292,7 +292,7 @@ func TestListWithoutTotal(t *testing.T) {
 
 // All refuses what List refuses.
 func TestAllByNumberBadParams(t *testing.T) {
-	c, web := btClient(t)
+	c, web := keyClient(t)
 	var errs []error
 	for _, err := range c.User.Devices.All(t.Context(), authos.UserDeviceListParams{Page: -1, Limit: 101}) {
 		errs = append(errs, err)
@@ -307,10 +307,10 @@ func TestAllByNumberBadParams(t *testing.T) {
 // comes again, which is no sign of a server that does not page. Nothing is lost.
 func TestAllWhileTheListGrows(t *testing.T) {
 	for _, limit := range []int{1, 2, 3} {
-		c, web := btClient(t)
+		c, web := keyClient(t)
 		list := []string{"e5", "e4", "e3", "e2", "e1"}
 		fetches := 0
-		web.set(func(req *http.Request) (*http.Response, error) {
+		web.play(func(req *http.Request) (*http.Response, error) {
 			if fetches++; fetches > 1 && fetches < 4 { // before the second and the third page
 				list = append([]string{fmt.Sprint("new", fetches)}, list...)
 			}
@@ -321,7 +321,7 @@ func TestAllWhileTheListGrows(t *testing.T) {
 			for _, id := range list[from:min(from+size, len(list))] {
 				items = append(items, `{"id":"`+id+`"}`)
 			}
-			return btSay(200, `{"devices":[`+strings.Join(items, ",")+`],"total":null}`)(req)
+			return say(200, `{"devices":[`+strings.Join(items, ",")+`],"total":null}`)(req)
 		})
 		seen := map[string]int{}
 		for d, err := range c.User.Devices.All(t.Context(), authos.UserDeviceListParams{Limit: limit}) {
@@ -340,8 +340,8 @@ func TestAllWhileTheListGrows(t *testing.T) {
 
 // AllItems gives what came before an error, and the error.
 func TestAllItems(t *testing.T) {
-	c, web := btClient(t)
-	web.set(btNumbered(5, 2, ""))
+	c, web := keyClient(t)
+	web.play(numbered(5, 2, ""))
 	all, err := authos.AllItems(c.User.Devices.All(t.Context(), authos.UserDeviceListParams{Limit: 2}))
 	if err != nil || len(all) != 5 {
 		t.Errorf("%d items, %v; want 5", len(all), err)
@@ -351,11 +351,11 @@ func TestAllItems(t *testing.T) {
 		t.Errorf("%d items, %v; want bad input", len(all), err)
 	}
 	calls := 0
-	web.set(func(req *http.Request) (*http.Response, error) {
+	web.play(func(req *http.Request) (*http.Response, error) {
 		if calls++; calls > 1 {
-			return btSay(403, `{"error":"no","error_code":"FORBIDDEN"}`)(req)
+			return say(403, `{"error":"no","error_code":"FORBIDDEN"}`)(req)
 		}
-		return btSay(200, `{"devices":[{"id":"a"},{"id":"b"}],"total":4}`)(req)
+		return say(200, `{"devices":[{"id":"a"},{"id":"b"}],"total":4}`)(req)
 	})
 	all, err = authos.AllItems(c.User.Devices.All(t.Context(), authos.UserDeviceListParams{Limit: 2}))
 	if !errors.Is(err, authos.ErrForbidden) || len(all) != 2 {

@@ -209,7 +209,7 @@ func TestPlatformMFARows(t *testing.T) {
 			}
 		}
 	}
-	for _, step := range []rtStep{{status: http.StatusNoContent}, {status: http.StatusOK}, {status: http.StatusOK, body: "null"}} {
+	for _, step := range []reply{{status: http.StatusNoContent}, {status: http.StatusOK}, {status: http.StatusOK, body: "null"}} {
 		c, _ := platformScript(t, step)
 		got, err := c.Platform.MFA.GenerateMetrics(ctx, authos.MFAMetricsGenerateParams{})
 		if e, ok := errors.AsType[*authos.DecodeError](err); !ok || got != nil || e.StatusCode != step.status {
@@ -223,7 +223,7 @@ func TestPlatformQueries(t *testing.T) {
 	ctx := t.Context()
 	// already June in UTC
 	late := time.Date(2026, time.May, 31, 23, 30, 0, 0, time.FixedZone("", -5*3600))
-	c, script := platformScript(t, rtStep{status: http.StatusForbidden, body: "Platform owner access required"})
+	c, script := platformScript(t, reply{status: http.StatusForbidden, body: "Platform owner access required"})
 	p := c.Platform
 	for i, tt := range []struct {
 		err  error

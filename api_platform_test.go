@@ -295,13 +295,13 @@ func platformRefused(t *testing.T, what string, err error, status int, code auth
 
 // platformScript makes a client of a server that gives these responses, the last one again and
 // again.
-func platformScript(t *testing.T, steps ...rtStep) (*authos.Client, *rtScript) {
+func platformScript(t *testing.T, steps ...reply) (*authos.Client, *script) {
 	t.Helper()
-	script := rtSteps(steps...)
-	return btNew(t, rtBase, script, authos.WithTokens(authos.Tokens{AccessToken: "a"})), script
+	script := scripted(steps...)
+	return newClient(t, testBase, script, authos.WithTokens(authos.Tokens{AccessToken: "a"})), script
 }
 
-func platformResponse(body string) rtStep { return rtStep{status: http.StatusOK, body: body} }
+func platformResponse(body string) reply { return reply{status: http.StatusOK, body: body} }
 
 // TestPlatformStrangers: whoever does not own the platform is refused on every route, in plain text
 // by real servers.
@@ -530,7 +530,7 @@ func TestPlatformStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTypedWorld(t)
 		id := w.Server.AddMember("acme", "m@example.com", "member").ID
-		c := btNew(t, w.Server.URL, w.Server.Transport(), authos.WithCache(authos.CachePolicy{}),
+		c := newClient(t, w.Server.URL, w.Server.Transport(), authos.WithCache(authos.CachePolicy{}),
 			authos.WithTokens(authos.Tokens{AccessToken: w.Server.SignIn(asPlatform).AccessToken}))
 		calls := map[string]func(authos.RequestOption) error{
 			"tiers":         func(o authos.RequestOption) error { return platformErr(c.Platform.Tiers(t.Context(), o)) },

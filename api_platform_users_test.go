@@ -93,7 +93,7 @@ func TestPlatformOwnerRemoveLost(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // and is then found to be of somebody who is gone
-		c, script := platformScript(t, rtStep{err: rtReset()}, rtStep{status: 404, body: `{"error":"User not found","error_code":"NOT_FOUND"}`})
+		c, script := platformScript(t, reply{err: connectionReset()}, reply{status: 404, body: `{"error":"User not found","error_code":"NOT_FOUND"}`})
 		u, err := c.Platform.Owners.Remove(t.Context(), "u1")
 		if err != nil || u == nil || u.ID != "u1" || isOwner(*u) || script.count() != 2 {
 			t.Errorf("%+v, %v after %d requests; want the id", u, err, script.count())

@@ -95,8 +95,8 @@ func TestServer(t *testing.T) {
 
 // A server without its database says so in a shape of its own, and the error keeps it.
 func TestServerNotReady(t *testing.T) {
-	script := rtSteps(rtStep{status: 503, body: `{"status":"unhealthy","version":"0.1.40","database":"disconnected"}`})
-	c := rtClient(t, script)
+	script := scripted(reply{status: 503, body: `{"status":"unhealthy","version":"0.1.40","database":"disconnected"}`})
+	c := clientWithoutBreaker(t, script)
 	ready, err := c.Server.Ready(t.Context(), authos.WithoutRetry())
 	e, ok := errors.AsType[*authos.APIError](err)
 	if !ok || ready != nil || e.StatusCode != 503 || e.Code != authos.CodeServiceUnavailable || !errors.Is(err, authos.ErrUnavailable) ||
@@ -115,21 +115,21 @@ func TestServerNotReady(t *testing.T) {
 func TestServerErrors(t *testing.T) {
 	ctx := context.Background()
 	t.Run("older server", func(t *testing.T) {
-		_, err := rtClient(t, rtSteps(rtEmpty(404))).Server.Configuration(ctx)
+		_, err := clientWithoutBreaker(t, scripted(emptyReply(404))).Server.Configuration(ctx)
 		if !errors.Is(err, authos.ErrNotFound) || !errors.Is(err, authos.CodeRouteNotFound) {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("no keys", func(t *testing.T) {
-		_, err := rtClient(t, rtSteps(rtEmpty(500))).Server.JWKS(ctx, authos.WithoutRetry())
+		_, err := clientWithoutBreaker(t, scripted(emptyReply(500))).Server.JWKS(ctx, authos.WithoutRetry())
 		if !errors.Is(err, authos.ErrServer) || !errors.Is(err, authos.CodeInternalServerError) {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("down for a moment", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			script := rtSteps(rtEmpty(502), rtStep{status: 200})
-			if err := rtClient(t, script).Server.Live(ctx); err != nil || script.count() != 2 {
+			script := scripted(emptyReply(502), reply{status: 200})
+			if err := clientWithoutBreaker(t, script).Server.Live(ctx); err != nil || script.count() != 2 {
 				t.Errorf("got %v after %d requests", err, script.count())
 			}
 		})
@@ -142,7 +142,7 @@ func TestServerHealthIsNeverStale(t *testing.T) {
 		srv := authostest.New()
 		defer srv.Close()
 		ctx := t.Context()
-		c := btNew(t, srv.URL, srv.Transport(), authos.WithCache(authos.CachePolicy{}))
+		c := newClient(t, srv.URL, srv.Transport(), authos.WithCache(authos.CachePolicy{}))
 		calls := map[string]struct {
 			kept bool
 			call func(opts ...authos.RequestOption) error

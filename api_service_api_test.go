@@ -277,7 +277,7 @@ func TestProviderTokenSpoiled(t *testing.T) {
 		`{"status":"pending","access_token":"t"}`,
 		`{"access_token":"t"}`,
 	} {
-		c := btNew(t, rtBase, rtSteps(rtStep{status: 200, body: body}), authos.WithAPIKey("sk_1_2"))
+		c := newClient(t, testBase, scripted(reply{status: 200, body: body}), authos.WithAPIKey("sk_1_2"))
 		got, err := c.Service.ProviderToken(t.Context(), authos.ProviderTokenParams{UserID: "u", Provider: "github"})
 		if _, ok := errors.AsType[*authos.DecodeError](err); !ok || got != nil {
 			t.Errorf("%s: %+v, %v", body, got, err)

@@ -14,8 +14,8 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// btContracts runs a test against a fake AuthOS of each contract.
-func btContracts(t *testing.T, test func(t *testing.T, srv *authostest.Server, isReal bool)) {
+// webContracts runs a test against a fake AuthOS of each contract.
+func webContracts(t *testing.T, test func(t *testing.T, srv *authostest.Server, isReal bool)) {
 	for name, opts := range map[string][]authostest.Option{
 		"real":       {authostest.WithContract(authostest.Newest)},
 		"documented": {authostest.WithContract(authostest.Documented)},
@@ -32,8 +32,8 @@ func btContracts(t *testing.T, test func(t *testing.T, srv *authostest.Server, i
 	}
 }
 
-// btWant compares an error with the status, code, kind and route it should have.
-func btWant(t *testing.T, err error, status int, code authos.Code, kind error, route string) {
+// webWant compares an error with the status, code, kind and route it should have.
+func webWant(t *testing.T, err error, status int, code authos.Code, kind error, route string) {
 	t.Helper()
 	api, ok := errors.AsType[*authos.APIError](err)
 	if !ok {
@@ -51,9 +51,9 @@ func btWant(t *testing.T, err error, status int, code authos.Code, kind error, r
 
 func TestServiceUsers(t *testing.T) {
 	const one, list = "/api/service/users/:user_id", "/api/service/users"
-	btContracts(t, func(t *testing.T, srv *authostest.Server, isReal bool) {
+	webContracts(t, func(t *testing.T, srv *authostest.Server, isReal bool) {
 		ctx := t.Context()
-		c := btNew(t, srv.URL, srv.Transport(), authos.WithAPIKey(srv.AddAPIKey()))
+		c := newClient(t, srv.URL, srv.Transport(), authos.WithAPIKey(srv.AddAPIKey()))
 		users := c.Service.Users
 
 		var resp authos.Response
@@ -90,7 +90,7 @@ func TestServiceUsers(t *testing.T) {
 		}
 		changed, err := users.Update(ctx, made.ID, authos.ServiceUserUpdateParams{Email: new("lovelace@example.com")})
 		if isReal {
-			btWant(t, err, 403, authos.CodeForbidden, authos.ErrForbidden, "PATCH "+one)
+			webWant(t, err, 403, authos.CodeForbidden, authos.ErrForbidden, "PATCH "+one)
 		} else if err != nil || changed.Email != "lovelace@example.com" || changed.ID != made.ID {
 			t.Errorf("Update = %+v, %v", changed, err)
 		}
@@ -98,13 +98,13 @@ func TestServiceUsers(t *testing.T) {
 			t.Errorf("Delete = %v, status %d", err, resp.StatusCode)
 		}
 
-		btWant(t, users.Delete(ctx, made.ID), 404, authos.CodeNotFound, authos.ErrNotFound, "DELETE "+one)
+		webWant(t, users.Delete(ctx, made.ID), 404, authos.CodeNotFound, authos.ErrNotFound, "DELETE "+one)
 		_, err = users.Get(ctx, made.ID)
-		btWant(t, err, 404, authos.CodeNotFound, authos.ErrNotFound, "GET "+one)
+		webWant(t, err, 404, authos.CodeNotFound, authos.ErrNotFound, "GET "+one)
 		_, err = users.Get(ctx, "a b ?#%25") // one segment, whatever it holds
-		btWant(t, err, 404, authos.CodeNotFound, authos.ErrNotFound, "GET "+one)
+		webWant(t, err, 404, authos.CodeNotFound, authos.ErrNotFound, "GET "+one)
 		_, err = users.Update(ctx, made.ID, authos.ServiceUserUpdateParams{})
-		btWant(t, err, 404, authos.CodeNotFound, authos.ErrNotFound, "PATCH "+one)
+		webWant(t, err, 404, authos.CodeNotFound, authos.ErrNotFound, "PATCH "+one)
 
 		weak, _ := c.With(authos.WithAPIKey(srv.AddAPIKey("read:analytics")))
 		strange, _ := c.With(authos.WithAPIKey("sk_" + strings.Repeat("0", 12) + "_" + strings.Repeat("0", 64)))
@@ -114,16 +114,16 @@ func TestServiceUsers(t *testing.T) {
 				status, code, kind = 401, authos.CodeUnauthorized, authos.ErrUnauthenticated
 			}
 			_, err := client.Service.Users.List(ctx, authos.ServiceUserListParams{})
-			btWant(t, err, status, code, kind, "GET "+list)
+			webWant(t, err, status, code, kind, "GET "+list)
 			_, err = client.Service.Users.Get(ctx, "x")
-			btWant(t, err, status, code, kind, "GET "+one)
+			webWant(t, err, status, code, kind, "GET "+one)
 			_, err = client.Service.Users.Create(ctx, authos.ServiceUserCreateParams{Email: "a@b.example"})
-			btWant(t, err, status, code, kind, "POST "+list)
+			webWant(t, err, status, code, kind, "POST "+list)
 			_, err = client.Service.Users.Update(ctx, "x", authos.ServiceUserUpdateParams{})
-			btWant(t, err, status, code, kind, "PATCH "+one)
-			btWant(t, client.Service.Users.Delete(ctx, "x"), status, code, kind, "DELETE "+one)
+			webWant(t, err, status, code, kind, "PATCH "+one)
+			webWant(t, client.Service.Users.Delete(ctx, "x"), status, code, kind, "DELETE "+one)
 			_, err = client.Service.Info(ctx)
-			btWant(t, err, status, code, kind, "GET "+btInfo)
+			webWant(t, err, status, code, kind, "GET "+infoPath)
 		}
 		if applied := srv.Applied()["POST /api/service/users"]; applied != 1 {
 			t.Errorf("%d users made, want 1", applied)
@@ -131,7 +131,7 @@ func TestServiceUsers(t *testing.T) {
 		srv.SuspendOrg("acme")
 		_, err = c.Service.Info(ctx)
 		if isReal { // it calls the key itself bad
-			btWant(t, err, 401, authos.CodeUnauthorized, authos.ErrUnauthenticated, "GET "+btInfo)
+			webWant(t, err, 401, authos.CodeUnauthorized, authos.ErrUnauthenticated, "GET "+infoPath)
 		} else if !errors.Is(err, authos.ErrForbidden) && !errors.Is(err, authos.ErrUnauthenticated) {
 			t.Errorf("suspended organization: %v", err)
 		}
@@ -143,7 +143,7 @@ func TestServiceUserDeleteRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := authostest.New()
 		defer srv.Close()
-		c := btNew(t, srv.URL, srv.Transport(), authos.WithAPIKey(srv.AddAPIKey()))
+		c := newClient(t, srv.URL, srv.Transport(), authos.WithAPIKey(srv.AddAPIKey()))
 		id := srv.AddServiceUser("ada@example.com").ID
 		srv.Fault(authostest.Fault{Method: "DELETE", Times: 1, Kind: authostest.ResetAfter})
 		var resp authos.Response
@@ -161,12 +161,12 @@ func TestServiceUserDeleteRepeated(t *testing.T) {
 }
 
 func TestServiceInfoAndUser(t *testing.T) {
-	btContracts(t, func(t *testing.T, srv *authostest.Server, isReal bool) {
+	webContracts(t, func(t *testing.T, srv *authostest.Server, isReal bool) {
 		ctx := t.Context()
 		ada := srv.AddUser("ada@example.com", "pw")
 		srv.AddUser("bob@example.com", "pw")
 		in := srv.SignIn("ada@example.com")
-		c := btNew(t, srv.URL, srv.Transport(), authos.WithAPIKey(srv.AddAPIKey()), authos.WithTokens(authos.Tokens{AccessToken: in.AccessToken}))
+		c := newClient(t, srv.URL, srv.Transport(), authos.WithAPIKey(srv.AddAPIKey()), authos.WithTokens(authos.Tokens{AccessToken: in.AccessToken}))
 
 		info, err := c.Service.Info(ctx)
 		if err != nil || info.ID == "" || info.Slug != "app" || info.Name != "App" || info.ServiceType != "web" || info.CreatedAt.IsZero() {
@@ -186,9 +186,9 @@ func TestServiceInfoAndUser(t *testing.T) {
 		}
 		_, err = c.User.Update(ctx, authos.UserUpdateParams{Email: new("bob@example.com")})
 		if isReal {
-			btWant(t, err, 400, authos.CodeBadRequest, authos.ErrInvalid, "PATCH /api/user")
+			webWant(t, err, 400, authos.CodeBadRequest, authos.ErrInvalid, "PATCH /api/user")
 		} else {
-			btWant(t, err, 409, "CONFLICT", authos.ErrConflict, "PATCH /api/user")
+			webWant(t, err, 409, "CONFLICT", authos.ErrConflict, "PATCH /api/user")
 		}
 		srv.ExpireAccessTokens()
 		_, err = c.User.Get(ctx) // without a refresh token the 401 is the caller's
@@ -196,20 +196,20 @@ func TestServiceInfoAndUser(t *testing.T) {
 		if isReal {
 			code = authos.CodeJWTError
 		}
-		btWant(t, err, 401, code, authos.ErrUnauthenticated, "GET /api/user")
+		webWant(t, err, 401, code, authos.ErrUnauthenticated, "GET /api/user")
 		_, err = c.User.Update(ctx, authos.UserUpdateParams{})
-		btWant(t, err, 401, code, authos.ErrUnauthenticated, "PATCH /api/user")
-		nobody := btNew(t, srv.URL, srv.Transport())
+		webWant(t, err, 401, code, authos.ErrUnauthenticated, "PATCH /api/user")
+		nobody := newClient(t, srv.URL, srv.Transport())
 		_, err = nobody.User.Get(ctx)
-		btWant(t, err, 401, authos.CodeUnauthorized, authos.ErrUnauthenticated, "GET /api/user")
+		webWant(t, err, 401, authos.CodeUnauthorized, authos.ErrUnauthenticated, "GET /api/user")
 		_, err = nobody.Service.Info(ctx)
-		btWant(t, err, 401, authos.CodeUnauthorized, authos.ErrUnauthenticated, "GET "+btInfo)
+		webWant(t, err, 401, authos.CodeUnauthorized, authos.ErrUnauthenticated, "GET "+infoPath)
 	})
 }
 
 // Bad input is found before anything is sent, all of it at once.
 func TestServiceValidation(t *testing.T) {
-	c, web := btClient(t)
+	c, web := keyClient(t)
 	ctx := t.Context()
 	two := func(_ any, err error) error { return err }
 	list := func(limit, offset int) error {
@@ -278,8 +278,8 @@ func TestServiceTimestamps(t *testing.T) {
 		`""`:                                 {},
 		`"N/A"`:                              {},
 	} {
-		c, web := btClient(t, authos.WithTokens(authos.Tokens{AccessToken: "a"}))
-		web.set(btSay(200, `{"id":"x","email_verified_at":`+text+`,"created_at":`+text+`}`))
+		c, web := keyClient(t, authos.WithTokens(authos.Tokens{AccessToken: "a"}))
+		web.play(say(200, `{"id":"x","email_verified_at":`+text+`,"created_at":`+text+`}`))
 		info, err := c.Service.Info(t.Context())
 		if err != nil || !info.CreatedAt.Equal(want) {
 			t.Errorf("Info with %s: %v, %v, want %v", text, info, err, want)
@@ -297,12 +297,12 @@ func TestServiceTimestamps(t *testing.T) {
 
 func TestServiceDecodeErrors(t *testing.T) {
 	bodies := map[string]string{
-		"HTML": btPage, "truncated": `{"id":"s1","na`, "wrong type": `{"id":{}}`, "text": "OK", "array": "[]", "number": "1",
+		"HTML": pageBody, "truncated": `{"id":"s1","na`, "wrong type": `{"id":{}}`, "text": "OK", "array": "[]", "number": "1",
 		"no id": `{"email":"a@b.example"}`, "empty id": `{"id":""}`, "null": "null", "empty": "", "blank": " \n", "bad time": `{"id":"x","created_at":"yesterday"}`,
 		"two values": `{"id":"x"}{"id":"y"}`,
 	}
 	lists := map[string]string{
-		"HTML": btPage, "truncated": `{"users":[{"id":"x"}`, "no users": `{"total":1}`, "null users": `{"users":null,"total":0}`, "null": "null",
+		"HTML": pageBody, "truncated": `{"users":[{"id":"x"}`, "no users": `{"total":1}`, "null users": `{"users":null,"total":0}`, "null": "null",
 		"empty": "", "array": "[]", "wrong type": `{"users":{}}`, "a user without id": `{"users":[{"id":"x"},{"email":"y"}],"total":2}`, "total as text": `{"users":[],"total":"0"}`,
 	}
 	check := func(name, route, body string, err error) {
@@ -324,11 +324,11 @@ func TestServiceDecodeErrors(t *testing.T) {
 		}
 	}
 	for name, body := range bodies {
-		c, web := btClient(t, authos.WithTokens(authos.Tokens{AccessToken: "a"}))
-		web.set(btSay(200, body))
+		c, web := keyClient(t, authos.WithTokens(authos.Tokens{AccessToken: "a"}))
+		web.play(say(200, body))
 		ctx := t.Context()
 		_, err := c.Service.Info(ctx)
-		check(name, "GET "+btInfo, body, err)
+		check(name, "GET "+infoPath, body, err)
 		_, err = c.Service.Users.Get(ctx, "x")
 		check(name, "GET /api/service/users/:user_id", body, err)
 		_, err = c.Service.Users.Create(ctx, authos.ServiceUserCreateParams{Email: "a@b.example"})
@@ -348,8 +348,8 @@ func TestServiceDecodeErrors(t *testing.T) {
 		}
 	}
 	for name, body := range lists {
-		c, web := btClient(t)
-		web.set(btSay(200, body))
+		c, web := keyClient(t)
+		web.play(say(200, body))
 		_, err := c.Service.Users.List(t.Context(), authos.ServiceUserListParams{})
 		check(name, "GET /api/service/users", body, err)
 	}
@@ -362,7 +362,7 @@ func TestServiceRequests(t *testing.T) {
 		defer srv.Close()
 		key := srv.AddAPIKey()
 		id := srv.AddServiceUser("ada@example.com").ID
-		c := btNew(t, srv.URL, srv.Transport(), authos.WithAPIKey(key), authos.WithTokens(authos.Tokens{AccessToken: "never-here"}))
+		c := newClient(t, srv.URL, srv.Transport(), authos.WithAPIKey(key), authos.WithTokens(authos.Tokens{AccessToken: "never-here"}))
 		ctx := t.Context()
 		_, _ = c.Service.Info(ctx)
 		_, _ = c.Service.Users.List(ctx, authos.ServiceUserListParams{})
@@ -403,8 +403,8 @@ func TestServiceRequests(t *testing.T) {
 // A Response that is used again does not keep what an earlier call has learned when nothing is
 // sent.
 func TestResponseOfRefusedInput(t *testing.T) {
-	c, web := btClient(t)
-	web.set(btSay(200, `{"id":"1","email":"a@b.example","created_at":"2026-01-01T00:00:00Z"}`))
+	c, web := keyClient(t)
+	web.play(say(200, `{"id":"1","email":"a@b.example","created_at":"2026-01-01T00:00:00Z"}`))
 	var r authos.Response
 	if _, err := c.Service.Users.Get(t.Context(), "1", authos.WithResponse(&r)); err != nil || r.Attempts != 1 {
 		t.Fatalf("Get = %v after %d attempts, want success after 1", err, r.Attempts)
@@ -416,8 +416,8 @@ func TestResponseOfRefusedInput(t *testing.T) {
 
 // The guide's own integration test: a key that may only read is refused when it writes.
 func TestReadOnlyKeyIsForbiddenToWrite(t *testing.T) {
-	btContracts(t, func(t *testing.T, srv *authostest.Server, _ bool) {
-		c := btNew(t, srv.URL, srv.Transport(), authos.WithAPIKey(srv.AddAPIKey("read:users")))
+	webContracts(t, func(t *testing.T, srv *authostest.Server, _ bool) {
+		c := newClient(t, srv.URL, srv.Transport(), authos.WithAPIKey(srv.AddAPIKey("read:users")))
 		_, err := c.Service.Users.Create(t.Context(), authos.ServiceUserCreateParams{Email: "test@example.com"})
 		api, _ := errors.AsType[*authos.APIError](err)
 		if api == nil || api.StatusCode != 403 || !errors.Is(err, authos.ErrForbidden) || !errors.Is(err, authos.CodeForbidden) {

@@ -52,8 +52,8 @@ func TestSecretsShownOnceAreNotLost(t *testing.T) {
 		"nested beyond all reason": {create, `{"id":"k","a":` + nested(10_000) + `,"created_at":7}`, result{"k", ""}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			script := rtSteps(rtStep{status: 201, body: tt.body, header: map[string]string{"Content-Type": "application/json"}})
-			got, err := tt.call(rtClient(t, script, authos.WithTokens(authos.Tokens{AccessToken: "access-token"})))
+			script := scripted(reply{status: 201, body: tt.body, header: map[string]string{"Content-Type": "application/json"}})
+			got, err := tt.call(clientWithoutBreaker(t, script, authos.WithTokens(authos.Tokens{AccessToken: "access-token"})))
 			de, ok := errors.AsType[*authos.DecodeError](err)
 			if !ok || !errors.Is(err, authos.ErrOutcomeUnknown) || script.count() != 1 {
 				t.Fatalf("%v after %d requests, want a DecodeError of a write that was applied", err, script.count())

@@ -187,7 +187,7 @@ var accountCases = []typedCase{
 			if err != nil {
 				w.T.Fatal(err)
 			}
-			w.Secret = auMail(w.T, w.Server, "new@example.com", authostest.VerificationMail)
+			w.Secret = authMail(w.T, w.Server, "new@example.com", authostest.VerificationMail)
 		},
 		call: func(ctx context.Context, c *authos.Client, w *typedWorld) (any, error) {
 			return nil, c.Auth.VerifyEmail(ctx, w.Secret)
@@ -279,7 +279,7 @@ func acAsked(w *typedWorld) {
 }
 
 func acChallenge(w *typedWorld) string {
-	return tnDo(w, func(ctx context.Context, c *authos.Client) (*authos.PasskeyChallenge, error) {
+	return tenantDo(w, func(ctx context.Context, c *authos.Client) (*authos.PasskeyChallenge, error) {
 		return c.User.Passkeys.StartRegistration(ctx, authos.PasskeyRegisterParams{Name: "laptop"})
 	}).ChallengeID
 }
@@ -290,7 +290,7 @@ func acMade(challengeID string) authos.PasskeyFinishParams {
 
 func acPasskey(w *typedWorld) {
 	made := acMade(acChallenge(w))
-	w.ID = tnDo(w, func(ctx context.Context, c *authos.Client) (string, error) {
+	w.ID = tenantDo(w, func(ctx context.Context, c *authos.Client) (string, error) {
 		return c.User.Passkeys.FinishRegistration(ctx, made)
 	})
 }

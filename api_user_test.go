@@ -398,19 +398,19 @@ func TestUserInput(t *testing.T) {
 // A server of October 2025 wants to know who declines: it is told where the client is signed in,
 // and only when it asks.
 func TestDeclineTokenWithTheBearer(t *testing.T) {
-	asks := rtStep{status: 401, body: `{"error":"Missing or invalid Authorization header","error_code":"UNAUTHORIZED"}`}
+	asks := reply{status: 401, body: `{"error":"Missing or invalid Authorization header","error_code":"UNAUTHORIZED"}`}
 	for name, tt := range map[string]struct {
-		steps []rtStep
+		steps []reply
 		opts  []authos.Option
 		want  []string // the Authorization that the server saw
 		fails bool
 	}{
-		"newer server": {[]rtStep{{status: 200, body: "null"}}, []authos.Option{authos.WithTokens(authos.Tokens{AccessToken: "a"})}, []string{""}, false},
-		"older server": {[]rtStep{asks, {status: 200, body: "null"}}, []authos.Option{authos.WithTokens(authos.Tokens{AccessToken: "a"})}, []string{"", "Bearer a"}, false},
-		"nobody":       {[]rtStep{asks}, nil, []string{""}, true},
+		"newer server": {[]reply{{status: 200, body: "null"}}, []authos.Option{authos.WithTokens(authos.Tokens{AccessToken: "a"})}, []string{""}, false},
+		"older server": {[]reply{asks, {status: 200, body: "null"}}, []authos.Option{authos.WithTokens(authos.Tokens{AccessToken: "a"})}, []string{"", "Bearer a"}, false},
+		"nobody":       {[]reply{asks}, nil, []string{""}, true},
 	} {
-		script := rtSteps(tt.steps...)
-		err := rtClient(t, script, tt.opts...).Invitations.DeclineToken(t.Context(), "token")
+		script := scripted(tt.steps...)
+		err := clientWithoutBreaker(t, script, tt.opts...).Invitations.DeclineToken(t.Context(), "token")
 		var saw []string
 		for _, r := range script.requests() {
 			saw = append(saw, r.header.Get("Authorization"))

@@ -7,47 +7,48 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
 )
 
-// stJWT is a token with a header of this type.
-func stJWT(typ string) string {
+// testJWT is a token with a header of this type.
+func testJWT(typ string) string {
 	part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 	return part(`{"typ":"`+typ+`","alg":"RS256"}`) + "." + part(`{"sub":"u1"}`) + ".c2ln"
 }
 
 func TestLogin(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		srv.AddUser(stEmail, "correct horse")
-		c := stClient(t, srv.Transport())
-		tokens, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "correct horse", OrgSlug: "acme", ServiceSlug: "app"})
-		stMust(t, "Login", err)
-		stWant(t, "installed", stHeld(t, c), authos.Tokens{})
-		stWant(t, "life", time.Until(tokens.ExpiresAt), 24*time.Hour)
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		srv.AddUser(adaEmail, "correct horse")
+		c := localClient(t, srv.Transport())
+		tokens, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: adaEmail, Password: "correct horse", OrgSlug: "acme", ServiceSlug: "app"})
+		noError(t, "Login", err)
+		equal(t, "installed", heldTokens(t, c), authos.Tokens{})
+		equal(t, "life", time.Until(tokens.ExpiresAt), 24*time.Hour)
 		ada, err := c.With(authos.WithTokens(tokens))
-		stMust(t, "With", err)
-		stMust(t, "Get", stGet(t, ada))
-		_, err = c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "wrong"})
+		noError(t, "With", err)
+		noError(t, "Get", getUser(t, ada))
+		_, err = c.Auth.Login(t.Context(), authos.LoginParams{Email: adaEmail, Password: "wrong"})
 		if !errors.Is(err, authos.CodeUnauthorized) || errors.Is(err, authos.ErrSessionExpired) {
 			t.Errorf("wrong password: %v, want 401 UNAUTHORIZED", err)
 		}
 		fresh, err := c.Auth.Refresh(t.Context(), tokens.RefreshToken)
-		stMust(t, "Refresh", err)
-		stWant(t, "rotated", fresh.RefreshToken != tokens.RefreshToken && fresh.AccessToken != tokens.AccessToken, true)
+		noError(t, "Refresh", err)
+		equal(t, "rotated", fresh.RefreshToken != tokens.RefreshToken && fresh.AccessToken != tokens.AccessToken, true)
 	})
 }
 
 func TestLoginInput(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		c := stClient(t, srv.Transport())
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, srv.Transport())
 		for _, p := range []authos.LoginParams{
-			{}, {Email: stEmail}, {Email: "ada", Password: "x"},
-			{Email: stEmail, Password: "x", ServiceSlug: "app"}, {Email: stEmail, Password: "x", OrgSlug: "acme", RedirectURI: "https://x"},
+			{}, {Email: adaEmail}, {Email: "ada", Password: "x"},
+			{Email: adaEmail, Password: "x", ServiceSlug: "app"}, {Email: adaEmail, Password: "x", OrgSlug: "acme", RedirectURI: "https://x"},
 		} {
 			if _, err := c.Auth.Login(t.Context(), p); !errors.Is(err, authos.ErrInvalid) {
 				t.Errorf("Login(%d bytes of address) = %v, want ErrInvalid", len(p.Email), err)
@@ -56,29 +57,29 @@ func TestLoginInput(t *testing.T) {
 		if _, err := c.Auth.Refresh(t.Context(), " "); !errors.Is(err, authos.ErrInvalid) {
 			t.Errorf("Refresh = %v, want ErrInvalid", err)
 		}
-		stWant(t, "requests", len(srv.Requests()), 0)
+		equal(t, "requests", len(srv.Requests()), 0)
 	})
 }
 
 func TestSecondFactor(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		srv.AddUser(stEmail, "correct horse")
-		srv.RequireMFA(stEmail)
-		c := stClient(t, srv.Transport())
-		tokens, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "correct horse"})
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		srv.AddUser(adaEmail, "correct horse")
+		srv.RequireMFA(adaEmail)
+		c := localClient(t, srv.Transport())
+		tokens, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: adaEmail, Password: "correct horse"})
 		e, ok := errors.AsType[*authos.MFARequiredError](err)
 		if !ok || tokens != (authos.Tokens{}) || errors.Is(err, authos.ErrSessionExpired) {
 			t.Fatalf("Login = %v, %v, want *MFARequiredError and no tokens", tokens, err)
 		}
-		stWant(t, "its life", time.Until(e.ExpiresAt), 5*time.Minute)
-		stWant(t, "held", stHeld(t, c), authos.Tokens{})
+		equal(t, "its life", time.Until(e.ExpiresAt), 5*time.Minute)
+		equal(t, "held", heldTokens(t, c), authos.Tokens{})
 		var done struct {
 			AccessToken string `json:"access_token"`
 		}
-		stMust(t, "mfa/verify", c.Do(t.Context(), "POST", "/api/auth/mfa/verify",
+		noError(t, "mfa/verify", c.Do(t.Context(), "POST", "/api/auth/mfa/verify",
 			map[string]string{"preauth_token": e.PreAuthToken.Reveal(), "code": "123456"}, &done))
-		stWant(t, "signed in", done.AccessToken != "", true)
+		equal(t, "signed in", done.AccessToken != "", true)
 	})
 }
 
@@ -89,13 +90,13 @@ func TestSignInResponses(t *testing.T) {
 		mfa        bool
 		want       authos.Tokens // ExpiresAt from the year 0: a life
 	}{
-		{"pre-auth by its type", pair(stJWT("authos-mfa-preauth+jwt"), `,"refresh_token":"","expires_in":300`), true, authos.Tokens{}},
-		{"pre-auth of another life", pair(stJWT("authos-mfa-preauth+jwt"), `,"refresh_token":"","expires_in":600`), true, authos.Tokens{}},
-		{"pre-auth with a refresh token", pair(stJWT("authos-mfa-preauth+jwt"), `,"refresh_token":"r","expires_in":86400`), true, authos.Tokens{}},
+		{"pre-auth by its type", pair(testJWT("authos-mfa-preauth+jwt"), `,"refresh_token":"","expires_in":300`), true, authos.Tokens{}},
+		{"pre-auth of another life", pair(testJWT("authos-mfa-preauth+jwt"), `,"refresh_token":"","expires_in":600`), true, authos.Tokens{}},
+		{"pre-auth with a refresh token", pair(testJWT("authos-mfa-preauth+jwt"), `,"refresh_token":"r","expires_in":86400`), true, authos.Tokens{}},
 		{"opaque, as it was", pair("opaque", `,"refresh_token":"","expires_in":300`), true, authos.Tokens{}},
-		{"typ JWT, as it was", pair(stJWT("JWT"), `,"refresh_token":"","expires_in":300`), true, authos.Tokens{}},
+		{"typ JWT, as it was", pair(testJWT("JWT"), `,"refresh_token":"","expires_in":300`), true, authos.Tokens{}},
 		{"300 s with a refresh token", pair("opaque", `,"refresh_token":"r","expires_in":300`), false, authos.Tokens{AccessToken: "opaque", RefreshToken: "r", ExpiresAt: time.Time{}.Add(5 * time.Minute)}},
-		{"300 s of a management token", pair(stJWT("authos-management+jwt"), `,"expires_in":300`), false, authos.Tokens{AccessToken: stJWT("authos-management+jwt"), ExpiresAt: time.Time{}.Add(5 * time.Minute)}},
+		{"300 s of a management token", pair(testJWT("authos-management+jwt"), `,"expires_in":300`), false, authos.Tokens{AccessToken: testJWT("authos-management+jwt"), ExpiresAt: time.Time{}.Add(5 * time.Minute)}},
 		{"no refresh_token", pair("opaque", `,"token_type":"Bearer","expires_in":900`), false, authos.Tokens{AccessToken: "opaque", ExpiresAt: time.Time{}.Add(15 * time.Minute)}},
 		{"no expires_in", pair("opaque", `,"refresh_token":"r"`), false, authos.Tokens{AccessToken: "opaque", RefreshToken: "r"}},
 		{"null expires_in", pair("opaque", `,"refresh_token":"r","expires_in":null`), false, authos.Tokens{AccessToken: "opaque", RefreshToken: "r"}},
@@ -104,10 +105,10 @@ func TestSignInResponses(t *testing.T) {
 		{"for ever", pair("opaque", `,"refresh_token":"r","expires_in":1e300`), false, authos.Tokens{AccessToken: "opaque", RefreshToken: "r", ExpiresAt: time.Time{}.Add(100 * 365 * 24 * time.Hour)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				c := stClient(t, &stScript{response: func(stSeen) stResponse { return stResponse{status: 200, body: tc.body} }})
+			synctest.Test(t, func(t *testing.T) {
+				c := localClient(t, &script{respond: func(seenRequest) reply { return reply{status: 200, body: tc.body} }})
 				start := time.Now()
-				got, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "x"})
+				got, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: adaEmail, Password: "x"})
 				if _, mfa := errors.AsType[*authos.MFARequiredError](err); mfa != tc.mfa || !mfa && err != nil {
 					t.Fatalf("Login = %v, want MFA %v", err, tc.mfa)
 				}
@@ -122,9 +123,9 @@ func TestSignInResponses(t *testing.T) {
 		})
 	}
 	t.Run("no access_token", func(t *testing.T) {
-		stBubble(t, func(t *testing.T) {
-			c := stClient(t, &stScript{response: func(stSeen) stResponse { return stResponse{status: 200, body: `{"expires_in":300}`} }})
-			_, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "x"})
+		synctest.Test(t, func(t *testing.T) {
+			c := localClient(t, &script{respond: func(seenRequest) reply { return reply{status: 200, body: `{"expires_in":300}`} }})
+			_, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: adaEmail, Password: "x"})
 			if _, ok := errors.AsType[*authos.DecodeError](err); !ok {
 				t.Errorf("Login = %v, want *DecodeError", err)
 			}
@@ -145,53 +146,53 @@ func TestRefreshResponses(t *testing.T) {
 		{"life of the wrong type", `{"access_token":"new","refresh_token":"r2","expires_in":"60"}`, "r2", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := &stScript{response: func(r stSeen) stResponse {
+			synctest.Test(t, func(t *testing.T) {
+				srv := &script{respond: func(r seenRequest) reply {
 					switch {
-					case r.path == stRefresh:
-						return stResponse{status: 200, body: tc.body}
+					case r.path == refreshPath:
+						return reply{status: 200, body: tc.body}
 					case r.auth == "new":
-						return stResponse{status: 200, body: stUser}
+						return reply{status: 200, body: userBody}
 					}
-					return stResponse{status: 401, body: stDead}
+					return reply{status: 401, body: deadTokenBody}
 				}}
-				c := stClient(t, srv, authos.WithTokens(stOld))
-				stMust(t, "Get", stGet(t, c))
+				c := localClient(t, srv, authos.WithTokens(oldTokens))
+				noError(t, "Get", getUser(t, c))
 				want := authos.Tokens{AccessToken: "new", RefreshToken: tc.refresh}
 				if tc.life > 0 {
 					want.ExpiresAt = time.Now().Add(tc.life)
 				}
-				if got := stHeld(t, c); got.RefreshToken != want.RefreshToken || !got.ExpiresAt.Equal(want.ExpiresAt) {
+				if got := heldTokens(t, c); got.RefreshToken != want.RefreshToken || !got.ExpiresAt.Equal(want.ExpiresAt) {
 					t.Errorf("held %q until %v, want %q until %v", got.RefreshToken, got.ExpiresAt, want.RefreshToken, want.ExpiresAt)
 				}
 			})
 		})
 	}
 	t.Run("Refresh keeps what was presented", func(t *testing.T) {
-		stBubble(t, func(t *testing.T) {
-			c := stClient(t, &stScript{response: func(stSeen) stResponse {
-				return stResponse{status: 200, body: `{"access_token":"new","expires_in":300}`}
+		synctest.Test(t, func(t *testing.T) {
+			c := localClient(t, &script{respond: func(seenRequest) reply {
+				return reply{status: 200, body: `{"access_token":"new","expires_in":300}`}
 			}})
 			got, err := c.Auth.Refresh(t.Context(), "r1")
-			stMust(t, "Refresh", err)
-			stWant(t, "refresh token", got.RefreshToken, "r1")
+			noError(t, "Refresh", err)
+			equal(t, "refresh token", got.RefreshToken, "r1")
 		})
 	})
 }
 
 func TestUser(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)))
 		u, err := c.User.Get(t.Context())
-		stMust(t, "Get", err)
-		if u.ID == "" || u.Email != stEmail || u.OrgSlug != "acme" || u.ServiceSlug != "app" || u.CreatedAt.IsZero() || u.EmailVerifiedAt.IsZero() || len(u.Permissions) == 0 {
+		noError(t, "Get", err)
+		if u.ID == "" || u.Email != adaEmail || u.OrgSlug != "acme" || u.ServiceSlug != "app" || u.CreatedAt.IsZero() || u.EmailVerifiedAt.IsZero() || len(u.Permissions) == 0 {
 			t.Errorf("Get = %+v, want the whole profile", u)
 		}
 		u, err = c.User.Update(t.Context(), authos.UserUpdateParams{Email: new("lovelace@example.com")})
-		stMust(t, "Update", err)
-		stWant(t, "address", u.Email, "lovelace@example.com")
-		stWant(t, "applied", srv.Applied()["PATCH /api/user"], 1)
+		noError(t, "Update", err)
+		equal(t, "address", u.Email, "lovelace@example.com")
+		equal(t, "applied", srv.Applied()["PATCH /api/user"], 1)
 		if _, err := c.User.Update(t.Context(), authos.UserUpdateParams{Email: new("nobody")}); !errors.Is(err, authos.ErrInvalid) {
 			t.Errorf("Update = %v, want ErrInvalid", err)
 		}
@@ -200,7 +201,7 @@ func TestUser(t *testing.T) {
 			t.Errorf("Update = %v, want the server's 400", err)
 		}
 		srv.Fault(authostest.Fault{Path: "/api/user", Status: 200, Body: `{"email":"ada@example.com"}`})
-		if _, ok := errors.AsType[*authos.DecodeError](stGet(t, c)); !ok {
+		if _, ok := errors.AsType[*authos.DecodeError](getUser(t, c)); !ok {
 			t.Error("a profile without an id is taken for one")
 		}
 	})

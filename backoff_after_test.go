@@ -19,32 +19,32 @@ import (
 // Why a call was not tried again is in its history, its error's text, CallDone, the attempt's event
 // and the log.
 func TestWhyNoMore(t *testing.T) {
-	asked := func(seconds string) rtStep { return rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", seconds) }
+	asked := func(seconds string) reply { return apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", seconds) }
 	spent := authos.RetryBudget{Ratio: 1e-9, Reserve: -1}
 	for _, tt := range []struct {
 		name    string
-		steps   []rtStep
+		steps   []reply
 		method  string
 		policy  authos.RetryPolicy
 		timeout time.Duration
 		want    string
 		sent    int
 	}{
-		{"attempts", []rtStep{rtPage(502)}, "GET", authos.RetryPolicy{MaxAttempts: 3}, 0, "attempts used up", 3},
-		{"no retries", []rtStep{rtPage(502)}, "GET", authos.RetryPolicy{MaxAttempts: 1}, 0, "attempts used up", 1},
-		{"the server's max_retries", []rtStep{rtHint(503, `{"max_retries":1}`)}, "GET", authos.RetryPolicy{}, 0, "attempts used up", 2},
-		{"budget", []rtStep{rtPage(502)}, "GET", authos.RetryPolicy{Budget: spent}, 0, "retry budget spent", 1},
-		{"deadline", []rtStep{asked("10")}, "GET", authos.RetryPolicy{}, 5 * time.Second, "does not fit the deadline", 1},
-		{"MaxElapsed", []rtStep{asked("10")}, "GET", authos.RetryPolicy{MaxElapsed: 5 * time.Second}, 0, "does not fit the deadline", 1},
-		{"the deadline in flight", []rtStep{{hang: true}}, "GET", authos.RetryPolicy{}, 5 * time.Second, "does not fit the deadline", 1},
-		{"MaxRetryAfter", []rtStep{asked("100")}, "GET", authos.RetryPolicy{}, 0, "asked to wait longer than is obeyed", 1},
-		{"not repeatable", []rtStep{rtPage(502)}, "POST", authos.RetryPolicy{}, 0, "not repeatable", 1},
-		{"reset, not repeatable", []rtStep{{err: rtReset()}}, "POST", authos.RetryPolicy{}, 0, "not repeatable", 1},
-		{"final", []rtStep{rtEmpty(404)}, "GET", authos.RetryPolicy{}, 0, "final", 1},
-		{"final at the second", []rtStep{rtPage(502), rtEmpty(404)}, "GET", authos.RetryPolicy{}, 0, "final", 2},
-		{"the mail limiter", []rtStep{rtAPI(429, "TOO_MANY_REQUESTS")}, "GET", authos.RetryPolicy{}, 0, "final", 1},
-		{"success", []rtStep{rtPage(502), rtOK()}, "GET", authos.RetryPolicy{}, 0, "", 2},
-		{"DELETE finds it gone", []rtStep{rtPage(502), rtEmpty(404)}, "DELETE", authos.RetryPolicy{}, 0, "", 2},
+		{"attempts", []reply{proxyPage(502)}, "GET", authos.RetryPolicy{MaxAttempts: 3}, 0, "attempts used up", 3},
+		{"no retries", []reply{proxyPage(502)}, "GET", authos.RetryPolicy{MaxAttempts: 1}, 0, "attempts used up", 1},
+		{"the server's max_retries", []reply{hintReply(503, `{"max_retries":1}`)}, "GET", authos.RetryPolicy{}, 0, "attempts used up", 2},
+		{"budget", []reply{proxyPage(502)}, "GET", authos.RetryPolicy{Budget: spent}, 0, "retry budget spent", 1},
+		{"deadline", []reply{asked("10")}, "GET", authos.RetryPolicy{}, 5 * time.Second, "does not fit the deadline", 1},
+		{"MaxElapsed", []reply{asked("10")}, "GET", authos.RetryPolicy{MaxElapsed: 5 * time.Second}, 0, "does not fit the deadline", 1},
+		{"the deadline in flight", []reply{{hang: true}}, "GET", authos.RetryPolicy{}, 5 * time.Second, "does not fit the deadline", 1},
+		{"MaxRetryAfter", []reply{asked("100")}, "GET", authos.RetryPolicy{}, 0, "asked to wait longer than is obeyed", 1},
+		{"not repeatable", []reply{proxyPage(502)}, "POST", authos.RetryPolicy{}, 0, "not repeatable", 1},
+		{"reset, not repeatable", []reply{{err: connectionReset()}}, "POST", authos.RetryPolicy{}, 0, "not repeatable", 1},
+		{"final", []reply{emptyReply(404)}, "GET", authos.RetryPolicy{}, 0, "final", 1},
+		{"final at the second", []reply{proxyPage(502), emptyReply(404)}, "GET", authos.RetryPolicy{}, 0, "final", 2},
+		{"the mail limiter", []reply{apiError(429, "TOO_MANY_REQUESTS")}, "GET", authos.RetryPolicy{}, 0, "final", 1},
+		{"success", []reply{proxyPage(502), okReply()}, "GET", authos.RetryPolicy{}, 0, "", 2},
+		{"DELETE finds it gone", []reply{proxyPage(502), emptyReply(404)}, "DELETE", authos.RetryPolicy{}, 0, "", 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -57,14 +57,14 @@ func TestWhyNoMore(t *testing.T) {
 				var events []string
 				var done authos.CallDone
 				var log strings.Builder
-				c := rtClient(t, rtSteps(tt.steps...), rtRetry(tt.policy),
+				c := clientWithoutBreaker(t, scripted(tt.steps...), authos.WithRetry(tt.policy),
 					authos.WithObserver(&authos.Observer{
 						Attempt:  func(_ context.Context, e authos.AttemptEvent) { events = append(events, e.NoMore) },
 						CallDone: func(_ context.Context, e authos.CallDone) { done = e },
 					}),
 					authos.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
 				var resp authos.Response
-				err := rtDo(ctx, c, tt.method, "/x/thing", authos.WithResponse(&resp))
+				err := send(ctx, c, tt.method, "/x/thing", authos.WithResponse(&resp))
 				if len(resp.History) != tt.sent || len(events) != tt.sent {
 					t.Fatalf("%d attempts, %d events, want %d: %v", len(resp.History), len(events), tt.sent, err)
 				}
@@ -98,64 +98,64 @@ func TestWhyNoMore(t *testing.T) {
 func TestWhyNoMoreCircuitOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var done authos.CallDone
-		c := rtClient(t, rtSteps(rtPage(502)), authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 2}),
+		c := clientWithoutBreaker(t, scripted(proxyPage(502)), authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 2}),
 			authos.WithObserver(&authos.Observer{CallDone: func(_ context.Context, e authos.CallDone) { done = e }}))
-		if err := rtDo(t.Context(), c, "GET", "/x/thing"); !errors.Is(err, authos.ErrCircuitOpen) || done.NoMore != "circuit open" {
+		if err := send(t.Context(), c, "GET", "/x/thing"); !errors.Is(err, authos.ErrCircuitOpen) || done.NoMore != "circuit open" {
 			t.Errorf("Do = %v, CallDone says %q", err, done.NoMore)
 		}
 	})
 }
 
-// rtErrors makes one error of each kind, as a call ends with it.
-func rtErrors(t *testing.T) map[string]error {
+// scriptErrors makes one error of each kind, as a call ends with it.
+func scriptErrors(t *testing.T) map[string]error {
 	t.Helper()
-	one := func(step rtStep, method string, opts ...authos.Option) error {
-		return rtDo(t.Context(), rtClient(t, rtSteps(step), append(opts, btOnce)...), method, "/x/thing")
+	one := func(step reply, method string, opts ...authos.Option) error {
+		return send(t.Context(), clientWithoutBreaker(t, scripted(step), append(opts, oneAttempt)...), method, "/x/thing")
 	}
-	open := rtClient(t, rtSteps(rtPage(502)), btOnce, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1}))
-	_ = rtDo(t.Context(), open, "GET", "/x/thing")
-	held := rtClient(t, rtSteps(rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "30")), btOnce)
-	_ = rtDo(t.Context(), held, "GET", "/x/thing")
+	open := clientWithoutBreaker(t, scripted(proxyPage(502)), oneAttempt, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1}))
+	_ = send(t.Context(), open, "GET", "/x/thing")
+	held := clientWithoutBreaker(t, scripted(apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "30")), oneAttempt)
+	_ = send(t.Context(), held, "GET", "/x/thing")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return map[string]error{
 		"nil":            nil,
 		"foreign":        errors.New("foreign"),
 		"foreign end":    context.DeadlineExceeded,
-		"circuit open":   rtDo(t.Context(), open, "GET", "/x/thing"),
-		"held back":      rtDo(t.Context(), held, "GET", "/x/thing"),
-		"429":            one(rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "100"), "GET"),
-		"429 unsaid":     one(rtAPI(429, "TOO_MANY_REQUESTS"), "GET"),
-		"503 asked":      one(rtAPI(503, "MAINTENANCE", "Retry-After", "100"), "POST"),
-		"502 read":       one(rtPage(502), "GET"),
-		"502 PUT":        one(rtPage(502), "PUT"),
-		"502 POST":       one(rtPage(502), "POST"),
-		"500":            one(rtAPI(500, "DATABASE_ERROR"), "GET"),
-		"503":            one(rtPage(503), "GET"),
-		"504":            one(rtPage(504), "GET"),
-		"520":            one(rtEmpty(520), "GET"),
-		"408":            one(rtEmpty(408), "GET"),
-		"501":            one(rtEmpty(501), "GET"),
-		"400":            one(rtAPI(400, "BAD_REQUEST"), "GET"),
-		"422":            one(rtAPI(422, "VALIDATION_ERROR"), "GET"),
-		"401":            one(rtAPI(401, "UNAUTHORIZED"), "GET"),
-		"403":            one(rtEmpty(403), "GET"),
-		"404":            one(rtEmpty(404), "GET"),
-		"410":            one(rtEmpty(410), "GET"),
-		"409":            one(rtAPI(409, "CONFLICT"), "GET"),
-		"duplicate":      one(rtAPI(400, "DUPLICATE_CONSTRAINT"), "GET"),
-		"405":            one(rtEmpty(405), "GET"),
-		"local":          rtDo(t.Context(), open, "GET", "no slash"),
-		"reset":          one(rtStep{err: rtReset()}, "GET"),
-		"reset POST":     one(rtStep{err: rtReset()}, "POST"),
-		"refused POST":   one(rtStep{err: rtRefused()}, "POST"),
-		"timeout":        one(rtStep{hang: true}, "GET"),
-		"canceled":       rtDo(ctx, open, "GET", "/x/thing"),
-		"not decodable":  one(rtEmpty(304), "GET"),
+		"circuit open":   send(t.Context(), open, "GET", "/x/thing"),
+		"held back":      send(t.Context(), held, "GET", "/x/thing"),
+		"429":            one(apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "100"), "GET"),
+		"429 unsaid":     one(apiError(429, "TOO_MANY_REQUESTS"), "GET"),
+		"503 asked":      one(apiError(503, "MAINTENANCE", "Retry-After", "100"), "POST"),
+		"502 read":       one(proxyPage(502), "GET"),
+		"502 PUT":        one(proxyPage(502), "PUT"),
+		"502 POST":       one(proxyPage(502), "POST"),
+		"500":            one(apiError(500, "DATABASE_ERROR"), "GET"),
+		"503":            one(proxyPage(503), "GET"),
+		"504":            one(proxyPage(504), "GET"),
+		"520":            one(emptyReply(520), "GET"),
+		"408":            one(emptyReply(408), "GET"),
+		"501":            one(emptyReply(501), "GET"),
+		"400":            one(apiError(400, "BAD_REQUEST"), "GET"),
+		"422":            one(apiError(422, "VALIDATION_ERROR"), "GET"),
+		"401":            one(apiError(401, "UNAUTHORIZED"), "GET"),
+		"403":            one(emptyReply(403), "GET"),
+		"404":            one(emptyReply(404), "GET"),
+		"410":            one(emptyReply(410), "GET"),
+		"409":            one(apiError(409, "CONFLICT"), "GET"),
+		"duplicate":      one(apiError(400, "DUPLICATE_CONSTRAINT"), "GET"),
+		"405":            one(emptyReply(405), "GET"),
+		"local":          send(t.Context(), open, "GET", "no slash"),
+		"reset":          one(reply{err: connectionReset()}, "GET"),
+		"reset POST":     one(reply{err: connectionReset()}, "POST"),
+		"refused POST":   one(reply{err: dialRefused()}, "POST"),
+		"timeout":        one(reply{hang: true}, "GET"),
+		"canceled":       send(ctx, open, "GET", "/x/thing"),
+		"not decodable":  one(emptyReply(304), "GET"),
 		"session over":   &authos.SessionError{},
 		"session later":  &authos.SessionError{RetryAt: time.Now().Add(20 * time.Second)},
 		"second factor":  &authos.MFARequiredError{},
-		"mail not there": rtDo(t.Context(), rtClient(t, rtSteps(rtAPI(503, "SERVICE_UNAVAILABLE"))), "POST", "/api/auth/register"),
+		"mail not there": send(t.Context(), clientWithoutBreaker(t, scripted(apiError(503, "SERVICE_UNAVAILABLE"))), "POST", "/api/auth/register"),
 	}
 }
 
@@ -168,7 +168,7 @@ func TestHTTPStatus(t *testing.T) {
 			"local": 400, "reset": 502, "reset POST": 502, "refused POST": 502, "timeout": 504, "canceled": 503, "not decodable": 502,
 			"session over": 401, "session later": 503, "second factor": 401, "mail not there": 503,
 		}
-		all := rtErrors(t)
+		all := scriptErrors(t)
 		for name, err := range all {
 			if got := authos.HTTPStatus(err); got != want[name] {
 				t.Errorf("%s: HTTPStatus(%v) = %d, want %d", name, err, got, want[name])
@@ -195,7 +195,7 @@ func TestRetryAfterAndWait(t *testing.T) {
 			"reset": unsaid, "refused POST": unsaid, "timeout": unsaid, "session later": 20 * time.Second,
 		}
 		start := time.Now()
-		all := rtErrors(t) // takes 35 s, of the attempt that times out
+		all := scriptErrors(t) // takes 35 s, of the attempt that times out
 		took := time.Since(start)
 		for _, later := range []time.Duration{0, 10 * time.Second, time.Hour} {
 			time.Sleep(later)
@@ -213,7 +213,7 @@ func TestRetryAfterAndWait(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		for name, err := range rtErrors(t) {
+		for name, err := range scriptErrors(t) {
 			left, retry := authos.RetryAfter(err)
 			start := time.Now()
 			got := authos.Wait(t.Context(), err)
@@ -238,9 +238,9 @@ func TestRetryAfterAndWait(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // the call's own policy says what the least wait is
-		c := rtClient(t, rtSteps(rtPage(502)), rtRetry(authos.RetryPolicy{MaxAttempts: 1, BaseDelay: 4 * time.Second}))
+		c := clientWithoutBreaker(t, scripted(proxyPage(502)), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1, BaseDelay: 4 * time.Second}))
 		start := time.Now()
-		err := authos.Wait(t.Context(), rtDo(t.Context(), c, "GET", "/x/thing"))
+		err := authos.Wait(t.Context(), send(t.Context(), c, "GET", "/x/thing"))
 		if d := time.Since(start); err != nil || d < 2*time.Second || d > 4*time.Second {
 			t.Errorf("Wait = %v after %v, want 2 s to 4 s", err, d)
 		}
@@ -259,32 +259,32 @@ func TestWithAttemptTimeout(t *testing.T) {
 		{-1, 50 * time.Second, 50 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := btNew(t, rtBase, rtSteps(rtStep{hang: true}), rtRetry(authos.RetryPolicy{MaxAttempts: 1, MaxElapsed: 100 * time.Second}),
-				authos.WithHTTPClient(&http.Client{Transport: rtSteps(rtStep{hang: true}), Timeout: tt.client}))
+			c := newClient(t, testBase, scripted(reply{hang: true}), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1, MaxElapsed: 100 * time.Second}),
+				authos.WithHTTPClient(&http.Client{Transport: scripted(reply{hang: true}), Timeout: tt.client}))
 			start := time.Now()
-			err := rtDo(t.Context(), c, "GET", "/x/thing", authos.WithAttemptTimeout(tt.own))
+			err := send(t.Context(), c, "GET", "/x/thing", authos.WithAttemptTimeout(tt.own))
 			if took := time.Since(start); !errors.Is(err, authos.ErrNetwork) || took != tt.want {
 				t.Errorf("WithAttemptTimeout(%v), Timeout %v: %v after %v, want %v", tt.own, tt.client, err, took, tt.want)
 			}
 		})
 	}
-	rt := rtSteps(rtOK())
-	if err := rtDo(t.Context(), rtClient(t, rt), "GET", "/x/thing", authos.WithAttemptTimeout(0)); !errors.Is(err, authos.ErrInvalid) || rt.count() > 0 {
+	rt := scripted(okReply())
+	if err := send(t.Context(), clientWithoutBreaker(t, rt), "GET", "/x/thing", authos.WithAttemptTimeout(0)); !errors.Is(err, authos.ErrInvalid) || rt.count() > 0 {
 		t.Errorf("WithAttemptTimeout(0) = %v, %d sent", err, rt.count())
 	}
 }
 
 func TestWithDefaultHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rt := rtSteps(rtOK())
-		c := rtClient(t, rt, authos.WithDefaultHeader("x-tenant", "acme"), authos.WithDefaultHeader("X-Zone", "b"))
+		rt := scripted(okReply())
+		c := clientWithoutBreaker(t, rt, authos.WithDefaultHeader("x-tenant", "acme"), authos.WithDefaultHeader("X-Zone", "b"))
 		other, err := c.With(authos.WithDefaultHeader("X-Tenant", "globex"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		get := func(c *authos.Client, opts ...authos.RequestOption) string {
 			t.Helper()
-			if err := rtDo(t.Context(), c, "GET", "/x/thing", opts...); err != nil {
+			if err := send(t.Context(), c, "GET", "/x/thing", opts...); err != nil {
 				t.Fatal(err)
 			}
 			seen := rt.requests()
@@ -300,7 +300,7 @@ func TestWithDefaultHeader(t *testing.T) {
 		if got := get(c); got != "acme b" {
 			t.Errorf("afterwards %q: a call has changed the client's headers", got)
 		}
-		req, _ := http.NewRequestWithContext(t.Context(), "GET", rtBase+"/x/thing", nil)
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", testBase+"/x/thing", nil)
 		req.Header.Set("X-Zone", "own")
 		resp, err := c.HTTPClient().Do(req)
 		if err != nil {
@@ -316,11 +316,11 @@ func TestWithDefaultHeader(t *testing.T) {
 		"Authorization", "authorization", "X-Api-Key", "Accept", "Accept-Language", "User-Agent", "X-Request-ID", "Content-Type", "Cookie",
 		"Host", "Content-Length", "Connection", "bad name", "",
 	} {
-		if _, err := authos.New(rtBase, authos.WithDefaultHeader(name, "value")); err == nil {
+		if _, err := authos.New(testBase, authos.WithDefaultHeader(name, "value")); err == nil {
 			t.Errorf("WithDefaultHeader(%q) is taken", name)
 		}
 	}
-	if _, err := authos.New(rtBase, authos.WithDefaultHeader("X-Tenant", "a\nb")); err == nil {
+	if _, err := authos.New(testBase, authos.WithDefaultHeader("X-Tenant", "a\nb")); err == nil {
 		t.Error("a value with a line break is taken")
 	}
 }
@@ -330,14 +330,14 @@ func TestLargestPolicies(t *testing.T) {
 	const most = time.Duration(math.MaxInt64)
 	for range 20 { // each with an open time of its own
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: most, Window: most, FailureThreshold: 5}))
-			e := btTrip(t, c, web, btError(503, "MAINTENANCE", "Retry-After: 9999999999"))
+			c, web := keyClient(t, oneAttempt, authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: most, Window: most, FailureThreshold: 5}))
+			e := webTrip(t, c, web, sayError(503, "MAINTENANCE", "Retry-After: 9999999999"))
 			if d := time.Until(e.RetryAt); d < 10*365*24*time.Hour {
 				t.Errorf("RetryAt in %v, want years", d)
 			}
 			time.Sleep(10_000 * time.Hour)
-			web.set(btOK)
-			if err := btGet(c); !errors.Is(err, authos.ErrCircuitOpen) {
+			web.play(sayInfo)
+			if err := getInfo(c); !errors.Is(err, authos.ErrCircuitOpen) {
 				t.Errorf("after 10,000 hours: %v, want still open", err)
 			}
 		})
@@ -346,27 +346,27 @@ func TestLargestPolicies(t *testing.T) {
 		MaxAttempts: math.MaxInt, BaseDelay: most, MaxDelay: most, MaxRetryAfter: most, MaxElapsed: most, AttemptTimeout: most,
 		Budget: authos.RetryBudget{Ratio: math.MaxFloat64, Reserve: math.MaxInt},
 	}
-	for name, step := range map[string]rtStep{
-		"a wait beyond every number": rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "99999999999999999999"),
-		"a wait of 9223372036 s":     rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "9223372036"),
-		"a linear hint":              rtHint(503, `{"backoff":"linear"}`),
-		"a constant hint":            rtHint(503, `{"backoff":"constant"}`),
-		"no hint":                    rtPage(503),
+	for name, step := range map[string]reply{
+		"a wait beyond every number": apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "99999999999999999999"),
+		"a wait of 9223372036 s":     apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "9223372036"),
+		"a linear hint":              hintReply(503, `{"backoff":"linear"}`),
+		"a constant hint":            hintReply(503, `{"backoff":"constant"}`),
+		"no hint":                    proxyPage(503),
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			rt := rtSteps(step)
+			rt := scripted(step)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()
-			if err := rtDo(ctx, rtClient(t, rt, rtRetry(all)), "GET", "/x/thing"); err == nil || rt.count() > 2 {
+			if err := send(ctx, clientWithoutBreaker(t, rt, authos.WithRetry(all)), "GET", "/x/thing"); err == nil || rt.count() > 2 {
 				t.Errorf("%s: %v after %d requests within an hour, want one or two", name, err, rt.count())
 			}
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
-		rt := rtSteps(rtPage(503))
+		rt := scripted(proxyPage(503))
 		all.BaseDelay, all.MaxDelay = 1, 1
 		all.MaxAttempts = 50
-		if _ = rtDo(t.Context(), rtClient(t, rt, rtRetry(all)), "GET", "/x/thing"); rt.count() != 50 {
+		if _ = send(t.Context(), clientWithoutBreaker(t, rt, authos.WithRetry(all)), "GET", "/x/thing"); rt.count() != 50 {
 			t.Errorf("%d requests, want 50", rt.count())
 		}
 	})

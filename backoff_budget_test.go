@@ -12,13 +12,13 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// rtFlaky fails a share of the requests, each after 10 ms, and counts.
-type rtFlaky struct {
+// flaky fails a share of the requests, each after 10 ms, and counts.
+type flaky struct {
 	share float64
 	sent  atomic.Int64
 }
 
-func (f *rtFlaky) RoundTrip(req *http.Request) (*http.Response, error) {
+func (f *flaky) RoundTrip(req *http.Request) (*http.Response, error) {
 	f.sent.Add(1)
 	timer := time.NewTimer(10 * time.Millisecond)
 	defer timer.Stop()
@@ -28,9 +28,9 @@ func (f *rtFlaky) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, req.Context().Err()
 	}
 	if rand.Float64() < f.share {
-		return rtPage(502).response(req), nil
+		return proxyPage(502).response(req), nil
 	}
-	return rtOK().response(req), nil
+	return okReply().response(req), nil
 }
 
 func TestBudget(t *testing.T) {
@@ -49,23 +49,23 @@ func TestBudget(t *testing.T) {
 		{name: "nothing fails", share: 0, goroutines: 50, calls: 20, most: 1, good: 1},
 		{
 			name: "budget off", share: 1, goroutines: 50, calls: 20, most: 4, least: 4,
-			opts: []authos.Option{rtRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: -1}})},
+			opts: []authos.Option{authos.WithRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: -1}})},
 		},
 		{
 			name: "larger budget", share: 1, goroutines: 50, calls: 20, most: 2.05, least: 1.9,
-			opts: []authos.Option{rtRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: 1, Reserve: -1}})},
+			opts: []authos.Option{authos.WithRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: 1, Reserve: -1}})},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rt := &rtFlaky{share: tt.share}
-				c := rtClient(t, rt, tt.opts...)
+				rt := &flaky{share: tt.share}
+				c := clientWithoutBreaker(t, rt, tt.opts...)
 				var good atomic.Int64
 				var wg sync.WaitGroup
 				for range tt.goroutines {
 					wg.Go(func() {
 						for range tt.calls {
-							if rtDo(t.Context(), c, "GET", "/x/thing") == nil {
+							if send(t.Context(), c, "GET", "/x/thing") == nil {
 								good.Add(1)
 							}
 						}
@@ -87,12 +87,12 @@ func TestBudget(t *testing.T) {
 // A client that calls now and then can retry each time: the reserve comes back.
 func TestLoneCallIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bad := rtPage(502)
-		rt := rtSteps(bad)
-		c := rtClient(t, rt)
+		bad := proxyPage(502)
+		rt := scripted(bad)
+		c := clientWithoutBreaker(t, rt)
 		for i := range 50 {
-			rt.set(bad, bad, bad, rtOK())
-			if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil {
+			rt.set(bad, bad, bad, okReply())
+			if err := send(t.Context(), c, "GET", "/x/thing"); err != nil {
 				t.Fatalf("call %d = %v, want nil at the fourth attempt", i+1, err)
 			}
 			time.Sleep(20 * time.Second)
@@ -102,22 +102,22 @@ func TestLoneCallIsRetried(t *testing.T) {
 
 // The server refused a 429 unread and said when to come back: that repeat costs nothing, once.
 func TestFirst429IsFree(t *testing.T) {
-	wait := rtEmpty(429, "Retry-After", "1")
+	wait := emptyReply(429, "Retry-After", "1")
 	for _, tt := range []struct {
 		name  string
-		steps []rtStep
+		steps []reply
 		sent  int
 	}{
-		{"one", []rtStep{wait, rtOK()}, 2},
-		{"two", []rtStep{wait, wait, rtOK()}, 2},
-		{"without a wait", []rtStep{rtEmpty(429), rtOK()}, 1},
-		{"502", []rtStep{rtPage(502), rtOK()}, 1},
+		{"one", []reply{wait, okReply()}, 2},
+		{"two", []reply{wait, wait, okReply()}, 2},
+		{"without a wait", []reply{emptyReply(429), okReply()}, 1},
+		{"502", []reply{proxyPage(502), okReply()}, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rt := rtSteps(tt.steps...)
-				c := rtClient(t, rt, rtRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: 1e-9, Reserve: -1}}))
-				_ = rtDo(t.Context(), c, "GET", "/x/thing")
+				rt := scripted(tt.steps...)
+				c := clientWithoutBreaker(t, rt, authos.WithRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: 1e-9, Reserve: -1}}))
+				_ = send(t.Context(), c, "GET", "/x/thing")
 				if rt.count() != tt.sent {
 					t.Errorf("sent %d, want %d", rt.count(), tt.sent)
 				}

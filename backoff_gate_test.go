@@ -15,13 +15,13 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// rtHeld gives a client whose auth bucket has just been told to wait, its call having failed
+// scriptHeld gives a client whose auth bucket has just been told to wait, its call having failed
 // without a retry.
-func rtHeld(t *testing.T, retryAfter string, opts ...authos.Option) (*authos.Client, *rtScript) {
+func scriptHeld(t *testing.T, retryAfter string, opts ...authos.Option) (*authos.Client, *script) {
 	t.Helper()
-	rt := rtSteps(rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", retryAfter), rtOK())
-	c := rtClient(t, rt, opts...)
-	if err := rtDo(t.Context(), c, "GET", "/api/auth/context", authos.WithoutRetry()); !errors.Is(err, authos.ErrRateLimited) {
+	rt := scripted(apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", retryAfter), okReply())
+	c := clientWithoutBreaker(t, rt, opts...)
+	if err := send(t.Context(), c, "GET", "/api/auth/context", authos.WithoutRetry()); !errors.Is(err, authos.ErrRateLimited) {
 		t.Fatalf("Do = %v, want ErrRateLimited", err)
 	}
 	rt.forget()
@@ -45,10 +45,10 @@ func TestGateHoldsItsBucket(t *testing.T) {
 	} {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, rt := rtHeld(t, "10")
+				c, rt := scriptHeld(t, "10")
 				start := time.Now()
 				var resp authos.Response
-				if err := rtDo(t.Context(), c, tt.method, tt.path, authos.WithResponse(&resp)); err != nil {
+				if err := send(t.Context(), c, tt.method, tt.path, authos.WithResponse(&resp)); err != nil {
 					t.Fatalf("Do = %v, want nil", err)
 				}
 				waited := rt.requests()[0].at.Sub(start)
@@ -56,7 +56,7 @@ func TestGateHoldsItsBucket(t *testing.T) {
 					t.Errorf("waited %s for another bucket", waited)
 				}
 				if tt.held {
-					rtAsked(t, waited, 10*time.Second)
+					scriptAsked(t, waited, 10*time.Second)
 				}
 				if rt.count() != 1 || resp.Attempts != 1 || resp.History[0].Wait != waited {
 					t.Errorf("sent %d, Response = %+v, want one attempt after %s", rt.count(), resp, waited)
@@ -75,13 +75,13 @@ func TestGateFailsAtOnce(t *testing.T) {
 		exceeded bool
 	}{
 		{name: "WithoutRetry", req: []authos.RequestOption{authos.WithoutRetry()}},
-		{name: "MaxAttempts 1", opts: []authos.Option{rtRetry(authos.RetryPolicy{MaxAttempts: 1})}},
+		{name: "MaxAttempts 1", opts: []authos.Option{authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1})}},
 		{name: "deadline", timeout: 5 * time.Second, exceeded: true},
-		{name: "MaxElapsed", opts: []authos.Option{rtRetry(authos.RetryPolicy{MaxElapsed: 5 * time.Second})}},
+		{name: "MaxElapsed", opts: []authos.Option{authos.WithRetry(authos.RetryPolicy{MaxElapsed: 5 * time.Second})}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, rt := rtHeld(t, "10", tt.opts...)
+				c, rt := scriptHeld(t, "10", tt.opts...)
 				ctx := t.Context()
 				if tt.timeout > 0 {
 					var cancel context.CancelFunc
@@ -90,7 +90,7 @@ func TestGateFailsAtOnce(t *testing.T) {
 				}
 				start := time.Now()
 				var resp authos.Response
-				err := rtDo(ctx, c, "POST", "/api/auth/login", append(tt.req, authos.WithResponse(&resp))...)
+				err := send(ctx, c, "POST", "/api/auth/login", append(tt.req, authos.WithResponse(&resp))...)
 				var limited *authos.RateLimitError
 				if !errors.As(err, &limited) || limited.API != nil || limited.RetryAfter != 10*time.Second {
 					t.Fatalf("Do = %v, want a *RateLimitError of 10s without a response", err)
@@ -98,7 +98,7 @@ func TestGateFailsAtOnce(t *testing.T) {
 				if rt.count() != 0 || time.Since(start) != 0 || resp.Attempts != 0 {
 					t.Errorf("sent %d, took %s, Attempts %d, want nothing at once", rt.count(), time.Since(start), resp.Attempts)
 				}
-				if rtStatus(err) != 0 || errors.Is(err, authos.ErrOutcomeUnknown) || !authos.Retryable(err) || !errors.Is(err, authos.ErrRateLimited) {
+				if statusOf(err) != 0 || errors.Is(err, authos.ErrOutcomeUnknown) || !authos.Retryable(err) || !errors.Is(err, authos.ErrRateLimited) {
 					t.Errorf("Do = %v: want ErrRateLimited, retryable, outcome known, no *APIError of another call", err)
 				}
 				if errors.Is(err, context.DeadlineExceeded) != tt.exceeded {
@@ -111,10 +111,10 @@ func TestGateFailsAtOnce(t *testing.T) {
 
 func TestGateOpensAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, rt := rtHeld(t, "10")
+		c, rt := scriptHeld(t, "10")
 		time.Sleep(10 * time.Second)
 		start := time.Now()
-		if err := rtDo(t.Context(), c, "GET", "/api/auth/context", authos.WithoutRetry()); err != nil || time.Since(start) != 0 || rt.count() != 1 {
+		if err := send(t.Context(), c, "GET", "/api/auth/context", authos.WithoutRetry()); err != nil || time.Since(start) != 0 || rt.count() != 1 {
 			t.Errorf("Do = %v after %s, sent %d, want nil at once", err, time.Since(start), rt.count())
 		}
 	})
@@ -128,19 +128,19 @@ func TestGateIsBounded(t *testing.T) {
 		hold time.Duration
 	}{
 		{nil, time.Minute},
-		{[]authos.Option{rtRetry(authos.RetryPolicy{MaxRetryAfter: 5 * time.Second})}, 5 * time.Second},
+		{[]authos.Option{authos.WithRetry(authos.RetryPolicy{MaxRetryAfter: 5 * time.Second})}, 5 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, rt := rtHeld(t, "86400", tt.opts...)
+			c, rt := scriptHeld(t, "86400", tt.opts...)
 			time.Sleep(tt.hold - time.Second)
 			start := time.Now()
-			err := rtDo(t.Context(), c, "GET", "/api/auth/context")
+			err := send(t.Context(), c, "GET", "/api/auth/context")
 			limited, ok := errors.AsType[*authos.RateLimitError](err)
 			if !ok || limited.RetryAfter != 24*time.Hour-tt.hold+time.Second || time.Since(start) != 0 || rt.count() != 0 {
 				t.Fatalf("Do = %v after %s, sent %d, want the rest of the wait at once", err, time.Since(start), rt.count())
 			}
 			time.Sleep(time.Second)
-			if err := rtDo(t.Context(), c, "GET", "/api/auth/context"); err != nil || rt.count() != 1 {
+			if err := send(t.Context(), c, "GET", "/api/auth/context"); err != nil || rt.count() != 1 {
 				t.Fatalf("Do = %v, sent %d, want nil once the gate is open", err, rt.count())
 			}
 		})
@@ -150,14 +150,14 @@ func TestGateIsBounded(t *testing.T) {
 // A gate that is raised while calls wait at it holds none of them longer than MaxRetryAfter either.
 func TestGateRaisedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rt := rtSteps(rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "30"))
-		c := rtClient(t, rt, rtRetry(authos.RetryPolicy{MaxElapsed: -1, MaxAttempts: 2}))
-		_ = rtDo(t.Context(), c, "GET", "/x/thing", authos.WithoutRetry())
+		rt := scripted(apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "30"))
+		c := clientWithoutBreaker(t, rt, authos.WithRetry(authos.RetryPolicy{MaxElapsed: -1, MaxAttempts: 2}))
+		_ = send(t.Context(), c, "GET", "/x/thing", authos.WithoutRetry())
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
 				start := time.Now()
-				err := rtDo(t.Context(), c, "GET", "/x/thing")
+				err := send(t.Context(), c, "GET", "/x/thing")
 				// Up to a minute at the gate, a wait after its own 429, and up to a minute at the
 				// gate again.
 				if took := time.Since(start); !errors.Is(err, authos.ErrRateLimited) || took > 160*time.Second {
@@ -173,12 +173,12 @@ func TestGateRaisedAgain(t *testing.T) {
 func TestGateHoldsTheCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const calls = 100
-		c, rt := rtHeld(t, "10")
+		c, rt := scriptHeld(t, "10")
 		start := time.Now()
 		var wg sync.WaitGroup
 		for range calls {
 			wg.Go(func() {
-				if err := rtDo(t.Context(), c, "GET", "/api/auth/context"); err != nil {
+				if err := send(t.Context(), c, "GET", "/api/auth/context"); err != nil {
 					t.Errorf("Do = %v, want nil", err)
 				}
 			})
@@ -190,7 +190,7 @@ func TestGateHoldsTheCrowd(t *testing.T) {
 		wg.Wait()
 		var times []time.Duration
 		for _, seen := range rt.requests() {
-			rtAsked(t, seen.at.Sub(start), 10*time.Second)
+			scriptAsked(t, seen.at.Sub(start), 10*time.Second)
 			times = append(times, seen.at.Sub(start))
 		}
 		slices.Sort(times)
@@ -202,8 +202,8 @@ func TestGateHoldsTheCrowd(t *testing.T) {
 
 func TestGateSpendsNoBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, rt := rtHeld(t, "10", rtRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: 1e-9, Reserve: -1}}))
-		if err := rtDo(t.Context(), c, "GET", "/api/auth/context"); err != nil || rt.count() != 1 {
+		c, rt := scriptHeld(t, "10", authos.WithRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: 1e-9, Reserve: -1}}))
+		if err := send(t.Context(), c, "GET", "/api/auth/context"); err != nil || rt.count() != 1 {
 			t.Errorf("Do = %v, sent %d, want nil", err, rt.count())
 		}
 	})
@@ -211,11 +211,11 @@ func TestGateSpendsNoBudget(t *testing.T) {
 
 func TestGateCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, rt := rtHeld(t, "10")
+		c, rt := scriptHeld(t, "10")
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		start := time.Now()
-		err := rtDo(ctx, c, "POST", "/api/auth/login")
+		err := send(ctx, c, "POST", "/api/auth/login")
 		if !errors.Is(err, context.Canceled) || errors.Is(err, authos.ErrOutcomeUnknown) || rt.count() != 0 || time.Since(start) != time.Second {
 			t.Errorf("Do = %v after %s, sent %d, want the cancellation, nothing sent", err, time.Since(start), rt.count())
 		}
@@ -225,15 +225,15 @@ func TestGateCancelled(t *testing.T) {
 // All clients of a family stand at the same gates; other families do not.
 func TestGateIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, rt := rtHeld(t, "10")
+		c, rt := scriptHeld(t, "10")
 		other, err := c.With(authos.WithLanguage("es"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := rtDo(t.Context(), other, "GET", "/api/auth/context", authos.WithoutRetry()); !errors.Is(err, authos.ErrRateLimited) || rt.count() != 0 {
+		if err := send(t.Context(), other, "GET", "/api/auth/context", authos.WithoutRetry()); !errors.Is(err, authos.ErrRateLimited) || rt.count() != 0 {
 			t.Errorf("Do = %v, sent %d, want it held back", err, rt.count())
 		}
-		if err := rtDo(t.Context(), rtClient(t, rt), "GET", "/api/auth/context", authos.WithoutRetry()); err != nil {
+		if err := send(t.Context(), clientWithoutBreaker(t, rt), "GET", "/api/auth/context", authos.WithoutRetry()); err != nil {
 			t.Errorf("Do of another family = %v, want nil", err)
 		}
 	})
@@ -241,20 +241,20 @@ func TestGateIsShared(t *testing.T) {
 
 // Only a 429 with a wait closes a gate.
 func TestGateStaysOpen(t *testing.T) {
-	for name, step := range map[string]rtStep{
-		"429 without a wait":   rtEmpty(429),
-		"429 with no wait":     rtEmpty(429, "Retry-After", "0"),
-		"503 with a wait":      rtAPI(503, "SERVICE_UNAVAILABLE", "Retry-After", "30"),
-		"502 with a wait":      rtPage(502, "Retry-After", "30"),
-		"429 TOO_MANY_REQUEST": rtAPI(429, "TOO_MANY_REQUESTS"),
+	for name, step := range map[string]reply{
+		"429 without a wait":   emptyReply(429),
+		"429 with no wait":     emptyReply(429, "Retry-After", "0"),
+		"503 with a wait":      apiError(503, "SERVICE_UNAVAILABLE", "Retry-After", "30"),
+		"502 with a wait":      proxyPage(502, "Retry-After", "30"),
+		"429 TOO_MANY_REQUEST": apiError(429, "TOO_MANY_REQUESTS"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rt := rtSteps(step, rtOK())
-				c := rtClient(t, rt)
-				_ = rtDo(t.Context(), c, "GET", "/x/thing", authos.WithoutRetry())
+				rt := scripted(step, okReply())
+				c := clientWithoutBreaker(t, rt)
+				_ = send(t.Context(), c, "GET", "/x/thing", authos.WithoutRetry())
 				start := time.Now()
-				if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil || time.Since(start) != 0 {
+				if err := send(t.Context(), c, "GET", "/x/thing"); err != nil || time.Since(start) != 0 {
 					t.Errorf("Do = %v after %s, want nil at once", err, time.Since(start))
 				}
 			})
@@ -284,8 +284,8 @@ func TestMailLimitHoldsNobodyElseBack(t *testing.T) {
 func TestPendingIsNoWarning(t *testing.T) {
 	var logged strings.Builder
 	log := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	steps := rtSteps(rtStep{status: 400, body: `{"error":"Authorization pending","error_code":"DEVICE_CODE_PENDING","timestamp":""}`})
-	c := btNew(t, rtBase, steps, authos.WithLogger(log))
+	steps := scripted(reply{status: 400, body: `{"error":"Authorization pending","error_code":"DEVICE_CODE_PENDING","timestamp":""}`})
+	c := newClient(t, testBase, steps, authos.WithLogger(log))
 	_, err := c.Auth.ExchangeDeviceCode(t.Context(), authos.ExchangeDeviceCodeParams{DeviceCode: authos.NewSecret("x"), ClientID: "c"})
 	if !errors.Is(err, authos.CodeDeviceCodePending) || logged.Len() != 0 {
 		t.Errorf("%v, logged %s", err, logged.String())
@@ -306,8 +306,8 @@ func TestNoMailIsNotRetryable(t *testing.T) {
 		{"a proxy", "<html>busy</html>", true},
 	}
 	for _, tt := range tests {
-		web := rtSteps(rtStep{status: 503, body: tt.body})
-		err := btNew(t, rtBase, web).Auth.Register(t.Context(), authos.RegisterParams{Email: "a@example.com", Password: "password1"})
+		web := scripted(reply{status: 503, body: tt.body})
+		err := newClient(t, testBase, web).Auth.Register(t.Context(), authos.RegisterParams{Email: "a@example.com", Password: "password1"})
 		if authos.Retryable(err) || errors.Is(err, authos.ErrOutcomeUnknown) != tt.unknown || web.count() != 1 {
 			t.Errorf("%s: %v after %d requests, retryable %t", tt.name, err, web.count(), authos.Retryable(err))
 		}

@@ -13,15 +13,15 @@ import (
 
 // asked checks that a wait is never less than what the server asked for, and at most a tenth more,
 // two seconds at most.
-func rtAsked(t *testing.T, got, asked time.Duration) {
+func scriptAsked(t *testing.T, got, asked time.Duration) {
 	t.Helper()
 	if most := asked + min(asked/10, 2*time.Second); got < asked || got > most {
 		t.Errorf("waited %s, want %s to %s", got, asked, most)
 	}
 }
 
-// rtGap is the time between the n-th request and the one after it.
-func rtGap(s *rtScript, n int) time.Duration {
+// scriptGap is the time between the n-th request and the one after it.
+func scriptGap(s *script, n int) time.Duration {
 	seen := s.requests()
 	return seen[n].at.Sub(seen[n-1].at)
 }
@@ -69,13 +69,13 @@ func TestAskedWaits(t *testing.T) {
 		{name: "x-ratelimit-after", fields: map[string]func(time.Time) string{"X-Ratelimit-After": text("4")}, want: 5 * time.Second},
 		{name: "x-ratelimit-after 0", fields: map[string]func(time.Time) string{"X-Ratelimit-After": text("0")}, want: time.Second},
 		{name: "X-RateLimit-Reset", fields: map[string]func(time.Time) string{
-			"X-Ratelimit-Reset": rtUnix(20 * time.Second), "X-Ratelimit-Remaining": text("0"),
+			"X-Ratelimit-Reset": scriptUnix(20 * time.Second), "X-Ratelimit-Remaining": text("0"),
 		}, want: 20 * time.Second},
 		{name: "X-RateLimit-Reset, wrong clock", skew: -3 * time.Hour, fields: map[string]func(time.Time) string{
-			"X-Ratelimit-Reset": rtUnix(20 * time.Second), "X-Ratelimit-Remaining": text("0"),
+			"X-Ratelimit-Reset": scriptUnix(20 * time.Second), "X-Ratelimit-Remaining": text("0"),
 		}, want: 20 * time.Second},
 		{name: "X-RateLimit-Reset, some remaining", fields: map[string]func(time.Time) string{
-			"X-Ratelimit-Reset": rtUnix(20 * time.Second), "X-Ratelimit-Remaining": text("5"),
+			"X-Ratelimit-Reset": scriptUnix(20 * time.Second), "X-Ratelimit-Remaining": text("5"),
 		}},
 		{name: "RateLimit", fields: map[string]func(time.Time) string{"Ratelimit": text(`"default";r=0;t=20`)}, want: 20 * time.Second},
 		{name: "RateLimit dictionary", fields: map[string]func(time.Time) string{"Ratelimit": text(`limit=10, remaining=0, reset=20`)}, want: 20 * time.Second},
@@ -93,7 +93,7 @@ func TestAskedWaits(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := time.Now().Add(tt.skew)
-				step := rtStep{status: max(tt.status, 429), header: map[string]string{}, body: tt.body}
+				step := reply{status: max(tt.status, 429), header: map[string]string{}, body: tt.body}
 				if tt.status != 0 {
 					step.status = tt.status
 				}
@@ -103,20 +103,20 @@ func TestAskedWaits(t *testing.T) {
 				for key, value := range tt.fields {
 					step.header[key] = value(server)
 				}
-				rt := rtSteps(step, rtOK())
+				rt := scripted(step, okReply())
 				var resp authos.Response
-				c := rtClient(t, rt, rtRetry(authos.RetryPolicy{BaseDelay: base}))
-				if err := rtDo(t.Context(), c, "GET", "/x/thing", authos.WithResponse(&resp)); err != nil {
+				c := clientWithoutBreaker(t, rt, authos.WithRetry(authos.RetryPolicy{BaseDelay: base}))
+				if err := send(t.Context(), c, "GET", "/x/thing", authos.WithResponse(&resp)); err != nil {
 					t.Fatalf("Do = %v, want nil after the wait", err)
 				}
-				got := rtGap(rt, 1)
+				got := scriptGap(rt, 1)
 				if tt.want == 0 {
 					if got > base {
 						t.Errorf("waited %s, want %s at most", got, base)
 					}
 					return
 				}
-				rtAsked(t, got, tt.want)
+				scriptAsked(t, got, tt.want)
 				if resp.History[1].Wait != got {
 					t.Errorf("History[1].Wait = %s, want %s", resp.History[1].Wait, got)
 				}
@@ -129,16 +129,16 @@ func TestAskedWaits(t *testing.T) {
 func TestLongerOfTheTwo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const calls = 100
-		rt := rtSteps()
-		c := rtClient(t, rt, rtRetry(authos.RetryPolicy{BaseDelay: 10 * time.Second, MaxDelay: 10 * time.Second, Budget: authos.RetryBudget{Ratio: -1}}))
+		rt := scripted()
+		c := clientWithoutBreaker(t, rt, authos.WithRetry(authos.RetryPolicy{BaseDelay: 10 * time.Second, MaxDelay: 10 * time.Second, Budget: authos.RetryBudget{Ratio: -1}}))
 		var sum time.Duration
 		for range calls {
 			rt.forget()
-			rt.set(rtEmpty(503, "Retry-After", "1"), rtOK())
-			if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil {
+			rt.set(emptyReply(503, "Retry-After", "1"), okReply())
+			if err := send(t.Context(), c, "GET", "/x/thing"); err != nil {
 				t.Fatal(err)
 			}
-			got := rtGap(rt, 1)
+			got := scriptGap(rt, 1)
 			if got < time.Second || got > 10100*time.Millisecond {
 				t.Errorf("waited %s, want 1s to 10.1s", got)
 			}
@@ -150,7 +150,7 @@ func TestLongerOfTheTwo(t *testing.T) {
 	})
 }
 
-func rtUnix(d time.Duration) func(time.Time) string {
+func scriptUnix(d time.Duration) func(time.Time) string {
 	return func(now time.Time) string {
 		buf := []byte{}
 		for n := now.Add(d).Unix(); n > 0; n /= 10 {
@@ -164,25 +164,25 @@ func rtUnix(d time.Duration) func(time.Time) string {
 func TestTooLongWaits(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		step rtStep
+		step reply
 		want time.Duration // RetryAfter; 0: any above the limit
 	}{
-		{"an hour", rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "3600"), time.Hour},
-		{"a second over", rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "61"), 61 * time.Second},
-		{"a bit over", rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "60.001"), 60001 * time.Millisecond},
-		{"overflow to a short wait", rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "18446744074"), 0},
-		{"overflow to a negative wait", rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "9999999999"), 0},
-		{"out of range", rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "99999999999999999999999"), 0},
-		{"date in the year 9999", rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"), 0},
-		{"x-ratelimit-after", rtEmpty(429, "X-Ratelimit-After", "9223372036854775807"), 0},
-		{"body", rtStep{status: 429, body: `{"error":{"code":"RATE_LIMIT_EXCEEDED","message":"m","retry":{"retry_after":1e30}}}`}, 0},
-		{"503", rtAPI(503, "SERVICE_UNAVAILABLE", "Retry-After", "3600"), time.Hour},
+		{"an hour", apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "3600"), time.Hour},
+		{"a second over", apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "61"), 61 * time.Second},
+		{"a bit over", apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "60.001"), 60001 * time.Millisecond},
+		{"overflow to a short wait", apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "18446744074"), 0},
+		{"overflow to a negative wait", apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "9999999999"), 0},
+		{"out of range", apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "99999999999999999999999"), 0},
+		{"date in the year 9999", apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"), 0},
+		{"x-ratelimit-after", emptyReply(429, "X-Ratelimit-After", "9223372036854775807"), 0},
+		{"body", reply{status: 429, body: `{"error":{"code":"RATE_LIMIT_EXCEEDED","message":"m","retry":{"retry_after":1e30}}}`}, 0},
+		{"503", apiError(503, "SERVICE_UNAVAILABLE", "Retry-After", "3600"), time.Hour},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rt := rtSteps(tt.step)
+				rt := scripted(tt.step)
 				start := time.Now()
-				err := rtDo(t.Context(), rtClient(t, rt), "GET", "/x/thing")
+				err := send(t.Context(), clientWithoutBreaker(t, rt), "GET", "/x/thing")
 				if took := time.Since(start); took != 0 || rt.count() != 1 {
 					t.Errorf("took %s, sent %d, want one request and no wait", took, rt.count())
 				}
@@ -214,9 +214,9 @@ func TestMaxRetryAfter(t *testing.T) {
 		{"0", 10 * time.Millisecond, 2}, // the floor is ours, the server asked for no wait
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			rt := rtSteps(rtEmpty(429, "Retry-After", tt.asked), rtOK())
-			c := rtClient(t, rt, rtRetry(authos.RetryPolicy{MaxRetryAfter: tt.max}))
-			if err := rtDo(t.Context(), c, "GET", "/x/thing"); rt.count() != tt.sent || (err == nil) != (tt.sent == 2) {
+			rt := scripted(emptyReply(429, "Retry-After", tt.asked), okReply())
+			c := clientWithoutBreaker(t, rt, authos.WithRetry(authos.RetryPolicy{MaxRetryAfter: tt.max}))
+			if err := send(t.Context(), c, "GET", "/x/thing"); rt.count() != tt.sent || (err == nil) != (tt.sent == 2) {
 				t.Errorf("Do(Retry-After %s, MaxRetryAfter %s) = %v, sent %d, want %d", tt.asked, tt.max, err, rt.count(), tt.sent)
 			}
 		})
@@ -227,20 +227,20 @@ func TestMaxRetryAfter(t *testing.T) {
 func TestWaitPastDeadline(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
-		step     rtStep
+		step     reply
 		deadline time.Duration
 		policy   authos.RetryPolicy
 		sent     int
 		exceeded bool
 	}{
-		{"Retry-After past the deadline", rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "10"), 5 * time.Second, authos.RetryPolicy{}, 1, true},
-		{"Retry-After at the deadline", rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "10"), 10 * time.Second, authos.RetryPolicy{}, 1, true},
-		{"Retry-After past MaxElapsed", rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "10"), 0, authos.RetryPolicy{MaxElapsed: 5 * time.Second}, 1, false},
-		{"MaxElapsed before the deadline", rtAPI(503, "X", "Retry-After", "10"), 8 * time.Second, authos.RetryPolicy{MaxElapsed: 5 * time.Second}, 1, false},
-		{"deadline before MaxElapsed", rtAPI(503, "X", "Retry-After", "10"), 5 * time.Second, authos.RetryPolicy{MaxElapsed: 8 * time.Second}, 1, true},
-		{"jitter does not fit", rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "10"), 10*time.Second + 1, authos.RetryPolicy{MaxAttempts: 2}, 2, false},
-		{"backoff past the deadline", rtPage(502), 1, authos.RetryPolicy{BaseDelay: time.Hour, MaxDelay: time.Hour}, 1, true},
-		{"backoff past MaxElapsed", rtPage(502), 0, authos.RetryPolicy{BaseDelay: time.Hour, MaxDelay: time.Hour, MaxElapsed: 1}, 1, false},
+		{"Retry-After past the deadline", apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "10"), 5 * time.Second, authos.RetryPolicy{}, 1, true},
+		{"Retry-After at the deadline", apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "10"), 10 * time.Second, authos.RetryPolicy{}, 1, true},
+		{"Retry-After past MaxElapsed", apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "10"), 0, authos.RetryPolicy{MaxElapsed: 5 * time.Second}, 1, false},
+		{"MaxElapsed before the deadline", apiError(503, "X", "Retry-After", "10"), 8 * time.Second, authos.RetryPolicy{MaxElapsed: 5 * time.Second}, 1, false},
+		{"deadline before MaxElapsed", apiError(503, "X", "Retry-After", "10"), 5 * time.Second, authos.RetryPolicy{MaxElapsed: 8 * time.Second}, 1, true},
+		{"jitter does not fit", apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "10"), 10*time.Second + 1, authos.RetryPolicy{MaxAttempts: 2}, 2, false},
+		{"backoff past the deadline", proxyPage(502), 1, authos.RetryPolicy{BaseDelay: time.Hour, MaxDelay: time.Hour}, 1, true},
+		{"backoff past MaxElapsed", proxyPage(502), 0, authos.RetryPolicy{BaseDelay: time.Hour, MaxDelay: time.Hour, MaxElapsed: 1}, 1, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -250,9 +250,9 @@ func TestWaitPastDeadline(t *testing.T) {
 					ctx, cancel = context.WithTimeout(ctx, tt.deadline)
 					defer cancel()
 				}
-				rt := rtSteps(tt.step)
+				rt := scripted(tt.step)
 				start := time.Now()
-				err := rtDo(ctx, rtClient(t, rt, rtRetry(tt.policy)), "GET", "/x/thing")
+				err := send(ctx, clientWithoutBreaker(t, rt, authos.WithRetry(tt.policy)), "GET", "/x/thing")
 				if rt.count() != tt.sent || tt.sent == 1 && time.Since(start) != 0 {
 					t.Errorf("sent %d, took %s, want %d and no wait", rt.count(), time.Since(start), tt.sent)
 				}
@@ -273,8 +273,8 @@ func TestNetworkErrorPastDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 1)
 		defer cancel()
-		rt := rtSteps(rtStep{err: rtReset()})
-		err := rtDo(ctx, rtClient(t, rt, rtRetry(authos.RetryPolicy{BaseDelay: time.Hour, MaxDelay: time.Hour})), "GET", "/x/thing")
+		rt := scripted(reply{err: connectionReset()})
+		err := send(ctx, clientWithoutBreaker(t, rt, authos.WithRetry(authos.RetryPolicy{BaseDelay: time.Hour, MaxDelay: time.Hour})), "GET", "/x/thing")
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, authos.ErrNetwork) || rt.count() != 1 {
 			t.Errorf("Do = %v, sent %d, want the deadline and the reset, one request", err, rt.count())
 		}
@@ -284,9 +284,9 @@ func TestNetworkErrorPastDeadline(t *testing.T) {
 // MaxElapsed bounds a call in flight as well.
 func TestMaxElapsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rt := rtSteps(rtStep{hang: true})
+		rt := scripted(reply{hang: true})
 		start := time.Now()
-		err := rtDo(t.Context(), rtClient(t, rt), "GET", "/x/thing")
+		err := send(t.Context(), clientWithoutBreaker(t, rt), "GET", "/x/thing")
 		if took := time.Since(start); took > 2*time.Minute || took < time.Minute || rt.count() != 4 {
 			t.Errorf("took %s, sent %d, want less than 2m with 4 attempts of 35s, the last one cut", took, rt.count())
 		}
@@ -313,12 +313,12 @@ func TestAttemptTimeout(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rt := rtSteps(rtStep{hang: true})
-				c := rtClient(t, nil, rtRetry(tt.policy), authos.WithHTTPClient(&http.Client{Transport: rt, Timeout: tt.hc}))
+				rt := scripted(reply{hang: true})
+				c := clientWithoutBreaker(t, nil, authos.WithRetry(tt.policy), authos.WithHTTPClient(&http.Client{Transport: rt, Timeout: tt.hc}))
 				ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 				defer cancel()
 				start := time.Now()
-				err := rtDo(ctx, c, "GET", "/x/thing", authos.WithoutRetry())
+				err := send(ctx, c, "GET", "/x/thing", authos.WithoutRetry())
 				want := tt.want
 				if want == 0 {
 					want = 24 * time.Hour
@@ -337,34 +337,34 @@ func TestFullJitter(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		policy authos.RetryPolicy
-		step   rtStep
+		step   reply
 		bounds []time.Duration
 	}{
-		{"exponential", authos.RetryPolicy{BaseDelay: 100 * ms, MaxDelay: 400 * ms}, rtPage(502), []time.Duration{100 * ms, 200 * ms, 400 * ms, 400 * ms, 400 * ms}},
-		{"defaults", authos.RetryPolicy{}, rtPage(502), []time.Duration{200 * ms, 400 * ms, 800 * ms}},
-		{"MaxDelay below the default BaseDelay", authos.RetryPolicy{MaxDelay: 50 * ms}, rtPage(502), []time.Duration{50 * ms, 50 * ms, 50 * ms}},
-		{"BaseDelay above the default MaxDelay", authos.RetryPolicy{BaseDelay: time.Minute, MaxElapsed: -1}, rtPage(502), []time.Duration{time.Minute, time.Minute}},
-		{"named exponential", authos.RetryPolicy{BaseDelay: 100 * ms, MaxDelay: 300 * ms}, rtHint(503, `{"backoff":"exponential"}`), []time.Duration{100 * ms, 200 * ms, 300 * ms}},
-		{"named linear", authos.RetryPolicy{BaseDelay: 100 * ms, MaxDelay: 350 * ms}, rtHint(503, `{"backoff":"linear"}`), []time.Duration{100 * ms, 200 * ms, 300 * ms, 350 * ms}},
-		{"named constant", authos.RetryPolicy{BaseDelay: 100 * ms, MaxDelay: 400 * ms}, rtHint(503, `{"backoff":"constant"}`), []time.Duration{100 * ms, 100 * ms, 100 * ms}},
-		{"unknown name", authos.RetryPolicy{BaseDelay: 100 * ms}, rtHint(503, `{"backoff":"fibonacci"}`), []time.Duration{100 * ms, 200 * ms}},
-		{"network error", authos.RetryPolicy{BaseDelay: 100 * ms}, rtStep{err: rtReset()}, []time.Duration{100 * ms, 200 * ms}},
+		{"exponential", authos.RetryPolicy{BaseDelay: 100 * ms, MaxDelay: 400 * ms}, proxyPage(502), []time.Duration{100 * ms, 200 * ms, 400 * ms, 400 * ms, 400 * ms}},
+		{"defaults", authos.RetryPolicy{}, proxyPage(502), []time.Duration{200 * ms, 400 * ms, 800 * ms}},
+		{"MaxDelay below the default BaseDelay", authos.RetryPolicy{MaxDelay: 50 * ms}, proxyPage(502), []time.Duration{50 * ms, 50 * ms, 50 * ms}},
+		{"BaseDelay above the default MaxDelay", authos.RetryPolicy{BaseDelay: time.Minute, MaxElapsed: -1}, proxyPage(502), []time.Duration{time.Minute, time.Minute}},
+		{"named exponential", authos.RetryPolicy{BaseDelay: 100 * ms, MaxDelay: 300 * ms}, hintReply(503, `{"backoff":"exponential"}`), []time.Duration{100 * ms, 200 * ms, 300 * ms}},
+		{"named linear", authos.RetryPolicy{BaseDelay: 100 * ms, MaxDelay: 350 * ms}, hintReply(503, `{"backoff":"linear"}`), []time.Duration{100 * ms, 200 * ms, 300 * ms, 350 * ms}},
+		{"named constant", authos.RetryPolicy{BaseDelay: 100 * ms, MaxDelay: 400 * ms}, hintReply(503, `{"backoff":"constant"}`), []time.Duration{100 * ms, 100 * ms, 100 * ms}},
+		{"unknown name", authos.RetryPolicy{BaseDelay: 100 * ms}, hintReply(503, `{"backoff":"fibonacci"}`), []time.Duration{100 * ms, 200 * ms}},
+		{"network error", authos.RetryPolicy{BaseDelay: 100 * ms}, reply{err: connectionReset()}, []time.Duration{100 * ms, 200 * ms}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const calls = 300
 				tt.policy.MaxAttempts, tt.policy.Budget.Ratio = len(tt.bounds)+1, -1
-				rt := rtSteps(tt.step)
-				c := rtClient(t, rt, rtRetry(tt.policy))
+				rt := scripted(tt.step)
+				c := clientWithoutBreaker(t, rt, authos.WithRetry(tt.policy))
 				waits := make([][]time.Duration, len(tt.bounds))
 				for range calls {
 					rt.forget()
-					_ = rtDo(t.Context(), c, "GET", "/x/thing")
+					_ = send(t.Context(), c, "GET", "/x/thing")
 					if rt.count() != len(tt.bounds)+1 {
 						t.Fatalf("sent %d, want %d", rt.count(), len(tt.bounds)+1)
 					}
 					for i := range tt.bounds {
-						waits[i] = append(waits[i], rtGap(rt, i+1))
+						waits[i] = append(waits[i], scriptGap(rt, i+1))
 					}
 				}
 				for i, bound := range tt.bounds {
@@ -391,14 +391,14 @@ func TestFullJitter(t *testing.T) {
 func TestNoHotLoopAfter15Minutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		rt := rtSteps(rtStep{do: func(req *http.Request) (*http.Response, error) {
+		rt := scripted(reply{do: func(req *http.Request) (*http.Response, error) {
 			if time.Since(start) > 30*time.Minute {
-				return rtOK().response(req), nil
+				return okReply().response(req), nil
 			}
-			return rtPage(502).response(req), nil
+			return proxyPage(502).response(req), nil
 		}})
-		c := rtClient(t, rt, rtRetry(authos.RetryPolicy{MaxAttempts: 1 << 20, MaxElapsed: -1, Budget: authos.RetryBudget{Ratio: -1}}))
-		if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil {
+		c := clientWithoutBreaker(t, rt, authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1 << 20, MaxElapsed: -1, Budget: authos.RetryBudget{Ratio: -1}}))
+		if err := send(t.Context(), c, "GET", "/x/thing"); err != nil {
 			t.Fatalf("Do = %v, want nil after half an hour", err)
 		}
 		// Waits of 10 s on average make 180 requests.

@@ -30,28 +30,28 @@ func TestFleetOutage(t *testing.T) {
 					var fleet sync.WaitGroup
 					for range clients {
 						fleet.Go(func() {
-							c, web := btClient(t)
+							c, web := keyClient(t)
 							for range warm {
-								_ = btGet(c)
+								_ = getInfo(c)
 							}
 							time.Sleep(rand.N(time.Second))
-							web.set(func(req *http.Request) (*http.Response, error) {
+							web.play(func(req *http.Request) (*http.Response, error) {
 								time.Sleep(20 * time.Millisecond)
-								return btSay(503, btPage)(req)
+								return say(503, pageBody)(req)
 							})
 							var inFlight sync.WaitGroup
 							before, start := web.count(), time.Now()
 							for time.Since(start) < outage {
 								calls.Add(1)
-								inFlight.Go(func() { _ = btGet(c) })
+								inFlight.Go(func() { _ = getInfo(c) })
 								time.Sleep(time.Second)
 							}
 							requests.Add(int64(web.count() - before))
-							web.set(btOK)
+							web.play(sayInfo)
 							time.Sleep(30 * time.Second)
 							for range 30 {
 								after.Add(1)
-								if btGet(c) == nil {
+								if getInfo(c) == nil {
 									good.Add(1)
 								}
 								time.Sleep(time.Second)
@@ -84,21 +84,21 @@ func TestRandomFailuresOpenNothing(t *testing.T) {
 			random := rand.New(rand.NewPCG(uint64(share*10), 7))
 			var mu sync.Mutex
 			changes := 0
-			c, web := btClient(t, authos.WithBreaker(authos.BreakerPolicy{
+			c, web := keyClient(t, authos.WithBreaker(authos.BreakerPolicy{
 				OnStateChange: func(string, authos.BreakerState, authos.BreakerState) { changes++ },
 			}))
-			web.set(func(req *http.Request) (*http.Response, error) {
+			web.play(func(req *http.Request) (*http.Response, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				web.seen = web.seen[:0]
 				if random.Float64() < share {
-					return btSay(500, "")(req)
+					return say(500, "")(req)
 				}
-				return btOK(req)
+				return sayInfo(req)
 			})
 			var wg sync.WaitGroup
 			for range calls {
-				wg.Go(func() { _ = btGet(c) })
+				wg.Go(func() { _ = getInfo(c) })
 				time.Sleep(5 * time.Millisecond)
 			}
 			wg.Wait()
@@ -113,33 +113,33 @@ func TestRandomFailuresOpenNothing(t *testing.T) {
 // circuits opened.
 func TestBreakerOutage(t *testing.T) {
 	const goroutines, each = 200, 20
-	kinds := map[string]btResponse{
-		"502": btSay(502, btPage), "503 of the server": btError(503, "SERVICE_UNAVAILABLE"), "reset": btReset,
-		"hang": btHang, "refused": func(*http.Request) (*http.Response, error) { return nil, rtRefused() },
-		"EOF": btEOF, "cut body": btCut, "500 with a wait": btSay(503, btPage, "Retry-After: 1"),
+	kinds := map[string]handler{
+		"502": say(502, pageBody), "503 of the server": sayError(503, "SERVICE_UNAVAILABLE"), "reset": sayReset,
+		"hang": sayNothing, "refused": func(*http.Request) (*http.Response, error) { return nil, dialRefused() },
+		"EOF": webEOF, "cut body": webCut, "500 with a wait": say(503, pageBody, "Retry-After: 1"),
 		"one in five works": nil,
 	}
 	for name, bad := range kinds {
 		for _, warm := range []int{0, 1000} {
 			t.Run(fmt.Sprintf("%s/%d before", name, warm), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					c, web := btClient(t)
-					_ = btRepeat(c, warm)
+					c, web := keyClient(t)
+					_ = repeatInfo(c, warm)
 					var n atomic.Int64
-					web.set(func(req *http.Request) (*http.Response, error) {
+					web.play(func(req *http.Request) (*http.Response, error) {
 						time.Sleep(time.Millisecond)
 						if bad == nil {
 							if n.Add(1)%5 == 0 {
-								return btOK(req)
+								return sayInfo(req)
 							}
-							return btSay(502, btPage)(req)
+							return say(502, pageBody)(req)
 						}
 						return bad(req)
 					})
 					before := web.count()
 					var wg sync.WaitGroup
 					for range goroutines {
-						wg.Go(func() { _ = btRepeat(c, each) })
+						wg.Go(func() { _ = repeatInfo(c, each) })
 					}
 					wg.Wait()
 					sent := web.count() - before

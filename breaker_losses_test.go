@@ -19,11 +19,11 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// btHold makes a server that holds every request until the returned function ends all of them in
+// webHold makes a server that holds every request until the returned function ends all of them in
 // one moment with the given response; from then on it responds well.
-func btHold(web *btWeb, end btResponse) (release func()) {
+func webHold(web *script, end handler) (release func()) {
 	released := make(chan struct{})
-	web.set(func(req *http.Request) (*http.Response, error) {
+	web.play(func(req *http.Request) (*http.Response, error) {
 		select {
 		case <-released:
 			return end(req)
@@ -32,22 +32,22 @@ func btHold(web *btWeb, end btResponse) (release func()) {
 		}
 	})
 	return func() {
-		web.set(btOK)
+		web.play(sayInfo)
 		close(released)
 	}
 }
 
-func btCut(req *http.Request) (*http.Response, error) {
-	resp, err := btOK(req)
-	resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"id"`), btBroken{}))
+func webCut(req *http.Request) (*http.Response, error) {
+	resp, err := sayInfo(req)
+	resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"id"`), webBroken{}))
 	return resp, err
 }
 
-func btEOF(*http.Request) (*http.Response, error) { return nil, io.EOF }
+func webEOF(*http.Request) (*http.Response, error) { return nil, io.EOF }
 
-// btTogether makes n calls at once, which all are in flight when release is called, and gives their
-// errors.
-func btTogether(n int, call func() error, release func()) (errs []error) {
+// webTogether makes n calls at once, which all are in flight when release is called, and gives
+// their errors.
+func webTogether(n int, call func() error, release func()) (errs []error) {
 	results := make(chan error, n)
 	for range n {
 		go func() { results <- call() }()
@@ -67,20 +67,20 @@ func btTogether(n int, call func() error, release func()) (errs []error) {
 func TestLostConnectionFailsNobody(t *testing.T) {
 	for _, disabled := range []bool{false, true} {
 		for _, before := range []int{0, 300} {
-			for name, end := range map[string]btResponse{"reset": btReset, "EOF": btEOF, "cut body": btCut} {
+			for name, end := range map[string]handler{"reset": sayReset, "EOF": webEOF, "cut body": webCut} {
 				for _, inFlight := range []int{1, 5, 8, 15, 50, 120} {
 					t.Run(fmt.Sprintf("disabled=%t/%d before/%s/%d", disabled, before, name, inFlight), func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) {
 							opened := 0
-							c, web := btClient(t, authos.WithBreaker(authos.BreakerPolicy{
+							c, web := keyClient(t, authos.WithBreaker(authos.BreakerPolicy{
 								Disabled: disabled, OnStateChange: func(string, authos.BreakerState, authos.BreakerState) { opened++ },
 							}))
-							if refused := btRepeat(c, before); refused > 0 {
+							if refused := repeatInfo(c, before); refused > 0 {
 								t.Fatalf("%d refused before", refused)
 							}
 							sent := web.count()
-							release := btHold(web, end)
-							errs := btTogether(inFlight, func() error { return btGet(c) }, release)
+							release := webHold(web, end)
+							errs := webTogether(inFlight, func() error { return getInfo(c) }, release)
 							if len(errs) > 0 {
 								t.Errorf("%d of %d calls failed, want none; the first: %v", len(errs), inFlight, errs[0])
 							}
@@ -101,10 +101,10 @@ func TestLostConnectionFailsNobody(t *testing.T) {
 // Which losses belong together: those of attempts that began before the first one, 128 of them.
 func TestLostConnectionsCount(t *testing.T) {
 	type step struct {
-		lost int        // in one moment
-		end  btResponse // nil: btReset
-		good int        // before that
-		bad  int        // 500s before that, one by one
+		lost int     // in one moment
+		end  handler // nil: sayReset
+		good int     // before that
+		bad  int     // 500s before that, one by one
 	}
 	for _, tt := range []struct {
 		name  string
@@ -120,25 +120,25 @@ func TestLostConnectionsCount(t *testing.T) {
 		{"a second event too soon", []step{{lost: 4}, {good: 19, lost: 10}}, true},
 		{"a second event", []step{{lost: 4}, {good: 20, lost: 100}}, false},
 		{"armed again by successes in a row only", []step{{lost: 4}, {good: 19, bad: 1}, {good: 19, lost: 10}}, true},
-		{"timeouts", []step{{lost: 5, end: btHang}}, true},
-		{"refused dials", []step{{lost: 5, end: func(*http.Request) (*http.Response, error) { return nil, rtRefused() }}}, true},
-		{"502s", []step{{lost: 5, end: btSay(502, btPage)}}, true},
+		{"timeouts", []step{{lost: 5, end: sayNothing}}, true},
+		{"refused dials", []step{{lost: 5, end: func(*http.Request) (*http.Response, error) { return nil, dialRefused() }}}, true},
+		{"502s", []step{{lost: 5, end: say(502, pageBody)}}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, web := btClient(t, btOnce)
+				c, web := keyClient(t, oneAttempt)
 				for i, s := range tt.steps {
-					web.set(btOK)
-					if refused := btRepeat(c, s.good); refused > 0 {
+					web.play(sayInfo)
+					if refused := repeatInfo(c, s.good); refused > 0 {
 						t.Fatalf("step %d: open already", i)
 					}
-					web.set(btSay(500, ""))
-					_ = btRepeat(c, s.bad)
+					web.play(say(500, ""))
+					_ = repeatInfo(c, s.bad)
 					if s.end == nil {
-						s.end = btReset
+						s.end = sayReset
 					}
-					release := btHold(web, s.end)
-					btTogether(s.lost, func() error { return btGet(c) }, release)
+					release := webHold(web, s.end)
+					webTogether(s.lost, func() error { return getInfo(c) }, release)
 				}
 				if got := c.BreakerStates()["service"] == authos.BreakerOpen; got != tt.want {
 					t.Errorf("open = %t, want %t", got, tt.want)
@@ -152,22 +152,22 @@ func TestLostConnectionsCount(t *testing.T) {
 // a server that resets half of all connections would get its retries for nothing.
 func TestLostMemberKeepsCircuitDisarmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t, btOnce)
+		c, web := keyClient(t, oneAttempt)
 		late := make(chan struct{})
-		web.set(func(req *http.Request) (*http.Response, error) {
+		web.play(func(req *http.Request) (*http.Response, error) {
 			<-late
-			return btReset(req)
+			return sayReset(req)
 		})
 		done := make(chan error)
-		go func() { done <- btGet(c) }() // lost after all others, and belongs to their event
+		go func() { done <- getInfo(c) }() // lost after all others, and belongs to their event
 		synctest.Wait()
-		release := btHold(web, btReset)
-		btTogether(3, func() error { return btGet(c) }, release)
-		_ = btRepeat(c, 19)
+		release := webHold(web, sayReset)
+		webTogether(3, func() error { return getInfo(c) }, release)
+		_ = repeatInfo(c, 19)
 		close(late)
 		<-done
-		_ = btRepeat(c, 19)
-		btTogether(10, func() error { return btGet(c) }, btHold(web, btReset))
+		_ = repeatInfo(c, 19)
+		webTogether(10, func() error { return getInfo(c) }, webHold(web, sayReset))
 		if got := c.BreakerStates()["service"]; got != authos.BreakerOpen {
 			t.Errorf("state = %s, want open: 19 successes since the last loss are not enough", got)
 		}
@@ -183,18 +183,18 @@ func TestLostRepeatOnOldConnection(t *testing.T) {
 		want   bool // none fails
 	}{{20, true, true}, {20, false, false}, {1 + 32, true, true}, {60, true, false}} {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t)
+			c, web := keyClient(t)
 			put := func() error { return c.Do(t.Context(), "PUT", "/api/service/thing", nil, nil) }
 			var repeated sync.Map
-			release := btHold(web, btReset)
-			errs := btTogether(tt.calls, put, func() {
+			release := webHold(web, sayReset)
+			errs := webTogether(tt.calls, put, func() {
 				release()
-				web.set(func(req *http.Request) (*http.Response, error) {
+				web.play(func(req *http.Request) (*http.Response, error) {
 					if _, again := repeated.LoadOrStore(req.Header.Get("X-Request-Id"), true); again {
-						return btSay(200, "{}")(req)
+						return say(200, "{}")(req)
 					}
 					httptrace.ContextClientTrace(req.Context()).GotConn(httptrace.GotConnInfo{Reused: tt.reused})
-					return btReset(req)
+					return sayReset(req)
 				})
 			})
 			if (len(errs) == 0) != tt.want {
@@ -207,34 +207,34 @@ func TestLostRepeatOnOldConnection(t *testing.T) {
 // Four load balancers that restart half a second apart: no call fails.
 func TestBalancersRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t)
+		c, web := keyClient(t)
 		var mu sync.Mutex
 		var gone [4]chan struct{}
 		for i := range gone {
 			gone[i] = make(chan struct{})
 		}
 		var n atomic.Int64
-		web.set(func(req *http.Request) (*http.Response, error) {
+		web.play(func(req *http.Request) (*http.Response, error) {
 			mu.Lock()
 			through := gone[n.Add(1)%4]
 			mu.Unlock()
 			select {
 			case <-through:
-				if req.Context().Value(btFlightKey{}) == nil {
+				if req.Context().Value(flightKey{}) == nil {
 					t.Error("no context of ours")
 				}
 			case <-time.After(100 * time.Millisecond):
-				return btOK(req)
+				return sayInfo(req)
 			}
-			return btReset(req)
+			return sayReset(req)
 		})
 		var wg sync.WaitGroup
 		var failed atomic.Int64
-		ctx := context.WithValue(t.Context(), btFlightKey{}, 1)
+		ctx := context.WithValue(t.Context(), flightKey{}, 1)
 		for range 40 {
 			wg.Go(func() {
 				for range 40 {
-					if c.Do(ctx, "GET", btInfo, nil, nil) != nil {
+					if c.Do(ctx, "GET", infoPath, nil, nil) != nil {
 						failed.Add(1)
 					}
 				}
@@ -267,13 +267,13 @@ func TestLostConnectionOnTheWire(t *testing.T) {
 			t.Run(fmt.Sprintf("http2=%t/%d", http2, inFlight), func(t *testing.T) {
 				srv := newLosingServer(t, http2)
 				var opened atomic.Int64
-				c := btNew(t, srv.URL, srv.Client().Transport, authos.WithAPIKey("sk_1_2"), authos.WithBreaker(authos.BreakerPolicy{
+				c := newClient(t, srv.URL, srv.Client().Transport, authos.WithAPIKey("sk_1_2"), authos.WithBreaker(authos.BreakerPolicy{
 					OnStateChange: func(string, authos.BreakerState, authos.BreakerState) { opened.Add(1) },
 				}))
 				srv.hold.Store(true)
 				errs := make(chan error, inFlight)
 				for range inFlight {
-					go func() { errs <- btGet(c) }()
+					go func() { errs <- getInfo(c) }()
 				}
 				srv.lose(inFlight)
 				for range inFlight {
@@ -307,7 +307,7 @@ func newLosingServer(t *testing.T, http2 bool) *losingServer {
 			<-r.Context().Done()
 			return
 		}
-		_, _ = io.WriteString(w, btGood)
+		_, _ = io.WriteString(w, infoBody)
 	}))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.Config.ConnState = func(c net.Conn, state http.ConnState) {

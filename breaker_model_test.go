@@ -13,17 +13,17 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// btModel is a group of the breaker as DESIGN.md describes it, in as few words as possible: one
+// model is a group of the breaker as DESIGN.md describes it, in as few words as possible: one
 // circuit for everybody and one for each principal that is to blame.
-type btModel struct {
+type model struct {
 	threshold, min, probes int
 	ratio                  float64
 	window, open, longest  time.Duration // open: after this family's spread
 
-	common   *btCircuit
-	blamed   map[int]*btCircuit
-	lifted   map[int]int // by principal: the attempts up to this one are of an earlier time
-	outcomes []btOutcome // of common, the last 100
+	common   *webCircuit
+	blamed   map[int]*webCircuit
+	lifted   map[int]int  // by principal: the attempts up to this one are of an earlier time
+	outcomes []webOutcome // of common, the last 100
 	row      int
 
 	attempts, event, members, run int // of lost connections
@@ -32,7 +32,7 @@ type btModel struct {
 	changes []authos.BreakerState
 }
 
-type btCircuit struct {
+type webCircuit struct {
 	state        authos.BreakerState
 	gen          int
 	expiry, hold time.Time
@@ -40,7 +40,7 @@ type btCircuit struct {
 	status       int
 }
 
-type btOutcome struct {
+type webOutcome struct {
 	at     time.Time
 	who    int
 	failed bool
@@ -48,17 +48,17 @@ type btOutcome struct {
 	hold   time.Time
 }
 
-// btFlight is a call under way.
-type btFlight struct {
+// webFlight is a call under way.
+type webFlight struct {
 	who, number, gen int
-	circuit          *btCircuit
-	response         chan btResponse
+	circuit          *webCircuit
+	response         chan handler
 	cancel           context.CancelFunc
 	done             chan struct{}
 	err              error // once done is closed
 }
 
-func (m *btModel) of(who int) *btCircuit {
+func (m *model) of(who int) *webCircuit {
 	if c := m.blamed[who]; c != nil {
 		return c
 	}
@@ -66,7 +66,7 @@ func (m *btModel) of(who int) *btCircuit {
 }
 
 // show notes the worst of all circuits' states where it has changed.
-func (m *btModel) show() {
+func (m *model) show() {
 	worst := m.common.state
 	for _, c := range m.blamed {
 		if worst == authos.BreakerClosed || c.state == authos.BreakerOpen && m.common.state == authos.BreakerClosed {
@@ -82,13 +82,13 @@ func (m *btModel) show() {
 	}
 }
 
-func (m *btModel) lift(who int) {
+func (m *model) lift(who int) {
 	delete(m.blamed, who)
 	m.lifted[who] = m.attempts
 }
 
 // move changes a circuit's state; who is nil for everybody.
-func (m *btModel) move(c *btCircuit, who *int, to authos.BreakerState, now time.Time) {
+func (m *model) move(c *webCircuit, who *int, to authos.BreakerState, now time.Time) {
 	c.state, c.slots, c.good = to, 0, 0
 	c.gen++
 	switch to {
@@ -100,7 +100,7 @@ func (m *btModel) move(c *btCircuit, who *int, to authos.BreakerState, now time.
 			case !o.failed:
 				c.hold = time.Time{}
 			default:
-				c.status, c.hold = o.status, btLater(c.hold, o.hold)
+				c.status, c.hold = o.status, webLater(c.hold, o.hold)
 			}
 		}
 		if c == m.common {
@@ -121,16 +121,16 @@ func (m *btModel) move(c *btCircuit, who *int, to authos.BreakerState, now time.
 	m.show()
 }
 
-func (m *btModel) tick(c *btCircuit, now time.Time) {
+func (m *model) tick(c *webCircuit, now time.Time) {
 	if c.state == authos.BreakerOpen && now.After(c.expiry) {
 		m.move(c, nil, authos.BreakerHalfOpen, now)
 	}
 }
 
 // admit gives the flight of a call that is let through, and the circuit of one that is refused.
-func (m *btModel) admit(who int, now time.Time) (*btFlight, *btCircuit) {
+func (m *model) admit(who int, now time.Time) (*webFlight, *webCircuit) {
 	for w, c := range m.blamed {
-		if btLater(c.expiry.Add(1), c.hold).Before(now.Add(-max(m.window, m.open))) {
+		if webLater(c.expiry.Add(1), c.hold).Before(now.Add(-max(m.window, m.open))) {
 			m.lift(w)
 		}
 	}
@@ -145,44 +145,44 @@ func (m *btModel) admit(who int, now time.Time) (*btFlight, *btCircuit) {
 	}
 	c.slots++
 	m.attempts++
-	return &btFlight{who: who, number: m.attempts, gen: c.gen, circuit: c}, c
+	return &webFlight{who: who, number: m.attempts, gen: c.gen, circuit: c}, c
 }
 
-func (m *btModel) end(f *btFlight, e btEnd, now time.Time) {
+func (m *model) end(f *webFlight, e webEnd, now time.Time) {
 	verdict := e.verdict
 	switch {
-	case verdict == btLost && f.number <= m.event && m.members < 128:
+	case verdict == webLost && f.number <= m.event && m.members < 128:
 		m.members++
-		m.run, verdict = 0, btNeutral
-	case verdict == btLost:
+		m.run, verdict = 0, neutral
+	case verdict == webLost:
 		if !m.disarmed {
 			m.disarmed, m.event, m.members = true, m.attempts, 0
 		}
-		m.run, verdict = 0, btFailed
-	case verdict == btFailed:
+		m.run, verdict = 0, webFailed
+	case verdict == webFailed:
 		m.run = 0
-	case verdict == btSucceeded:
+	case verdict == webSucceeded:
 		if m.run++; m.run >= m.min {
 			m.disarmed = false
 		}
 	}
 	c := f.circuit
 	if c == m.common && (m.blamed[f.who] != nil || f.number <= m.lifted[f.who]) {
-		verdict = btNeutral // it speaks of a time before
+		verdict = neutral // it speaks of a time before
 	}
-	failed := verdict == btFailed
-	o := btOutcome{at: now, who: f.who, failed: failed, status: e.status}
+	failed := verdict == webFailed
+	o := webOutcome{at: now, who: f.who, failed: failed, status: e.status}
 	if e.asked > m.open {
 		o.hold = now.Add(min(e.asked, m.longest))
 	}
 	if failed && c.state != authos.BreakerClosed {
-		c.status, c.hold = o.status, btLater(c.hold, o.hold)
+		c.status, c.hold = o.status, webLater(c.hold, o.hold)
 	}
 	m.tick(c, now)
 	switch {
 	case f.gen != c.gen:
 		return
-	case verdict == btNeutral, verdict == btLimited && c.state == authos.BreakerClosed:
+	case verdict == neutral, verdict == webLimited && c.state == authos.BreakerClosed:
 		c.slots--
 		return
 	}
@@ -209,7 +209,7 @@ func (m *btModel) end(f *btFlight, e btEnd, now time.Time) {
 	}
 }
 
-func (m *btModel) share(now time.Time, but int) (n, failed int) {
+func (m *model) share(now time.Time, but int) (n, failed int) {
 	for _, o := range m.outcomes {
 		if now.Sub(o.at) <= m.window && o.who != but {
 			n++
@@ -221,7 +221,7 @@ func (m *btModel) share(now time.Time, but int) (n, failed int) {
 	return n, failed
 }
 
-func (m *btModel) trips(now time.Time) bool {
+func (m *model) trips(now time.Time) bool {
 	n, failed := m.share(now, -1)
 	if m.ratio > 0 && n >= m.min {
 		return float64(failed) >= m.ratio*float64(n) || m.row >= 2*m.threshold
@@ -230,7 +230,7 @@ func (m *btModel) trips(now time.Time) bool {
 }
 
 // split opens the circuit to the one to blame, or to everybody.
-func (m *btModel) split(now time.Time) {
+func (m *model) split(now time.Time) {
 	failures := map[int]int{}
 	tail := max(len(m.outcomes)-m.row, 0) // where the failures in a row begin
 	for i, o := range m.outcomes {
@@ -255,7 +255,7 @@ func (m *btModel) split(now time.Time) {
 		m.move(m.common, nil, authos.BreakerOpen, now)
 		return
 	}
-	c := &btCircuit{state: authos.BreakerClosed}
+	c := &webCircuit{state: authos.BreakerClosed}
 	m.blamed[culprit] = c
 	m.move(c, &culprit, authos.BreakerOpen, now)
 	rest := m.outcomes
@@ -272,45 +272,45 @@ func (m *btModel) split(now time.Time) {
 	}
 }
 
-func btLater(a, b time.Time) time.Time {
+func webLater(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
 	}
 	return a
 }
 
-type btVerdict int
+type webVerdict int
 
 const (
-	btSucceeded btVerdict = iota
-	btFailed
-	btLost
-	btNeutral
-	btLimited
+	webSucceeded webVerdict = iota
+	webFailed
+	webLost
+	neutral
+	webLimited
 )
 
-// btEnd is a way for an attempt to end.
-type btEnd struct {
+// webEnd is a way for an attempt to end.
+type webEnd struct {
 	name     string
-	response btResponse
-	verdict  btVerdict
+	response handler
+	verdict  webVerdict
 	status   int
 	asked    time.Duration
 }
 
-var btEnds = []btEnd{
-	{"200", btOK, btSucceeded, 200, 0},
-	{"200", btOK, btSucceeded, 200, 0},
-	{"404", btError(404, "NOT_FOUND"), btSucceeded, 404, 0},
-	{"AUDIT_ERROR", btError(500, "AUDIT_ERROR"), btSucceeded, 500, 0},
-	{"429", btError(429, "RATE_LIMIT_EXCEEDED"), btLimited, 429, 0},
-	{"500", btError(500, "INTERNAL_SERVER_ERROR"), btFailed, 500, 0},
-	{"502", btSay(502, btPage), btFailed, 502, 0},
-	{"reset", btReset, btLost, 0, 0},
-	{"reset", btReset, btLost, 0, 0},
-	{"503 for 20 s", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 20"), btFailed, 503, 20 * time.Second},
-	{"503 for 150 s", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 150"), btFailed, 503, 150 * time.Second},
-	{"503 for a day", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 86400"), btFailed, 503, 24 * time.Hour},
+var webEnds = []webEnd{
+	{"200", sayInfo, webSucceeded, 200, 0},
+	{"200", sayInfo, webSucceeded, 200, 0},
+	{"404", sayError(404, "NOT_FOUND"), webSucceeded, 404, 0},
+	{"AUDIT_ERROR", sayError(500, "AUDIT_ERROR"), webSucceeded, 500, 0},
+	{"429", sayError(429, "RATE_LIMIT_EXCEEDED"), webLimited, 429, 0},
+	{"500", sayError(500, "INTERNAL_SERVER_ERROR"), webFailed, 500, 0},
+	{"502", say(502, pageBody), webFailed, 502, 0},
+	{"reset", sayReset, webLost, 0, 0},
+	{"reset", sayReset, webLost, 0, 0},
+	{"503 for 20 s", sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 20"), webFailed, 503, 20 * time.Second},
+	{"503 for 150 s", sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 150"), webFailed, 503, 150 * time.Second},
+	{"503 for a day", sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 86400"), webFailed, 503, 24 * time.Hour},
 }
 
 func TestBreakerModel(t *testing.T) {
@@ -336,33 +336,33 @@ func TestBreakerModel(t *testing.T) {
 			seed := rand.Uint64()
 			t.Run(fmt.Sprintf("%s/%d principals/%d", p.name, principals, seed), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					m := &btModel{
+					m := &model{
 						threshold: p.threshold, min: p.min, probes: p.probes, ratio: p.ratio, window: p.window,
-						longest: 250 * time.Second, common: &btCircuit{state: authos.BreakerClosed},
-						blamed: map[int]*btCircuit{}, lifted: map[int]int{}, disarmed: true,
+						longest: 250 * time.Second, common: &webCircuit{state: authos.BreakerClosed},
+						blamed: map[int]*webCircuit{}, lifted: map[int]int{}, disarmed: true,
 					}
-					btRunModel(t, m, p.policy, principals, seed, steps)
+					runModel(t, m, p.policy, principals, seed, steps)
 				})
 			})
 		}
 	}
 }
 
-func btRunModel(t *testing.T, m *btModel, policy authos.BreakerPolicy, principals int, seed uint64, steps int) {
+func runModel(t *testing.T, m *model, policy authos.BreakerPolicy, principals int, seed uint64, steps int) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	var changes []authos.BreakerState
 	policy.OnStateChange = func(_ string, _, to authos.BreakerState) { changes = append(changes, to) }
-	web := &btWeb{}
-	clients := []*authos.Client{btNew(t, "https://authos.test", web, authos.WithAPIKey("sk_1_2"), authos.WithBreaker(policy),
+	web := &script{}
+	clients := []*authos.Client{newClient(t, "https://authos.test", web, authos.WithAPIKey("sk_1_2"), authos.WithBreaker(policy),
 		authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1, AttemptTimeout: 1000 * time.Hour, MaxElapsed: -1}))}
-	m.open = btOpenTime(t, clients[0], web)
+	m.open = openTime(t, clients[0], web)
 	m.attempts = web.count() // five good probes are not enough to be armed again
 	if m.min <= 5 {
 		m.disarmed = false
 	}
 	m.run = 5
 	m.lifted[0] = m.attempts
-	changes = nil // btOpenTime opens the circuit and closes it again
+	changes = nil // openTime opens the circuit and closes it again
 	for i := 1; i < principals; i++ {
 		c, err := clients[0].With(authos.WithAPIKey(fmt.Sprintf("sk_1_%d", i+2)))
 		if err != nil {
@@ -371,8 +371,8 @@ func btRunModel(t *testing.T, m *btModel, policy authos.BreakerPolicy, principal
 		clients = append(clients, c)
 	}
 
-	var flights []*btFlight
-	leave := func(i int) *btFlight {
+	var flights []*webFlight
+	leave := func(i int) *webFlight {
 		f := flights[i]
 		flights = slices.Delete(flights, i, i+1)
 		return f
@@ -390,14 +390,14 @@ func btRunModel(t *testing.T, m *btModel, policy authos.BreakerPolicy, principal
 			f, circuit := m.admit(who, time.Now())
 			admitted := f != nil
 			if !admitted {
-				f = &btFlight{}
+				f = &webFlight{}
 			}
-			f.response, f.done = make(chan btResponse), make(chan struct{})
-			ctx, cancel := context.WithCancel(context.WithValue(t.Context(), btFlightKey{}, f))
+			f.response, f.done = make(chan handler), make(chan struct{})
+			ctx, cancel := context.WithCancel(context.WithValue(t.Context(), flightKey{}, f))
 			f.cancel = cancel
 			before := web.count()
-			web.set(func(req *http.Request) (*http.Response, error) {
-				f, _ := req.Context().Value(btFlightKey{}).(*btFlight)
+			web.play(func(req *http.Request) (*http.Response, error) {
+				f, _ := req.Context().Value(flightKey{}).(*webFlight)
 				select {
 				case response := <-f.response:
 					return response(req)
@@ -406,7 +406,7 @@ func btRunModel(t *testing.T, m *btModel, policy authos.BreakerPolicy, principal
 				}
 			})
 			go func() {
-				f.err = clients[who].Do(ctx, "GET", btInfo, nil, nil)
+				f.err = clients[who].Do(ctx, "GET", infoPath, nil, nil)
 				close(f.done)
 			}()
 			synctest.Wait()
@@ -418,24 +418,24 @@ func btRunModel(t *testing.T, m *btModel, policy authos.BreakerPolicy, principal
 				break
 			}
 			<-f.done
-			e := btOpen(t, f.err)
+			e := mustBeOpen(t, f.err)
 			cancel()
 			wantAt := circuit.expiry.Add(1)
 			if circuit.state == authos.BreakerHalfOpen {
 				wantAt = time.Now().Add(time.Second)
 			}
-			wantAt = btLater(wantAt, circuit.hold)
+			wantAt = webLater(wantAt, circuit.hold)
 			if !e.RetryAt.Equal(wantAt) || e.LastStatus != circuit.status {
 				fail("%s: refusal says %v, status %d; want %v, %d", op, e.RetryAt, e.LastStatus, wantAt, circuit.status)
 			}
 		case n < 8 && len(flights) > 0: // a call ends
 			f := leave(random.IntN(len(flights)))
-			end := btEnds[random.IntN(len(btEnds))]
+			end := webEnds[random.IntN(len(webEnds))]
 			switch bad := random.IntN(2) == 0; {
 			case bad && step/300%3 == 0:
-				end = btEnds[5] // bad times
+				end = webEnds[5] // bad times
 			case bad && step/300%3 == 1 && f.who == 0:
-				end = btEnds[5] // bad times for one
+				end = webEnds[5] // bad times for one
 			}
 			op = fmt.Sprint(f.who, " gets ", end.name)
 			m.end(f, end, time.Now())
@@ -445,13 +445,13 @@ func btRunModel(t *testing.T, m *btModel, policy authos.BreakerPolicy, principal
 		case n == 8 && len(flights) > 0 && random.IntN(2) == 0: // the caller leaves
 			op = "cancel"
 			f := leave(random.IntN(len(flights)))
-			m.end(f, btEnd{verdict: btNeutral}, time.Now())
+			m.end(f, webEnd{verdict: neutral}, time.Now())
 			f.cancel()
 			<-f.done
 		case n == 8: // until the very moment of the next probe
 			op = "sleep until the probe"
 			c := m.of(random.IntN(principals))
-			time.Sleep(time.Until(btLater(c.expiry.Add(1), c.hold)))
+			time.Sleep(time.Until(webLater(c.expiry.Add(1), c.hold)))
 		default:
 			d := time.Duration(random.ExpFloat64() * float64(8*time.Second))
 			op = "sleep " + d.String()
@@ -479,13 +479,13 @@ func btRunModel(t *testing.T, m *btModel, policy authos.BreakerPolicy, principal
 	}
 }
 
-type btFlightKey struct{}
+type flightKey struct{}
 
 // look is what asking for a state does: whoever is long over is pardoned, and a circuit turns
 // half-open when its time has come. BreakerStates looks at the common circuit too.
-func (m *btModel) look(who int, now time.Time) {
+func (m *model) look(who int, now time.Time) {
 	for w, c := range m.blamed {
-		if btLater(c.expiry.Add(1), c.hold).Before(now.Add(-max(m.window, m.open))) {
+		if webLater(c.expiry.Add(1), c.hold).Before(now.Add(-max(m.window, m.open))) {
 			m.lift(w)
 		}
 	}
@@ -494,9 +494,9 @@ func (m *btModel) look(who int, now time.Time) {
 	m.tick(m.of(who), now)
 }
 
-func (m *btModel) state(who int, now time.Time) authos.BreakerState {
+func (m *model) state(who int, now time.Time) authos.BreakerState {
 	worst := authos.BreakerClosed
-	for _, c := range []*btCircuit{m.common, m.of(who)} {
+	for _, c := range []*webCircuit{m.common, m.of(who)} {
 		state := c.state
 		if state != authos.BreakerClosed && now.Before(c.hold) {
 			state = authos.BreakerOpen

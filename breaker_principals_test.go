@@ -15,9 +15,9 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// btFleet makes n principals of one family. Those that are bad get 500 for every request.
-type btFleet struct {
-	web     *btWeb
+// webFleet makes n principals of one family. Those that are bad get 500 for every request.
+type webFleet struct {
+	web     *script
 	clients []*authos.Client
 	bad     map[int]bool
 	sent    []int
@@ -25,19 +25,19 @@ type btFleet struct {
 	events  []authos.BreakerEvent
 }
 
-func newBtFleet(t *testing.T, n int, p authos.BreakerPolicy) *btFleet {
+func newBtFleet(t *testing.T, n int, p authos.BreakerPolicy) *webFleet {
 	t.Helper()
-	f := &btFleet{bad: map[int]bool{}, sent: make([]int, n), refused: make([]int, n)}
-	f.web = &btWeb{response: func(req *http.Request) (*http.Response, error) {
+	f := &webFleet{bad: map[int]bool{}, sent: make([]int, n), refused: make([]int, n)}
+	f.web = &script{handler: func(req *http.Request) (*http.Response, error) {
 		var who int
 		_, _ = fmt.Sscanf(req.Header.Get("X-Api-Key"), "sk_1_%d", &who)
 		f.sent[who]++
 		if f.bad[who] {
-			return btError(500, "DATABASE_ERROR")(req)
+			return sayError(500, "DATABASE_ERROR")(req)
 		}
-		return btOK(req)
+		return sayInfo(req)
 	}}
-	first := btNew(t, "https://authos.test", f.web, btOnce, authos.WithAPIKey("sk_1_0"), authos.WithBreaker(p),
+	first := newClient(t, "https://authos.test", f.web, oneAttempt, authos.WithAPIKey("sk_1_0"), authos.WithBreaker(p),
 		authos.WithObserver(&authos.Observer{Breaker: func(e authos.BreakerEvent) { f.events = append(f.events, e) }}))
 	f.clients = []*authos.Client{first}
 	for i := 1; i < n; i++ {
@@ -51,15 +51,15 @@ func newBtFleet(t *testing.T, n int, p authos.BreakerPolicy) *btFleet {
 }
 
 // call makes one call and reports whether the circuit let it through.
-func (f *btFleet) call(who int) bool {
-	passed := !errors.Is(btGet(f.clients[who]), authos.ErrCircuitOpen)
+func (f *webFleet) call(who int) bool {
+	passed := !errors.Is(getInfo(f.clients[who]), authos.ErrCircuitOpen)
 	if !passed {
 		f.refused[who]++
 	}
 	return passed
 }
 
-func (f *btFleet) state(who int) authos.BreakerState {
+func (f *webFleet) state(who int) authos.BreakerState {
 	return f.clients[who].BreakerStates()["service"]
 }
 
@@ -132,7 +132,7 @@ func TestNewPrincipalPasses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := btGet(again); !errors.Is(err, authos.ErrCircuitOpen) {
+		if err := getInfo(again); !errors.Is(err, authos.ErrCircuitOpen) {
 			t.Errorf("the bad one by another client: %v, want refused", err)
 		}
 	})
@@ -242,23 +242,23 @@ func TestBlameWidens(t *testing.T) {
 // after it.
 func TestLateFailuresOfTheBlamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t, btOnce)
-		late := btHold(web, btSay(500, ""))
+		c, web := keyClient(t, oneAttempt)
+		late := webHold(web, say(500, ""))
 		done := make(chan error, 10)
 		for range 10 {
-			go func() { done <- btGet(c) }()
+			go func() { done <- getInfo(c) }()
 		}
 		synctest.Wait()
-		time.Sleep(time.Until(btTrip(t, c, web, btError(500, "DATABASE_ERROR")).RetryAt))
-		web.set(btOK)
-		if err := btGet(c); err != nil {
+		time.Sleep(time.Until(webTrip(t, c, web, sayError(500, "DATABASE_ERROR")).RetryAt))
+		web.play(sayInfo)
+		if err := getInfo(c); err != nil {
 			t.Fatalf("the probe: %v", err)
 		}
 		late()
 		for range 10 {
 			<-done
 		}
-		if err := btGet(c); err != nil {
+		if err := getInfo(c); err != nil {
 			t.Errorf("after ten late failures: %v", err)
 		}
 	})
@@ -268,16 +268,16 @@ func TestLateFailuresOfTheBlamed(t *testing.T) {
 func TestBlamedHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newBtFleet(t, 2, authos.BreakerPolicy{})
-		f.web.set(func(req *http.Request) (*http.Response, error) {
+		f.web.play(func(req *http.Request) (*http.Response, error) {
 			if strings.HasSuffix(req.Header.Get("X-Api-Key"), "_0") {
-				return btError(503, "MAINTENANCE", "Retry-After: 120")(req)
+				return sayError(503, "MAINTENANCE", "Retry-After: 120")(req)
 			}
-			return btOK(req)
+			return sayInfo(req)
 		})
 		for range 5 {
 			f.call(0)
 		}
-		e := btOpen(t, btGet(f.clients[0]))
+		e := mustBeOpen(t, getInfo(f.clients[0]))
 		if d := time.Until(e.RetryAt); d != 120*time.Second || e.LastCode != "MAINTENANCE" {
 			t.Errorf("RetryAt in %v, last %s; want 120s, MAINTENANCE", d, e.LastCode)
 		}
@@ -304,7 +304,7 @@ func TestBlamedSession(t *testing.T) {
 			in := srv.SignIn(name)
 			tokens := authos.WithTokens(authos.Tokens{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken})
 			if len(clients) == 0 {
-				clients = append(clients, btNew(t, srv.URL, srv.Transport(), btOnce, tokens,
+				clients = append(clients, newClient(t, srv.URL, srv.Transport(), oneAttempt, tokens,
 					authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: time.Minute})))
 				continue
 			}
@@ -325,7 +325,7 @@ func TestBlamedSession(t *testing.T) {
 			}
 			time.Sleep(35 * time.Second)
 		}
-		if e := btOpen(t, err); e.Group != "refresh" {
+		if e := mustBeOpen(t, err); e.Group != "refresh" {
 			t.Fatalf("the circuit of %q is open, want refresh", e.Group)
 		}
 		remove()
@@ -338,13 +338,13 @@ func TestBlamedSession(t *testing.T) {
 // Who calls with a credential of their own is a principal by that.
 func TestOwnCredentialIsAPrincipal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		web := &btWeb{response: func(req *http.Request) (*http.Response, error) {
+		web := &script{handler: func(req *http.Request) (*http.Response, error) {
 			if req.Header.Get("Authorization") == "Bearer bad" {
-				return btError(500, "DATABASE_ERROR")(req)
+				return sayError(500, "DATABASE_ERROR")(req)
 			}
-			return btSay(200, "{}")(req)
+			return say(200, "{}")(req)
 		}}
-		c := btNew(t, "https://authos.test", web, btOnce)
+		c := newClient(t, "https://authos.test", web, oneAttempt)
 		get := func(token string) error {
 			return c.Do(context.Background(), "GET", "/api/user", nil, nil, authos.WithHeader("Authorization", "Bearer "+token))
 		}
@@ -362,13 +362,13 @@ func TestOwnCredentialIsAPrincipal(t *testing.T) {
 
 func TestBreakerStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t, btOnce)
+		c, web := keyClient(t, oneAttempt)
 		if got := c.BreakerStates(); len(got) != 0 {
 			t.Errorf("before any call: %v", got)
 		}
-		_ = btGet(c)
+		_ = getInfo(c)
 		_ = c.Do(t.Context(), "GET", "/health", nil, nil)
-		at := btTrip(t, c, web, btReset).RetryAt
+		at := webTrip(t, c, web, sayReset).RetryAt
 		states := c.BreakerStates()
 		if len(states) != 2 || states["service"] != authos.BreakerOpen || states["other"] != authos.BreakerClosed {
 			t.Errorf("states %v", states)
@@ -381,13 +381,13 @@ func TestBreakerStates(t *testing.T) {
 		if got := c.BreakerStates()["service"]; got != authos.BreakerHalfOpen {
 			t.Errorf("at RetryAt: %s", got)
 		}
-		web.set(btOK)
-		_ = btGet(c)
+		web.play(sayInfo)
+		_ = getInfo(c)
 		if got := c.BreakerStates()["service"]; got != authos.BreakerClosed {
 			t.Errorf("after a good probe: %s", got)
 		}
-		off, _ := btClient(t, authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
-		_ = btGet(off)
+		off, _ := keyClient(t, authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+		_ = getInfo(off)
 		if got := off.BreakerStates(); got == nil || len(got) != 0 {
 			t.Errorf("disabled: %v", got)
 		}

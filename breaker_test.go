@@ -7,13 +7,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,105 +20,28 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-// btWeb is a server that a test plays. It notes what reached it.
-type btWeb struct {
-	mu       sync.Mutex
-	seen     []string
-	response func(*http.Request) (*http.Response, error)
-}
-
-func (w *btWeb) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Body != nil {
-		_, _ = io.Copy(io.Discard, req.Body)
-		_ = req.Body.Close()
-	}
-	if err := req.Context().Err(); err != nil {
-		return nil, err
-	}
-	w.mu.Lock()
-	w.seen = append(w.seen, req.Method+" "+req.URL.Path)
-	response := w.response
-	w.mu.Unlock()
-	return response(req)
-}
-
-func (w *btWeb) set(response func(*http.Request) (*http.Response, error)) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.response = response
-}
-
-func (w *btWeb) count() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.seen)
-}
-
-type btResponse = func(*http.Request) (*http.Response, error)
-
-// btSay responds with a status, a body and headers ("Name: value"). A body that begins with { is
-// JSON.
-func btSay(status int, body string, headers ...string) btResponse {
-	return func(req *http.Request) (*http.Response, error) {
-		h := http.Header{}
-		if strings.HasPrefix(body, "{") {
-			h.Set("Content-Type", "application/json")
-		}
-		for _, line := range headers {
-			name, value, _ := strings.Cut(line, ": ")
-			h.Set(name, value)
-		}
-		return &http.Response{
-			Status: http.StatusText(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-			Header: h, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: req,
-		}, nil
-	}
-}
-
-func btError(status int, code string, headers ...string) btResponse {
-	return btSay(status, `{"error":"text of `+code+`","error_code":"`+code+`","timestamp":"2025-01-01T00:00:00+00:00"}`, headers...)
-}
-
-func btReset(*http.Request) (*http.Response, error) {
-	return nil, os.NewSyscallError("read", syscall.ECONNRESET)
-}
-
-func btHang(req *http.Request) (*http.Response, error) {
-	<-req.Context().Done()
-	return nil, req.Context().Err()
-}
-
 const (
-	btInfo = "/api/service/info"
-	btGood = `{"id":"s1","name":"App","slug":"app","service_type":"web","created_at":"2025-01-01T00:00:00Z"}`
-	btPage = "<html><body>Service Unavailable</body></html>"
+	infoPath = "/api/service/info"
+	infoBody = `{"id":"s1","name":"App","slug":"app","service_type":"web","created_at":"2025-01-01T00:00:00Z"}`
+	pageBody = "<html><body>Service Unavailable</body></html>"
 )
 
-var btOK = btSay(200, btGood)
+var sayInfo = say(200, infoBody)
 
-// btOnce makes each call one attempt, so that calls and outcomes are the same.
-var btOnce = authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1})
+// oneAttempt makes each call one attempt, so that calls and outcomes are the same.
+var oneAttempt = authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1})
 
-// btClient makes a client with an API key on a server that a test plays.
-func btClient(t testing.TB, opts ...authos.Option) (*authos.Client, *btWeb) {
+// keyClient makes a client with an API key on a server that a test plays.
+func keyClient(t testing.TB, opts ...authos.Option) (*authos.Client, *script) {
 	t.Helper()
-	web := &btWeb{response: btOK}
-	return btNew(t, "https://authos.test", web, append([]authos.Option{authos.WithAPIKey("sk_1_2")}, opts...)...), web
+	web := &script{handler: sayInfo}
+	return newClient(t, "https://authos.test", web, append([]authos.Option{authos.WithAPIKey("sk_1_2")}, opts...)...), web
 }
 
-func btNew(t testing.TB, base string, rt http.RoundTripper, opts ...authos.Option) *authos.Client {
-	t.Helper()
-	c, err := authos.New(base, append([]authos.Option{authos.WithHTTPClient(&http.Client{Transport: rt})}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
+func getInfo(c *authos.Client) error { return c.Do(context.Background(), "GET", infoPath, nil, nil) }
 
-func btGet(c *authos.Client) error { return c.Do(context.Background(), "GET", btInfo, nil, nil) }
-
-// btOpen gives the refusal of an open circuit, or fails.
-func btOpen(t testing.TB, err error) *authos.CircuitOpenError {
+// mustBeOpen gives the refusal of an open circuit, or fails.
+func mustBeOpen(t testing.TB, err error) *authos.CircuitOpenError {
 	t.Helper()
 	e, ok := errors.AsType[*authos.CircuitOpenError](err)
 	if !ok {
@@ -129,30 +50,30 @@ func btOpen(t testing.TB, err error) *authos.CircuitOpenError {
 	return e
 }
 
-// btRepeat makes n calls and gives how many of them were refused by an open circuit.
-func btRepeat(c *authos.Client, n int) (refused int) {
+// repeatInfo makes n calls and gives how many of them were refused by an open circuit.
+func repeatInfo(c *authos.Client, n int) (refused int) {
 	for range n {
-		if errors.Is(btGet(c), authos.ErrCircuitOpen) {
+		if errors.Is(getInfo(c), authos.ErrCircuitOpen) {
 			refused++
 		}
 	}
 	return refused
 }
 
-// btOpenTime learns the family's open time: it opens the circuit and closes it again.
-func btOpenTime(t *testing.T, c *authos.Client, web *btWeb) time.Duration {
+// openTime learns the family's open time: it opens the circuit and closes it again.
+func openTime(t *testing.T, c *authos.Client, web *script) time.Duration {
 	t.Helper()
-	web.set(btReset)
+	web.play(sayReset)
 	for range 100 {
-		err := btGet(c)
+		err := getInfo(c)
 		if !errors.Is(err, authos.ErrCircuitOpen) {
 			continue
 		}
-		open := time.Until(btOpen(t, err).RetryAt)
+		open := time.Until(mustBeOpen(t, err).RetryAt)
 		time.Sleep(open)
-		web.set(btOK)
+		web.play(sayInfo)
 		for range 5 {
-			if err := btGet(c); err != nil {
+			if err := getInfo(c); err != nil {
 				t.Fatalf("the probe at RetryAt: %v", err)
 			}
 		}
@@ -197,7 +118,7 @@ func TestBreakerTrips(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, web := btClient(t, btOnce, authos.WithBreaker(tt.policy))
+				c, web := keyClient(t, oneAttempt, authos.WithBreaker(tt.policy))
 				var all []bool
 				for i, part := range tt.outcomes {
 					if i > 0 {
@@ -205,14 +126,14 @@ func TestBreakerTrips(t *testing.T) {
 					}
 					for _, ok := range part {
 						all = append(all, ok)
-						web.set(map[bool]btResponse{good: btOK, bad: btReset}[ok])
-						if err := btGet(c); errors.Is(err, authos.ErrCircuitOpen) {
+						web.play(map[bool]handler{good: sayInfo, bad: sayReset}[ok])
+						if err := getInfo(c); errors.Is(err, authos.ErrCircuitOpen) {
 							t.Fatalf("refused before the end, after %d outcomes", len(all)-1)
 						}
 					}
 				}
-				web.set(btOK)
-				if got := errors.Is(btGet(c), authos.ErrCircuitOpen); got != tt.want {
+				web.play(sayInfo)
+				if got := errors.Is(getInfo(c), authos.ErrCircuitOpen); got != tt.want {
 					t.Errorf("open = %v after %d outcomes, want %v", got, len(all), tt.want)
 				}
 			})
@@ -223,10 +144,10 @@ func TestBreakerTrips(t *testing.T) {
 // Failures that take longer than gobreaker's own windows would remember.
 func TestBreakerSlowFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t, btOnce)
-		web.set(btHang)
+		c, web := keyClient(t, oneAttempt)
+		web.play(sayNothing)
 		start := time.Now()
-		if refused := btRepeat(c, 6); refused != 1 {
+		if refused := repeatInfo(c, 6); refused != 1 {
 			t.Errorf("%d of 6 calls refused, want the sixth", refused)
 		}
 		if took := time.Since(start); took != 5*35*time.Second {
@@ -243,17 +164,17 @@ func TestBreakerRandomFailures(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 10))
-		c, web := btClient(t)
-		bad := btSay(500, "")
-		web.set(func(req *http.Request) (*http.Response, error) {
+		c, web := keyClient(t)
+		bad := say(500, "")
+		web.play(func(req *http.Request) (*http.Response, error) {
 			if random.IntN(10) == 0 {
 				return bad(req)
 			}
-			return btOK(req)
+			return sayInfo(req)
 		})
 		var failed, refused int
 		for range calls {
-			if err := btGet(c); err != nil {
+			if err := getInfo(c); err != nil {
 				failed++
 				if errors.Is(err, authos.ErrCircuitOpen) {
 					refused++
@@ -272,89 +193,89 @@ func TestBreakerRandomFailures(t *testing.T) {
 func TestBreakerJudgement(t *testing.T) {
 	const (
 		mail = "POST /api/auth/forgot-password"
-		info = "GET " + btInfo
+		info = "GET " + infoPath
 	)
 	hang := context.WithTimeout
 	uncoded := `{"error":"text","timestamp":"2025-01-01T00:00:00Z"}`
 	tests := []struct {
 		name     string
 		route    string
-		response btResponse
+		response handler
 		ctx      func(context.Context, time.Duration) (context.Context, context.CancelFunc)
 		after    time.Duration
 		want     bool // counted as a failure
 	}{
-		{name: "200", response: btOK},
-		{name: "204", response: btSay(204, "")},
-		{name: "302", response: btSay(302, "")}, // without a Location it is a response like others
-		{name: "400", response: btError(400, "BAD_REQUEST")},
-		{name: "401", response: btError(401, "UNAUTHORIZED")},
-		{name: "403", response: btSay(403, "Forbidden")},
-		{name: "404", response: btSay(404, "")},
-		{name: "408", response: btSay(408, "")},
-		{name: "409", response: btError(409, "CONFLICT")},
-		{name: "422", response: btSay(422, "text")},
-		{name: "425", response: btSay(425, "")},
-		{name: "429", response: btError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 5")},
-		{name: "error in a 200", response: btError(200, "NOT_FOUND")},
-		{name: "500 in a 200", response: btError(200, "INTERNAL_SERVER_ERROR"), want: true},
-		{name: "200 larger than we read", response: btSay(200, strings.Repeat(" ", 16<<20+1))},
+		{name: "200", response: sayInfo},
+		{name: "204", response: say(204, "")},
+		{name: "302", response: say(302, "")}, // without a Location it is a response like others
+		{name: "400", response: sayError(400, "BAD_REQUEST")},
+		{name: "401", response: sayError(401, "UNAUTHORIZED")},
+		{name: "403", response: say(403, "Forbidden")},
+		{name: "404", response: say(404, "")},
+		{name: "408", response: say(408, "")},
+		{name: "409", response: sayError(409, "CONFLICT")},
+		{name: "422", response: say(422, "text")},
+		{name: "425", response: say(425, "")},
+		{name: "429", response: sayError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 5")},
+		{name: "error in a 200", response: sayError(200, "NOT_FOUND")},
+		{name: "500 in a 200", response: sayError(200, "INTERNAL_SERVER_ERROR"), want: true},
+		{name: "200 larger than we read", response: say(200, strings.Repeat(" ", 16<<20+1))},
 
-		{name: "500", response: btSay(500, ""), want: true},
-		{name: "500 of the server", response: btError(500, "INTERNAL_SERVER_ERROR"), want: true},
-		{name: "500 DATABASE_ERROR", response: btError(500, "DATABASE_ERROR"), want: true},
-		{name: "501", response: btSay(501, "")},
-		{name: "502", response: btSay(502, btPage), want: true},
-		{name: "503", response: btError(503, "SERVICE_UNAVAILABLE"), want: true},
-		{name: "503 with Retry-After", response: btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 5"), want: true},
-		{name: "504", response: btSay(504, ""), want: true},
-		{name: "505", response: btSay(505, "")},
-		{name: "599", response: btSay(599, ""), want: true},
+		{name: "500", response: say(500, ""), want: true},
+		{name: "500 of the server", response: sayError(500, "INTERNAL_SERVER_ERROR"), want: true},
+		{name: "500 DATABASE_ERROR", response: sayError(500, "DATABASE_ERROR"), want: true},
+		{name: "501", response: say(501, "")},
+		{name: "502", response: say(502, pageBody), want: true},
+		{name: "503", response: sayError(503, "SERVICE_UNAVAILABLE"), want: true},
+		{name: "503 with Retry-After", response: sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 5"), want: true},
+		{name: "504", response: say(504, ""), want: true},
+		{name: "505", response: say(505, "")},
+		{name: "599", response: say(599, ""), want: true},
 
-		{name: "AUDIT_ERROR", response: btError(500, "AUDIT_ERROR")},
-		{name: "OAUTH_ERROR", response: btError(502, "OAUTH_ERROR")},
-		{name: "STRIPE_ERROR", response: btError(500, "STRIPE_ERROR")},
-		{name: "BILLING_ERROR", response: btError(500, "BILLING_ERROR")},
-		{name: "AUDIT_ERROR as text", response: btSay(500, "AUDIT_ERROR"), want: true},
-		{name: "AUDIT_ERROR in a page", response: btSay(500, "<html>AUDIT_ERROR</html>"), want: true},
-		{name: "nested AUDIT_ERROR", response: btSay(500, `{"error":{"code":"AUDIT_ERROR","message":"m"}}`)},
+		{name: "AUDIT_ERROR", response: sayError(500, "AUDIT_ERROR")},
+		{name: "OAUTH_ERROR", response: sayError(502, "OAUTH_ERROR")},
+		{name: "STRIPE_ERROR", response: sayError(500, "STRIPE_ERROR")},
+		{name: "BILLING_ERROR", response: sayError(500, "BILLING_ERROR")},
+		{name: "AUDIT_ERROR as text", response: say(500, "AUDIT_ERROR"), want: true},
+		{name: "AUDIT_ERROR in a page", response: say(500, "<html>AUDIT_ERROR</html>"), want: true},
+		{name: "nested AUDIT_ERROR", response: say(500, `{"error":{"code":"AUDIT_ERROR","message":"m"}}`)},
 
-		{name: "mail: not configured", route: mail, response: btError(503, "SERVICE_UNAVAILABLE")},
-		{name: "mail: a proxy's page", route: mail, response: btSay(503, btPage), want: true},
-		{name: "mail: an empty 503", route: mail, response: btSay(503, ""), want: true},
-		{name: "mail: 503 without a code", route: mail, response: btSay(503, uncoded), want: true},
-		{name: "mail: a gateway's problem", route: mail, response: btSay(503, `{"title":"Service Unavailable","status":503}`, "Content-Type: application/problem+json"), want: true},
-		{name: "mail: 500", route: mail, response: btError(500, "INTERNAL_SERVER_ERROR"), want: true},
-		{name: "mail: 502 SERVICE_UNAVAILABLE", route: mail, response: btError(502, "SERVICE_UNAVAILABLE")},
+		{name: "mail: not configured", route: mail, response: sayError(503, "SERVICE_UNAVAILABLE")},
+		{name: "mail: a proxy's page", route: mail, response: say(503, pageBody), want: true},
+		{name: "mail: an empty 503", route: mail, response: say(503, ""), want: true},
+		{name: "mail: 503 without a code", route: mail, response: say(503, uncoded), want: true},
+		{name: "mail: a gateway's problem", route: mail, response: say(503, `{"title":"Service Unavailable","status":503}`, "Content-Type: application/problem+json"), want: true},
+		{name: "mail: 500", route: mail, response: sayError(500, "INTERNAL_SERVER_ERROR"), want: true},
+		{name: "mail: 502 SERVICE_UNAVAILABLE", route: mail, response: sayError(502, "SERVICE_UNAVAILABLE")},
 
-		{name: "reset", response: btReset, want: true},
+		{name: "reset", response: sayReset, want: true},
 		{name: "cut body", response: func(req *http.Request) (*http.Response, error) {
-			resp, err := btOK(req)
-			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"id"`), btBroken{}))
+			resp, err := sayInfo(req)
+			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"id"`), webBroken{}))
 			return resp, err
 		}, want: true},
-		{name: "attempt timeout", response: btHang, want: true},
+		{name: "attempt timeout", response: sayNothing, want: true},
 		{name: "what net/http refuses to send", response: func(*http.Request) (*http.Response, error) {
 			return nil, errors.New(`net/http: invalid header field value for "Authorization"`)
 		}},
-		{name: "billing is disabled", response: btSay(503, `{"error":"Billing is disabled.","error_code":"SERVICE_UNAVAILABLE","timestamp":"2025-01-01T00:00:00Z"}`)},
-		{name: "billing is disabled, says a gateway", response: btSay(503, `{"error":"Billing is disabled"}`), want: true},
-		{name: "caller cancels", response: btHang, ctx: btCancelAfter, after: 10 * time.Second},
+		{name: "billing is disabled", response: say(503, `{"error":"Billing is disabled.","error_code":"SERVICE_UNAVAILABLE","timestamp":"2025-01-01T00:00:00Z"}`)},
+		{name: "billing is disabled, says a gateway", response: say(503, `{"error":"Billing is disabled"}`), want: true},
+		{name: "caller cancels", response: sayNothing, ctx: cancelAfter, after: 10 * time.Second},
 		{name: "caller cancels, and the server returns 500", response: func(req *http.Request) (*http.Response, error) {
 			<-req.Context().Done()
-			return btSay(500, "")(req)
-		}, ctx: btCancelAfter, after: time.Second, want: true}, // a response is a response
-		{name: "deadline after 999 ms", response: btHang, ctx: hang, after: 999 * time.Millisecond},
-		{name: "deadline after 1 s", response: btHang, ctx: hang, after: time.Second, want: true},
+			return say(500, "")(req)
+		}, ctx: cancelAfter, after: time.Second, want: true}, // a response is a response
+		{name: "deadline after 999 ms", response: sayNothing, ctx: hang, after: 999 * time.Millisecond},
+		{name: "deadline after 1 s", response: sayNothing, ctx: hang, after: time.Second, want: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1}))
-				web.set(tt.response)
+				c, web := keyClient(t, oneAttempt, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1}))
+				web.play(tt.response)
 				method, path, _ := strings.Cut(tt.route, " ")
 				if tt.route == "" {
-					method, path = "GET", btInfo
+					method, path = "GET", infoPath
 				}
 				ctx := t.Context()
 				if tt.ctx != nil {
@@ -366,7 +287,7 @@ func TestBreakerJudgement(t *testing.T) {
 				if errors.Is(first, authos.ErrCircuitOpen) || web.count() != 1 {
 					t.Fatalf("first call: %v, %d requests", first, web.count())
 				}
-				web.set(btOK)
+				web.play(sayInfo)
 				err := c.Do(t.Context(), method, path, nil, nil)
 				if got := errors.Is(err, authos.ErrCircuitOpen); got != tt.want {
 					t.Errorf("after %v the circuit is open: %v, want %v", first, got, tt.want)
@@ -384,34 +305,34 @@ func TestBreakerJudgesMaxElapsed(t *testing.T) {
 		want  bool
 	}{{900 * time.Millisecond, false}, {time.Second, true}} {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1, MaxElapsed: tt.limit}),
+			c, web := keyClient(t, authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1, MaxElapsed: tt.limit}),
 				authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1}))
-			web.set(btHang)
-			_ = btGet(c)
-			if got := errors.Is(btGet(c), authos.ErrCircuitOpen); got != tt.want {
+			web.play(sayNothing)
+			_ = getInfo(c)
+			if got := errors.Is(getInfo(c), authos.ErrCircuitOpen); got != tt.want {
 				t.Errorf("MaxElapsed %v: open = %v, want %v", tt.limit, got, tt.want)
 			}
 		})
 	}
 }
 
-type btBroken struct{}
+type webBroken struct{}
 
-func (btBroken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+func (webBroken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-func btCancelAfter(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+func cancelAfter(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	timer := time.AfterFunc(d, cancel)
 	return ctx, func() { timer.Stop(); cancel() }
 }
 
-// btTrip opens the circuit of the info route and gives the first refusal.
-func btTrip(t *testing.T, c *authos.Client, web *btWeb, bad btResponse) *authos.CircuitOpenError {
+// webTrip opens the circuit of the info route and gives the first refusal.
+func webTrip(t *testing.T, c *authos.Client, web *script, bad handler) *authos.CircuitOpenError {
 	t.Helper()
-	web.set(bad)
+	web.play(bad)
 	for range 100 {
-		if err := btGet(c); errors.Is(err, authos.ErrCircuitOpen) {
-			return btOpen(t, err)
+		if err := getInfo(c); errors.Is(err, authos.ErrCircuitOpen) {
+			return mustBeOpen(t, err)
 		}
 	}
 	t.Fatal("the circuit does not open")
@@ -420,8 +341,8 @@ func btTrip(t *testing.T, c *authos.Client, web *btWeb, bad btResponse) *authos.
 
 func TestBreakerOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t, btOnce)
-		e := btTrip(t, c, web, btError(502, "BAD_GATEWAY"))
+		c, web := keyClient(t, oneAttempt)
+		e := webTrip(t, c, web, sayError(502, "BAD_GATEWAY"))
 		if e.Group != "service" || e.LastStatus != 502 || e.LastCode != authos.CodeBadGateway {
 			t.Errorf("refusal = %+v: group %s, last %d %s", e, e.Group, e.LastStatus, e.LastCode)
 		}
@@ -444,17 +365,17 @@ func TestBreakerOpen(t *testing.T) {
 		if !authos.Retryable(e) {
 			t.Error("Retryable(refusal) = false")
 		}
-		web.set(btOK)
+		web.play(sayInfo)
 		sent := web.count()
 		time.Sleep(time.Until(e.RetryAt) - 1)
-		if refused := btRepeat(c, 10); refused != 10 || web.count() != sent {
+		if refused := repeatInfo(c, 10); refused != 10 || web.count() != sent {
 			t.Errorf("1 ns before RetryAt: %d of 10 refused, %d sent", refused, web.count()-sent)
 		}
 		time.Sleep(time.Nanosecond)
-		if err := btGet(c); err != nil {
+		if err := getInfo(c); err != nil {
 			t.Errorf("at RetryAt: %v", err)
 		}
-		if refused := btRepeat(c, 10); refused != 0 {
+		if refused := repeatInfo(c, 10); refused != 0 {
 			t.Errorf("after a good probe %d of 10 refused", refused)
 		}
 	})
@@ -463,8 +384,8 @@ func TestBreakerOpen(t *testing.T) {
 // The time of the next probe has a monotonic reading, so that setting the wall clock does not move
 // it. Virtual time has none.
 func TestRetryAtIsMonotonic(t *testing.T) {
-	c, web := btClient(t, btOnce)
-	at := btTrip(t, c, web, btError(503, "MAINTENANCE", "Retry-After: 100")).RetryAt
+	c, web := keyClient(t, oneAttempt)
+	at := webTrip(t, c, web, sayError(503, "MAINTENANCE", "Retry-After: 100")).RetryAt
 	if !strings.Contains(at.String(), " m=+") {
 		t.Errorf("RetryAt %v is a time of the wall clock alone", at)
 	}
@@ -473,12 +394,12 @@ func TestRetryAtIsMonotonic(t *testing.T) {
 // A mutation that may have been applied before the circuit opened stays of unknown outcome.
 func TestBreakerOpenEndsRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 2}))
-		web.set(btError(503, "SERVICE_UNAVAILABLE"))
+		c, web := keyClient(t, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 2}))
+		web.play(sayError(503, "SERVICE_UNAVAILABLE"))
 		var resp authos.Response
 		start := time.Now()
 		err := c.Do(t.Context(), "PUT", "/api/service/thing", map[string]int{"a": 1}, nil, authos.WithResponse(&resp))
-		e := btOpen(t, err)
+		e := mustBeOpen(t, err)
 		if web.count() != 2 || resp.Attempts != 2 {
 			t.Errorf("%d requests, %d attempts; want 2: the open circuit ends the loop", web.count(), resp.Attempts)
 		}
@@ -506,15 +427,15 @@ func TestBreakerOpenTimeSpread(t *testing.T) {
 		seen := map[time.Duration]bool{}
 		least, most := time.Hour, time.Duration(0)
 		for range 200 {
-			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: 10 * time.Second}))
-			d := time.Until(btTrip(t, c, web, btReset).RetryAt)
+			c, web := keyClient(t, oneAttempt, authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: 10 * time.Second}))
+			d := time.Until(webTrip(t, c, web, sayReset).RetryAt)
 			seen[d] = true
 			least, most = min(least, d), max(most, d)
 			other, err := c.With(authos.WithLanguage("es"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := time.Until(btOpen(t, btGet(other)).RetryAt); got != d {
+			if got := time.Until(mustBeOpen(t, getInfo(other)).RetryAt); got != d {
 				t.Fatalf("a client of the same family sees RetryAt in %v, want %v", got, d)
 			}
 		}
@@ -527,31 +448,31 @@ func TestBreakerOpenTimeSpread(t *testing.T) {
 func TestBreakerRetryAfter(t *testing.T) {
 	tests := []struct {
 		name  string
-		bad   btResponse
+		bad   handler
 		exact time.Duration // 0: the usual open time
 	}{
-		{"503 that asks for three minutes", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 180"), 180 * time.Second},
-		{"a proxy's 503", btSay(503, btPage, "Retry-After: 180"), 180 * time.Second},
-		{"ten times the open time at most", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 86400"), 250 * time.Second},
-		{"beyond every number", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 99999999999999999999"), 250 * time.Second},
-		{"shorter than the open time", btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 10"), 0},
-		{"502", btError(502, "BAD_GATEWAY", "Retry-After: 300"), 0},
+		{"503 that asks for three minutes", sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 180"), 180 * time.Second},
+		{"a proxy's 503", say(503, pageBody, "Retry-After: 180"), 180 * time.Second},
+		{"ten times the open time at most", sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 86400"), 250 * time.Second},
+		{"beyond every number", sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 99999999999999999999"), 250 * time.Second},
+		{"shorter than the open time", sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 10"), 0},
+		{"502", sayError(502, "BAD_GATEWAY", "Retry-After: 300"), 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, web := btClient(t, btOnce)
-				d := time.Until(btTrip(t, c, web, tt.bad).RetryAt)
+				c, web := keyClient(t, oneAttempt)
+				d := time.Until(webTrip(t, c, web, tt.bad).RetryAt)
 				if tt.exact == 0 && (d < 20*time.Second || d > 31*time.Second) || tt.exact != 0 && d != tt.exact {
 					t.Fatalf("RetryAt in %v", d)
 				}
-				web.set(btOK)
+				web.play(sayInfo)
 				time.Sleep(d - 1)
-				if err := btGet(c); !errors.Is(err, authos.ErrCircuitOpen) {
+				if err := getInfo(c); !errors.Is(err, authos.ErrCircuitOpen) {
 					t.Errorf("before RetryAt: %v", err)
 				}
 				time.Sleep(time.Nanosecond)
-				if err := btGet(c); err != nil {
+				if err := getInfo(c); err != nil {
 					t.Errorf("at RetryAt: %v", err)
 				}
 			})
@@ -559,23 +480,23 @@ func TestBreakerRetryAfter(t *testing.T) {
 	}
 	t.Run("a probe that is told to wait", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btOnce)
-			time.Sleep(time.Until(btTrip(t, c, web, btReset).RetryAt))
-			web.set(btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 200"))
-			_ = btGet(c)
-			if d := time.Until(btOpen(t, btGet(c)).RetryAt); d != 200*time.Second {
+			c, web := keyClient(t, oneAttempt)
+			time.Sleep(time.Until(webTrip(t, c, web, sayReset).RetryAt))
+			web.play(sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 200"))
+			_ = getInfo(c)
+			if d := time.Until(mustBeOpen(t, getInfo(c)).RetryAt); d != 200*time.Second {
 				t.Errorf("RetryAt in %v, want 200 s", d)
 			}
 		})
 	})
 	t.Run("a success takes it back", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btOnce)
-			web.set(btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 500"))
-			_ = btGet(c)
-			web.set(btOK)
-			_ = btGet(c)
-			if d := time.Until(btTrip(t, c, web, btReset).RetryAt); d > 31*time.Second {
+			c, web := keyClient(t, oneAttempt)
+			web.play(sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 500"))
+			_ = getInfo(c)
+			web.play(sayInfo)
+			_ = getInfo(c)
+			if d := time.Until(webTrip(t, c, web, sayReset).RetryAt); d > 31*time.Second {
 				t.Errorf("a 503 before a success holds the circuit for %v", d)
 			}
 		})
@@ -583,23 +504,23 @@ func TestBreakerRetryAfter(t *testing.T) {
 	t.Run("a late response does not shorten it", func(t *testing.T) {
 		// gobreaker turns half-open by itself when an attempt from before ends after its timeout.
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: 10 * time.Second}))
-			web.set(btHang)
+			c, web := keyClient(t, oneAttempt, authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: 10 * time.Second}))
+			web.play(sayNothing)
 			done := make(chan struct{})
 			go func() { // 35 s
-				_ = btGet(c)
+				_ = getInfo(c)
 				close(done)
 			}()
 			synctest.Wait()
-			at := btTrip(t, c, web, btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 60")).RetryAt
+			at := webTrip(t, c, web, sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 60")).RetryAt
 			<-done
 			sent := web.count()
-			if e := btOpen(t, btGet(c)); web.count() != sent || !e.RetryAt.Equal(at) {
+			if e := mustBeOpen(t, getInfo(c)); web.count() != sent || !e.RetryAt.Equal(at) {
 				t.Errorf("RetryAt = %v, want %v; %d sent", e.RetryAt, at, web.count()-sent)
 			}
 			time.Sleep(time.Until(at))
-			web.set(btOK)
-			if err := btGet(c); err != nil {
+			web.play(sayInfo)
+			if err := getInfo(c); err != nil {
 				t.Errorf("at RetryAt: %v", err)
 			}
 		})
@@ -610,24 +531,24 @@ func TestBreakerHalfOpen(t *testing.T) {
 	for _, probes := range []int{1, 3} {
 		t.Run(fmt.Sprint(probes, " probes"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{HalfOpenProbes: probes}))
-				time.Sleep(time.Until(btTrip(t, c, web, btReset).RetryAt))
+				c, web := keyClient(t, oneAttempt, authos.WithBreaker(authos.BreakerPolicy{HalfOpenProbes: probes}))
+				time.Sleep(time.Until(webTrip(t, c, web, sayReset).RetryAt))
 				response := make(chan struct{})
 				sent := web.count()
-				web.set(func(req *http.Request) (*http.Response, error) {
+				web.play(func(req *http.Request) (*http.Response, error) {
 					<-response
-					return btOK(req)
+					return sayInfo(req)
 				})
 				errs := make(chan error, 20)
 				for range 20 {
-					go func() { errs <- btGet(c) }()
+					go func() { errs <- getInfo(c) }()
 				}
 				synctest.Wait()
 				if got := web.count() - sent; got != probes {
 					t.Errorf("%d of 20 calls sent in half-open, want %d", got, probes)
 				}
 				for range 20 - probes {
-					e := btOpen(t, <-errs)
+					e := mustBeOpen(t, <-errs)
 					if d := time.Until(e.RetryAt); d != time.Second {
 						t.Errorf("refused beside a probe: RetryAt in %v, want 1 s", d)
 					}
@@ -638,7 +559,7 @@ func TestBreakerHalfOpen(t *testing.T) {
 						t.Errorf("probe: %v", err)
 					}
 				}
-				if refused := btRepeat(c, 5); refused != 0 {
+				if refused := repeatInfo(c, 5); refused != 0 {
 					t.Errorf("%d refused after %d good probes", refused, probes)
 				}
 			})
@@ -646,25 +567,25 @@ func TestBreakerHalfOpen(t *testing.T) {
 	}
 	tests := []struct {
 		name  string
-		probe btResponse
+		probe handler
 		want  authos.BreakerState // as the next call finds it
 	}{
-		{"429: a server that is alive", btError(429, "TOO_MANY_REQUESTS"), authos.BreakerClosed},
-		{"404", btSay(404, ""), authos.BreakerClosed},
-		{"AUDIT_ERROR", btError(500, "AUDIT_ERROR"), authos.BreakerClosed},
-		{"500", btSay(500, ""), authos.BreakerOpen},
-		{"reset", btReset, authos.BreakerOpen},
+		{"429: a server that is alive", sayError(429, "TOO_MANY_REQUESTS"), authos.BreakerClosed},
+		{"404", say(404, ""), authos.BreakerClosed},
+		{"AUDIT_ERROR", sayError(500, "AUDIT_ERROR"), authos.BreakerClosed},
+		{"500", say(500, ""), authos.BreakerOpen},
+		{"reset", sayReset, authos.BreakerOpen},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var state authos.BreakerState
-				c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{
+				c, web := keyClient(t, oneAttempt, authos.WithBreaker(authos.BreakerPolicy{
 					OnStateChange: func(_ string, _, to authos.BreakerState) { state = to },
 				}))
-				time.Sleep(time.Until(btTrip(t, c, web, btReset).RetryAt))
-				web.set(tt.probe)
-				_ = btGet(c)
+				time.Sleep(time.Until(webTrip(t, c, web, sayReset).RetryAt))
+				web.play(tt.probe)
+				_ = getInfo(c)
 				if state != tt.want {
 					t.Errorf("state after the probe = %s, want %s", state, tt.want)
 				}
@@ -673,16 +594,16 @@ func TestBreakerHalfOpen(t *testing.T) {
 	}
 	t.Run("a cancelled probe gives its place back", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btOnce)
-			time.Sleep(time.Until(btTrip(t, c, web, btReset).RetryAt))
-			web.set(btHang)
-			ctx, cancel := btCancelAfter(t.Context(), 5*time.Second)
+			c, web := keyClient(t, oneAttempt)
+			time.Sleep(time.Until(webTrip(t, c, web, sayReset).RetryAt))
+			web.play(sayNothing)
+			ctx, cancel := cancelAfter(t.Context(), 5*time.Second)
 			defer cancel()
-			if err := c.Do(ctx, "GET", btInfo, nil, nil); !errors.Is(err, context.Canceled) {
+			if err := c.Do(ctx, "GET", infoPath, nil, nil); !errors.Is(err, context.Canceled) {
 				t.Errorf("probe: %v", err)
 			}
-			web.set(btOK)
-			if err := btGet(c); err != nil {
+			web.play(sayInfo)
+			if err := getInfo(c); err != nil {
 				t.Errorf("the next probe: %v", err)
 			}
 		})
@@ -694,27 +615,27 @@ func TestBreakerProbeAlwaysEnds(t *testing.T) {
 	hanging := authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1, AttemptTimeout: -1, MaxElapsed: -1})
 	t.Run("hang without an attempt timeout", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, hanging)
-			time.Sleep(time.Until(btTrip(t, c, web, btReset).RetryAt))
-			web.set(btHang)
+			c, web := keyClient(t, hanging)
+			time.Sleep(time.Until(webTrip(t, c, web, sayReset).RetryAt))
+			web.play(sayNothing)
 			start := time.Now()
-			if err := btGet(c); !errors.Is(err, authos.ErrNetwork) || time.Since(start) != 35*time.Second {
+			if err := getInfo(c); !errors.Is(err, authos.ErrNetwork) || time.Since(start) != 35*time.Second {
 				t.Errorf("hanging probe: %v after %v, want a timeout after 35 s", err, time.Since(start))
 			}
-			time.Sleep(time.Until(btOpen(t, btGet(c)).RetryAt))
-			web.set(btOK)
-			if err := btGet(c); err != nil {
+			time.Sleep(time.Until(mustBeOpen(t, getInfo(c)).RetryAt))
+			web.play(sayInfo)
+			if err := getInfo(c); err != nil {
 				t.Errorf("the next probe: %v", err)
 			}
 		})
 	})
 	t.Run("closed without an attempt timeout waits for ever", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, hanging)
-			web.set(btHang)
+			c, web := keyClient(t, hanging)
+			web.play(sayNothing)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()
-			if err := c.Do(ctx, "GET", btInfo, nil, nil); !errors.Is(err, context.DeadlineExceeded) {
+			if err := c.Do(ctx, "GET", infoPath, nil, nil); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -725,26 +646,26 @@ func TestBreakerProbeAlwaysEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, web := btClient(t, btOnce)
+				c, web := keyClient(t, oneAttempt)
 				away := func() {
 					done := make(chan struct{})
 					go func() {
 						defer close(done)
 						defer func() { _ = recover() }()
-						_ = btGet(c)
+						_ = getInfo(c)
 					}()
 					<-done
 				}
-				time.Sleep(time.Until(btTrip(t, c, web, btReset).RetryAt))
-				web.set(func(*http.Request) (*http.Response, error) { end(); return nil, io.EOF })
+				time.Sleep(time.Until(webTrip(t, c, web, sayReset).RetryAt))
+				web.play(func(*http.Request) (*http.Response, error) { end(); return nil, io.EOF })
 				for range 3 {
 					away()
 				}
-				web.set(btOK)
-				if err := btGet(c); err != nil {
+				web.play(sayInfo)
+				if err := getInfo(c); err != nil {
 					t.Errorf("after a probe that ended in %s: %v", name, err)
 				}
-				if refused := btRepeat(c, 5); refused != 0 {
+				if refused := repeatInfo(c, 5); refused != 0 {
 					t.Errorf("%d of 5 refused", refused)
 				}
 			})
@@ -758,26 +679,26 @@ func TestBreakerHooks(t *testing.T) {
 			var c *authos.Client
 			var hooked, observed []string
 			var inside []error
-			web := &btWeb{response: btOK}
-			c = btNew(t, "https://authos.test", web, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}), btOnce,
+			web := &script{handler: sayInfo}
+			c = newClient(t, "https://authos.test", web, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}), oneAttempt,
 				authos.WithBreaker(authos.BreakerPolicy{OnStateChange: func(group string, from, to authos.BreakerState) {
 					hooked = append(hooked, fmt.Sprintf("%s %s→%s", group, from, to))
 					_, err := c.User.Get(t.Context()) // another group
-					inside = append(inside, err, btGet(c))
+					inside = append(inside, err, getInfo(c))
 				}}),
 				authos.WithObserver(&authos.Observer{Breaker: func(e authos.BreakerEvent) {
 					observed = append(observed, fmt.Sprintf("%s %s→%s", e.Group, e.From, e.To))
-					_ = btGet(c)
+					_ = getInfo(c)
 				}}))
-			at := btTrip(t, c, web, func(req *http.Request) (*http.Response, error) {
+			at := webTrip(t, c, web, func(req *http.Request) (*http.Response, error) {
 				if strings.HasPrefix(req.URL.Path, "/api/user") {
-					return btSay(200, `{"id":"u1"}`)(req)
+					return say(200, `{"id":"u1"}`)(req)
 				}
-				return btReset(req)
+				return sayReset(req)
 			}).RetryAt
 			time.Sleep(time.Until(at))
-			web.set(btOK)
-			_ = btGet(c)
+			web.play(sayInfo)
+			_ = getInfo(c)
 			want := []string{"service closed→open", "service open→half-open", "service half-open→closed"}
 			if !slices.Equal(hooked, want) || !slices.Equal(observed, want) {
 				t.Errorf("hook %q, observer %q, want %q", hooked, observed, want)
@@ -789,20 +710,20 @@ func TestBreakerHooks(t *testing.T) {
 	})
 	t.Run("a slow hook stops nobody", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{
+			c, web := keyClient(t, oneAttempt, authos.WithBreaker(authos.BreakerPolicy{
 				OnStateChange: func(string, authos.BreakerState, authos.BreakerState) { time.Sleep(time.Hour) },
 			}))
-			web.set(btReset)
+			web.play(sayReset)
 			for range 4 {
-				_ = btGet(c)
+				_ = getInfo(c)
 			}
-			go func() { _ = btGet(c) }() // its hook sleeps
+			go func() { _ = getInfo(c) }() // its hook sleeps
 			synctest.Wait()
 			start := time.Now()
-			_ = btOpen(t, btGet(c))
+			_ = mustBeOpen(t, getInfo(c))
 			time.Sleep(75 * time.Second)
-			web.set(btOK)
-			if err := btGet(c); err != nil || time.Since(start) != 75*time.Second {
+			web.play(sayInfo)
+			if err := getInfo(c); err != nil || time.Since(start) != 75*time.Second {
 				t.Errorf("beside a slow hook: %v after %v", err, time.Since(start))
 			}
 			time.Sleep(5 * time.Hour)
@@ -811,7 +732,7 @@ func TestBreakerHooks(t *testing.T) {
 	t.Run("a hook that panics does not silence those after it", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var changes []authos.BreakerState
-			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{
+			c, web := keyClient(t, oneAttempt, authos.WithBreaker(authos.BreakerPolicy{
 				OnStateChange: func(_ string, _, to authos.BreakerState) {
 					changes = append(changes, to)
 					if len(changes) == 1 {
@@ -819,14 +740,14 @@ func TestBreakerHooks(t *testing.T) {
 					}
 				},
 			}))
-			web.set(btReset)
+			web.play(sayReset)
 			func() {
 				defer func() { _ = recover() }()
-				_ = btRepeat(c, 5)
+				_ = repeatInfo(c, 5)
 			}()
 			time.Sleep(75 * time.Second)
-			web.set(btOK)
-			_ = btGet(c)
+			web.play(sayInfo)
+			_ = getInfo(c)
 			if want := []authos.BreakerState{authos.BreakerOpen, authos.BreakerHalfOpen, authos.BreakerClosed}; !slices.Equal(changes, want) {
 				t.Errorf("changes %v, want %v", changes, want)
 			}
@@ -837,7 +758,7 @@ func TestBreakerHooks(t *testing.T) {
 			var mu sync.Mutex
 			state := map[string]authos.BreakerState{}
 			changes, running := 0, atomic.Int32{}
-			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{
+			c, web := keyClient(t, oneAttempt, authos.WithBreaker(authos.BreakerPolicy{
 				OpenTimeout: time.Second, FailureThreshold: 2,
 				OnStateChange: func(group string, from, to authos.BreakerState) {
 					if running.Add(1) != 1 {
@@ -855,18 +776,18 @@ func TestBreakerHooks(t *testing.T) {
 				},
 			}))
 			var n atomic.Int64
-			web.set(func(req *http.Request) (*http.Response, error) {
+			web.play(func(req *http.Request) (*http.Response, error) {
 				time.Sleep(time.Duration(n.Add(1)%7) * 100 * time.Millisecond)
 				if n.Load()/40%2 == 0 {
-					return btReset(req)
+					return sayReset(req)
 				}
-				return btOK(req)
+				return sayInfo(req)
 			})
 			var wg sync.WaitGroup
 			for range 50 {
 				wg.Go(func() {
 					for range 40 {
-						_ = btGet(c)
+						_ = getInfo(c)
 						time.Sleep(300 * time.Millisecond)
 					}
 				})
@@ -882,24 +803,24 @@ func TestBreakerHooks(t *testing.T) {
 func TestBreakerGroups(t *testing.T) {
 	t.Run("a sick part does not cut off a healthy one", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btOnce)
+			c, web := keyClient(t, oneAttempt)
 			paths := map[string]string{
-				"service": btInfo, "auth": "/api/auth/context", "user": "/api/user", "organizations": "/api/organizations",
+				"service": infoPath, "auth": "/api/auth/context", "user": "/api/user", "organizations": "/api/organizations",
 				"platform": "/api/platform/status", "other": "/health",
 			}
 			sick := ""
-			web.set(func(req *http.Request) (*http.Response, error) {
+			web.play(func(req *http.Request) (*http.Response, error) {
 				if strings.HasPrefix(req.URL.Path, sick) {
-					return btReset(req)
+					return sayReset(req)
 				}
-				return btSay(200, "{}")(req)
+				return say(200, "{}")(req)
 			})
 			for group, path := range paths {
 				sick = path
 				for range 5 {
 					_ = c.Do(t.Context(), "GET", path, nil, nil)
 				}
-				if e := btOpen(t, c.Do(t.Context(), "GET", path, nil, nil)); e.Group != group {
+				if e := mustBeOpen(t, c.Do(t.Context(), "GET", path, nil, nil)); e.Group != group {
 					t.Errorf("%s is in group %q, want %q", path, e.Group, group)
 				}
 				for other, healthy := range paths {
@@ -922,12 +843,12 @@ func TestBreakerGroups(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n := 0
 			var groups []string
-			c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{
+			c, web := keyClient(t, oneAttempt, authos.WithBreaker(authos.BreakerPolicy{
 				FailureThreshold: 1, Group: func(string, string) string { n++; return fmt.Sprint("g", n) },
 				OnStateChange: func(group string, _, _ authos.BreakerState) { groups = append(groups, group) },
 			}))
-			web.set(btReset)
-			refused := btRepeat(c, 1000)
+			web.play(sayReset)
+			refused := repeatInfo(c, 1000)
 			slices.Sort(groups)
 			if groups = slices.Compact(groups); len(groups) > 65 || !slices.Contains(groups, "other") {
 				t.Errorf("%d groups: %v", len(groups), groups)
@@ -940,12 +861,12 @@ func TestBreakerGroups(t *testing.T) {
 	t.Run("own groups see method and path", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var asked []string
-			c, _ := btClient(t, authos.WithBreaker(authos.BreakerPolicy{Group: func(method, path string) string {
+			c, _ := keyClient(t, authos.WithBreaker(authos.BreakerPolicy{Group: func(method, path string) string {
 				asked = append(asked, method+" "+path)
 				return "all"
 			}}))
-			_ = c.Do(t.Context(), "GET", btInfo+"?secret=1", nil, nil)
-			if want := []string{"GET " + btInfo}; !slices.Equal(asked, want) {
+			_ = c.Do(t.Context(), "GET", infoPath+"?secret=1", nil, nil)
+			if want := []string{"GET " + infoPath}; !slices.Equal(asked, want) {
 				t.Errorf("Group asked about %q, want %q", asked, want)
 			}
 		})
@@ -968,7 +889,7 @@ func TestBreakerRefresh(t *testing.T) {
 					n := 0
 					policy.Group = func(string, string) string { n++; return fmt.Sprint(n) }
 				}
-				c := btNew(t, srv.URL, srv.Transport(), btOnce, authos.WithBreaker(policy),
+				c := newClient(t, srv.URL, srv.Transport(), oneAttempt, authos.WithBreaker(policy),
 					authos.WithTokens(authos.Tokens{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken}))
 				if crowded {
 					for range 100 {
@@ -982,7 +903,7 @@ func TestBreakerRefresh(t *testing.T) {
 					_, err = c.User.Get(t.Context())
 					time.Sleep(36 * time.Second)
 				}
-				e := btOpen(t, err)
+				e := mustBeOpen(t, err)
 				if _, ok := errors.AsType[*authos.SessionError](err); !ok || e.Group != "refresh" {
 					t.Errorf("got %v, want a *SessionError about the group refresh", err)
 				}
@@ -1005,14 +926,14 @@ func TestBreakerRefresh(t *testing.T) {
 			srv := authostest.New()
 			defer srv.Close()
 			in := srv.SignIn("ada@example.com")
-			c := btNew(t, srv.URL, srv.Transport(), btOnce,
+			c := newClient(t, srv.URL, srv.Transport(), oneAttempt,
 				authos.WithTokens(authos.Tokens{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken}))
 			srv.Fault(authostest.Fault{Path: "/api/auth/login", Status: 500})
 			var err error
 			for range 6 {
 				_, err = c.Auth.Login(t.Context(), authos.LoginParams{Email: "ada@example.com", Password: "x"})
 			}
-			if e := btOpen(t, err); e.Group != "auth" {
+			if e := mustBeOpen(t, err); e.Group != "auth" {
 				t.Errorf("Group = %s", e.Group)
 			}
 			srv.ExpireAccessTokens()
@@ -1025,9 +946,9 @@ func TestBreakerRefresh(t *testing.T) {
 
 func TestBreakerDisabled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t, btOnce, authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
-		web.set(btReset)
-		if refused := btRepeat(c, 50); refused != 0 || web.count() != 50 {
+		c, web := keyClient(t, oneAttempt, authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+		web.play(sayReset)
+		if refused := repeatInfo(c, 50); refused != 0 || web.count() != 50 {
 			t.Errorf("%d refused, %d sent of 50", refused, web.count())
 		}
 	})

@@ -17,11 +17,11 @@ import (
 // A passed deadline is when a cached response is wanted most: the store must not be asked with the
 // context that has ended.
 func TestStaleStoreIsAskedWithALiveContext(t *testing.T) {
-	for name, bad := range map[string]btResponse{"hang": btHang, "hang after a 503": btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 2")} {
+	for name, bad := range map[string]handler{"hang": sayNothing, "hang after a 503": sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 2")} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				type key struct{}
-				store := &btStore{}
+				store := &webStore{}
 				store.get = func(ctx context.Context, key string) ([]byte, bool, error) {
 					if err := ctx.Err(); err != nil {
 						return nil, false, err // as every client of a database does
@@ -34,12 +34,12 @@ func TestStaleStoreIsAskedWithALiveContext(t *testing.T) {
 					v, ok := store.values[key]
 					return v, ok, nil
 				}
-				c, web := btClient(t, authos.WithCache(authos.CachePolicy{Store: store}))
-				_ = btGet(c)
-				web.set(bad)
+				c, web := keyClient(t, authos.WithCache(authos.CachePolicy{Store: store}))
+				_ = getInfo(c)
+				web.play(bad)
 				ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "v"), 3*time.Second)
 				defer cancel()
-				if g := btRead(ctx, c, btInfo); g.err != nil || !g.resp.Stale || !errors.Is(g.resp.Cause, context.DeadlineExceeded) && name == "hang" {
+				if g := readCached(ctx, c, infoPath); g.err != nil || !g.resp.Stale || !errors.Is(g.resp.Cause, context.DeadlineExceeded) && name == "hang" {
 					t.Errorf("got %v, cause %v", g, g.resp.Cause)
 				}
 			})
@@ -69,26 +69,26 @@ func TestStaleWritesOfOthers(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					policy := authos.CachePolicy{}
 					if outside {
-						policy.Store = &btStore{}
+						policy.Store = &webStore{}
 					}
-					web := &btWeb{response: btOK}
-					alice := btNew(t, "https://authos.test", web, btOnce, authos.WithTokens(authos.Tokens{AccessToken: btJWT("alice", 1)}),
+					web := &script{handler: sayInfo}
+					alice := newClient(t, "https://authos.test", web, oneAttempt, authos.WithTokens(authos.Tokens{AccessToken: webJWT("alice", 1)}),
 						authos.WithCache(policy), authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
-					bob, err := alice.With(authos.WithTokens(authos.Tokens{AccessToken: btJWT("bob", 1)}))
+					bob, err := alice.With(authos.WithTokens(authos.Tokens{AccessToken: webJWT("bob", 1)}))
 					if err != nil {
 						t.Fatal(err)
 					}
 					for _, path := range reads {
-						_ = btRead(t.Context(), alice, path)
+						_ = readCached(t.Context(), alice, path)
 					}
-					_ = btRead(t.Context(), bob, "/api/user") // accepted
-					web.set(btSay(tt.status, "{}"))
+					_ = readCached(t.Context(), bob, "/api/user") // accepted
+					web.play(say(tt.status, "{}"))
 					method, path, _ := strings.Cut(tt.write, " ")
 					_ = bob.Do(t.Context(), method, path, nil, nil)
-					web.set(btOK)
+					web.play(sayInfo)
 					var gone []string
 					for _, path := range reads {
-						if _, ok := btStale(alice, web, path); !ok {
+						if _, ok := servedStale(alice, web, path); !ok {
 							gone = append(gone, path)
 						}
 					}
@@ -97,8 +97,8 @@ func TestStaleWritesOfOthers(t *testing.T) {
 						t.Errorf("bob's write makes alice lose %q, want %q", gone, tt.gone)
 					}
 					for _, path := range reads { // and what is read after it is cached again
-						_ = btRead(t.Context(), alice, path)
-						if _, ok := btStale(alice, web, path); !ok {
+						_ = readCached(t.Context(), alice, path)
+						if _, ok := servedStale(alice, web, path); !ok {
 							t.Errorf("%s is not cached after the write", path)
 						}
 					}
@@ -115,14 +115,14 @@ func TestStaleTracingHeaders(t *testing.T) {
 		"X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "Sentry-Trace", "Uber-Trace-Id", "X-Correlation-Id", "X-Request-ID",
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btOnce, btCache)
-			_ = btRead(t.Context(), c, btInfo, authos.WithHeader(name, "one"))
+			c, web := keyClient(t, oneAttempt, webCache)
+			_ = readCached(t.Context(), c, infoPath, authos.WithHeader(name, "one"))
 			for value, opts := range map[string][]authos.RequestOption{"another": {authos.WithHeader(name, "two")}, "none": nil} {
-				if _, ok := btStale(c, web, btInfo, opts...); !ok {
+				if _, ok := servedStale(c, web, infoPath, opts...); !ok {
 					t.Errorf("%s: not served with %s value", name, value)
 				}
 			}
-			if _, ok := btStale(c, web, btInfo, authos.WithHeader("Accept", "text/x")); ok {
+			if _, ok := servedStale(c, web, infoPath, authos.WithHeader("Accept", "text/x")); ok {
 				t.Error("another Accept is another variant")
 			}
 		})
@@ -133,9 +133,9 @@ func TestStaleTracingHeaders(t *testing.T) {
 func TestStaleCallersCacheControl(t *testing.T) {
 	for _, value := range []string{"no-cache", "no-store", "max-age=0, no-cache"} {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btOnce, btCache)
-			_ = btGet(c)
-			if _, ok := btStale(c, web, btInfo, authos.WithHeader("Cache-Control", value)); ok {
+			c, web := keyClient(t, oneAttempt, webCache)
+			_ = getInfo(c)
+			if _, ok := servedStale(c, web, infoPath, authos.WithHeader("Cache-Control", value)); ok {
 				t.Errorf("%s: served", value)
 			}
 		})
@@ -144,15 +144,15 @@ func TestStaleCallersCacheControl(t *testing.T) {
 
 func TestStaleOnlyRoutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{Routes: []string{"/api/service/users/:user_id"}}))
-		for path, want := range map[string]bool{"/api/service/users/u1": true, btInfo: false, "/api/service/users": false} {
-			_ = btRead(t.Context(), c, path)
-			if _, ok := btStale(c, web, path); ok != want {
+		c, web := keyClient(t, oneAttempt, authos.WithCache(authos.CachePolicy{Routes: []string{"/api/service/users/:user_id"}}))
+		for path, want := range map[string]bool{"/api/service/users/u1": true, infoPath: false, "/api/service/users": false} {
+			_ = readCached(t.Context(), c, path)
+			if _, ok := servedStale(c, web, path); ok != want {
 				t.Errorf("%s: served %v, want %v", path, ok, want)
 			}
 		}
 		for _, bad := range []string{"/api/service/users/u1", "/api/nowhere", "/api/auth/magic-link/verify", "/api/auth/login", ""} {
-			_, err := authos.New("https://authos.test", authos.WithCache(authos.CachePolicy{Routes: []string{btInfo, bad}}))
+			_, err := authos.New("https://authos.test", authos.WithCache(authos.CachePolicy{Routes: []string{infoPath, bad}}))
 			if v, ok := errors.AsType[*authos.ValidationError](err); !ok || len(v.Fields) != 1 || !strings.Contains(v.Fields[0].Message, fmt.Sprintf("%q", bad)) {
 				t.Errorf("Routes %q: %v, want it refused", bad, err)
 			}
@@ -164,38 +164,38 @@ func TestStaleOnlyRoutes(t *testing.T) {
 func TestStaleAfterARefusal(t *testing.T) {
 	inactive := `{"error":"Organization is not active. Current status: suspended","error_code":"FORBIDDEN","timestamp":"2026-01-01T00:00:00Z"}`
 	for name, tt := range map[string]struct {
-		refusal btResponse
+		refusal handler
 		on      string // the refused call
 		served  bool
 	}{
-		"401":                         {btError(401, "UNAUTHORIZED"), "GET /other", false},
-		"401 of a write":              {btError(401, "UNAUTHORIZED"), "PATCH /other", false},
-		"403 organization not active": {btSay(403, inactive), "GET /other", false},
-		"403 of a resource":           {btError(403, "FORBIDDEN"), "GET /other", true},
-		"404 of a resource":           {btError(404, "NOT_FOUND"), "GET /other", true},
-		"400":                         {btError(400, "BAD_REQUEST"), "GET /other", true},
+		"401":                         {sayError(401, "UNAUTHORIZED"), "GET /other", false},
+		"401 of a write":              {sayError(401, "UNAUTHORIZED"), "PATCH /other", false},
+		"403 organization not active": {say(403, inactive), "GET /other", false},
+		"403 of a resource":           {sayError(403, "FORBIDDEN"), "GET /other", true},
+		"404 of a resource":           {sayError(404, "NOT_FOUND"), "GET /other", true},
+		"400":                         {sayError(400, "BAD_REQUEST"), "GET /other", true},
 	} {
 		for who, opts := range map[string]struct {
 			opt  authos.Option
 			path string
 		}{
 			"key":   {authos.WithAPIKey("sk_1_2"), "/api/service/users"},
-			"token": {authos.WithTokens(authos.Tokens{AccessToken: btJWT("alice", 1)}), "/api/organizations"},
+			"token": {authos.WithTokens(authos.Tokens{AccessToken: webJWT("alice", 1)}), "/api/organizations"},
 		} {
 			t.Run(name+", "+who, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					web := &btWeb{response: btOK}
-					c := btNew(t, "https://authos.test", web, btOnce, btCache, opts.opt, authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
-					_ = btRead(t.Context(), c, opts.path)
-					web.set(tt.refusal)
+					web := &script{handler: sayInfo}
+					c := newClient(t, "https://authos.test", web, oneAttempt, webCache, opts.opt, authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+					_ = readCached(t.Context(), c, opts.path)
+					web.play(tt.refusal)
 					method, path, _ := strings.Cut(tt.on, " ")
 					_ = c.Do(t.Context(), method, opts.path+path, nil, nil)
-					web.set(btOK)
-					if _, ok := btStale(c, web, opts.path); ok != tt.served {
+					web.play(sayInfo)
+					if _, ok := servedStale(c, web, opts.path); ok != tt.served {
 						t.Errorf("served after the refusal: %v, want %v", ok, tt.served)
 					}
-					_ = btRead(t.Context(), c, opts.path) // taken again
-					if _, ok := btStale(c, web, opts.path); !ok {
+					_ = readCached(t.Context(), c, opts.path) // taken again
+					if _, ok := servedStale(c, web, opts.path); !ok {
 						t.Error("not served after it was taken again")
 					}
 				})
@@ -206,24 +206,24 @@ func TestStaleAfterARefusal(t *testing.T) {
 
 // world is what outlives a process: the two stores, and the server.
 type world struct {
-	tokens *btTokens
-	cache  *btStore
-	web    *btWeb
+	tokens *webTokens
+	cache  *webStore
+	web    *script
 }
 
 func newWorld(t authos.Tokens) *world {
-	return &world{&btTokens{t: t}, &btStore{}, &btWeb{response: btUsers(map[string]string{btJWT("alice", 1): "alice", btJWT("alice", 2): "alice"})}}
+	return &world{&webTokens{t: t}, &webStore{}, &script{handler: webUsers(map[string]string{webJWT("alice", 1): "alice", webJWT("alice", 2): "alice"})}}
 }
 
 // process starts one.
 func (w *world) process(t *testing.T) *authos.Client {
-	return btNew(t, "https://authos.test", w.web, btOnce, authos.WithTokenStore(w.tokens), authos.WithCache(authos.CachePolicy{Store: w.cache}))
+	return newClient(t, "https://authos.test", w.web, oneAttempt, authos.WithTokenStore(w.tokens), authos.WithCache(authos.CachePolicy{Store: w.cache}))
 }
 
 // A program that is killed and started again during an outage answers with what its user had read.
 func TestStaleAfterARestart(t *testing.T) {
-	one := authos.Tokens{AccessToken: btJWT("alice", 1), RefreshToken: "r1"}
-	old := authos.Tokens{AccessToken: btJWT("alice", 1), RefreshToken: "r1", ExpiresAt: btStart.Add(time.Minute)}
+	one := authos.Tokens{AccessToken: webJWT("alice", 1), RefreshToken: "r1"}
+	old := authos.Tokens{AccessToken: webJWT("alice", 1), RefreshToken: "r1", ExpiresAt: webStart.Add(time.Minute)}
 	for name, tt := range map[string]struct {
 		tokens authos.Tokens
 		// in the first process, after it has read
@@ -235,10 +235,10 @@ func TestStaleAfterARestart(t *testing.T) {
 		"the access token has ended":  {tokens: old, served: true},
 		"longer ago than MaxStale":    {tokens: one, after: func(*world) { time.Sleep(11 * time.Minute) }},
 		"the store knows no time":     {tokens: one, after: func(*world) { time.Sleep(9 * time.Minute) }, served: true},
-		"a forged token in the store": {tokens: one, after: func(w *world) { w.tokens.t.AccessToken = btJWT("alice", 666) }},
-		"somebody else's token":       {tokens: one, after: func(w *world) { w.tokens.t.AccessToken = btJWT("bob", 1) }},
-		"refused before": {tokens: authos.Tokens{AccessToken: btJWT("alice", 1)}, before: func(t *testing.T, w *world, c *authos.Client) {
-			w.web.set(btError(401, "UNAUTHORIZED"))
+		"a forged token in the store": {tokens: one, after: func(w *world) { w.tokens.t.AccessToken = webJWT("alice", 666) }},
+		"somebody else's token":       {tokens: one, after: func(w *world) { w.tokens.t.AccessToken = webJWT("bob", 1) }},
+		"refused before": {tokens: authos.Tokens{AccessToken: webJWT("alice", 1)}, before: func(t *testing.T, w *world, c *authos.Client) {
+			w.web.play(sayError(401, "UNAUTHORIZED"))
 			_ = c.Do(t.Context(), "GET", "/api/organizations", nil, nil)
 		}},
 		"signed out before": {tokens: one, before: func(t *testing.T, w *world, c *authos.Client) {
@@ -246,17 +246,17 @@ func TestStaleAfterARestart(t *testing.T) {
 			w.tokens.t = one // somebody puts them back
 		}},
 		"refreshed, and nothing read since": {tokens: one, before: func(t *testing.T, w *world, c *authos.Client) {
-			w.web.set(func(req *http.Request) (*http.Response, error) {
+			w.web.play(func(req *http.Request) (*http.Response, error) {
 				switch {
 				case req.URL.Path == "/api/auth/refresh":
-					return btSay(200, `{"access_token":"`+btJWT("alice", 2)+`","refresh_token":"r2","expires_in":3600}`)(req)
-				case strings.HasSuffix(req.Header.Get("Authorization"), btJWT("alice", 2)):
-					return btSay(502, "")(req)
+					return say(200, `{"access_token":"`+webJWT("alice", 2)+`","refresh_token":"r2","expires_in":3600}`)(req)
+				case strings.HasSuffix(req.Header.Get("Authorization"), webJWT("alice", 2)):
+					return say(502, "")(req)
 				}
-				return btError(401, "TOKEN_EXPIRED")(req)
+				return sayError(401, "TOKEN_EXPIRED")(req)
 			})
 			_ = c.Do(t.Context(), "GET", "/api/organizations", nil, nil)
-			if w.tokens.t.AccessToken != btJWT("alice", 2) {
+			if w.tokens.t.AccessToken != webJWT("alice", 2) {
 				t.Fatalf("not refreshed: %s", w.tokens.t.AccessToken)
 			}
 		}, served: true},
@@ -265,7 +265,7 @@ func TestStaleAfterARestart(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(tt.tokens)
 				first := w.process(t)
-				if g := btRead(t.Context(), first, "/api/user"); g.err != nil {
+				if g := readCached(t.Context(), first, "/api/user"); g.err != nil {
 					t.Fatal(g.err)
 				}
 				if tt.before != nil {
@@ -279,9 +279,9 @@ func TestStaleAfterARestart(t *testing.T) {
 					time.Sleep(time.Minute)
 				}
 				_ = first.Close()
-				w.web.set(btReset)
+				w.web.play(sayReset)
 				began := time.Now()
-				g := btRead(t.Context(), w.process(t), "/api/user")
+				g := readCached(t.Context(), w.process(t), "/api/user")
 				if served := g.err == nil && g.resp.Stale && g.body == `{"id":"alice"}`; served != tt.served {
 					t.Errorf("got %v; served: %v, want %v", g, served, tt.served)
 				}
@@ -297,12 +297,12 @@ func TestStaleAfterARestart(t *testing.T) {
 // second process has asked, and a key needs no proof.
 func TestStaleAfterARestartWithAKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &btStore{}
-		start := func(web *btWeb) *authos.Client {
-			return btNew(t, "https://authos.test", web, btOnce, authos.WithAPIKey("sk_1_2"), authos.WithCache(authos.CachePolicy{Store: store}))
+		store := &webStore{}
+		start := func(web *script) *authos.Client {
+			return newClient(t, "https://authos.test", web, oneAttempt, authos.WithAPIKey("sk_1_2"), authos.WithCache(authos.CachePolicy{Store: store}))
 		}
-		_ = btGet(start(&btWeb{response: btOK}))
-		if g := btRead(t.Context(), start(&btWeb{response: btReset}), btInfo); !g.resp.Stale || g.body != btGood {
+		_ = getInfo(start(&script{handler: sayInfo}))
+		if g := readCached(t.Context(), start(&script{handler: sayReset}), infoPath); !g.resp.Stale || g.body != infoBody {
 			t.Errorf("got %v", g)
 		}
 	})
@@ -311,13 +311,13 @@ func TestStaleAfterARestartWithAKey(t *testing.T) {
 // Sign-out as the first thing a process does forgets what an earlier one has cached.
 func TestStaleSignOutFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		one := authos.Tokens{AccessToken: btJWT("alice", 1), RefreshToken: "r1"}
+		one := authos.Tokens{AccessToken: webJWT("alice", 1), RefreshToken: "r1"}
 		w := newWorld(one)
-		_ = btRead(t.Context(), w.process(t), "/api/user")
+		_ = readCached(t.Context(), w.process(t), "/api/user")
 		if len(w.cache.keys()) == 0 {
 			t.Fatal("nothing is cached")
 		}
-		w.web.set(btSay(200, `{}`))
+		w.web.play(say(200, `{}`))
 		if err := w.process(t).SetTokens(t.Context(), authos.Tokens{}); err != nil {
 			t.Fatal(err)
 		}
@@ -330,13 +330,13 @@ func TestStaleSignOutFirst(t *testing.T) {
 // What one process has read, another one that has seen a write since does not serve.
 func TestStaleWriteOfAnotherProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &btStore{}
-		start := func(key string, web *btWeb) *authos.Client {
-			return btNew(t, "https://authos.test", web, btOnce, authos.WithAPIKey(key), authos.WithCache(authos.CachePolicy{Store: store}),
+		store := &webStore{}
+		start := func(key string, web *script) *authos.Client {
+			return newClient(t, "https://authos.test", web, oneAttempt, authos.WithAPIKey(key), authos.WithCache(authos.CachePolicy{Store: store}),
 				authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
 		}
-		web := &btWeb{response: btOK}
-		_ = btRead(t.Context(), start("sk_a", &btWeb{response: btOK}), "/api/service/users/u1")
+		web := &script{handler: sayInfo}
+		_ = readCached(t.Context(), start("sk_a", &script{handler: sayInfo}), "/api/service/users/u1")
 		time.Sleep(time.Second)
 		other := start("sk_b", web)
 		_ = other.Do(t.Context(), "PATCH", "/api/service/users/u1", nil, nil)
@@ -344,10 +344,10 @@ func TestStaleWriteOfAnotherProcess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if body, ok := btStale(a, web, "/api/service/users/u1"); ok {
+		if body, ok := servedStale(a, web, "/api/service/users/u1"); ok {
 			t.Errorf("served: %s", body)
 		}
-		if _, ok := btStale(start("sk_a", web), web, "/api/service/users/u1"); !ok {
+		if _, ok := servedStale(start("sk_a", web), web, "/api/service/users/u1"); !ok {
 			t.Error("a process that knows of no write serves it")
 		}
 	})

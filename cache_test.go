@@ -26,42 +26,42 @@ import (
 	"github.com/authos-go/authos"
 )
 
-var btCache = authos.WithCache(authos.CachePolicy{})
+var webCache = authos.WithCache(authos.CachePolicy{})
 
-// btGot is what a caller got.
-type btGot struct {
+// webGot is what a caller got.
+type webGot struct {
 	body string
 	resp authos.Response
 	err  error
 }
 
-func (g btGot) String() string { return fmt.Sprintf("%q (stale %v), %v", g.body, g.resp.Stale, g.err) }
+func (g webGot) String() string { return fmt.Sprintf("%q (stale %v), %v", g.body, g.resp.Stale, g.err) }
 
-func btRead(ctx context.Context, c *authos.Client, path string, opts ...authos.RequestOption) btGot {
-	var g btGot
+func readCached(ctx context.Context, c *authos.Client, path string, opts ...authos.RequestOption) webGot {
+	var g webGot
 	var out []byte
 	g.err = c.Do(ctx, "GET", path, nil, &out, append(opts, authos.WithResponse(&g.resp))...)
 	g.body = string(out)
 	return g
 }
 
-// btStale reports whether a read is served from what is kept while the server is down.
-func btStale(c *authos.Client, web *btWeb, path string, opts ...authos.RequestOption) (string, bool) {
+// servedStale reports whether a read is served from what is kept while the server is down.
+func servedStale(c *authos.Client, web *script, path string, opts ...authos.RequestOption) (string, bool) {
 	web.mu.Lock()
-	before := web.response
+	before := web.handler
 	web.mu.Unlock()
-	web.set(btReset)
-	defer web.set(before)
-	g := btRead(context.Background(), c, path, append(opts, authos.WithoutRetry())...)
+	web.play(sayReset)
+	defer web.play(before)
+	g := readCached(context.Background(), c, path, append(opts, authos.WithoutRetry())...)
 	return g.body, g.err == nil && g.resp.Stale
 }
 
 func TestStaleOffByDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t, btOnce)
-		_ = btGet(c)
-		web.set(btReset)
-		if g := btRead(t.Context(), c, btInfo); g.err == nil || g.resp.Stale {
+		c, web := keyClient(t, oneAttempt)
+		_ = getInfo(c)
+		web.play(sayReset)
+		if g := readCached(t.Context(), c, infoPath); g.err == nil || g.resp.Stale {
 			t.Errorf("without WithCache: %v", g)
 		}
 	})
@@ -70,60 +70,60 @@ func TestStaleOffByDefault(t *testing.T) {
 func TestStaleTriggers(t *testing.T) {
 	tests := []struct {
 		name     string
-		bad      btResponse
+		bad      handler
 		deadline time.Duration
 		timeout  time.Duration // of an attempt
 		tripped  bool
 		cause    error
 		status   int // of the last response
 	}{
-		{name: "reset", bad: btReset, cause: authos.ErrNetwork},
+		{name: "reset", bad: sayReset, cause: authos.ErrNetwork},
 		{name: "dial", bad: func(*http.Request) (*http.Response, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused")}
 		}, cause: authos.ErrNetwork},
 		{name: "no such host", bad: func(*http.Request) (*http.Response, error) {
 			return nil, &net.DNSError{IsNotFound: true}
 		}, cause: authos.ErrNetwork},
-		{name: "500", bad: btSay(500, ""), cause: authos.ErrServer, status: 500},
-		{name: "500 AUDIT_ERROR", bad: btError(500, "AUDIT_ERROR"), cause: authos.CodeAuditError, status: 500},
-		{name: "502", bad: btSay(502, btPage), cause: authos.ErrServer, status: 502},
-		{name: "503", bad: btError(503, "SERVICE_UNAVAILABLE"), cause: authos.ErrServer, status: 503},
-		{name: "503 with a long Retry-After", bad: btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 3600"), cause: authos.ErrServer, status: 503},
-		{name: "504", bad: btSay(504, ""), cause: authos.ErrServer, status: 504},
-		{name: "599", bad: btSay(599, ""), cause: authos.ErrServer, status: 599},
-		{name: "500 in a 200", bad: btError(200, "INTERNAL_SERVER_ERROR"), cause: authos.CodeInternalServerError, status: 200},
+		{name: "500", bad: say(500, ""), cause: authos.ErrServer, status: 500},
+		{name: "500 AUDIT_ERROR", bad: sayError(500, "AUDIT_ERROR"), cause: authos.CodeAuditError, status: 500},
+		{name: "502", bad: say(502, pageBody), cause: authos.ErrServer, status: 502},
+		{name: "503", bad: sayError(503, "SERVICE_UNAVAILABLE"), cause: authos.ErrServer, status: 503},
+		{name: "503 with a long Retry-After", bad: sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 3600"), cause: authos.ErrServer, status: 503},
+		{name: "504", bad: say(504, ""), cause: authos.ErrServer, status: 504},
+		{name: "599", bad: say(599, ""), cause: authos.ErrServer, status: 599},
+		{name: "500 in a 200", bad: sayError(200, "INTERNAL_SERVER_ERROR"), cause: authos.CodeInternalServerError, status: 200},
 		{name: "cut body", bad: func(req *http.Request) (*http.Response, error) {
-			resp, err := btOK(req)
-			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"id"`), btBroken{}))
+			resp, err := sayInfo(req)
+			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"id"`), webBroken{}))
 			return resp, err
 		}, cause: authos.ErrNetwork},
-		{name: "attempt timeout", bad: btHang, timeout: time.Second, cause: context.DeadlineExceeded},
-		{name: "patience", bad: btHang, cause: authos.ErrNetwork},
-		{name: "caller's deadline", bad: btHang, deadline: 3 * time.Second, cause: context.DeadlineExceeded},
-		{name: "caller's deadline between attempts", bad: btSay(500, ""), deadline: time.Millisecond, cause: authos.ErrServer, status: 500},
-		{name: "open circuit", bad: btReset, tripped: true, cause: authos.ErrCircuitOpen},
-		{name: "redirect to another origin", bad: btSay(302, "", "Location: https://login.example/"), cause: authos.ErrNetwork},
+		{name: "attempt timeout", bad: sayNothing, timeout: time.Second, cause: context.DeadlineExceeded},
+		{name: "patience", bad: sayNothing, cause: authos.ErrNetwork},
+		{name: "caller's deadline", bad: sayNothing, deadline: 3 * time.Second, cause: context.DeadlineExceeded},
+		{name: "caller's deadline between attempts", bad: say(500, ""), deadline: time.Millisecond, cause: authos.ErrServer, status: 500},
+		{name: "open circuit", bad: sayReset, tripped: true, cause: authos.ErrCircuitOpen},
+		{name: "redirect to another origin", bad: say(302, "", "Location: https://login.example/"), cause: authos.ErrNetwork},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var events []authos.StaleEvent
 				var logged bytes.Buffer
-				c, web := btClient(t, btCache, authos.WithLogger(slog.New(slog.NewJSONHandler(&logged, nil))),
+				c, web := keyClient(t, webCache, authos.WithLogger(slog.New(slog.NewJSONHandler(&logged, nil))),
 					authos.WithRetry(authos.RetryPolicy{AttemptTimeout: tt.timeout, MaxAttempts: 2}),
 					authos.WithObserver(&authos.Observer{Stale: func(_ context.Context, e authos.StaleEvent) { events = append(events, e) }}))
-				fresh := btRead(t.Context(), c, btInfo)
+				fresh := readCached(t.Context(), c, infoPath)
 				if fresh.err != nil || fresh.resp.Stale || fresh.resp.Age != 0 {
 					t.Fatalf("fresh: %v", fresh)
 				}
-				web.set(tt.bad)
+				web.play(tt.bad)
 				if tt.tripped {
 					for range 6 {
-						_ = btGet(c)
+						_ = getInfo(c)
 					}
 					events = nil
 				}
-				time.Sleep(time.Minute - time.Since(btStart))
+				time.Sleep(time.Minute - time.Since(webStart))
 				ctx := t.Context()
 				if tt.deadline != 0 {
 					var cancel context.CancelFunc
@@ -132,19 +132,19 @@ func TestStaleTriggers(t *testing.T) {
 				}
 				logged.Reset()
 				began := time.Now()
-				g := btRead(ctx, c, btInfo)
+				g := readCached(ctx, c, infoPath)
 				age := time.Minute + time.Since(began)
-				if g.err != nil || g.body != btGood || !g.resp.Stale || g.resp.Age != age || g.resp.StatusCode != tt.status {
+				if g.err != nil || g.body != infoBody || !g.resp.Stale || g.resp.Age != age || g.resp.StatusCode != tt.status {
 					t.Fatalf("got %v, age %v, status %d; want the cached response, %v old, and status %d", g, g.resp.Age, g.resp.StatusCode, age, tt.status)
 				}
-				if string(g.resp.Body) != btGood || !errors.Is(g.resp.Cause, tt.cause) {
+				if string(g.resp.Body) != infoBody || !errors.Is(g.resp.Cause, tt.cause) {
 					t.Errorf("Body %q, Cause %v; want the cached body, and %v", g.resp.Body, g.resp.Cause, tt.cause)
 				}
-				if len(events) != 1 || events[0].Age != age || events[0].Route != btInfo || events[0].Method != "GET" ||
+				if len(events) != 1 || events[0].Age != age || events[0].Route != infoPath || events[0].Method != "GET" ||
 					events[0].RequestID == "" || !errors.Is(events[0].Cause, tt.cause) || strings.Contains(events[0].Cause.Error(), "authos:  :") {
 					t.Errorf("observer: %+v, want one event with cause %v", events, tt.cause)
 				}
-				if !strings.Contains(logged.String(), `"level":"WARN","msg":"authos: serving a cached response","method":"GET","route":"`+btInfo+`"`) {
+				if !strings.Contains(logged.String(), `"level":"WARN","msg":"authos: serving a cached response","method":"GET","route":"`+infoPath+`"`) {
 					t.Errorf("log: %s", logged.String())
 				}
 			})
@@ -152,43 +152,43 @@ func TestStaleTriggers(t *testing.T) {
 	}
 }
 
-// btStart is when every bubble begins.
-var btStart = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+// webStart is when every bubble begins.
+var webStart = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func TestStaleNever(t *testing.T) {
 	tests := []struct {
 		name string
-		bad  btResponse
+		bad  handler
 		kept bool // stays for a later outage
 	}{
-		{"400", btError(400, "BAD_REQUEST"), true},
-		{"501", btSay(501, ""), true}, // no outage: RFC 5861, section 4
-		{"505", btSay(505, ""), true},
-		{"401", btError(401, "UNAUTHORIZED"), false},
-		{"403", btSay(403, "Forbidden"), false},
-		{"404", btSay(404, ""), false},
-		{"408", btSay(408, ""), true},
-		{"409", btError(409, "CONFLICT"), true},
-		{"410", btSay(410, ""), false},
-		{"422", btSay(422, "text"), true},
-		{"429", btError(429, "RATE_LIMIT_EXCEEDED"), true},
-		{"429 with a wait too long", btError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 3600"), true},
-		{"451", btSay(451, ""), true},
-		{"a 404 in a 200", btError(200, "NOT_FOUND"), false},
-		{"an unknown error in a 200", btError(200, "SOMETHING_ELSE"), true},
-		{"too large", btSay(200, strings.Repeat(" ", 16<<20+1)), true},
+		{"400", sayError(400, "BAD_REQUEST"), true},
+		{"501", say(501, ""), true}, // no outage: RFC 5861, section 4
+		{"505", say(505, ""), true},
+		{"401", sayError(401, "UNAUTHORIZED"), false},
+		{"403", say(403, "Forbidden"), false},
+		{"404", say(404, ""), false},
+		{"408", say(408, ""), true},
+		{"409", sayError(409, "CONFLICT"), true},
+		{"410", say(410, ""), false},
+		{"422", say(422, "text"), true},
+		{"429", sayError(429, "RATE_LIMIT_EXCEEDED"), true},
+		{"429 with a wait too long", sayError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 3600"), true},
+		{"451", say(451, ""), true},
+		{"a 404 in a 200", sayError(200, "NOT_FOUND"), false},
+		{"an unknown error in a 200", sayError(200, "SOMETHING_ELSE"), true},
+		{"too large", say(200, strings.Repeat(" ", 16<<20+1)), true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, web := btClient(t, btCache)
-				_ = btGet(c)
-				web.set(tt.bad)
-				if g := btRead(t.Context(), c, btInfo); g.err == nil || g.resp.Stale {
+				c, web := keyClient(t, webCache)
+				_ = getInfo(c)
+				web.play(tt.bad)
+				if g := readCached(t.Context(), c, infoPath); g.err == nil || g.resp.Stale {
 					t.Errorf("got %v, want the error", g)
 				}
 				time.Sleep(2 * time.Minute) // a gate opens again
-				if _, kept := btStale(c, web, btInfo); kept != tt.kept {
+				if _, kept := servedStale(c, web, infoPath); kept != tt.kept {
 					t.Errorf("still kept: %v, want %v", kept, tt.kept)
 				}
 			})
@@ -196,33 +196,33 @@ func TestStaleNever(t *testing.T) {
 	}
 	t.Run("held back by the gate", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btCache, btOnce)
-			_ = btGet(c)
-			web.set(btError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 60"))
-			_ = btGet(c)
-			web.set(btReset)
+			c, web := keyClient(t, webCache, oneAttempt)
+			_ = getInfo(c)
+			web.play(sayError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 60"))
+			_ = getInfo(c)
+			web.play(sayReset)
 			sent := web.count()
-			g := btRead(t.Context(), c, btInfo)
+			g := readCached(t.Context(), c, infoPath)
 			if e, ok := errors.AsType[*authos.RateLimitError](g.err); !ok || e.API != nil || web.count() != sent {
 				t.Errorf("got %v, want the gate's refusal", g)
 			}
 		})
 	})
 	t.Run("caller cancels", func(t *testing.T) {
-		for name, bad := range map[string]btResponse{
-			"in flight": btHang, "between attempts": btError(503, "SERVICE_UNAVAILABLE", "Retry-After: 30"),
+		for name, bad := range map[string]handler{
+			"in flight": sayNothing, "between attempts": sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 30"),
 			"as the server returns 500": func(req *http.Request) (*http.Response, error) {
 				<-req.Context().Done()
-				return btSay(500, "")(req)
+				return say(500, "")(req)
 			},
 		} {
 			synctest.Test(t, func(t *testing.T) {
-				c, web := btClient(t, btCache)
-				_ = btGet(c)
-				web.set(bad)
-				ctx, cancel := btCancelAfter(t.Context(), 2*time.Second)
+				c, web := keyClient(t, webCache)
+				_ = getInfo(c)
+				web.play(bad)
+				ctx, cancel := cancelAfter(t.Context(), 2*time.Second)
 				defer cancel()
-				if g := btRead(ctx, c, btInfo); g.err == nil || g.resp.Stale {
+				if g := readCached(ctx, c, infoPath); g.err == nil || g.resp.Stale {
 					t.Errorf("%s: got %v, want an error", name, g)
 				}
 			})
@@ -230,10 +230,10 @@ func TestStaleNever(t *testing.T) {
 	})
 	t.Run("closed client", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, _ := btClient(t, btCache)
-			_ = btGet(c)
+			c, _ := keyClient(t, webCache)
+			_ = getInfo(c)
 			_ = c.Close()
-			if g := btRead(t.Context(), c, btInfo); !errors.Is(g.err, net.ErrClosed) {
+			if g := readCached(t.Context(), c, infoPath); !errors.Is(g.err, net.ErrClosed) {
 				t.Errorf("got %v, want net.ErrClosed", g)
 			}
 		})
@@ -252,12 +252,12 @@ func TestStaleMaxAge(t *testing.T) {
 		{time.Second, time.Second + 1, false},
 	} {
 		// the latter does not know of time
-		for _, store := range []authos.CacheStore{nil, &btStore{}} {
+		for _, store := range []authos.CacheStore{nil, &webStore{}} {
 			synctest.Test(t, func(t *testing.T) {
-				c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{MaxStale: tt.policy, Store: store}))
-				_ = btGet(c)
+				c, web := keyClient(t, oneAttempt, authos.WithCache(authos.CachePolicy{MaxStale: tt.policy, Store: store}))
+				_ = getInfo(c)
 				time.Sleep(tt.age)
-				if _, got := btStale(c, web, btInfo); got != tt.want {
+				if _, got := servedStale(c, web, infoPath); got != tt.want {
 					t.Errorf("MaxStale %v, age %v, store %T: served %v, want %v", tt.policy, tt.age, store, got, tt.want)
 				}
 			})
@@ -265,8 +265,8 @@ func TestStaleMaxAge(t *testing.T) {
 	}
 }
 
-// btStore is an outside store whose parts a test replaces.
-type btStore struct {
+// webStore is an outside store whose parts a test replaces.
+type webStore struct {
 	mu     sync.Mutex
 	values map[string][]byte
 	get    func(ctx context.Context, key string) ([]byte, bool, error)
@@ -275,7 +275,7 @@ type btStore struct {
 	ttls   []time.Duration
 }
 
-func (s *btStore) Get(ctx context.Context, key string) ([]byte, bool, error) {
+func (s *webStore) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	if s.get != nil {
 		return s.get(ctx, key)
 	}
@@ -285,7 +285,7 @@ func (s *btStore) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	return v, ok, nil
 }
 
-func (s *btStore) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+func (s *webStore) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	if s.set != nil {
 		if err := s.set(ctx); err != nil {
 			return err
@@ -301,7 +301,7 @@ func (s *btStore) Set(ctx context.Context, key string, value []byte, ttl time.Du
 	return nil
 }
 
-func (s *btStore) DeletePrefix(ctx context.Context, prefix string) error {
+func (s *webStore) DeletePrefix(ctx context.Context, prefix string) error {
 	if s.del != nil {
 		if err := s.del(ctx, prefix); err != nil {
 			return err
@@ -313,20 +313,20 @@ func (s *btStore) DeletePrefix(ctx context.Context, prefix string) error {
 	return nil
 }
 
-func (s *btStore) keys() []string {
+func (s *webStore) keys() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Sorted(maps.Keys(s.values))
 }
 
-func btBlock(ctx context.Context) error {
+func block(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
 
 func TestStalePatience(t *testing.T) {
 	const second = time.Second
-	after := func(d time.Duration, then btResponse) btResponse {
+	after := func(d time.Duration, then handler) handler {
 		return func(req *http.Request) (*http.Response, error) {
 			select {
 			case <-time.After(d):
@@ -337,7 +337,7 @@ func TestStalePatience(t *testing.T) {
 		}
 	}
 	// steps responds to one request after the other, the last one again and again.
-	steps := func(responses ...btResponse) btResponse {
+	steps := func(responses ...handler) handler {
 		return func(req *http.Request) (*http.Response, error) {
 			response := responses[0]
 			if len(responses) > 1 {
@@ -346,55 +346,55 @@ func TestStalePatience(t *testing.T) {
 			return response(req)
 		}
 	}
-	wait := func(s string) btResponse { return btError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: "+s) }
+	wait := func(s string) handler { return sayError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: "+s) }
 	tests := []struct {
 		name   string
 		policy authos.CachePolicy
 		cold   bool // nothing is kept
-		slow   func(*btStore)
-		bad    btResponse
+		slow   func(*webStore)
+		bad    handler
 		stale  bool
 		fails  bool
 		least  time.Duration
 		most   time.Duration
 	}{
-		{name: "a hanging server", bad: btHang, stale: true, least: 5 * second, most: 5 * second},
-		{name: "own patience", policy: authos.CachePolicy{Patience: second}, bad: btHang, stale: true, least: second, most: second},
-		{name: "no patience", policy: authos.CachePolicy{Patience: -1}, bad: btHang, stale: true, least: 120 * second, most: 120 * second},
-		{name: "a slow response within it", bad: after(4*second, btOK), least: 4 * second, most: 4 * second},
-		{name: "retries within it", bad: btSay(500, ""), stale: true, most: 5 * second},
-		{name: "nothing kept: the call goes on", cold: true, bad: after(30*second, btOK), least: 30 * second, most: 30 * second},
-		{name: "nothing kept: it fails as ever", cold: true, bad: btHang, fails: true, least: 120 * second, most: 120 * second},
-		{name: "slow store", bad: btHang, slow: func(s *btStore) {
+		{name: "a hanging server", bad: sayNothing, stale: true, least: 5 * second, most: 5 * second},
+		{name: "own patience", policy: authos.CachePolicy{Patience: second}, bad: sayNothing, stale: true, least: second, most: second},
+		{name: "no patience", policy: authos.CachePolicy{Patience: -1}, bad: sayNothing, stale: true, least: 120 * second, most: 120 * second},
+		{name: "a slow response within it", bad: after(4*second, sayInfo), least: 4 * second, most: 4 * second},
+		{name: "retries within it", bad: say(500, ""), stale: true, most: 5 * second},
+		{name: "nothing kept: the call goes on", cold: true, bad: after(30*second, sayInfo), least: 30 * second, most: 30 * second},
+		{name: "nothing kept: it fails as ever", cold: true, bad: sayNothing, fails: true, least: 120 * second, most: 120 * second},
+		{name: "slow store", bad: sayNothing, slow: func(s *webStore) {
 			s.get = func(_ context.Context, key string) ([]byte, bool, error) {
 				time.Sleep(700 * time.Millisecond)
 				return s.values[key], true, nil
 			}
 		}, stale: true, least: 5700 * time.Millisecond, most: 5700 * time.Millisecond},
-		{name: "blocked store: the call goes on", bad: after(9*second, btOK), slow: func(s *btStore) {
-			s.get = func(ctx context.Context, _ string) ([]byte, bool, error) { return nil, false, btBlock(ctx) }
+		{name: "blocked store: the call goes on", bad: after(9*second, sayInfo), slow: func(s *webStore) {
+			s.get = func(ctx context.Context, _ string) ([]byte, bool, error) { return nil, false, block(ctx) }
 		}, least: 9 * second, most: 9 * second},
 		// After a 4xx a cached response is never served, and a wait that the server asked for is no
 		// outage.
-		{name: "429, then good", bad: steps(wait("12"), btOK), least: 12 * second, most: 14 * second},
-		{name: "429 and 429, then good", bad: steps(wait("8"), wait("8"), btOK), least: 16 * second, most: 18 * second},
-		{name: "429, then a hanging server", bad: steps(wait("12"), btHang), stale: true, least: 15 * second, most: 15 * second},
+		{name: "429, then good", bad: steps(wait("12"), sayInfo), least: 12 * second, most: 14 * second},
+		{name: "429 and 429, then good", bad: steps(wait("8"), wait("8"), sayInfo), least: 16 * second, most: 18 * second},
+		{name: "429, then a hanging server", bad: steps(wait("12"), sayNothing), stale: true, least: 15 * second, most: 15 * second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &btStore{}
+				store := &webStore{}
 				tt.policy.Store = store
-				c, web := btClient(t, authos.WithCache(tt.policy))
+				c, web := keyClient(t, authos.WithCache(tt.policy))
 				if !tt.cold {
-					_ = btGet(c)
+					_ = getInfo(c)
 				}
 				if tt.slow != nil {
 					tt.slow(store)
 				}
-				web.set(tt.bad)
+				web.play(tt.bad)
 				start := time.Now()
-				g := btRead(t.Context(), c, btInfo)
+				g := readCached(t.Context(), c, infoPath)
 				took := time.Since(start)
 				if g.resp.Stale != tt.stale || (g.err != nil) != tt.fails || took < tt.least || took > tt.most {
 					t.Errorf("got %v after %v", g, took)
@@ -405,46 +405,46 @@ func TestStalePatience(t *testing.T) {
 	t.Run("a refresh that takes longer", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			good := map[string]string{"one": "alice"}
-			users := btUsers(good)
-			web := &btWeb{response: func(req *http.Request) (*http.Response, error) {
+			users := webUsers(good)
+			web := &script{handler: func(req *http.Request) (*http.Response, error) {
 				if req.URL.Path == "/api/auth/refresh" {
 					time.Sleep(12 * time.Second)
-					return btSay(200, `{"access_token":"two","refresh_token":"r2","expires_in":3600}`)(req)
+					return say(200, `{"access_token":"two","refresh_token":"r2","expires_in":3600}`)(req)
 				}
 				return users(req)
 			}}
-			c := btNew(t, "https://authos.test", web, btCache, authos.WithTokens(authos.Tokens{AccessToken: "one", RefreshToken: "r1"}))
-			_ = btRead(t.Context(), c, "/api/user")
+			c := newClient(t, "https://authos.test", web, webCache, authos.WithTokens(authos.Tokens{AccessToken: "one", RefreshToken: "r1"}))
+			_ = readCached(t.Context(), c, "/api/user")
 			delete(good, "one")
 			good["two"] = "alice"
 			start := time.Now()
-			if g := btRead(t.Context(), c, "/api/user"); g.err != nil || g.resp.Stale || time.Since(start) != 12*time.Second {
+			if g := readCached(t.Context(), c, "/api/user"); g.err != nil || g.resp.Stale || time.Since(start) != 12*time.Second {
 				t.Errorf("got %v after %v: the server has refused the token, so a cached response is not served", g, time.Since(start))
 			}
 		})
 	})
 	t.Run("a gate that another call has closed", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btCache)
-			_ = btGet(c)
-			web.set(wait("12"))
+			c, web := keyClient(t, webCache)
+			_ = getInfo(c)
+			web.play(wait("12"))
 			_ = c.Do(t.Context(), "GET", "/api/service/users", nil, nil, authos.WithoutRetry())
-			web.set(btOK)
-			if g := btRead(t.Context(), c, btInfo); g.err != nil || g.resp.Stale {
+			web.play(sayInfo)
+			if g := readCached(t.Context(), c, infoPath); g.err != nil || g.resp.Stale {
 				t.Errorf("got %v, want a fresh response", g)
 			}
 		})
 	})
 	t.Run("the breaker counts a hanging server", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btCache)
-			_ = btGet(c)
-			web.set(btHang)
+			c, web := keyClient(t, webCache)
+			_ = getInfo(c)
+			web.play(sayNothing)
 			for range 5 {
-				_ = btRead(t.Context(), c, btInfo)
+				_ = readCached(t.Context(), c, infoPath)
 			}
 			start, sent := time.Now(), web.count()
-			if g := btRead(t.Context(), c, btInfo); !g.resp.Stale || time.Since(start) != 0 || web.count() != sent {
+			if g := readCached(t.Context(), c, infoPath); !g.resp.Stale || time.Since(start) != 0 || web.count() != sent {
 				t.Errorf("got %v after %v: five hangs that patience cut off should open the circuit", g, time.Since(start))
 			}
 		})
@@ -469,10 +469,10 @@ func TestStaleNoStore(t *testing.T) {
 		{"Cache-Control: x-no-store", true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btOnce, btCache)
-			web.set(btSay(200, btGood, tt.header))
-			_ = btGet(c)
-			if _, got := btStale(c, web, btInfo); got != tt.want {
+			c, web := keyClient(t, oneAttempt, webCache)
+			web.play(say(200, infoBody, tt.header))
+			_ = getInfo(c)
+			if _, got := servedStale(c, web, infoPath); got != tt.want {
 				t.Errorf("%q: kept %v, want %v", tt.header, got, tt.want)
 			}
 		})
@@ -481,15 +481,15 @@ func TestStaleNoStore(t *testing.T) {
 
 // Only a whole JSON response with 200 is worth keeping.
 func TestStaleKeepsGoodAnswersOnly(t *testing.T) {
-	for name, response := range map[string]btResponse{
-		"201": btSay(201, btGood), "203": btSay(203, btGood), "204": btSay(204, ""), "206": btSay(206, btGood), "HTML": btSay(200, btPage),
-		"empty": btSay(200, ""), "302": btSay(302, btGood),
+	for name, response := range map[string]handler{
+		"201": say(201, infoBody), "203": say(203, infoBody), "204": say(204, ""), "206": say(206, infoBody), "HTML": say(200, pageBody),
+		"empty": say(200, ""), "302": say(302, infoBody),
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			store := &btStore{}
-			c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{Store: store}))
-			web.set(response)
-			_ = btRead(t.Context(), c, btInfo)
+			store := &webStore{}
+			c, web := keyClient(t, oneAttempt, authos.WithCache(authos.CachePolicy{Store: store}))
+			web.play(response)
+			_ = readCached(t.Context(), c, infoPath)
 			if keys := store.keys(); len(keys) != 0 {
 				t.Errorf("%s: kept as %q", name, keys)
 			}
@@ -500,24 +500,24 @@ func TestStaleKeepsGoodAnswersOnly(t *testing.T) {
 // What a typed method cannot use is not kept, and does not push out what was kept before.
 func TestStaleDecodeError(t *testing.T) {
 	for name, body := range map[string]string{
-		"no id": `{"name":"x"}`, "wrong type": `{"id":7}`, "null": "null", "a list": "[]", "cut": `{"id":"s1"`, "HTML": btPage,
+		"no id": `{"name":"x"}`, "wrong type": `{"id":7}`, "null": "null", "a list": "[]", "cut": `{"id":"s1"`, "HTML": pageBody,
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btOnce, btCache)
-			web.set(btSay(200, body))
+			c, web := keyClient(t, oneAttempt, webCache)
+			web.play(say(200, body))
 			if _, err := c.Service.Info(t.Context()); !isDecodeError(err) {
 				t.Fatalf("%s: %v, want a *DecodeError", name, err)
 			}
-			if _, ok := btStale(c, web, btInfo); ok {
+			if _, ok := servedStale(c, web, infoPath); ok {
 				t.Errorf("%s: a response that could not be used was kept", name)
 			}
-			web.set(btOK)
-			_ = btGet(c)
-			web.set(btSay(200, body))
+			web.play(sayInfo)
+			_ = getInfo(c)
+			web.play(say(200, body))
 			if info, err := c.Service.Info(t.Context()); !isDecodeError(err) {
 				t.Errorf("%s: got %+v, %v: a success that cannot be read is no outage", name, info, err)
 			}
-			web.set(btReset)
+			web.play(sayReset)
 			if info, err := c.Service.Info(t.Context()); err != nil || info.ID != "s1" {
 				t.Errorf("%s: got %+v, %v; want the good response from before", name, info, err)
 			}
@@ -532,22 +532,22 @@ func isDecodeError(err error) bool {
 
 func TestStaleWithoutCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t, btOnce, btCache)
+		c, web := keyClient(t, oneAttempt, webCache)
 		for name, opt := range map[string]authos.RequestOption{
 			"WithoutCache": authos.WithoutCache(), "own key": authos.WithHeader("X-Api-Key", "sk_5_6"),
 		} {
-			_ = btRead(t.Context(), c, btInfo, opt)
-			if _, ok := btStale(c, web, btInfo); ok {
+			_ = readCached(t.Context(), c, infoPath, opt)
+			if _, ok := servedStale(c, web, infoPath); ok {
 				t.Errorf("%s: kept", name)
 			}
-			_ = btGet(c)
-			if g, ok := btStale(c, web, btInfo, opt); ok {
+			_ = getInfo(c)
+			if g, ok := servedStale(c, web, infoPath, opt); ok {
 				t.Errorf("%s: served %s", name, g)
 			}
-			if _, ok := btStale(c, web, btInfo); !ok {
+			if _, ok := servedStale(c, web, infoPath); !ok {
 				t.Errorf("%s: the cached response is gone", name)
 			}
-			_ = c.Do(t.Context(), "PATCH", btInfo, nil, nil) // forgets
+			_ = c.Do(t.Context(), "PATCH", infoPath, nil, nil) // forgets
 		}
 	})
 }
@@ -603,9 +603,9 @@ func TestStaleWrites(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.write, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, web := btClient(t, btCache, btOnce, authos.WithTokens(authos.Tokens{AccessToken: "a"}), authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+				c, web := keyClient(t, webCache, oneAttempt, authos.WithTokens(authos.Tokens{AccessToken: "a"}), authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
 				for _, path := range reads {
-					if g := btRead(t.Context(), c, path); g.err != nil {
+					if g := readCached(t.Context(), c, path); g.err != nil {
 						t.Fatal(g.err)
 					}
 				}
@@ -615,7 +615,7 @@ func TestStaleWrites(t *testing.T) {
 				}
 				var gone []string
 				for _, path := range reads {
-					if _, ok := btStale(c, web, path); !ok {
+					if _, ok := servedStale(c, web, path); !ok {
 						gone = append(gone, path)
 					}
 				}
@@ -629,12 +629,12 @@ func TestStaleWrites(t *testing.T) {
 	}
 	t.Run("whatever its outcome, once it was sent", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			for name, bad := range map[string]btResponse{"reset": btReset, "500": btSay(500, ""), "hang": btHang, "404": btSay(404, "")} {
-				c, web := btClient(t, btCache, btOnce)
-				_ = btGet(c)
-				web.set(bad)
-				_ = c.Do(t.Context(), "PATCH", btInfo, nil, nil)
-				if _, ok := btStale(c, web, btInfo); ok {
+			for name, bad := range map[string]handler{"reset": sayReset, "500": say(500, ""), "hang": sayNothing, "404": say(404, "")} {
+				c, web := keyClient(t, webCache, oneAttempt)
+				_ = getInfo(c)
+				web.play(bad)
+				_ = c.Do(t.Context(), "PATCH", infoPath, nil, nil)
+				if _, ok := servedStale(c, web, infoPath); ok {
 					t.Errorf("%s: the old response is still served", name)
 				}
 			}
@@ -642,16 +642,16 @@ func TestStaleWrites(t *testing.T) {
 	})
 	t.Run("but not one that was refused here", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btCache, btOnce)
-			_ = btGet(c)
-			web.set(btReset)
+			c, web := keyClient(t, webCache, oneAttempt)
+			_ = getInfo(c)
+			web.play(sayReset)
 			for range 5 {
 				_ = c.Do(t.Context(), "GET", "/api/service/other", nil, nil)
 			}
-			if err := c.Do(t.Context(), "PATCH", btInfo, nil, nil); !errors.Is(err, authos.ErrCircuitOpen) {
+			if err := c.Do(t.Context(), "PATCH", infoPath, nil, nil); !errors.Is(err, authos.ErrCircuitOpen) {
 				t.Fatal(err)
 			}
-			if _, ok := btStale(c, web, btInfo); !ok {
+			if _, ok := servedStale(c, web, infoPath); !ok {
 				t.Error("a write that was never sent forgot the response")
 			}
 		})
@@ -674,56 +674,56 @@ func TestStaleInterleavings(t *testing.T) {
 		{"/api/user/devices", "POST /api/user/devices/d1/trust"},
 	}
 	for _, p := range pairs {
-		for _, order := range btOrders("rrr", "www") {
+		for _, order := range webOrders("rrr", "www") {
 			t.Run(strings.ReplaceAll(p.read+" and "+p.write, "/", "|")+" "+order, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { btInterleave(t, p.read, p.write, order) })
+				synctest.Test(t, func(t *testing.T) { interleave(t, p.read, p.write, order) })
 			})
 		}
 	}
 }
 
-// btOrders gives all merges of two sequences.
-func btOrders(a, b string) []string {
+// webOrders gives all merges of two sequences.
+func webOrders(a, b string) []string {
 	if a == "" || b == "" {
 		return []string{a + b}
 	}
 	var all []string
-	for _, rest := range btOrders(a[1:], b) {
+	for _, rest := range webOrders(a[1:], b) {
 		all = append(all, a[:1]+rest)
 	}
-	for _, rest := range btOrders(a, b[1:]) {
+	for _, rest := range webOrders(a, b[1:]) {
 		all = append(all, b[:1]+rest)
 	}
 	return all
 }
 
-func btInterleave(t *testing.T, read, write, order string) {
+func interleave(t *testing.T, read, write, order string) {
 	value := "old"
 	readGate, writeGate, setGate := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	store := &btStore{set: func(context.Context) error {
+	store := &webStore{set: func(context.Context) error {
 		<-setGate
 		return nil
 	}}
-	web := &btWeb{}
-	c := btNew(t, "https://authos.test", web, btOnce, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}),
+	web := &script{}
+	c := newClient(t, "https://authos.test", web, oneAttempt, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}),
 		authos.WithCache(authos.CachePolicy{Store: store}))
-	web.set(func(req *http.Request) (*http.Response, error) {
+	web.play(func(req *http.Request) (*http.Response, error) {
 		if req.Method == http.MethodGet {
 			seen := value // the server's state when the read reaches it
 			<-readGate
-			return btSay(200, `{"v":"`+seen+`"}`)(req)
+			return say(200, `{"v":"`+seen+`"}`)(req)
 		}
 		<-writeGate
 		value = "new"
 		<-writeGate
-		return btSay(200, "{}")(req)
+		return say(200, "{}")(req)
 	})
 	var wg sync.WaitGroup
 	method, path, _ := strings.Cut(write, " ")
 	steps := map[byte][]func(){
 		'r': {
 			// reads the state, stays on the way back
-			func() { wg.Go(func() { _ = btRead(t.Context(), c, read) }) },
+			func() { wg.Go(func() { _ = readCached(t.Context(), c, read) }) },
 			// comes back, is about to be kept
 			func() { readGate <- struct{}{} },
 			func() {
@@ -746,7 +746,7 @@ func btInterleave(t *testing.T, read, write, order string) {
 		synctest.Wait()
 	}
 	wg.Wait()
-	body, ok := btStale(c, web, read)
+	body, ok := servedStale(c, web, read)
 	if ok && strings.Contains(body, "old") {
 		t.Errorf("%s: the response from before the write is served: %s (%s)", order, body, store.keys())
 	}
@@ -756,7 +756,7 @@ func btInterleave(t *testing.T, read, write, order string) {
 }
 
 func TestStaleSignOut(t *testing.T) {
-	alice := authos.Tokens{AccessToken: btJWT("alice", 1)}
+	alice := authos.Tokens{AccessToken: webJWT("alice", 1)}
 	ways := map[string]func(*testing.T, *authos.Client){
 		"SetTokens": func(t *testing.T, c *authos.Client) {
 			if err := c.SetTokens(t.Context(), authos.Tokens{}); err != nil {
@@ -772,29 +772,29 @@ func TestStaleSignOut(t *testing.T) {
 	for name, leave := range ways {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &btStore{}
-				web := &btWeb{response: btSay(200, `{"id":"alice"}`)}
-				c := btNew(t, "https://authos.test", web, btOnce, authos.WithTokens(alice), authos.WithCache(authos.CachePolicy{Store: store}))
-				other, err := c.With(authos.WithTokens(authos.Tokens{AccessToken: btJWT("bob", 1)}))
+				store := &webStore{}
+				web := &script{handler: say(200, `{"id":"alice"}`)}
+				c := newClient(t, "https://authos.test", web, oneAttempt, authos.WithTokens(alice), authos.WithCache(authos.CachePolicy{Store: store}))
+				other, err := c.With(authos.WithTokens(authos.Tokens{AccessToken: webJWT("bob", 1)}))
 				if err != nil {
 					t.Fatal(err)
 				}
 				for _, path := range []string{"/api/user", "/api/organizations", "/api/organizations/acme"} {
-					_ = btRead(t.Context(), c, path)
-					_ = btRead(t.Context(), other, path)
+					_ = readCached(t.Context(), c, path)
+					_ = readCached(t.Context(), other, path)
 				}
 				leave(t, c)
-				if _, ok := btStale(c, web, "/api/user"); ok {
+				if _, ok := servedStale(c, web, "/api/user"); ok {
 					t.Error("served to nobody")
 				}
 				if n := len(store.keys()); n != 3 {
 					t.Errorf("%d responses are cached after the sign-out, want the other user's 3", n)
 				}
 				_ = c.SetTokens(t.Context(), alice)
-				if _, ok := btStale(c, web, "/api/user"); ok {
+				if _, ok := servedStale(c, web, "/api/user"); ok {
 					t.Error("served after signing in again")
 				}
-				if _, ok := btStale(other, web, "/api/user"); !ok {
+				if _, ok := servedStale(other, web, "/api/user"); !ok {
 					t.Error("the other user's response is gone")
 				}
 			})
@@ -802,14 +802,14 @@ func TestStaleSignOut(t *testing.T) {
 	}
 	t.Run("of an earlier process", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			store := &btStore{}
-			web := &btWeb{response: btSay(200, `{"id":"alice"}`)}
+			store := &webStore{}
+			web := &script{handler: say(200, `{"id":"alice"}`)}
 			cached := authos.WithCache(authos.CachePolicy{Store: store})
-			_ = btRead(t.Context(), btNew(t, "https://authos.test", web, authos.WithTokens(alice), cached), "/api/user")
+			_ = readCached(t.Context(), newClient(t, "https://authos.test", web, authos.WithTokens(alice), cached), "/api/user")
 			if len(store.keys()) != 1 {
 				t.Fatal("not kept")
 			}
-			if err := btNew(t, "https://authos.test", web, authos.WithTokens(alice), cached).Auth.Logout(t.Context()); err != nil {
+			if err := newClient(t, "https://authos.test", web, authos.WithTokens(alice), cached).Auth.Logout(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if keys := store.keys(); len(keys) != 0 {
@@ -820,21 +820,21 @@ func TestStaleSignOut(t *testing.T) {
 	// A read in flight across the sign-out, which ends before the response arrives or while it is
 	// being kept.
 	for _, where := range []string{"server", "store"} {
-		for _, next := range []authos.Tokens{{}, {AccessToken: btJWT("bob", 1)}} {
+		for _, next := range []authos.Tokens{{}, {AccessToken: webJWT("bob", 1)}} {
 			t.Run(fmt.Sprintf("in flight, at the %s, next %v", where, next), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					gate := make(chan struct{})
-					store := &btStore{}
-					web := &btWeb{}
+					store := &webStore{}
+					web := &script{}
 					if where == "store" {
-						web.set(btSay(200, `{"id":"alice"}`))
+						web.play(say(200, `{"id":"alice"}`))
 						store.set = func(context.Context) error { <-gate; return nil }
 					} else {
-						web.set(func(req *http.Request) (*http.Response, error) { <-gate; return btSay(200, `{"id":"alice"}`)(req) })
+						web.play(func(req *http.Request) (*http.Response, error) { <-gate; return say(200, `{"id":"alice"}`)(req) })
 					}
-					c := btNew(t, "https://authos.test", web, btOnce, authos.WithTokens(alice), authos.WithCache(authos.CachePolicy{Store: store}))
-					done := make(chan btGot)
-					go func() { done <- btRead(t.Context(), c, "/api/user") }()
+					c := newClient(t, "https://authos.test", web, oneAttempt, authos.WithTokens(alice), authos.WithCache(authos.CachePolicy{Store: store}))
+					done := make(chan webGot)
+					go func() { done <- readCached(t.Context(), c, "/api/user") }()
 					synctest.Wait()
 					if err := c.SetTokens(t.Context(), next); err != nil {
 						t.Fatal(err)
@@ -852,19 +852,19 @@ func TestStaleSignOut(t *testing.T) {
 	}
 	t.Run("a read that fails after a change of user gets nothing of the next", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			web := &btWeb{response: btSay(200, `{"id":"bob"}`)}
-			bob := authos.Tokens{AccessToken: btJWT("bob", 1)}
-			c := btNew(t, "https://authos.test", web, btOnce, btCache, authos.WithTokens(bob))
-			_ = btRead(t.Context(), c, "/api/user")
+			web := &script{handler: say(200, `{"id":"bob"}`)}
+			bob := authos.Tokens{AccessToken: webJWT("bob", 1)}
+			c := newClient(t, "https://authos.test", web, oneAttempt, webCache, authos.WithTokens(bob))
+			_ = readCached(t.Context(), c, "/api/user")
 			_ = c.SetTokens(t.Context(), alice)
 			gate := make(chan struct{})
-			web.set(func(req *http.Request) (*http.Response, error) { <-gate; return btReset(req) })
-			done := make(chan btGot)
-			go func() { done <- btRead(t.Context(), c, "/api/user") }()
+			web.play(func(req *http.Request) (*http.Response, error) { <-gate; return sayReset(req) })
+			done := make(chan webGot)
+			go func() { done <- readCached(t.Context(), c, "/api/user") }()
 			synctest.Wait()
 			_ = c.SetTokens(t.Context(), bob)
-			web.set(btSay(200, `{"id":"bob"}`))
-			_ = btRead(t.Context(), c, "/api/user") // accepted again
+			web.play(say(200, `{"id":"bob"}`))
+			_ = readCached(t.Context(), c, "/api/user") // accepted again
 			close(gate)
 			if g := <-done; g.err == nil {
 				t.Errorf("a call that began as alice got %v", g)
@@ -873,8 +873,8 @@ func TestStaleSignOut(t *testing.T) {
 	})
 }
 
-// btJWT is a token as AuthOS makes them; n is its signature, which only the server can check.
-func btJWT(sub string, n int) string {
+// webJWT is a token as AuthOS makes them; n is its signature, which only the server can check.
+func webJWT(sub string, n int) string {
 	part := func(v any) string {
 		b, _ := json.Marshal(v) //nolint:errchkjson // maps of texts and numbers
 		return base64.RawURLEncoding.EncodeToString(b)
@@ -883,32 +883,32 @@ func btJWT(sub string, n int) string {
 		part(map[string]any{"iss": "https://authos.test", "sub": sub, "aud": "org:acme", "org": "acme", "jti": n}) + "." + fmt.Sprint("sig", n)
 }
 
-// btUsers responds to GET with the name of the token's user, if the token is a good one.
-func btUsers(good map[string]string) btResponse {
+// webUsers responds to GET with the name of the token's user, if the token is a good one.
+func webUsers(good map[string]string) handler {
 	return func(req *http.Request) (*http.Response, error) {
 		user := good[strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")]
 		if user == "" {
-			return btError(401, "UNAUTHORIZED")(req)
+			return sayError(401, "UNAUTHORIZED")(req)
 		}
-		return btSay(200, `{"id":"`+user+`"}`)(req)
+		return say(200, `{"id":"`+user+`"}`)(req)
 	}
 }
 
 func TestStalePrincipals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &btStore{}
-		web := &btWeb{}
-		good := map[string]string{btJWT("alice", 1): "alice", btJWT("bob", 1): "bob", "opaque": "carol"}
-		web.set(btUsers(good))
+		store := &webStore{}
+		web := &script{}
+		good := map[string]string{webJWT("alice", 1): "alice", webJWT("bob", 1): "bob", "opaque": "carol"}
+		web.play(webUsers(good))
 		client := func(token string) *authos.Client {
-			return btNew(t, "https://authos.test", web, btOnce, authos.WithTokens(authos.Tokens{AccessToken: token}), authos.WithCache(authos.CachePolicy{Store: store}))
+			return newClient(t, "https://authos.test", web, oneAttempt, authos.WithTokens(authos.Tokens{AccessToken: token}), authos.WithCache(authos.CachePolicy{Store: store}))
 		}
 		for token, user := range good {
 			c := client(token)
-			if g := btRead(t.Context(), c, "/api/user"); g.err != nil {
+			if g := readCached(t.Context(), c, "/api/user"); g.err != nil {
 				t.Fatal(g.err)
 			}
-			if body, _ := btStale(c, web, "/api/user"); body != `{"id":"`+user+`"}` {
+			if body, _ := servedStale(c, web, "/api/user"); body != `{"id":"`+user+`"}` {
 				t.Errorf("%s gets %q", user, body)
 			}
 		}
@@ -921,14 +921,14 @@ func TestStalePrincipals(t *testing.T) {
 			}
 		}
 		// A second client of the same user finds them once the server has taken its token.
-		again := client(btJWT("alice", 1))
-		if body, ok := btStale(again, web, "/api/user"); ok {
+		again := client(webJWT("alice", 1))
+		if body, ok := servedStale(again, web, "/api/user"); ok {
 			t.Errorf("a token that nobody has checked opens %q", body)
 		}
 		if err := again.Do(t.Context(), "GET", "/api/organizations", nil, nil); err != nil {
 			t.Fatal(err)
 		}
-		if body, _ := btStale(again, web, "/api/user"); body != `{"id":"alice"}` {
+		if body, _ := servedStale(again, web, "/api/user"); body != `{"id":"alice"}` {
 			t.Errorf("a token that the server took opens %q", body)
 		}
 	})
@@ -939,42 +939,42 @@ func TestStalePrincipals(t *testing.T) {
 func TestStaleForged(t *testing.T) {
 	blind := map[string]struct {
 		route    string
-		response btResponse
+		response handler
 	}{
 		"nothing before":                {},
-		"refused by the server":         {"GET /api/user", btError(401, "UNAUTHORIZED")},
-		"sign-out returns 200 to all":   {"POST /api/auth/logout", btSay(200, `{"message":"Logged out"}`)},
-		"an unknown route":              {"GET /api/unknown", btSay(200, `{}`)},
-		"a public route":                {"GET /api/auth/context", btSay(200, `{}`)},
-		"a proxy's page":                {"GET /api/organizations", btSay(200, btPage)},
-		"a proxy's redirect":            {"GET /api/organizations", btSay(302, "")},
-		"no content":                    {"GET /api/organizations", btSay(204, "")},
-		"an error in a 200":             {"GET /api/organizations", btError(200, "SOMETHING")},
-		"a 404":                         {"GET /api/organizations", btSay(404, "")},
-		"a wrong password is 401, too":  {"POST /api/user/change-password", btError(401, "UNAUTHORIZED")},
-		"a 200 to a route with own 401": {"POST /api/user/change-password", btSay(200, "{}")},
+		"refused by the server":         {"GET /api/user", sayError(401, "UNAUTHORIZED")},
+		"sign-out returns 200 to all":   {"POST /api/auth/logout", say(200, `{"message":"Logged out"}`)},
+		"an unknown route":              {"GET /api/unknown", say(200, `{}`)},
+		"a public route":                {"GET /api/auth/context", say(200, `{}`)},
+		"a proxy's page":                {"GET /api/organizations", say(200, pageBody)},
+		"a proxy's redirect":            {"GET /api/organizations", say(302, "")},
+		"no content":                    {"GET /api/organizations", say(204, "")},
+		"an error in a 200":             {"GET /api/organizations", sayError(200, "SOMETHING")},
+		"a 404":                         {"GET /api/organizations", say(404, "")},
+		"a wrong password is 401, too":  {"POST /api/user/change-password", sayError(401, "UNAUTHORIZED")},
+		"a 200 to a route with own 401": {"POST /api/user/change-password", say(200, "{}")},
 	}
 	for name, before := range blind {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				web := &btWeb{response: btUsers(map[string]string{btJWT("alice", 1): "alice"})}
-				alice := btNew(t, "https://authos.test", web, btOnce, btCache, authos.WithTokens(authos.Tokens{AccessToken: btJWT("alice", 1)}))
-				_ = btRead(t.Context(), alice, "/api/user")
-				forger, err := alice.With(authos.WithTokens(authos.Tokens{AccessToken: btJWT("alice", 666)}))
+				web := &script{handler: webUsers(map[string]string{webJWT("alice", 1): "alice"})}
+				alice := newClient(t, "https://authos.test", web, oneAttempt, webCache, authos.WithTokens(authos.Tokens{AccessToken: webJWT("alice", 1)}))
+				_ = readCached(t.Context(), alice, "/api/user")
+				forger, err := alice.With(authos.WithTokens(authos.Tokens{AccessToken: webJWT("alice", 666)}))
 				if err != nil {
 					t.Fatal(err)
 				}
 				if before.response != nil {
-					web.set(before.response)
+					web.play(before.response)
 					method, path, _ := strings.Cut(before.route, " ")
 					_ = forger.Do(t.Context(), method, path, nil, nil)
 				}
 				for range 2 {
-					if body, ok := btStale(forger, web, "/api/user"); ok {
+					if body, ok := servedStale(forger, web, "/api/user"); ok {
 						t.Errorf("the forger gets %s", body)
 					}
 				}
-				if _, ok := btStale(alice, web, "/api/user"); !ok {
+				if _, ok := servedStale(alice, web, "/api/user"); !ok {
 					t.Error("alice has lost her response")
 				}
 			})
@@ -984,27 +984,27 @@ func TestStaleForged(t *testing.T) {
 
 func TestStaleRefresh(t *testing.T) {
 	for name, tokens := range map[string][2]string{
-		"JWT": {btJWT("alice", 1), btJWT("alice", 2)}, "opaque": {"opaque-1", "opaque-2"},
+		"JWT": {webJWT("alice", 1), webJWT("alice", 2)}, "opaque": {"opaque-1", "opaque-2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				good := map[string]string{tokens[0]: "alice"}
-				users := btUsers(good)
-				web := &btWeb{response: func(req *http.Request) (*http.Response, error) {
+				users := webUsers(good)
+				web := &script{handler: func(req *http.Request) (*http.Response, error) {
 					if req.URL.Path == "/api/auth/refresh" {
-						return btSay(200, `{"access_token":"`+tokens[1]+`","refresh_token":"r2","expires_in":3600}`)(req)
+						return say(200, `{"access_token":"`+tokens[1]+`","refresh_token":"r2","expires_in":3600}`)(req)
 					}
 					return users(req)
 				}}
-				c := btNew(t, "https://authos.test", web, btOnce, btCache,
+				c := newClient(t, "https://authos.test", web, oneAttempt, webCache,
 					authos.WithTokens(authos.Tokens{AccessToken: tokens[0], RefreshToken: "r1"}))
-				_ = btRead(t.Context(), c, "/api/user")
+				_ = readCached(t.Context(), c, "/api/user")
 				delete(good, tokens[0])
 				good[tokens[1]] = "alice"
-				if g := btRead(t.Context(), c, "/api/organizations"); g.err != nil || !g.resp.Refreshed {
+				if g := readCached(t.Context(), c, "/api/organizations"); g.err != nil || !g.resp.Refreshed {
 					t.Fatalf("refresh: %v", g)
 				}
-				if body, _ := btStale(c, web, "/api/user"); body != `{"id":"alice"}` {
+				if body, _ := servedStale(c, web, "/api/user"); body != `{"id":"alice"}` {
 					t.Errorf("after the refresh the cached response is %q", body)
 				}
 			})
@@ -1015,62 +1015,62 @@ func TestStaleRefresh(t *testing.T) {
 	t.Run("another user's tokens adopted while a read is in flight", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			gate := make(chan struct{})
-			users := btUsers(map[string]string{btJWT("alice", 1): "alice", btJWT("bob", 1): "bob"})
-			web := &btWeb{}
-			web.set(func(req *http.Request) (*http.Response, error) {
+			users := webUsers(map[string]string{webJWT("alice", 1): "alice", webJWT("bob", 1): "bob"})
+			web := &script{}
+			web.play(func(req *http.Request) (*http.Response, error) {
 				switch {
-				case req.URL.Path == "/api/user" && req.Header.Get("Authorization") == "Bearer "+btJWT("alice", 1):
+				case req.URL.Path == "/api/user" && req.Header.Get("Authorization") == "Bearer "+webJWT("alice", 1):
 					<-gate
-				case req.URL.Path == "/api/organizations" && req.Header.Get("Authorization") == "Bearer "+btJWT("alice", 1):
-					return btError(401, "UNAUTHORIZED")(req)
+				case req.URL.Path == "/api/organizations" && req.Header.Get("Authorization") == "Bearer "+webJWT("alice", 1):
+					return sayError(401, "UNAUTHORIZED")(req)
 				}
 				return users(req)
 			})
-			tokens := &btTokens{t: authos.Tokens{AccessToken: btJWT("alice", 1), RefreshToken: "a"}}
-			c := btNew(t, "https://authos.test", web, btOnce, btCache, authos.WithTokenStore(tokens))
-			done := make(chan btGot)
-			go func() { done <- btRead(t.Context(), c, "/api/user") }()
+			tokens := &webTokens{t: authos.Tokens{AccessToken: webJWT("alice", 1), RefreshToken: "a"}}
+			c := newClient(t, "https://authos.test", web, oneAttempt, webCache, authos.WithTokenStore(tokens))
+			done := make(chan webGot)
+			go func() { done <- readCached(t.Context(), c, "/api/user") }()
 			synctest.Wait()
-			_ = tokens.Save(t.Context(), authos.Tokens{AccessToken: btJWT("bob", 1), RefreshToken: "b"})
-			_ = btRead(t.Context(), c, "/api/organizations") // adopts bob's
+			_ = tokens.Save(t.Context(), authos.Tokens{AccessToken: webJWT("bob", 1), RefreshToken: "b"})
+			_ = readCached(t.Context(), c, "/api/organizations") // adopts bob's
 			close(gate)
 			if g := <-done; g.body != `{"id":"alice"}` {
 				t.Fatalf("in flight: %v", g)
 			}
-			if body, ok := btStale(c, web, "/api/user"); ok {
+			if body, ok := servedStale(c, web, "/api/user"); ok {
 				t.Errorf("bob gets %s", body)
 			}
 		})
 	})
 }
 
-type btTokens struct {
+type webTokens struct {
 	mu sync.Mutex
 	t  authos.Tokens
 }
 
-func (s *btTokens) Load(context.Context) (authos.Tokens, error) {
+func (s *webTokens) Load(context.Context) (authos.Tokens, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.t, nil
 }
 
-func (s *btTokens) Save(_ context.Context, t authos.Tokens) error {
+func (s *webTokens) Save(_ context.Context, t authos.Tokens) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.t = t
 	return nil
 }
 
-func (s *btTokens) Delete(ctx context.Context) error { return s.Save(ctx, authos.Tokens{}) }
+func (s *webTokens) Delete(ctx context.Context) error { return s.Save(ctx, authos.Tokens{}) }
 
 // TestStaleApart: what makes two responses different.
 func TestStaleApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &btStore{}
-		web := &btWeb{}
-		web.set(func(req *http.Request) (*http.Response, error) {
-			return btSay(200, fmt.Sprintf(`{"id":"%s %s %s %s"}`, req.URL.String(), req.Header.Get("X-Api-Key"), req.Header.Get("Accept-Language"), req.Header.Get("X-Tenant")))(req)
+		store := &webStore{}
+		web := &script{}
+		web.play(func(req *http.Request) (*http.Response, error) {
+			return say(200, fmt.Sprintf(`{"id":"%s %s %s %s"}`, req.URL.String(), req.Header.Get("X-Api-Key"), req.Header.Get("Accept-Language"), req.Header.Get("X-Tenant")))(req)
 		})
 		type variant struct {
 			base, key, query string
@@ -1089,13 +1089,13 @@ func TestStaleApart(t *testing.T) {
 				}
 			}
 		}
-		read := func(v variant) btGot {
-			opts := []authos.Option{btOnce, authos.WithAPIKey(v.key), authos.WithLanguage(v.languages...), authos.WithCache(authos.CachePolicy{Store: store})}
+		read := func(v variant) webGot {
+			opts := []authos.Option{oneAttempt, authos.WithAPIKey(v.key), authos.WithLanguage(v.languages...), authos.WithCache(authos.CachePolicy{Store: store})}
 			var extra []authos.RequestOption
 			if v.tenant != "" {
 				extra = append(extra, authos.WithHeader("X-Tenant", v.tenant))
 			}
-			return btRead(t.Context(), btNew(t, v.base, web, opts...), "/api/service/users"+v.query, extra...)
+			return readCached(t.Context(), newClient(t, v.base, web, opts...), "/api/service/users"+v.query, extra...)
 		}
 		want := map[string]string{}
 		for _, v := range all {
@@ -1108,7 +1108,7 @@ func TestStaleApart(t *testing.T) {
 		if n := len(store.keys()); n != len(all) {
 			t.Errorf("%d responses cached of %d different ones", n, len(all))
 		}
-		web.set(btReset)
+		web.play(sayReset)
 		for _, v := range all {
 			if g := read(v); !g.resp.Stale || g.body != want[fmt.Sprint(v)] {
 				t.Errorf("%v gets %v, want %s", v, g, want[fmt.Sprint(v)])
@@ -1120,24 +1120,24 @@ func TestStaleApart(t *testing.T) {
 	})
 	t.Run("but not what names the request", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			c, web := btClient(t, btOnce, btCache)
-			_ = btRead(t.Context(), c, btInfo, authos.WithHeader("X-Request-ID", "one"), authos.WithHeader("traceparent", "00-1"))
-			if _, ok := btStale(c, web, btInfo, authos.WithHeader("X-Request-ID", "two")); !ok {
+			c, web := keyClient(t, oneAttempt, webCache)
+			_ = readCached(t.Context(), c, infoPath, authos.WithHeader("X-Request-ID", "one"), authos.WithHeader("traceparent", "00-1"))
+			if _, ok := servedStale(c, web, infoPath, authos.WithHeader("X-Request-ID", "two")); !ok {
 				t.Error("a response to one request id is not served to another")
 			}
 		})
 	})
 	t.Run("nobody", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			store := &btStore{}
-			web := &btWeb{response: btOK}
-			c := btNew(t, "https://authos.test", web, authos.WithCache(authos.CachePolicy{Store: store}))
-			_ = btRead(t.Context(), c, "/api/user")
-			_ = btRead(t.Context(), c, btInfo)
+			store := &webStore{}
+			web := &script{handler: sayInfo}
+			c := newClient(t, "https://authos.test", web, authos.WithCache(authos.CachePolicy{Store: store}))
+			_ = readCached(t.Context(), c, "/api/user")
+			_ = readCached(t.Context(), c, infoPath)
 			if keys := store.keys(); len(keys) != 0 {
 				t.Errorf("kept without a credential: %q", keys)
 			}
-			_ = btRead(t.Context(), c, "/.well-known/jwks.json")
+			_ = readCached(t.Context(), c, "/.well-known/jwks.json")
 			if keys := store.keys(); len(keys) != 1 {
 				t.Errorf("a public response is not kept: %q", keys)
 			}
@@ -1171,9 +1171,9 @@ func TestStaleRoutes(t *testing.T) {
 	kept := 0
 	for _, r := range routes {
 		synctest.Test(t, func(t *testing.T) {
-			store := &btStore{}
-			web := &btWeb{response: btSay(200, `{"id":"x"}`)}
-			c := btNew(t, "https://authos.test", web, btOnce, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}),
+			store := &webStore{}
+			web := &script{handler: say(200, `{"id":"x"}`)}
+			c := newClient(t, "https://authos.test", web, oneAttempt, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}),
 				authos.WithCache(authos.CachePolicy{Store: store}))
 			path := parameter.ReplaceAllString(r.Path, "x1")
 			var out []byte
@@ -1199,11 +1199,11 @@ func TestStaleRoutes(t *testing.T) {
 	}
 	for _, path := range []string{"/api/unknown", "/api/user/", "/api//user", "/api/users", "/api/service/unknown", "/api/USER"} {
 		synctest.Test(t, func(t *testing.T) {
-			store := &btStore{}
-			web := &btWeb{response: btSay(200, `{"id":"x"}`)}
-			c := btNew(t, "https://authos.test", web, btOnce, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}),
+			store := &webStore{}
+			web := &script{handler: say(200, `{"id":"x"}`)}
+			c := newClient(t, "https://authos.test", web, oneAttempt, authos.WithAPIKey("sk_1_2"), authos.WithTokens(authos.Tokens{AccessToken: "a"}),
 				authos.WithCache(authos.CachePolicy{Store: store}))
-			_ = btRead(t.Context(), c, path)
+			_ = readCached(t.Context(), c, path)
 			if keys := store.keys(); len(keys) != 0 {
 				t.Errorf("GET %s is kept: %q", path, keys)
 			}
@@ -1218,26 +1218,26 @@ func TestStaleRoutes(t *testing.T) {
 func TestStaleBadStore(t *testing.T) {
 	broken := errors.New("store is down")
 	type result struct {
-		fresh, stale       btGot
+		fresh, stale       webGot
 		write              error
 		freshTook, writing time.Duration
 		staleTook          time.Duration
 	}
-	run := func(t *testing.T, store *btStore, between func()) (r result) {
-		c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{Store: store}))
+	run := func(t *testing.T, store *webStore, between func()) (r result) {
+		c, web := keyClient(t, oneAttempt, authos.WithCache(authos.CachePolicy{Store: store}))
 		start := time.Now()
-		r.fresh = btRead(t.Context(), c, btInfo)
+		r.fresh = readCached(t.Context(), c, infoPath)
 		r.freshTook = time.Since(start)
 		if between != nil {
 			between()
 		}
-		web.set(btReset)
+		web.play(sayReset)
 		start = time.Now()
-		r.stale = btRead(t.Context(), c, btInfo)
+		r.stale = readCached(t.Context(), c, infoPath)
 		r.staleTook = time.Since(start)
-		web.set(btOK)
+		web.play(sayInfo)
 		start = time.Now()
-		r.write = c.Do(t.Context(), "PATCH", btInfo, nil, nil)
+		r.write = c.Do(t.Context(), "PATCH", infoPath, nil, nil)
 		r.writing = time.Since(start)
 		return r
 	}
@@ -1246,17 +1246,17 @@ func TestStaleBadStore(t *testing.T) {
 	}
 	tests := []struct {
 		name  string
-		store *btStore
+		store *webStore
 	}{
-		{"Get fails", &btStore{get: get(nil, false, broken)}},
-		{"Set fails", &btStore{set: func(context.Context) error { return broken }}},
-		{"DeletePrefix fails", &btStore{del: func(context.Context, string) error { return broken }}},
-		{"Get blocks", &btStore{get: func(ctx context.Context, _ string) ([]byte, bool, error) { return nil, false, btBlock(ctx) }}},
-		{"Set blocks", &btStore{set: btBlock}},
-		{"DeletePrefix blocks", &btStore{del: func(ctx context.Context, _ string) error { return btBlock(ctx) }}},
-		{"nil value", &btStore{get: get(nil, true, nil)}},
-		{"text", &btStore{get: get([]byte("garbage"), true, nil)}},
-		{"JSON alone", &btStore{get: get([]byte(btGood), true, nil)}},
+		{"Get fails", &webStore{get: get(nil, false, broken)}},
+		{"Set fails", &webStore{set: func(context.Context) error { return broken }}},
+		{"DeletePrefix fails", &webStore{del: func(context.Context, string) error { return broken }}},
+		{"Get blocks", &webStore{get: func(ctx context.Context, _ string) ([]byte, bool, error) { return nil, false, block(ctx) }}},
+		{"Set blocks", &webStore{set: block}},
+		{"DeletePrefix blocks", &webStore{del: func(ctx context.Context, _ string) error { return block(ctx) }}},
+		{"nil value", &webStore{get: get(nil, true, nil)}},
+		{"text", &webStore{get: get([]byte("garbage"), true, nil)}},
+		{"JSON alone", &webStore{get: get([]byte(infoBody), true, nil)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -1278,16 +1278,16 @@ func TestStaleBadStore(t *testing.T) {
 	t.Run("values that were changed", func(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 1))
 		synctest.Test(t, func(t *testing.T) {
-			store := &btStore{}
-			c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{Store: store}), authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
-			_ = btGet(c)
+			store := &webStore{}
+			c, web := keyClient(t, oneAttempt, authos.WithCache(authos.CachePolicy{Store: store}), authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+			_ = getInfo(c)
 			key := store.keys()[0]
 			whole := bytes.Clone(store.values[key])
-			web.set(btReset)
+			web.play(sayReset)
 			try := func(name string, value []byte, want bool) {
 				t.Helper()
 				store.values[key] = value
-				g := btRead(t.Context(), c, btInfo)
+				g := readCached(t.Context(), c, infoPath)
 				if (g.err == nil) != want || g.err != nil && !errors.Is(g.err, authos.ErrNetwork) || g.err == nil && !json.Valid([]byte(g.body)) {
 					t.Errorf("%s: %v", name, g)
 				}
@@ -1311,7 +1311,7 @@ func TestStaleBadStore(t *testing.T) {
 					other[random.IntN(len(other))] = byte(random.Uint32())
 				}
 				store.values[key] = other
-				if g := btRead(t.Context(), c, btInfo); g.err != nil && !errors.Is(g.err, authos.ErrNetwork) || g.err == nil && !json.Valid([]byte(g.body)) {
+				if g := readCached(t.Context(), c, infoPath); g.err != nil && !errors.Is(g.err, authos.ErrNetwork) || g.err == nil && !json.Valid([]byte(g.body)) {
 					t.Errorf("%x: %v", other, g)
 				}
 			}
@@ -1321,7 +1321,7 @@ func TestStaleBadStore(t *testing.T) {
 			if info, err := c.Service.Info(t.Context(), authos.WithResponse(&resp)); !errors.Is(err, authos.ErrNetwork) || resp.Stale {
 				t.Errorf("a cached response without an id: %+v, %v, stale %v", info, err, resp.Stale)
 			}
-			web.set(btSay(503, ""))
+			web.play(say(503, ""))
 			if _, err := c.Service.Info(t.Context()); !errors.Is(err, authos.ErrServer) {
 				t.Errorf("a cached response without an id, and a 503: %v", err)
 			}
@@ -1329,7 +1329,7 @@ func TestStaleBadStore(t *testing.T) {
 	})
 	t.Run("lives as long as it may be served", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			store := &btStore{}
+			store := &webStore{}
 			_ = run(t, store, nil)
 			if want := []time.Duration{10 * time.Minute}; !slices.Equal(store.ttls, want) {
 				t.Errorf("ttl %v, want %v", store.ttls, want)
@@ -1340,16 +1340,16 @@ func TestStaleBadStore(t *testing.T) {
 
 func TestStaleMemory(t *testing.T) {
 	reader := func(t *testing.T, p authos.CachePolicy, size func(id string) int) (read func(string), kept func(ids ...string) string) {
-		c, web := btClient(t, btOnce, authos.WithCache(p), authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
-		web.set(func(req *http.Request) (*http.Response, error) {
+		c, web := keyClient(t, oneAttempt, authos.WithCache(p), authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+		web.play(func(req *http.Request) (*http.Response, error) {
 			id := req.URL.Path[strings.LastIndexByte(req.URL.Path, '/')+1:]
-			return btSay(200, `{"id":"`+strings.Repeat("x", size(id))+`"}`)(req)
+			return say(200, `{"id":"`+strings.Repeat("x", size(id))+`"}`)(req)
 		})
-		read = func(id string) { _ = btRead(t.Context(), c, "/api/service/users/"+id) }
+		read = func(id string) { _ = readCached(t.Context(), c, "/api/service/users/"+id) }
 		kept = func(ids ...string) string {
 			var found []string
 			for _, id := range ids {
-				if _, ok := btStale(c, web, "/api/service/users/"+id); ok {
+				if _, ok := servedStale(c, web, "/api/service/users/"+id); ok {
 					found = append(found, id)
 				}
 			}
@@ -1426,7 +1426,7 @@ func TestStaleMemory(t *testing.T) {
 			}
 		})
 	})
-	for _, p := range []authos.CachePolicy{{MaxStale: -1}, {MaxEntries: -1}, {MaxBytes: -1}, {Store: &btStore{}, MaxEntries: 1}, {Store: &btStore{}, MaxBytes: 1}} {
+	for _, p := range []authos.CachePolicy{{MaxStale: -1}, {MaxEntries: -1}, {MaxBytes: -1}, {Store: &webStore{}, MaxEntries: 1}, {Store: &webStore{}, MaxBytes: 1}} {
 		if _, err := authos.New("https://authos.test", authos.WithCache(p)); err == nil {
 			t.Errorf("New with %+v = nil error", p)
 		}
@@ -1435,10 +1435,10 @@ func TestStaleMemory(t *testing.T) {
 
 func TestStaleHTTPClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t, btOnce, btCache)
+		c, web := keyClient(t, oneAttempt, webCache)
 		hc := c.HTTPClient()
 		get := func() (string, *http.Response, error) {
-			req, _ := http.NewRequestWithContext(t.Context(), "GET", "https://authos.test"+btInfo, nil)
+			req, _ := http.NewRequestWithContext(t.Context(), "GET", "https://authos.test"+infoPath, nil)
 			resp, err := hc.Do(req)
 			if err != nil {
 				return "", nil, err
@@ -1450,10 +1450,10 @@ func TestStaleHTTPClient(t *testing.T) {
 		if _, resp, err := get(); err != nil || resp.Header.Get("Age") != "" {
 			t.Fatalf("fresh: %v, %v", resp, err)
 		}
-		web.set(btReset)
+		web.play(sayReset)
 		time.Sleep(90500 * time.Millisecond)
 		body, resp, err := get()
-		if err != nil || resp.StatusCode != 200 || body != btGood || resp.Header.Get("Age") != "90" {
+		if err != nil || resp.StatusCode != 200 || body != infoBody || resp.Header.Get("Age") != "90" {
 			t.Errorf("in the outage: %q, %v, %v; want the cached response with Age 90", body, resp, err)
 		}
 		_, err = c.Service.Users.Get(t.Context(), "u1")
@@ -1466,16 +1466,16 @@ func TestStaleHTTPClient(t *testing.T) {
 // A caller may do as it likes with the bytes it gets.
 func TestStaleNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t, btOnce, btCache)
+		c, web := keyClient(t, oneAttempt, webCache)
 		spoil := func() {
 			var body []byte
-			if err := c.Do(t.Context(), "GET", btInfo, nil, &body); err != nil || string(body) != btGood {
+			if err := c.Do(t.Context(), "GET", infoPath, nil, &body); err != nil || string(body) != infoBody {
 				t.Errorf("got %q, %v", body, err)
 			}
 			clear(body)
 		}
 		spoil() // the fresh response
-		web.set(btReset)
+		web.play(sayReset)
 		spoil() // the kept one
 		spoil()
 	})
@@ -1484,22 +1484,22 @@ func TestStaleNotShared(t *testing.T) {
 // Many readers and writers of one resource; the race detector watches.
 func TestStaleConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := btClient(t, btCache, authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+		c, web := keyClient(t, webCache, authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
 		var n sync.Map
-		web.set(func(req *http.Request) (*http.Response, error) {
+		web.play(func(req *http.Request) (*http.Response, error) {
 			time.Sleep(time.Millisecond)
 			v, _ := n.LoadOrStore(req, rand.IntN(3))
 			if v == 0 {
-				return btReset(req)
+				return sayReset(req)
 			}
-			return btOK(req)
+			return sayInfo(req)
 		})
 		var wg sync.WaitGroup
 		for i := range 40 {
 			wg.Go(func() {
 				for range 20 {
 					if i%10 == 0 {
-						_ = c.Do(t.Context(), "PATCH", btInfo, nil, nil)
+						_ = c.Do(t.Context(), "PATCH", infoPath, nil, nil)
 						continue
 					}
 					if info, err := c.Service.Info(t.Context()); err == nil && info.ID != "s1" {
@@ -1515,21 +1515,21 @@ func TestStaleConcurrent(t *testing.T) {
 // What a store failed to forget is not served any more; what is kept after that is.
 func TestStaleAfterFailedDelete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &btStore{del: func(context.Context, string) error { return errors.New("store is down") }}
-		c, web := btClient(t, btOnce, authos.WithCache(authos.CachePolicy{Store: store}))
-		_ = btRead(t.Context(), c, btInfo)
-		if err := c.Do(t.Context(), "PATCH", btInfo, nil, nil); err != nil {
+		store := &webStore{del: func(context.Context, string) error { return errors.New("store is down") }}
+		c, web := keyClient(t, oneAttempt, authos.WithCache(authos.CachePolicy{Store: store}))
+		_ = readCached(t.Context(), c, infoPath)
+		if err := c.Do(t.Context(), "PATCH", infoPath, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		web.set(btReset)
-		if g := btRead(t.Context(), c, btInfo); g.err == nil {
+		web.play(sayReset)
+		if g := readCached(t.Context(), c, infoPath); g.err == nil {
 			t.Errorf("the response from before the write was served: %v", g)
 		}
-		web.set(btOK)
-		_ = btRead(t.Context(), c, btInfo)
-		web.set(btReset)
-		if g := btRead(t.Context(), c, btInfo); !g.resp.Stale {
+		web.play(sayInfo)
+		_ = readCached(t.Context(), c, infoPath)
+		web.play(sayReset)
+		if g := readCached(t.Context(), c, infoPath); !g.resp.Stale {
 			t.Errorf("the response from after the write was not served: %v", g)
 		}
 	})

@@ -16,7 +16,7 @@ import (
 // What is not one path segment reaches no other route, on no method: not with slashes, backslashes
 // and dot segments, nor with their escaped forms, which something before the server may read.
 func TestIDsAreOnePathSegment(t *testing.T) {
-	ok := rtStep{status: 200, body: `{"id":"x","user":{"id":"u"},"membership":{"id":"m"},"organization":{"id":"o"}}`}
+	ok := reply{status: 200, body: `{"id":"x","user":{"id":"u"},"membership":{"id":"m"},"organization":{"id":"o"}}`}
 	calls := map[string]func(c *authos.Client, id string) error{
 		"Service.Users.Get":          func(c *authos.Client, id string) error { return typedErr(c.Service.Users.Get(t.Context(), id)) },
 		"Organizations.Get":          func(c *authos.Client, id string) error { return typedErr(c.Organizations.Get(t.Context(), id)) },
@@ -42,8 +42,8 @@ func TestIDsAreOnePathSegment(t *testing.T) {
 			"../x", "acme/services/second", "a/", "/", `a\b`, `..\x`, ".", "..", "%2e%2e", "%2E", ".%2e", "a%2fb", "a%2Fb", "a%5Cb", "%252e%252e",
 			"a%252Fb", "..%2f..%2fx", "", " ", "a\nb", "a\x00b", "a\xffb",
 		} {
-			script := rtSteps(ok)
-			err := call(rtClient(t, script, authos.WithAPIKey("sk_a_key")), id)
+			script := scripted(ok)
+			err := call(clientWithoutBreaker(t, script, authos.WithAPIKey("sk_a_key")), id)
 			if ve, is := errors.AsType[*authos.ValidationError](err); !is || ve.API != nil || script.count() != 0 {
 				t.Errorf("%s(%q) = %v after %d requests, want a ValidationError of this side", name, id, err, script.count())
 			}
@@ -52,10 +52,10 @@ func TestIDsAreOnePathSegment(t *testing.T) {
 	for id, want := range map[string]string{
 		"tier_free": "tier_free", "a b": "a%20b", "50%": "50%25", "a%zz": "a%25zz", "...": "...", "..a": "..a", "ü": "%C3%BC", "a?b#c": "a%3Fb%23c", "a:b@c": "a:b@c",
 	} {
-		script := rtSteps(ok)
-		if err := calls["Service.Users.Get"](rtClient(t, script, authos.WithAPIKey("sk_a_key")), id); err != nil {
+		script := scripted(ok)
+		if err := calls["Service.Users.Get"](clientWithoutBreaker(t, script, authos.WithAPIKey("sk_a_key")), id); err != nil {
 			t.Errorf("%q is refused: %v", id, err)
-		} else if got := script.requests()[0].url; got != rtBase+"/api/service/users/"+want {
+		} else if got := script.requests()[0].url; got != testBase+"/api/service/users/"+want {
 			t.Errorf("%q is sent as %s", id, got)
 		}
 	}
@@ -68,8 +68,8 @@ func TestAddressesAsTheServerChecksThem(t *testing.T) {
 		"": false, "ada": false, "@b": false, "a@": false, "a b@c": false, " a@b": false, "a@b ": false, "a@b\n": false, "a\x00@b": false, "a\u00a0b@c": false,
 		"Ada <ada@example.com>": false,
 	} {
-		script := rtSteps(rtStep{status: 200, body: `{"id":"u1"}`})
-		_, err := rtClient(t, script, authos.WithAPIKey("sk_a_key")).Service.Users.Create(t.Context(), authos.ServiceUserCreateParams{Email: address})
+		script := scripted(reply{status: 200, body: `{"id":"u1"}`})
+		_, err := clientWithoutBreaker(t, script, authos.WithAPIKey("sk_a_key")).Service.Users.Create(t.Context(), authos.ServiceUserCreateParams{Email: address})
 		if (err == nil) != good || script.count() != 0 != good {
 			t.Errorf("%q: %v after %d requests, want it good: %v", address, err, script.count(), good)
 		}
@@ -78,7 +78,7 @@ func TestAddressesAsTheServerChecksThem(t *testing.T) {
 
 // A finding names what the program calls the input and what it is on the wire.
 func TestFindingsNameBoth(t *testing.T) {
-	c := rtClient(t, rtSteps(rtOK()))
+	c := clientWithoutBreaker(t, scripted(okReply()))
 	_, byField := c.Auth.Login(t.Context(), authos.LoginParams{Email: "x", RedirectURI: "https://app.example"})
 	_, byArgument := c.Organizations.APIKeys.Get(t.Context(), "", "..", "")
 	_, nested := c.Organizations.Members.UpdateServiceAccess(t.Context(), "acme", "u", []authos.ServiceAccessGrant{{}})

@@ -61,7 +61,7 @@ func TestNamesThatDifferByCase(t *testing.T) {
 		}, []any{true, "a", "b"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := rtClient(t, rtSteps(rtStep{status: 200, body: tt.body}), authos.WithAPIKey("sk_a_key"), authos.WithTokens(authos.Tokens{AccessToken: "a"}))
+			c := clientWithoutBreaker(t, scripted(reply{status: 200, body: tt.body}), authos.WithAPIKey("sk_a_key"), authos.WithTokens(authos.Tokens{AccessToken: "a"}))
 			if got, err := tt.call(c); err != nil || !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("%s is read as %v, %v; want %v", tt.body, got, err, tt.want)
 			}
@@ -87,7 +87,7 @@ func TestErrorsThatSayTwoThings(t *testing.T) {
 		`{"error":{"code":"DUPLICATE_CONSTRAINT","message":"x","code":"INVITATION_EXPIRED"}}`: authos.CodeForbidden,
 		`{"error":"x","error_code":"RESOURCE_FORBIDDEN","Error_Code":"NOT_FOUND"}`:            authos.CodeResourceForbidden,
 	} {
-		_, err := userID(t)(rtClient(t, rtSteps(rtStep{status: 403, body: body}), authos.WithAPIKey("sk_a_key")))
+		_, err := userID(t)(clientWithoutBreaker(t, scripted(reply{status: 403, body: body}), authos.WithAPIKey("sk_a_key")))
 		e, ok := errors.AsType[*authos.APIError](err)
 		if !ok || e.Code != want || e.StatusCode != 403 || string(e.Body) != body {
 			t.Errorf("%s is %v, want %s", body, err, want)
@@ -102,7 +102,7 @@ func FuzzNamesThatDifferByCase(f *testing.F) {
 	f.Add("İd", "null")
 	f.Fuzz(func(t *testing.T, name, value string) {
 		body := `{"id":"u1","` + name + `":` + value + `,"email":"a@b"}`
-		c := rtClient(t, rtSteps(rtStep{status: 200, body: body}), authos.WithAPIKey("sk_a_key"))
+		c := clientWithoutBreaker(t, scripted(reply{status: 200, body: body}), authos.WithAPIKey("sk_a_key"))
 		got, err := userID(t)(c)
 		if err == nil && got != "u1" && !strings.Contains(body[1:], `"id":`+value) {
 			t.Errorf("%s is read as %v", body, got)

@@ -62,8 +62,8 @@ func TestTextThatIsNotUTF8(t *testing.T) {
 		"text of an escape": {"POST", map[string]string{"a": `\ufffd`}, ""},
 		"bytes as they are": {"POST", []byte(`{"a" : 1}`), ""},
 	} {
-		rt := rtSteps(rtOK())
-		err := rtClient(t, rt).Do(t.Context(), tt.method, "/x/thing", tt.in, nil)
+		rt := scripted(okReply())
+		err := clientWithoutBreaker(t, rt).Do(t.Context(), tt.method, "/x/thing", tt.in, nil)
 		var v *authos.ValidationError
 		switch {
 		case tt.field == "" && (err != nil || rt.count() != 1):
@@ -75,8 +75,8 @@ func TestTextThatIsNotUTF8(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/x/" + latin1, "/x/a%DFb", "/x/thing?q=" + latin1, "/x/thing?q=%df"} {
-		rt := rtSteps(rtOK())
-		if err := rtClient(t, rt).Do(t.Context(), "GET", path, nil, nil); !errors.Is(err, authos.ErrInvalid) || rt.count() != 0 {
+		rt := scripted(okReply())
+		if err := clientWithoutBreaker(t, rt).Do(t.Context(), "GET", path, nil, nil); !errors.Is(err, authos.ErrInvalid) || rt.count() != 0 {
 			t.Errorf("Do(%q) = %v, sent %d, want it refused", path, err, rt.count())
 		}
 	}
@@ -87,9 +87,9 @@ func FuzzTextIsSentAsItIs(f *testing.F) {
 	f.Add("\ufffd", `\ufffd`)
 	f.Add("\xed\xa0\x80", "")
 	f.Fuzz(func(t *testing.T, value, other string) {
-		rt := rtSteps(rtOK())
+		rt := scripted(okReply())
 		in := map[string]string{"value": value, "other": other}
-		if rtClient(t, rt).Do(t.Context(), "POST", "/x/thing", in, nil) != nil {
+		if clientWithoutBreaker(t, rt).Do(t.Context(), "POST", "/x/thing", in, nil) != nil {
 			return
 		}
 		var got map[string]string

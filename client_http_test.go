@@ -38,14 +38,14 @@ func TestHTTPClientRefusesWhatItCannotCarry(t *testing.T) {
 		"Connection close":       {func(r *http.Request) { r.Header.Set("Connection", "close") }, true},
 		"Range":                  {func(r *http.Request) { r.Header.Set("Range", "bytes=0-1") }, true},
 	} {
-		rt := rtSteps(rtOK())
-		body := &rtCloser{Reader: strings.NewReader(`{"a":1}`)}
-		req, err := http.NewRequestWithContext(t.Context(), "POST", rtBase+"/x/thing", body)
+		rt := scripted(okReply())
+		body := &closer{Reader: strings.NewReader(`{"a":1}`)}
+		req, err := http.NewRequestWithContext(t.Context(), "POST", testBase+"/x/thing", body)
 		if err != nil {
 			t.Fatal(err)
 		}
 		tt.change(req)
-		_, err = rtClient(t, rt).HTTPClient().Do(req)
+		_, err = clientWithoutBreaker(t, rt).HTTPClient().Do(req)
 		if tt.fine != (err == nil) || tt.fine != (rt.count() == 1) || !tt.fine && !errors.Is(err, authos.ErrInvalid) {
 			t.Errorf("%s: Do = %v, sent %d, want it carried: %t", name, err, rt.count(), tt.fine)
 		}
@@ -66,9 +66,9 @@ func TestOwnCredentialIsAlone(t *testing.T) {
 		{"AUTHORIZATION", "Basic b3du", []string{"Basic b3du"}},
 		{"Authorization", "", nil},
 	} {
-		rt := rtSteps(rtAPI(401, "UNAUTHORIZED"))
-		c := rtClient(t, rt, authos.WithTokens(authos.Tokens{AccessToken: "access-token", RefreshToken: "refresh-token"}))
-		u, _ := url.Parse(rtBase + "/api/user")
+		rt := scripted(apiError(401, "UNAUTHORIZED"))
+		c := clientWithoutBreaker(t, rt, authos.WithTokens(authos.Tokens{AccessToken: "access-token", RefreshToken: "refresh-token"}))
+		u, _ := url.Parse(testBase + "/api/user")
 		req := (&http.Request{Method: "GET", URL: u, Header: http.Header{tt.key: {tt.value}}}).WithContext(t.Context())
 		resp, err := c.HTTPClient().Do(req)
 		if err != nil {
@@ -88,10 +88,10 @@ func TestOwnCredentialIsAlone(t *testing.T) {
 			t.Errorf("%s: %q: %d credentials in %d requests, want %d in one: it is not refreshed", tt.key, tt.value, got, rt.count(), len(tt.want))
 		}
 	}
-	rt := rtSteps(rtAPI(401, "UNAUTHORIZED"))
-	c := rtClient(t, rt, authos.WithTokens(authos.Tokens{AccessToken: "access-token", RefreshToken: "refresh-token"}))
-	err := rtDo(t.Context(), c, "GET", "/api/user", authos.WithHeader("Authorization", ""))
-	if seen := rt.requests(); len(seen) != 1 || len(seen[0].header["Authorization"]) != 0 || rtStatus(err) != 401 {
+	rt := scripted(apiError(401, "UNAUTHORIZED"))
+	c := clientWithoutBreaker(t, rt, authos.WithTokens(authos.Tokens{AccessToken: "access-token", RefreshToken: "refresh-token"}))
+	err := send(t.Context(), c, "GET", "/api/user", authos.WithHeader("Authorization", ""))
+	if seen := rt.requests(); len(seen) != 1 || len(seen[0].header["Authorization"]) != 0 || statusOf(err) != 401 {
 		t.Errorf("WithHeader(Authorization, \"\") = %v after %d requests, want one without the header", err, len(seen))
 	}
 }
@@ -104,8 +104,8 @@ func (e endless) Close() error             { return nil }
 
 func TestHTTPClientForeignBodyThatBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rt := rtSteps(rtOK())
-		hc := rtClient(t, rt, authos.WithRetry(authos.RetryPolicy{AttemptTimeout: 10 * time.Second})).HTTPClient()
+		rt := scripted(okReply())
+		hc := clientWithoutBreaker(t, rt, authos.WithRetry(authos.RetryPolicy{AttemptTimeout: 10 * time.Second})).HTTPClient()
 		body := endless{make(chan struct{})}
 		defer close(body.release)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -115,7 +115,7 @@ func TestHTTPClientForeignBodyThatBlocks(t *testing.T) {
 			took time.Duration
 		}{{ctx, time.Second}, {t.Context(), 10 * time.Second}} {
 			start := time.Now()
-			req, err := http.NewRequestWithContext(tt.ctx, "POST", rtBase+"/x/thing", body)
+			req, err := http.NewRequestWithContext(tt.ctx, "POST", testBase+"/x/thing", body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,32 +137,32 @@ func TestHTTPClientForeignBodyThatPanics(t *testing.T) {
 			t.Errorf("recovered %v, want the body's own panic in the caller's goroutine", got)
 		}
 	}()
-	req, err := http.NewRequestWithContext(t.Context(), "POST", rtBase+"/x/thing", throwing{"from the body"})
+	req, err := http.NewRequestWithContext(t.Context(), "POST", testBase+"/x/thing", throwing{"from the body"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = rtClient(t, rtSteps(rtOK())).HTTPClient().Do(req)
+	_, _ = clientWithoutBreaker(t, scripted(okReply())).HTTPClient().Do(req)
 }
 
 // The response says what it is a response to, and a HEAD's keeps its length.
 func TestHTTPClientResponse(t *testing.T) {
-	rt := rtSteps(rtRedirect(302, "/x/other?b=2"), rtOK())
-	c := rtClient(t, rt, rtTokens())
-	resp, err := c.HTTPClient().Get(rtBase + "/x/thing?a=1")
+	rt := scripted(scriptRedirect(302, "/x/other?b=2"), okReply())
+	c := clientWithoutBreaker(t, rt, scriptTokens())
+	resp, err := c.HTTPClient().Get(testBase + "/x/thing?a=1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	if got := resp.Request.URL.String(); got != rtBase+"/x/other?b=2" {
+	if got := resp.Request.URL.String(); got != testBase+"/x/other?b=2" {
 		t.Errorf("Request.URL = %s, want the last one", got)
 	}
 	if got := resp.Request.Header.Get("Authorization"); got != "" {
 		t.Errorf("Request has the credential %q", got)
 	}
-	rt.set(rtStep{do: func(req *http.Request) (*http.Response, error) {
+	rt.set(reply{do: func(req *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Header: http.Header{"Content-Length": {"1234"}}, ContentLength: 1234, Body: http.NoBody, Request: req}, nil
 	}})
-	if resp, err = c.HTTPClient().Head(rtBase + "/x/thing"); err != nil || resp.ContentLength != 1234 {
+	if resp, err = c.HTTPClient().Head(testBase + "/x/thing"); err != nil || resp.ContentLength != 1234 {
 		t.Errorf("Head = %v, want its Content-Length: 1234", err)
 	} else {
 		_ = resp.Body.Close()

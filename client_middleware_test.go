@@ -9,10 +9,6 @@ import (
 	"github.com/authos-go/authos/authostest"
 )
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
 // Middleware sees every sending: the retry, and the resend after a refresh; the first given is the
 // outermost.
 func TestMiddlewareSeesEverySending(t *testing.T) {

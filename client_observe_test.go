@@ -18,9 +18,9 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// btRecord is one log record: level, message, and its attributes in order, with those that vary
+// webRecord is one log record: level, message, and its attributes in order, with those that vary
 // named only.
-func btRecords(t *testing.T, logged *bytes.Buffer) (lines []string) {
+func webRecords(t *testing.T, logged *bytes.Buffer) (lines []string) {
 	t.Helper()
 	for line := range strings.Lines(logged.String()) {
 		var attrs map[string]any
@@ -39,15 +39,15 @@ func btRecords(t *testing.T, logged *bytes.Buffer) (lines []string) {
 				b.WriteString(" +" + name)
 			}
 		}
-		lines = append(lines, btID.ReplaceAllString(b.String(), "request ID"))
+		lines = append(lines, webID.ReplaceAllString(b.String(), "request ID"))
 	}
 	logged.Reset()
 	return lines
 }
 
-var btID = regexp.MustCompile(`request [0-9a-f]{32}`)
+var webID = regexp.MustCompile(`request [0-9a-f]{32}`)
 
-func btLogged(logged *bytes.Buffer, level slog.Level) authos.Option {
+func webLogged(logged *bytes.Buffer, level slog.Level) authos.Option {
 	return authos.WithLogger(slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: level})))
 }
 
@@ -58,14 +58,14 @@ func TestLog(t *testing.T) {
 	)
 	synctest.Test(t, func(t *testing.T) {
 		var logged bytes.Buffer
-		web := &btWeb{response: btOK}
-		c := btNew(t, "https://authos.test", web, authos.WithAPIKey("sk_secret_key"), btCache, btLogged(&logged, slog.LevelDebug),
+		web := &script{handler: sayInfo}
+		c := newClient(t, "https://authos.test", web, authos.WithAPIKey("sk_secret_key"), webCache, webLogged(&logged, slog.LevelDebug),
 			authos.WithTokens(authos.Tokens{AccessToken: "secret-access", RefreshToken: "secret-refresh"}))
 		read := func(path string) {
 			_ = c.Do(t.Context(), "GET", path+"?secret-query=1", nil, nil, authos.WithHeader("X-Secret", "secret-header"))
 		}
 		steps := []func(*http.Request) (*http.Response, error){
-			btSay(500, `{"error":"m","error_code":"INTERNAL_SERVER_ERROR","secret-body":1}`), btReset, btOK,
+			say(500, `{"error":"m","error_code":"INTERNAL_SERVER_ERROR","secret-body":1}`), sayReset, sayInfo,
 		}
 		next := func(req *http.Request) (*http.Response, error) {
 			step := steps[0]
@@ -79,11 +79,11 @@ func TestLog(t *testing.T) {
 			if strings.Contains(logged.String(), "secret") {
 				t.Errorf("%s: a secret in the log: %s", name, logged.String())
 			}
-			if got := btRecords(t, &logged); !slices.Equal(got, want) {
+			if got := webRecords(t, &logged); !slices.Equal(got, want) {
 				t.Errorf("%s: logged\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}
 		}
-		web.set(next)
+		web.play(next)
 		read(path)
 		expect("two failures and a success",
 			"DEBUG authos: attempt:"+call+" status=500 attempt=1 +request_id +duration",
@@ -93,36 +93,36 @@ func TestLog(t *testing.T) {
 			"DEBUG authos: attempt:"+call+" status=200 attempt=3 +request_id +duration",
 		)
 
-		web.set(btError(404, "NOT_FOUND"))
+		web.play(sayError(404, "NOT_FOUND"))
 		read(path)
 		expect("a failed call",
 			"DEBUG authos: attempt:"+call+" status=404 attempt=1 +request_id +duration",
 			"WARN authos: call failed:"+call+" attempts=1 error=authos: GET /api/service/users/:user_id: 404 NOT_FOUND: text of NOT_FOUND (request ID) +request_id +duration",
 		)
 
-		web.set(btOK)
+		web.play(sayInfo)
 		read(path)
 		logged.Reset()
-		web.set(btReset)
+		web.play(sayReset)
 		_ = c.Do(t.Context(), "GET", path+"?secret-query=1", nil, nil, authos.WithoutRetry(), authos.WithHeader("X-Secret", "secret-header"))
 		expect("a cached response",
 			"DEBUG authos: attempt:"+call+" status=0 attempt=1 error=authos: GET /api/service/users/:user_id: send: read: connection reset by peer +request_id +duration",
 			"WARN authos: serving a cached response:"+call+" cause=authos: GET /api/service/users/:user_id: send: read: connection reset by peer; no retry: attempts used up +request_id +age",
 		)
 
-		web.set(btSay(500, ""))
+		web.play(say(500, ""))
 		for range 4 {
 			_ = c.Do(t.Context(), "GET", "/api/service/thing", nil, nil, authos.WithoutRetry())
 		}
-		got := btRecords(t, &logged)
+		got := webRecords(t, &logged)
 		if want := "INFO authos: circuit changed: group=service from=closed to=open"; !slices.Contains(got, want) {
 			t.Errorf("opening: logged\n%s\nwant %q", strings.Join(got, "\n"), want)
 		}
 
-		users := btUsers(map[string]string{"secret-two": "alice"})
-		web.set(func(req *http.Request) (*http.Response, error) {
+		users := webUsers(map[string]string{"secret-two": "alice"})
+		web.play(func(req *http.Request) (*http.Response, error) {
 			if req.URL.Path == "/api/auth/refresh" {
-				return btSay(200, `{"access_token":"secret-two","refresh_token":"secret-r2","expires_in":3600}`)(req)
+				return say(200, `{"access_token":"secret-two","refresh_token":"secret-r2","expires_in":3600}`)(req)
 			}
 			return users(req)
 		})
@@ -133,9 +133,9 @@ func TestLog(t *testing.T) {
 			"DEBUG authos: attempt: method=GET route=/api/user status=200 attempt=1 +request_id +duration",
 		)
 
-		web.set(func(req *http.Request) (*http.Response, error) { return btError(401, "UNAUTHORIZED")(req) })
+		web.play(func(req *http.Request) (*http.Response, error) { return sayError(401, "UNAUTHORIZED")(req) })
 		_ = c.Do(t.Context(), "GET", "/api/user", nil, nil)
-		if got := btRecords(t, &logged); !slices.ContainsFunc(got, func(line string) bool {
+		if got := webRecords(t, &logged); !slices.ContainsFunc(got, func(line string) bool {
 			return strings.HasPrefix(line, "INFO authos: tokens not refreshed: adopted=false error=")
 		}) {
 			t.Errorf("a refused refresh: logged\n%s", strings.Join(got, "\n"))
@@ -149,10 +149,10 @@ func TestLogLevels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for level, want := range map[slog.Level]int{slog.LevelInfo: 2, slog.LevelWarn: 1, slog.LevelError: 0} {
 			var logged bytes.Buffer
-			c, web := btClient(t, btLogged(&logged, level), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 2}))
-			web.set(btSay(500, ""))
-			_ = btGet(c)
-			if got := btRecords(t, &logged); len(got) != want {
+			c, web := keyClient(t, webLogged(&logged, level), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 2}))
+			web.play(say(500, ""))
+			_ = getInfo(c)
+			if got := webRecords(t, &logged); len(got) != want {
 				t.Errorf("level %v: %q, want %d records", level, got, want)
 			}
 		}
@@ -174,7 +174,7 @@ func TestObserver(t *testing.T) {
 			seen = append(seen, fmt.Sprintf(format, args...))
 		}
 		var done authos.CallDone
-		c, web := btClient(t, btCache, authos.WithObserver(&authos.Observer{
+		c, web := keyClient(t, webCache, authos.WithObserver(&authos.Observer{
 			CallStart: func(ctx context.Context, e authos.CallStart) context.Context {
 				ctx = context.WithValue(ctx, key{}, "mine")
 				note(ctx, e.RequestID, "start %s %s", e.Method, e.Route)
@@ -193,7 +193,7 @@ func TestObserver(t *testing.T) {
 			},
 		}))
 		ctx := context.WithValue(t.Context(), key{}, "the caller's")
-		get := func() error { return c.Do(ctx, "GET", btInfo+"?q=1", nil, nil) }
+		get := func() error { return c.Do(ctx, "GET", infoPath+"?q=1", nil, nil) }
 		expect := func(name string, want ...string) {
 			t.Helper()
 			if !slices.Equal(seen, want) {
@@ -205,25 +205,25 @@ func TestObserver(t *testing.T) {
 			seen, ids = nil, nil
 		}
 		_ = get()
-		expect("good", "start GET "+btInfo, "attempt 1 200 false", "done 200 1 false")
+		expect("good", "start GET "+infoPath, "attempt 1 200 false", "done 200 1 false")
 		time.Sleep(time.Minute)
 		n := 0
-		web.set(func(req *http.Request) (*http.Response, error) {
+		web.play(func(req *http.Request) (*http.Response, error) {
 			if n++; n == 1 {
-				return btSay(500, "")(req)
+				return say(500, "")(req)
 			}
-			return btError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 3600")(req)
+			return sayError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 3600")(req)
 		})
 		err := get()
-		expect("failed", "start GET "+btInfo, "attempt 1 500 false", "wait retry", "attempt 2 429 false", "done 429 2 false")
+		expect("failed", "start GET "+infoPath, "attempt 1 500 false", "wait retry", "attempt 2 429 false", "done 429 2 false")
 		if !errors.Is(err, authos.ErrRateLimited) || !errors.Is(done.Err, authos.ErrRateLimited) || !errors.Is(done.Err, err) {
 			t.Errorf("CallDone has %v, the caller %v", done.Err, err)
 		}
 		time.Sleep(time.Minute)
-		web.set(btReset)
-		_ = c.Do(ctx, "GET", btInfo+"?q=1", nil, nil, authos.WithoutRetry())
+		web.play(sayReset)
+		_ = c.Do(ctx, "GET", infoPath+"?q=1", nil, nil, authos.WithoutRetry())
 		age := done.Err
-		expect("kept", "start GET "+btInfo, "attempt 1 0 true", "stale "+seen[2][6:len(seen[2])-5]+" true", "done 0 1 true")
+		expect("kept", "start GET "+infoPath, "attempt 1 0 true", "stale "+seen[2][6:len(seen[2])-5]+" true", "done 0 1 true")
 		if age != nil {
 			t.Errorf("CallDone of a cached response has %v", age)
 		}
@@ -245,7 +245,7 @@ func TestObserverContextReachesTheTransport(t *testing.T) {
 		},
 		"nil": func(context.Context) context.Context { return nil },
 	} {
-		for cacheName, cache := range map[string][]authos.Option{"": nil, ", with a cache": {btCache}} {
+		for cacheName, cache := range map[string][]authos.Option{"": nil, ", with a cache": {webCache}} {
 			t.Run(name+cacheName, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					want := "span"
@@ -253,10 +253,10 @@ func TestObserverContextReachesTheTransport(t *testing.T) {
 						want = ""
 					}
 					var seen []any
-					rt := rtSteps(rtStep{do: func(req *http.Request) (*http.Response, error) {
+					rt := scripted(reply{do: func(req *http.Request) (*http.Response, error) {
 						seen = append(seen, req.Context().Value(key{}))
-						return rtPage(502).response(req), nil
-					}}, rtStep{do: func(req *http.Request) (*http.Response, error) {
+						return proxyPage(502).response(req), nil
+					}}, reply{do: func(req *http.Request) (*http.Response, error) {
 						seen = append(seen, req.Context().Value(key{}))
 						if s, _ := req.Context().Value(outer{}).(string); s != "outer" && strings.HasPrefix(name, "derived") {
 							t.Errorf("the caller's own value is %q", s)
@@ -264,7 +264,7 @@ func TestObserverContextReachesTheTransport(t *testing.T) {
 						<-req.Context().Done()
 						return nil, req.Context().Err()
 					}})
-					c := rtClient(t, rt, append(cache, authos.WithObserver(&authos.Observer{
+					c := clientWithoutBreaker(t, rt, append(cache, authos.WithObserver(&authos.Observer{
 						CallStart: func(ctx context.Context, _ authos.CallStart) context.Context { return start(ctx) },
 					}))...)
 					ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), outer{}, "outer"), 3*time.Second)
@@ -317,15 +317,15 @@ func TestObservers(t *testing.T) {
 				Breaker:  func(authos.BreakerEvent) { seen = append(seen, name+" breaker") },
 			}
 		}
-		rt := rtSteps(rtOK(), rtPage(502), rtPage(502))
-		c, err := authos.New(rtBase, authos.WithHTTPClient(&http.Client{Transport: rt}), btCache, authos.WithAPIKey(rtKey),
+		rt := scripted(okReply(), proxyPage(502), proxyPage(502))
+		c, err := authos.New(testBase, authos.WithHTTPClient(&http.Client{Transport: rt}), webCache, authos.WithAPIKey(scriptKey),
 			authos.WithRetry(authos.RetryPolicy{MaxAttempts: 2}), authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 2}),
 			authos.WithObserver(authos.Observers(nil, one("a"), &authos.Observer{}, one("b"), nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if err := c.Do(t.Context(), "GET", btInfo, nil, nil); err != nil {
+			if err := c.Do(t.Context(), "GET", infoPath, nil, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -351,9 +351,9 @@ func TestObservers(t *testing.T) {
 // What an observer is given is its own: the call writes its end into another error.
 func TestObserverMayKeepAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for name, step := range map[string]rtStep{"network": {err: rtReset()}, "too large": {status: 200, body: strings.Repeat(" ", 16<<20+1)}} {
+		for name, step := range map[string]reply{"network": {err: connectionReset()}, "too large": {status: 200, body: strings.Repeat(" ", 16<<20+1)}} {
 			done := make(chan string, 8)
-			c := rtClient(t, rtSteps(step), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 2}),
+			c := clientWithoutBreaker(t, scripted(step), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 2}),
 				authos.WithObserver(&authos.Observer{Attempt: func(_ context.Context, e authos.AttemptEvent) {
 					go func() { // reads while the call goes on: the race detector looks
 						data, err := json.Marshal(e.Err)
@@ -382,12 +382,12 @@ func TestObserverMayKeepAttempts(t *testing.T) {
 
 // What a call learned has names in JSON, and no secret in print.
 func TestResponseInPrint(t *testing.T) {
-	rt := rtSteps(rtStep{status: 200, body: `{"access_token":"` + rtOpaque + `"}`, header: rtHeader("Set-Cookie", "session=cookie-secret", "X-Ratelimit-Limit", "5")})
+	rt := scripted(reply{status: 200, body: `{"access_token":"` + scriptOpaque + `"}`, header: headers("Set-Cookie", "session=cookie-secret", "X-Ratelimit-Limit", "5")})
 	var resp authos.Response
-	if err := rtClient(t, rt).Do(t.Context(), "GET", "/api/things", nil, nil, authos.WithResponse(&resp)); err != nil {
+	if err := clientWithoutBreaker(t, rt).Do(t.Context(), "GET", "/api/things", nil, nil, authos.WithResponse(&resp)); err != nil {
 		t.Fatal(err)
 	}
-	if string(resp.Body) != `{"access_token":"`+rtOpaque+`"}` {
+	if string(resp.Body) != `{"access_token":"`+scriptOpaque+`"}` {
 		t.Errorf("Body = %q", resp.Body)
 	}
 	data, err := json.Marshal(resp)
@@ -403,7 +403,7 @@ func TestResponseInPrint(t *testing.T) {
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "resp", resp, "in", []any{&resp})
 	text := fmt.Sprintf("%v %+v %#v %d %s", resp, &resp, resp, resp, log.String()) + string(data)
-	for _, secret := range []string{rtOpaque, "cookie-secret", "34 97 99 99"} {
+	for _, secret := range []string{scriptOpaque, "cookie-secret", "34 97 99 99"} {
 		if strings.Contains(text, secret) {
 			t.Errorf("%s is printed: %s", secret, text)
 		}
@@ -412,7 +412,7 @@ func TestResponseInPrint(t *testing.T) {
 		t.Errorf("a page is %s, %v", data, err)
 	}
 	// an error's body as well
-	_ = rtClient(t, rtSteps(rtAPI(404, "NOT_FOUND"))).Do(t.Context(), "GET", "/api/things", nil, nil, authos.WithResponse(&resp))
+	_ = clientWithoutBreaker(t, scripted(apiError(404, "NOT_FOUND"))).Do(t.Context(), "GET", "/api/things", nil, nil, authos.WithResponse(&resp))
 	if !strings.Contains(string(resp.Body), `"error_code":"NOT_FOUND"`) {
 		t.Errorf("Body of a 404 = %q", resp.Body)
 	}

@@ -38,15 +38,15 @@ func TestUnicodeHostIsOneOrigin(t *testing.T) {
 		{"https://xn--bcher-kva.example", "https://bücher.example/x/other"},
 		{"https://BÜCHER.example", "https://bücher.example:443/x/other"},
 	} {
-		rt := rtSteps(rtRedirect(302, tt.to), rtOK())
-		c, err := authos.New(tt.base, authos.WithHTTPClient(&http.Client{Transport: rt}), rtTokens())
+		rt := scripted(scriptRedirect(302, tt.to), okReply())
+		c, err := authos.New(tt.base, authos.WithHTTPClient(&http.Client{Transport: rt}), scriptTokens())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil || rt.count() != 2 {
+		if err := send(t.Context(), c, "GET", "/x/thing"); err != nil || rt.count() != 2 {
 			t.Errorf("%s: redirect to %s: Do = %v, sent %d, want it followed", tt.base, tt.to, err, rt.count())
 		}
-		rt.set(rtOK())
+		rt.set(okReply())
 		resp, err := c.HTTPClient().Get(tt.to)
 		if err != nil {
 			t.Errorf("%s: HTTPClient().Get(%s) = %v", tt.base, tt.to, err)
@@ -68,9 +68,9 @@ func TestOAuthErrorInSuccess(t *testing.T) {
 		{"/oauth/token", `{"error":""}`, false},
 		{"/x/thing", `{"error":"a word"}`, false},
 	} {
-		rt := rtSteps(rtStep{status: 200, body: tt.body})
-		err := rtClient(t, rt).Do(t.Context(), "POST", tt.path, map[string]string{"a": "b"}, nil)
-		if tt.fails != (rtStatus(err) == 200) {
+		rt := scripted(reply{status: 200, body: tt.body})
+		err := clientWithoutBreaker(t, rt).Do(t.Context(), "POST", tt.path, map[string]string{"a": "b"}, nil)
+		if tt.fails != (statusOf(err) == 200) {
 			t.Errorf("Do(%s) with %s = %v, want an *APIError: %t", tt.path, tt.body, err, tt.fails)
 		}
 	}
@@ -80,8 +80,8 @@ func TestOAuthErrorInSuccess(t *testing.T) {
 func TestWriteWithoutResult(t *testing.T) {
 	for _, status := range []int{101, 300, 302, 303, 304, 307} {
 		for _, method := range []string{"POST", "PATCH", "DELETE", "GET"} {
-			rt := rtSteps(rtEmpty(status))
-			err := rtDo(t.Context(), rtClient(t, rt), method, "/x/thing")
+			rt := scripted(emptyReply(status))
+			err := send(t.Context(), clientWithoutBreaker(t, rt), method, "/x/thing")
 			if got, want := errors.Is(err, authos.ErrOutcomeUnknown), method != "GET"; err == nil || got != want || rt.count() != 1 {
 				t.Errorf("%s answered %d: Do = %v after %d requests, want outcome unknown: %t", method, status, err, rt.count(), want)
 			}

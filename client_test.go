@@ -68,8 +68,8 @@ func TestBaseURL(t *testing.T) {
 	}
 }
 
-// rtBadOptions are one or more bad values of every option.
-func rtBadOptions() map[string][]authos.Option {
+// badOptions are one or more bad values of every option.
+func badOptions() map[string][]authos.Option {
 	retry := authos.WithRetry
 	return map[string][]authos.Option{
 		"WithAPIKey":     {authos.WithAPIKey(""), authos.WithAPIKey("a b"), authos.WithAPIKey("a\r\nb")},
@@ -97,16 +97,16 @@ func rtBadOptions() map[string][]authos.Option {
 
 func TestBadOptions(t *testing.T) {
 	var all []authos.Option
-	for name, bad := range rtBadOptions() {
+	for name, bad := range badOptions() {
 		for i, opt := range bad {
-			if c, err := authos.New(rtBase, opt); err == nil || c != nil || !strings.Contains(err.Error(), name) {
+			if c, err := authos.New(testBase, opt); err == nil || c != nil || !strings.Contains(err.Error(), name) {
 				t.Errorf("New(bad %s %d) = %v, want an error that names it", name, i, err)
 			}
 		}
 		all = append(all, bad[0])
 	}
 	_, err := authos.New("http://evil.test?", all...)
-	for name := range rtBadOptions() {
+	for name := range badOptions() {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("New(all bad) = %v, want %s named too", err, name)
 		}
@@ -125,8 +125,8 @@ func TestGoodPolicies(t *testing.T) {
 		{BaseDelay: math.MaxInt64, MaxDelay: math.MaxInt64, MaxRetryAfter: math.MaxInt64, MaxElapsed: math.MaxInt64, AttemptTimeout: math.MaxInt64},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := rtClient(t, rtSteps(rtOK()), rtRetry(p))
-			if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil {
+			c := clientWithoutBreaker(t, scripted(okReply()), authos.WithRetry(p))
+			if err := send(t.Context(), c, "GET", "/x/thing"); err != nil {
 				t.Errorf("Do with %+v = %v", p, err)
 			}
 		})
@@ -134,7 +134,7 @@ func TestGoodPolicies(t *testing.T) {
 }
 
 func TestWithRefusesShared(t *testing.T) {
-	c := rtClient(t, rtSteps(rtOK()))
+	c := clientWithoutBreaker(t, scripted(okReply()))
 	for name, opt := range map[string]authos.Option{
 		"WithHTTPClient":   authos.WithHTTPClient(http.DefaultClient),
 		"WithBreaker":      authos.WithBreaker(authos.BreakerPolicy{}),
@@ -153,12 +153,12 @@ func TestWithRefusesShared(t *testing.T) {
 // With keeps what is not given, and shares connections, breakers and budget.
 func TestWithShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rt := rtSteps(rtOK())
+		rt := scripted(okReply())
 		budget := authos.RetryBudget{Ratio: 1e-9, Reserve: 3}
-		c := rtClient(t, rt, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 20}), authos.WithAPIKey(rtKey), rtTokens(),
-			authos.WithUserAgent("billing/1.4"), rtRetry(authos.RetryPolicy{Budget: budget}))
+		c := clientWithoutBreaker(t, rt, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 20}), authos.WithAPIKey(scriptKey), scriptTokens(),
+			authos.WithUserAgent("billing/1.4"), authos.WithRetry(authos.RetryPolicy{Budget: budget}))
 		alice, err := c.With(authos.WithTokens(authos.Tokens{AccessToken: "alice"}), authos.WithLanguage("es"),
-			rtRetry(authos.RetryPolicy{MaxAttempts: 3}))
+			authos.WithRetry(authos.RetryPolicy{MaxAttempts: 3}))
 		if err != nil {
 			t.Fatalf("With = %v: a retry policy without a budget keeps the family's", err)
 		}
@@ -167,12 +167,12 @@ func TestWithShares(t *testing.T) {
 			path, bearer, key, lng string
 		}{
 			{c, "/api/user", "Bearer access-token-of-the-test", "", ""},
-			{c, "/api/service/info", "", rtKey, ""},
+			{c, "/api/service/info", "", scriptKey, ""},
 			{alice, "/api/user", "Bearer alice", "", "es"},
-			{alice, "/api/service/info", "", rtKey, "es"},
+			{alice, "/api/service/info", "", scriptKey, "es"},
 		} {
 			rt.forget()
-			if err := rtDo(t.Context(), tt.c, "GET", tt.path); err != nil {
+			if err := send(t.Context(), tt.c, "GET", tt.path); err != nil {
 				t.Fatal(err)
 			}
 			h := rt.requests()[0].header
@@ -180,20 +180,20 @@ func TestWithShares(t *testing.T) {
 				t.Errorf("Do(%s) sent %v, want %+v", tt.path, h, tt)
 			}
 		}
-		rt.set(rtPage(502))
+		rt.set(proxyPage(502))
 		// of the budget's three retries Alice takes two, c one
 		for i, want := range []int{3, 2, 1} {
 			rt.forget()
-			_ = rtDo(t.Context(), []*authos.Client{alice, c, alice}[i], "GET", "/x/thing")
+			_ = send(t.Context(), []*authos.Client{alice, c, alice}[i], "GET", "/x/thing")
 			if rt.count() != want {
 				t.Errorf("call %d sent %d, want %d", i+1, rt.count(), want)
 			}
 		}
 		for range 20 {
-			_ = rtDo(t.Context(), alice, "GET", "/x/thing", authos.WithoutRetry())
+			_ = send(t.Context(), alice, "GET", "/x/thing", authos.WithoutRetry())
 		}
 		rt.forget()
-		if err := rtDo(t.Context(), c, "GET", "/x/thing"); !errors.Is(err, authos.ErrCircuitOpen) || rt.count() != 0 {
+		if err := send(t.Context(), c, "GET", "/x/thing"); !errors.Is(err, authos.ErrCircuitOpen) || rt.count() != 0 {
 			t.Errorf("Do = %v, sent %d, want the circuit that the other client opened", err, rt.count())
 		}
 	})
@@ -204,60 +204,60 @@ func TestPaths(t *testing.T) {
 		base, path string
 		want       string // the URL sent; "": refused
 	}{
-		{rtBase, "/x/thing", rtBase + "/x/thing"},
-		{rtBase + "/", "/x/thing", rtBase + "/x/thing"},
-		{rtBase + "/sso", "/x/thing", rtBase + "/sso/x/thing"},
-		{rtBase + "/sso/", "/x/a%2Fb", rtBase + "/sso/x/a%2Fb"},
-		{rtBase + "/a%2Fb", "/x/thing", rtBase + "/a%2Fb/x/thing"},
-		{rtBase, "/", rtBase + "/"},
-		{rtBase, "/x/thing/", rtBase + "/x/thing/"},
-		{rtBase, "/x/a%2Fb%20c%C3%BC", rtBase + "/x/a%2Fb%20c%C3%BC"},
-		{rtBase, "/x/a:b@c;d,e=f$g&h~", rtBase + "/x/a:b@c;d,e=f$g&h~"},
-		{rtBase, "/x/...", rtBase + "/x/..."},
-		{rtBase, "/x/a..b", rtBase + "/x/a..b"},
-		{rtBase, "/x/thing?a=1&b=%2F..%2F&a=2", rtBase + "/x/thing?a=1&b=%2F..%2F&a=2"},
-		{rtBase, "/x/thing?next=https://a.test/../b?c", rtBase + "/x/thing?next=https://a.test/../b?c"},
-		{rtBase, "", ""},
-		{rtBase, "x/thing", ""},
-		{rtBase, "?a=1", ""},
-		{rtBase, rtBase + "/x/thing", ""},
-		{rtBase, "https://evil.test/x", ""},
-		{rtBase, "//evil.test/x", ""},
-		{rtBase, `/\evil.test/x`, ""},
-		{rtBase, "/x/../y", ""},
-		{rtBase, "/x/./y", ""},
-		{rtBase, "/..", ""},
-		{rtBase, "/x/..?a=1", ""},
-		{rtBase, "/x/%2e%2e/y", ""},
-		{rtBase, "/x/%2E./y", ""},
-		{rtBase, "/x/.%2e", ""},
-		{rtBase, "/x/a%2F..", ""},
-		{rtBase, "/x/%2F..%2Fy", ""},
-		{rtBase, "/x/..%2fy", ""},
-		{rtBase, "/x/..%5Cy", ""},
-		{rtBase, `/x\y`, ""},
-		{rtBase, "/x/\x00", ""},
-		{rtBase, "/x\r\ny", ""},
-		{rtBase, "/x\ty", ""},
-		{rtBase, "/x/a b", ""},
-		{rtBase, "/x\x7f", ""},
-		{rtBase, "/x?a=b c", ""},
-		{rtBase, "/x?a=b\nc", ""},
-		{rtBase, "/x#y", ""},
-		{rtBase, "/x?a#y", ""},
-		{rtBase, "/x/%zz", ""},
-		{rtBase, "/x/%2", ""},
-		{rtBase, "/x/ü", ""},
-		{rtBase, `/x/a%2Fb/"`, ""}, // net/url would send /x/a/b/%22
-		{rtBase, "/x/a%2Fb/ü", ""},
+		{testBase, "/x/thing", testBase + "/x/thing"},
+		{testBase + "/", "/x/thing", testBase + "/x/thing"},
+		{testBase + "/sso", "/x/thing", testBase + "/sso/x/thing"},
+		{testBase + "/sso/", "/x/a%2Fb", testBase + "/sso/x/a%2Fb"},
+		{testBase + "/a%2Fb", "/x/thing", testBase + "/a%2Fb/x/thing"},
+		{testBase, "/", testBase + "/"},
+		{testBase, "/x/thing/", testBase + "/x/thing/"},
+		{testBase, "/x/a%2Fb%20c%C3%BC", testBase + "/x/a%2Fb%20c%C3%BC"},
+		{testBase, "/x/a:b@c;d,e=f$g&h~", testBase + "/x/a:b@c;d,e=f$g&h~"},
+		{testBase, "/x/...", testBase + "/x/..."},
+		{testBase, "/x/a..b", testBase + "/x/a..b"},
+		{testBase, "/x/thing?a=1&b=%2F..%2F&a=2", testBase + "/x/thing?a=1&b=%2F..%2F&a=2"},
+		{testBase, "/x/thing?next=https://a.test/../b?c", testBase + "/x/thing?next=https://a.test/../b?c"},
+		{testBase, "", ""},
+		{testBase, "x/thing", ""},
+		{testBase, "?a=1", ""},
+		{testBase, testBase + "/x/thing", ""},
+		{testBase, "https://evil.test/x", ""},
+		{testBase, "//evil.test/x", ""},
+		{testBase, `/\evil.test/x`, ""},
+		{testBase, "/x/../y", ""},
+		{testBase, "/x/./y", ""},
+		{testBase, "/..", ""},
+		{testBase, "/x/..?a=1", ""},
+		{testBase, "/x/%2e%2e/y", ""},
+		{testBase, "/x/%2E./y", ""},
+		{testBase, "/x/.%2e", ""},
+		{testBase, "/x/a%2F..", ""},
+		{testBase, "/x/%2F..%2Fy", ""},
+		{testBase, "/x/..%2fy", ""},
+		{testBase, "/x/..%5Cy", ""},
+		{testBase, `/x\y`, ""},
+		{testBase, "/x/\x00", ""},
+		{testBase, "/x\r\ny", ""},
+		{testBase, "/x\ty", ""},
+		{testBase, "/x/a b", ""},
+		{testBase, "/x\x7f", ""},
+		{testBase, "/x?a=b c", ""},
+		{testBase, "/x?a=b\nc", ""},
+		{testBase, "/x#y", ""},
+		{testBase, "/x?a#y", ""},
+		{testBase, "/x/%zz", ""},
+		{testBase, "/x/%2", ""},
+		{testBase, "/x/ü", ""},
+		{testBase, `/x/a%2Fb/"`, ""}, // net/url would send /x/a/b/%22
+		{testBase, "/x/a%2Fb/ü", ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			rt := rtSteps(rtOK())
+			rt := scripted(okReply())
 			c, err := authos.New(tt.base, authos.WithHTTPClient(&http.Client{Transport: rt}))
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = rtDo(t.Context(), c, "GET", tt.path)
+			err = send(t.Context(), c, "GET", tt.path)
 			if tt.want == "" {
 				if _, ok := errors.AsType[*authos.ValidationError](err); !ok || !errors.Is(err, authos.ErrInvalid) || rt.count() != 0 {
 					t.Errorf("Do(%q) = %v, sent %d, want a *ValidationError, nothing sent", tt.path, err, rt.count())
@@ -273,12 +273,12 @@ func TestPaths(t *testing.T) {
 
 func TestMethods(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rt := rtSteps(rtPage(502), rtOK())
-		if err := rtClient(t, rt).Do(t.Context(), "get", "/x/thing", nil, nil); err != nil || rt.requests()[0].method != "GET" {
+		rt := scripted(proxyPage(502), okReply())
+		if err := clientWithoutBreaker(t, rt).Do(t.Context(), "get", "/x/thing", nil, nil); err != nil || rt.requests()[0].method != "GET" {
 			t.Errorf("Do(get) = %v, sent %v, want GET, retried", err, rt.requests())
 		}
 		for _, method := range []string{"", "G ET", "GET\r\n", "GÉT", "GET/"} {
-			if err := rtClient(t, rt).Do(t.Context(), method, "/x/thing", nil, nil); !errors.Is(err, authos.ErrInvalid) {
+			if err := clientWithoutBreaker(t, rt).Do(t.Context(), method, "/x/thing", nil, nil); !errors.Is(err, authos.ErrInvalid) {
 				t.Errorf("Do(%q) = %v, want ErrInvalid", method, err)
 			}
 		}
@@ -311,8 +311,8 @@ func TestDoInput(t *testing.T) {
 		{"tokens", "POST", authos.Tokens{AccessToken: "hunter2"}, "-"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			rt := rtSteps(rtOK())
-			err := rtClient(t, rt).Do(t.Context(), tt.method, "/x/thing", tt.in, nil)
+			rt := scripted(okReply())
+			err := clientWithoutBreaker(t, rt).Do(t.Context(), tt.method, "/x/thing", tt.in, nil)
 			if tt.body == "-" {
 				if !errors.Is(err, authos.ErrInvalid) || rt.count() != 0 || strings.Contains(err.Error(), "hunter2") {
 					t.Errorf("Do = %v, sent %d, want ErrInvalid, nothing sent", err, rt.count())
@@ -329,9 +329,9 @@ func TestDoInput(t *testing.T) {
 // An out that cannot take the response is refused before anything is sent: the response to a write
 // would be lost.
 func TestDoRefusesBadOutput(t *testing.T) {
-	rt := rtSteps(rtOK())
+	rt := scripted(okReply())
 	for _, out := range []any{struct{}{}, (*int)(nil), "text", 1} {
-		err := rtClient(t, rt).Do(t.Context(), "POST", "/x/thing", nil, out)
+		err := clientWithoutBreaker(t, rt).Do(t.Context(), "POST", "/x/thing", nil, out)
 		if _, ok := errors.AsType[*authos.ValidationError](err); !ok {
 			t.Errorf("Do(out %T) = %v, want a *ValidationError", out, err)
 		}
@@ -345,24 +345,24 @@ func TestDoOutput(t *testing.T) {
 	type response struct{ OK bool }
 	for _, tt := range []struct {
 		name string
-		step rtStep
+		step reply
 		out  any
 		want any
 		bad  bool
 	}{
-		{"struct", rtOK(), new(response), &response{true}, false},
-		{"map", rtOK(), new(map[string]any), &map[string]any{"ok": true}, false},
-		{"bytes", rtOK(), new([]byte), new([]byte(`{"ok":true}`)), false},
-		{"bytes of anything", rtStep{status: 200, body: "<xml/>"}, new([]byte), new([]byte("<xml/>")), false},
-		{"raw JSON", rtOK(), new(json.RawMessage), new(json.RawMessage(`{"ok":true}`)), false},
-		{"nothing wanted", rtOK(), nil, nil, false},
-		{"204", rtEmpty(204), new(response), new(response), false},
-		{"null", rtStep{status: 200, body: " null\n"}, new(response), new(response), false},
-		{"201", rtStep{status: 201, body: `{"ok":true}`}, new(response), &response{true}, false},
-		{"empty 200", rtEmpty(200), new(response), new(response), true},
+		{"struct", okReply(), new(response), &response{true}, false},
+		{"map", okReply(), new(map[string]any), &map[string]any{"ok": true}, false},
+		{"bytes", okReply(), new([]byte), new([]byte(`{"ok":true}`)), false},
+		{"bytes of anything", reply{status: 200, body: "<xml/>"}, new([]byte), new([]byte("<xml/>")), false},
+		{"raw JSON", okReply(), new(json.RawMessage), new(json.RawMessage(`{"ok":true}`)), false},
+		{"nothing wanted", okReply(), nil, nil, false},
+		{"204", emptyReply(204), new(response), new(response), false},
+		{"null", reply{status: 200, body: " null\n"}, new(response), new(response), false},
+		{"201", reply{status: 201, body: `{"ok":true}`}, new(response), &response{true}, false},
+		{"empty 200", emptyReply(200), new(response), new(response), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := rtClient(t, rtSteps(tt.step)).Do(t.Context(), "GET", "/x/thing", nil, tt.out)
+			err := clientWithoutBreaker(t, scripted(tt.step)).Do(t.Context(), "GET", "/x/thing", nil, tt.out)
 			if _, ok := errors.AsType[*authos.DecodeError](err); ok != tt.bad || !tt.bad && err != nil {
 				t.Errorf("Do = %v, want a *DecodeError: %t", err, tt.bad)
 			}
@@ -374,8 +374,8 @@ func TestDoOutput(t *testing.T) {
 }
 
 func TestNilContext(t *testing.T) {
-	rt := rtSteps(rtOK())
-	c := rtClient(t, rt)
+	rt := scripted(okReply())
+	c := clientWithoutBreaker(t, rt)
 	var ctx context.Context
 	_, tokens := c.Tokens(ctx)
 	for name, err := range map[string]error{
@@ -406,57 +406,57 @@ func TestBadRequestOptions(t *testing.T) {
 		"value":             authos.WithHeader("X-Y", "hunter2\r\nX-Z: 1"),
 		"request id":        authos.WithHeader("X-Request-ID", strings.Repeat("x", 129)),
 	} {
-		rt := rtSteps(rtOK())
-		err := rtDo(t.Context(), rtClient(t, rt), "GET", "/x/thing", opt)
+		rt := scripted(okReply())
+		err := send(t.Context(), clientWithoutBreaker(t, rt), "GET", "/x/thing", opt)
 		if !errors.Is(err, authos.ErrInvalid) || rt.count() != 0 || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("Do(%s) = %v, sent %d, want ErrInvalid, nothing sent", name, err, rt.count())
 		}
 	}
 }
 
-// rtCloser is a body that notes its end.
-type rtCloser struct {
+// closer is a body that notes its end.
+type closer struct {
 	io.Reader
 	closed bool
 }
 
-func (c *rtCloser) Close() error { c.closed = true; return nil }
+func (c *closer) Close() error { c.closed = true; return nil }
 
 func TestHTTPClient(t *testing.T) {
-	const sso = rtBase + "/sso"
+	const sso = testBase + "/sso"
 	for _, tt := range []struct {
 		name, method, url string
 		body              string
-		steps             []rtStep
+		steps             []reply
 		status, sent      int // status 0: an error
 	}{
-		{"good", "GET", sso + "/x/thing?a=1", "", []rtStep{rtOK()}, 200, 1},
-		{"GET retried", "GET", sso + "/x/thing", "", []rtStep{rtPage(502), rtOK()}, 200, 2},
-		{"no method is GET", "", sso + "/x/thing", "", []rtStep{rtPage(502), rtOK()}, 200, 2},
-		{"PUT retried with its body", "PUT", sso + "/x/thing", `{"a":1}`, []rtStep{rtPage(502), {err: rtReset()}, rtOK()}, 200, 3},
-		{"POST not retried", "POST", sso + "/x/thing", `{"a":1}`, []rtStep{rtPage(502)}, 502, 1},
-		{"404 is a response", "GET", sso + "/x/thing", "", []rtStep{rtAPI(404, "NOT_FOUND")}, 404, 1},
-		{"429 is a response", "GET", sso + "/x/thing", "", []rtStep{rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "3600")}, 429, 1},
-		{"error in a 200 is a response", "GET", sso + "/x/thing", "", []rtStep{{status: 200, body: `{"error":"x","error_code":"NOT_FOUND"}`}}, 200, 1},
-		{"HTML is a response", "GET", sso + "/x/thing", "", []rtStep{{status: 200, body: "<html>"}}, 200, 1},
-		{"upper-case host", "GET", "https://AUTHOS.test:443/sso/x/thing", "", []rtStep{rtOK()}, 200, 1},
-		{"reset", "POST", sso + "/x/thing", `{"a":1}`, []rtStep{{err: rtReset()}}, 0, 1},
-		{"other host", "POST", "https://evil.test/sso/x/thing", `{"a":1}`, []rtStep{rtOK()}, 0, 0},
-		{"other port", "GET", "https://authos.test:8443/sso/x/thing", "", []rtStep{rtOK()}, 0, 0},
-		{"other scheme", "GET", "http://authos.test/sso/x/thing", "", []rtStep{rtOK()}, 0, 0},
-		{"other path", "GET", rtBase + "/admin", "", []rtStep{rtOK()}, 0, 0},
-		{"path that only begins so", "GET", sso + "2/x/thing", "", []rtStep{rtOK()}, 0, 0},
-		{"dot segments", "GET", sso + "/../admin", "", []rtStep{rtOK()}, 0, 0},
-		{"escaped dot segments", "GET", sso + "/%2e%2e/admin", "", []rtStep{rtOK()}, 0, 0},
+		{"good", "GET", sso + "/x/thing?a=1", "", []reply{okReply()}, 200, 1},
+		{"GET retried", "GET", sso + "/x/thing", "", []reply{proxyPage(502), okReply()}, 200, 2},
+		{"no method is GET", "", sso + "/x/thing", "", []reply{proxyPage(502), okReply()}, 200, 2},
+		{"PUT retried with its body", "PUT", sso + "/x/thing", `{"a":1}`, []reply{proxyPage(502), {err: connectionReset()}, okReply()}, 200, 3},
+		{"POST not retried", "POST", sso + "/x/thing", `{"a":1}`, []reply{proxyPage(502)}, 502, 1},
+		{"404 is a response", "GET", sso + "/x/thing", "", []reply{apiError(404, "NOT_FOUND")}, 404, 1},
+		{"429 is a response", "GET", sso + "/x/thing", "", []reply{apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "3600")}, 429, 1},
+		{"error in a 200 is a response", "GET", sso + "/x/thing", "", []reply{{status: 200, body: `{"error":"x","error_code":"NOT_FOUND"}`}}, 200, 1},
+		{"HTML is a response", "GET", sso + "/x/thing", "", []reply{{status: 200, body: "<html>"}}, 200, 1},
+		{"upper-case host", "GET", "https://AUTHOS.test:443/sso/x/thing", "", []reply{okReply()}, 200, 1},
+		{"reset", "POST", sso + "/x/thing", `{"a":1}`, []reply{{err: connectionReset()}}, 0, 1},
+		{"other host", "POST", "https://evil.test/sso/x/thing", `{"a":1}`, []reply{okReply()}, 0, 0},
+		{"other port", "GET", "https://authos.test:8443/sso/x/thing", "", []reply{okReply()}, 0, 0},
+		{"other scheme", "GET", "http://authos.test/sso/x/thing", "", []reply{okReply()}, 0, 0},
+		{"other path", "GET", testBase + "/admin", "", []reply{okReply()}, 0, 0},
+		{"path that only begins so", "GET", sso + "2/x/thing", "", []reply{okReply()}, 0, 0},
+		{"dot segments", "GET", sso + "/../admin", "", []reply{okReply()}, 0, 0},
+		{"escaped dot segments", "GET", sso + "/%2e%2e/admin", "", []reply{okReply()}, 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rt := rtSteps(tt.steps...)
-				c, err := authos.New(sso, authos.WithHTTPClient(&http.Client{Transport: rt}), rtTokens())
+				rt := scripted(tt.steps...)
+				c, err := authos.New(sso, authos.WithHTTPClient(&http.Client{Transport: rt}), scriptTokens())
 				if err != nil {
 					t.Fatal(err)
 				}
-				body := &rtCloser{Reader: strings.NewReader(tt.body)}
+				body := &closer{Reader: strings.NewReader(tt.body)}
 				u, err := url.Parse(tt.url)
 				if err != nil {
 					t.Fatal(err)
@@ -493,25 +493,25 @@ func TestHTTPClient(t *testing.T) {
 
 func TestHTTPClientErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		do := func(step rtStep, method string, body io.Reader) error {
-			req, _ := http.NewRequestWithContext(t.Context(), method, rtBase+"/x/thing", body)
-			resp, err := rtClient(t, rtSteps(step)).HTTPClient().Do(req)
+		do := func(step reply, method string, body io.Reader) error {
+			req, _ := http.NewRequestWithContext(t.Context(), method, testBase+"/x/thing", body)
+			resp, err := clientWithoutBreaker(t, scripted(step)).HTTPClient().Do(req)
 			if err == nil {
 				_ = resp.Body.Close()
 			}
 			return err
 		}
-		if err := do(rtStep{err: rtReset()}, "POST", strings.NewReader("x")); !errors.Is(err, authos.ErrOutcomeUnknown) || !errors.Is(err, authos.ErrNetwork) {
+		if err := do(reply{err: connectionReset()}, "POST", strings.NewReader("x")); !errors.Is(err, authos.ErrOutcomeUnknown) || !errors.Is(err, authos.ErrNetwork) {
 			t.Errorf("Do(reset) = %v, want ErrNetwork and ErrOutcomeUnknown", err)
 		}
-		if err := do(rtStep{status: 200, body: rtLarge()}, "GET", nil); !errors.As(err, new(*authos.DecodeError)) {
+		if err := do(reply{status: 200, body: scriptLarge()}, "GET", nil); !errors.As(err, new(*authos.DecodeError)) {
 			t.Errorf("Do(17 MiB) = %v, want a *DecodeError", err)
 		}
-		if err := do(rtOK(), "POST", strings.NewReader(rtLarge())); err == nil || !strings.Contains(err.Error(), "16 MiB") {
+		if err := do(okReply(), "POST", strings.NewReader(scriptLarge())); err == nil || !strings.Contains(err.Error(), "16 MiB") {
 			t.Errorf("Do(body of 17 MiB) = %v, want an error", err)
 		}
 		broken := errors.New("broken pipe of the caller")
-		if err := do(rtOK(), "POST", io.MultiReader(strings.NewReader("x"), &rtBody{end: broken})); !errors.Is(err, broken) {
+		if err := do(okReply(), "POST", io.MultiReader(strings.NewReader("x"), &replyBody{end: broken})); !errors.Is(err, broken) {
 			t.Errorf("Do(broken body) = %v, want its error", err)
 		}
 	})
@@ -520,9 +520,9 @@ func TestHTTPClientErrors(t *testing.T) {
 // A credential of the request's own is neither replaced nor refreshed.
 func TestHTTPClientOwnCredential(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rt := rtSteps(rtAPI(401, "JWT_ERROR"))
-		c := rtClient(t, rt, authos.WithTokens(authos.Tokens{AccessToken: "a", RefreshToken: "r"}))
-		req, _ := http.NewRequestWithContext(t.Context(), "GET", rtBase+"/api/user", nil)
+		rt := scripted(apiError(401, "JWT_ERROR"))
+		c := clientWithoutBreaker(t, rt, authos.WithTokens(authos.Tokens{AccessToken: "a", RefreshToken: "r"}))
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", testBase+"/api/user", nil)
 		req.Header.Set("Authorization", "Bearer own")
 		resp, err := c.HTTPClient().Do(req)
 		if err != nil {
@@ -537,9 +537,9 @@ func TestHTTPClientOwnCredential(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rt := rtSteps(rtOK())
+		rt := scripted(okReply())
 		starts, dones := 0, 0
-		c := rtClient(t, rt, authos.WithObserver(&authos.Observer{
+		c := clientWithoutBreaker(t, rt, authos.WithObserver(&authos.Observer{
 			CallStart: func(ctx context.Context, _ authos.CallStart) context.Context { starts++; return ctx },
 			CallDone:  func(context.Context, authos.CallDone) { dones++ },
 		}))
@@ -553,11 +553,11 @@ func TestClose(t *testing.T) {
 			}
 		}
 		for _, each := range []*authos.Client{c, other} {
-			err := rtDo(t.Context(), each, "POST", "/x/thing")
+			err := send(t.Context(), each, "POST", "/x/thing")
 			if !errors.Is(err, net.ErrClosed) || authos.Retryable(err) || errors.Is(err, authos.ErrOutcomeUnknown) {
 				t.Errorf("Do = %v, want net.ErrClosed, not retryable", err)
 			}
-			resp, err := each.HTTPClient().Get(rtBase + "/x/thing")
+			resp, err := each.HTTPClient().Get(testBase + "/x/thing")
 			if err == nil {
 				_ = resp.Body.Close()
 			}
@@ -579,12 +579,12 @@ func TestCallEventsInOrder(t *testing.T) {
 	type key struct{}
 	for _, tt := range []struct {
 		name  string
-		steps []rtStep
+		steps []reply
 		want  string
 	}{
-		{"good", []rtStep{rtOK()}, "start attempt1:200 done:200"},
-		{"retried", []rtStep{rtPage(502), {err: rtReset()}, rtOK()}, "start attempt1:502 retry attempt2:0 retry attempt3:200 done:200"},
-		{"failed", []rtStep{rtAPI(404, "NOT_FOUND")}, "start attempt1:404 done:404"},
+		{"good", []reply{okReply()}, "start attempt1:200 done:200"},
+		{"retried", []reply{proxyPage(502), {err: connectionReset()}, okReply()}, "start attempt1:502 retry attempt2:0 retry attempt3:200 done:200"},
+		{"failed", []reply{apiError(404, "NOT_FOUND")}, "start attempt1:404 done:404"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var log []string
@@ -595,7 +595,7 @@ func TestCallEventsInOrder(t *testing.T) {
 				log = append(log, strings.Join(parts, ":"))
 			}
 			number := func(n int) string { return slog.IntValue(n).String() }
-			c := rtClient(t, rtSteps(tt.steps...), authos.WithObserver(&authos.Observer{
+			c := clientWithoutBreaker(t, scripted(tt.steps...), authos.WithObserver(&authos.Observer{
 				CallStart: func(ctx context.Context, e authos.CallStart) context.Context {
 					ctx = context.WithValue(ctx, key{}, "observed")
 					add(ctx, "start")
@@ -607,7 +607,7 @@ func TestCallEventsInOrder(t *testing.T) {
 				Wait:     func(ctx context.Context, e authos.WaitEvent) { add(ctx, e.Reason) },
 				CallDone: func(ctx context.Context, e authos.CallDone) { add(ctx, "done", number(e.StatusCode)) },
 			}))
-			_ = rtDo(t.Context(), c, "GET", "/x/thing")
+			_ = send(t.Context(), c, "GET", "/x/thing")
 			if got := strings.Join(log, " "); got != tt.want {
 				t.Errorf("%s: observed %q, want %q", tt.name, got, tt.want)
 			}
@@ -618,9 +618,9 @@ func TestCallEventsInOrder(t *testing.T) {
 // The Response tells of the last response, also when the last attempt had none.
 func TestResponseAfterNetworkError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rt := rtSteps(rtEmpty(429, "Retry-After", "1", "X-Ratelimit-Remaining", "0", "X-Request-Id", "srv-1"), rtStep{err: rtReset()})
+		rt := scripted(emptyReply(429, "Retry-After", "1", "X-Ratelimit-Remaining", "0", "X-Request-Id", "srv-1"), reply{err: connectionReset()})
 		var resp authos.Response
-		err := rtDo(t.Context(), rtClient(t, rt), "POST", "/x/thing", authos.WithResponse(&resp))
+		err := send(t.Context(), clientWithoutBreaker(t, rt), "POST", "/x/thing", authos.WithResponse(&resp))
 		if !errors.Is(err, authos.ErrNetwork) || resp.StatusCode != 429 || resp.Header.Get("Retry-After") != "1" ||
 			resp.RateLimit == nil || resp.RateLimit.Remaining != 0 || resp.RequestID != "srv-1" || resp.Attempts != 2 {
 			t.Errorf("Do = %v, Response = %+v, want what the 429 said", err, resp)
@@ -631,9 +631,9 @@ func TestResponseAfterNetworkError(t *testing.T) {
 // Of more languages than weights can tell apart, the last ones share the lowest weight; none is
 // refused, and none asks for "not at all".
 func TestElevenLanguages(t *testing.T) {
-	rt := rtSteps(rtOK())
+	rt := scripted(okReply())
 	tags := []string{"en", "es", "fr", "de", "it", "pt", "nl", "sv", "da", "fi", "no", "pl"}
-	if err := rtClient(t, rt, authos.WithLanguage(tags...)).Do(t.Context(), "GET", "/api/things", nil, nil); err != nil {
+	if err := clientWithoutBreaker(t, rt, authos.WithLanguage(tags...)).Do(t.Context(), "GET", "/api/things", nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	want := "en, es;q=0.9, fr;q=0.8, de;q=0.7, it;q=0.6, pt;q=0.5, nl;q=0.4, sv;q=0.3, da;q=0.2, fi;q=0.1, no;q=0.1, pl;q=0.1"

@@ -9,8 +9,8 @@ import (
 	"strconv"
 )
 
-// isAlert reports whether an error is a TLS alert, the other side's or our own. crypto/tls has no type
-// for it that can be named.
+// isAlert reports whether an error is a TLS alert, the other side's or our own. crypto/tls has no
+// type for it that can be named.
 func isAlert(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && (op.Op == "remote error" || op.Op == "local error") && op.Err != nil
@@ -23,8 +23,8 @@ func (e *proxyRefusal) Error() string {
 	return "the proxy refused to connect: " + strconv.Itoa(e.status) + " " + http.StatusText(e.status)
 }
 
-// permanent reports whether the proxy would refuse again. With a 5xx it says that it could not reach
-// the server, or not now.
+// permanent reports whether the proxy would refuse again. With a 5xx it says that it could not
+// reach the server, or not now.
 func (e *proxyRefusal) permanent() bool {
 	return e.status < 500 || e.status == http.StatusHTTPVersionNotSupported
 }

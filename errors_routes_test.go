@@ -15,22 +15,22 @@ func TestErrorsSayWhatTheyMeanOnTheirRoute(t *testing.T) {
 	signedIn := authos.WithTokens(authos.Tokens{AccessToken: "access-token"})
 	for _, tt := range []struct {
 		name string
-		step rtStep
+		step reply
 		call func(c *authos.Client) error
 		opts []authos.Option
 		want string // part of the text; empty: none of the notes
 	}{
-		{"no key", rtAPI(401, "UNAUTHORIZED"), serviceInfo(t), nil, "(this client has no API key: WithAPIKey)"},
-		{"a wrong key", rtAPI(401, "UNAUTHORIZED"), serviceInfo(t), []authos.Option{authos.WithAPIKey("sk_a_wrong_key")}, ""},
-		{"no tokens", rtAPI(401, "UNAUTHORIZED"), profile(t), nil, "(this client is not signed in: "},
-		{"dead tokens", rtAPI(401, "UNAUTHORIZED"), profile(t), []authos.Option{signedIn}, ""},
-		{"a new route", rtEmpty(404), passkeys(t), []authos.Option{signedIn}, "(servers newer than October 2025 have this route)"},
-		{"an old route", rtEmpty(404), profile(t), []authos.Option{signedIn}, "is the base URL right?"},
-		{"a new method", rtEmpty(405), passkeys(t), []authos.Option{signedIn}, "(servers newer than October 2025 have this route)"},
-		{"no such thing", rtAPI(404, "NOT_FOUND"), passkeys(t), []authos.Option{signedIn}, ""},
+		{"no key", apiError(401, "UNAUTHORIZED"), serviceInfo(t), nil, "(this client has no API key: WithAPIKey)"},
+		{"a wrong key", apiError(401, "UNAUTHORIZED"), serviceInfo(t), []authos.Option{authos.WithAPIKey("sk_a_wrong_key")}, ""},
+		{"no tokens", apiError(401, "UNAUTHORIZED"), profile(t), nil, "(this client is not signed in: "},
+		{"dead tokens", apiError(401, "UNAUTHORIZED"), profile(t), []authos.Option{signedIn}, ""},
+		{"a new route", emptyReply(404), passkeys(t), []authos.Option{signedIn}, "(servers newer than October 2025 have this route)"},
+		{"an old route", emptyReply(404), profile(t), []authos.Option{signedIn}, "is the base URL right?"},
+		{"a new method", emptyReply(405), passkeys(t), []authos.Option{signedIn}, "(servers newer than October 2025 have this route)"},
+		{"no such thing", apiError(404, "NOT_FOUND"), passkeys(t), []authos.Option{signedIn}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := tt.call(rtClient(t, rtSteps(tt.step), tt.opts...))
+			err := tt.call(clientWithoutBreaker(t, scripted(tt.step), tt.opts...))
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -44,8 +44,8 @@ func TestErrorsSayWhatTheyMeanOnTheirRoute(t *testing.T) {
 
 // An end user cannot mend a service's key by signing in.
 func TestMessageOfAWrongKey(t *testing.T) {
-	for name, step := range map[string]rtStep{"JSON": rtAPI(401, "UNAUTHORIZED"), "text": {status: 401, body: "Invalid API key"}, "empty": rtEmpty(401)} {
-		err := serviceInfo(t)(rtClient(t, rtSteps(step), authos.WithAPIKey("sk_a_wrong_key")))
+	for name, step := range map[string]reply{"JSON": apiError(401, "UNAUTHORIZED"), "text": {status: 401, body: "Invalid API key"}, "empty": emptyReply(401)} {
+		err := serviceInfo(t)(clientWithoutBreaker(t, scripted(step), authos.WithAPIKey("sk_a_wrong_key")))
 		if !errors.Is(err, authos.ErrUnauthenticated) {
 			t.Errorf("%s: %v is not ErrUnauthenticated", name, err)
 		}
@@ -55,12 +55,12 @@ func TestMessageOfAWrongKey(t *testing.T) {
 			}
 		}
 	}
-	inactive := rtStep{status: 401, body: `{"error":"API key organization is not active","error_code":"UNAUTHORIZED"}`}
-	err := serviceInfo(t)(rtClient(t, rtSteps(inactive), authos.WithAPIKey("sk_a_key")))
+	inactive := reply{status: 401, body: `{"error":"API key organization is not active","error_code":"UNAUTHORIZED"}`}
+	err := serviceInfo(t)(clientWithoutBreaker(t, scripted(inactive), authos.WithAPIKey("sk_a_key")))
 	if got, want := authos.UserMessage(err), authos.UserMessage(authos.CodeOrganizationNotActive); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	err = profile(t)(rtClient(t, rtSteps(rtAPI(401, "UNAUTHORIZED")), authos.WithTokens(authos.Tokens{AccessToken: "access-token"})))
+	err = profile(t)(clientWithoutBreaker(t, scripted(apiError(401, "UNAUTHORIZED")), authos.WithTokens(authos.Tokens{AccessToken: "access-token"})))
 	if got, want := authos.UserMessage(err), authos.UserMessage(authos.CodeUnauthorized); got != want {
 		t.Errorf("a user's own 401: %q, want %q", got, want)
 	}
@@ -81,9 +81,9 @@ func passkeys(t *testing.T) func(c *authos.Client) error {
 // "Billing is disabled" is for good: it is not repeated, not worth another try, and opens no
 // circuit.
 func TestBillingIsDisabled(t *testing.T) {
-	step := rtStep{status: 503, body: `{"error":"Billing is disabled on this instance","error_code":"SERVICE_UNAVAILABLE"}`}
-	script := rtSteps(step)
-	c, err := authos.New(rtBase, authos.WithHTTPClient(&http.Client{Transport: script}), authos.WithTokens(authos.Tokens{AccessToken: "access-token"}))
+	step := reply{status: 503, body: `{"error":"Billing is disabled on this instance","error_code":"SERVICE_UNAVAILABLE"}`}
+	script := scripted(step)
+	c, err := authos.New(testBase, authos.WithHTTPClient(&http.Client{Transport: script}), authos.WithTokens(authos.Tokens{AccessToken: "access-token"}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,25 +30,25 @@ func everyError(t *testing.T) map[string]error {
 		all[name] = err
 	}
 	once := authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1})
-	does := func(step rtStep, method, path string, out any, opts ...authos.Option) error {
-		return rtClient(t, rtSteps(step), append(opts, once)...).Do(t.Context(), method, path, map[string]string{"name": "the sent value"}, out)
+	does := func(step reply, method, path string, out any, opts ...authos.Option) error {
+		return clientWithoutBreaker(t, scripted(step), append(opts, once)...).Do(t.Context(), method, path, map[string]string{"name": "the sent value"}, out)
 	}
-	post := func(step rtStep) error { return does(step, "POST", "/api/organizations", nil) }
+	post := func(step reply) error { return does(step, "POST", "/api/organizations", nil) }
 	var out struct{ ID int }
-	take("APIError", post(rtAPI(500, "DATABASE_ERROR")))
-	take("ValidationError", post(rtStep{status: 422, body: `{"error":{"code":"VALIDATION_ERROR","message":"no",` +
+	take("APIError", post(apiError(500, "DATABASE_ERROR")))
+	take("ValidationError", post(reply{status: 422, body: `{"error":{"code":"VALIDATION_ERROR","message":"no",` +
 		`"details":[{"field":"name","code":"INVALID_FORMAT","message":"'the sent value' is bad"}]}}`}))
-	take("RateLimitError", post(rtAPI(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "3600")))
-	take("NetworkError", post(rtStep{err: rtReset()}))
-	take("DecodeError", does(rtStep{status: 200, body: `{"id":"x"}`}, "POST", "/api/organizations", &out))
-	take("a local ValidationError", rtClient(t, rtSteps(rtOK())).Do(t.Context(), "GET", "no slash", nil, nil))
-	open := rtClient(t, rtSteps(rtStep{err: rtReset()}), once, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1}))
+	take("RateLimitError", post(apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "3600")))
+	take("NetworkError", post(reply{err: connectionReset()}))
+	take("DecodeError", does(reply{status: 200, body: `{"id":"x"}`}, "POST", "/api/organizations", &out))
+	take("a local ValidationError", clientWithoutBreaker(t, scripted(okReply())).Do(t.Context(), "GET", "no slash", nil, nil))
+	open := clientWithoutBreaker(t, scripted(reply{err: connectionReset()}), once, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1}))
 	_ = open.Do(t.Context(), "GET", "/api/organizations", nil, nil)
 	take("CircuitOpenError", open.Do(t.Context(), "GET", "/api/organizations", nil, nil))
-	over := rtClient(t, rtSteps(rtAPI(401, "UNAUTHORIZED")), once, authos.WithTokens(authos.Tokens{AccessToken: rtOpaque, RefreshToken: rtRefresh}))
+	over := clientWithoutBreaker(t, scripted(apiError(401, "UNAUTHORIZED")), once, authos.WithTokens(authos.Tokens{AccessToken: scriptOpaque, RefreshToken: scriptRefresh}))
 	take("SessionError", over.Do(t.Context(), "GET", "/api/user", nil, nil))
-	mfa := rtClient(t, rtSteps(rtStep{status: 200, body: `{"access_token":"` + rtOpaque + `","refresh_token":"","expires_in":300}`}), once)
-	_, err := mfa.Auth.Login(t.Context(), authos.LoginParams{Email: rtEmail, Password: rtPassword})
+	mfa := clientWithoutBreaker(t, scripted(reply{status: 200, body: `{"access_token":"` + scriptOpaque + `","refresh_token":"","expires_in":300}`}), once)
+	_, err := mfa.Auth.Login(t.Context(), authos.LoginParams{Email: scriptEmail, Password: scriptPassword})
 	take("MFARequiredError", err)
 	return all
 }
@@ -86,7 +86,7 @@ func TestErrorsHaveOneForm(t *testing.T) {
 func TestErrorValuesPrintNothing(t *testing.T) {
 	const secret = "server-side-secret"
 	body := `{"title":"t ` + secret + `","detail":"d","status":400,"type":"about:blank","details":{"x":"` + secret + `"},"extension":"` + secret + `"}`
-	c := rtClient(t, rtSteps(rtStep{status: 400, header: rtHeader("Content-Type", "application/problem+json"), body: body}))
+	c := clientWithoutBreaker(t, scripted(reply{status: 400, header: headers("Content-Type", "application/problem+json"), body: body}))
 	err := c.Do(t.Context(), "POST", "/api/things", map[string]string{"name": secret}, nil)
 	e, ok := errors.AsType[*authos.APIError](err)
 	if !ok || e.Problem == nil || !strings.Contains(string(e.Body), secret) {
@@ -122,7 +122,7 @@ func TestSentValuesAreHiddenEverywhere(t *testing.T) {
 			"problem": `{"title":` + text + `,"detail":` + text + `,"status":400}`,
 		}
 		for name, body := range shapes {
-			c := rtClient(t, rtSteps(rtStep{status: 400, body: body}))
+			c := clientWithoutBreaker(t, scripted(reply{status: 400, body: body}))
 			err := c.Do(t.Context(), "POST", "/api/things", map[string]any{"list": []any{map[string]string{"deep": secret}}}, nil)
 			e, _ := errors.AsType[*authos.APIError](err)
 			data, jsonErr := json.Marshal([]any{err, e, e.Fields})
@@ -147,8 +147,8 @@ func TestCredentialsAreTakenOutOfFields(t *testing.T) {
 		opts         []authos.Option
 		header       [2]string
 	}{
-		"API key":            {path: "/api/service/info", secret: rtKey, opts: []authos.Option{authos.WithAPIKey(rtKey)}},
-		"access token":       {path: "/api/user", secret: rtOpaque, opts: []authos.Option{authos.WithTokens(authos.Tokens{AccessToken: rtOpaque})}},
+		"API key":            {path: "/api/service/info", secret: scriptKey, opts: []authos.Option{authos.WithAPIKey(scriptKey)}},
+		"access token":       {path: "/api/user", secret: scriptOpaque, opts: []authos.Option{authos.WithTokens(authos.Tokens{AccessToken: scriptOpaque})}},
 		"own Authorization":  {path: "/api/user", secret: "opaque-own-token", header: [2]string{"Authorization", "Bearer opaque-own-token"}},
 		"own key":            {path: "/api/service/info", secret: "own-api-key", header: [2]string{"X-Api-Key", "own-api-key"}},
 		"password of Basic":  {path: "/api/things", secret: "her-password", header: [2]string{"Authorization", basic}},
@@ -162,7 +162,7 @@ func TestCredentialsAreTakenOutOfFields(t *testing.T) {
 			}
 			body := strings.ReplaceAll(`{"error":{"code":"VALIDATION_ERROR","message":"m S","request_id":"r S","documentation_url":"https://a.test/S",`+
 				`"details":[{"field":"S","fields":["S"],"code":"S","message":"S!"}]}}`, "S", secret)
-			c := rtClient(t, rtSteps(rtStep{status: 400, body: body, header: rtHeader("Www-Authenticate", `Bearer realm="`+secret+`"`, "Content-Language", secret)}), tc.opts...)
+			c := clientWithoutBreaker(t, scripted(reply{status: 400, body: body, header: headers("Www-Authenticate", `Bearer realm="`+secret+`"`, "Content-Language", secret)}), tc.opts...)
 			var opts []authos.RequestOption
 			if tc.header[0] != "" {
 				opts = append(opts, authos.WithHeader(tc.header[0], tc.header[1]))
@@ -189,15 +189,15 @@ func TestCredentialsAreTakenOutOfFields(t *testing.T) {
 func TestErrorTextIsPlain(t *testing.T) {
 	for _, r := range "\u0000\u0007\u001b\u007f\u0080\u0085\u009b\u009d\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ufeff\U000e0041" {
 		text, _ := json.Marshal("be" + string(r) + "fore") //nolint:errchkjson // a text
-		for name, step := range map[string]rtStep{
+		for name, step := range map[string]reply{
 			"message": {status: 400, body: `{"error":` + string(text) + `,"error_code":` + string(text) + `}`},
 			"finding": {status: 400, body: `{"error":{"code":"X_Y","message":"no","details":[{"field":` + string(text) + `,"message":` + string(text) + `}]}}`},
 			"request": {status: 400, body: `{"error":{"code":"X_Y","message":"no","request_id":` + string(text) + `}}`},
 			"problem": {status: 400, body: `{"title":` + string(text) + `,"detail":` + string(text) + `}`},
-			"type":    {status: 200, body: "x", header: rtHeader("Content-Type", "text/"+string(r)+"html")},
+			"type":    {status: 200, body: "x", header: headers("Content-Type", "text/"+string(r)+"html")},
 		} {
 			var out struct{}
-			err := rtClient(t, rtSteps(step)).Do(t.Context(), "GET", "/api/things", nil, &out)
+			err := clientWithoutBreaker(t, scripted(step)).Do(t.Context(), "GET", "/api/things", nil, &out)
 			data, _ := json.Marshal(err)
 			printed := fmt.Sprint(err, string(data))
 			if e, ok := errors.AsType[*authos.APIError](err); ok {
@@ -215,7 +215,7 @@ func TestBadLocationIsNotPrinted(t *testing.T) {
 	for _, location := range []string{"https://a.test/%zz?code=query-secret#fragment-secret", "/path-secret/%zz", "https://user:query-secret@[::1/x", ":path-secret"} {
 		var observed []any
 		var log bytes.Buffer
-		c := rtClient(t, rtSteps(rtEmpty(302, "Location", location)), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1}),
+		c := clientWithoutBreaker(t, scripted(emptyReply(302, "Location", location)), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1}),
 			authos.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))),
 			authos.WithObserver(&authos.Observer{Attempt: func(_ context.Context, e authos.AttemptEvent) { observed = append(observed, e, e.Err) }}))
 		var resp authos.Response
@@ -241,7 +241,7 @@ func TestContextPrintsNothing(t *testing.T) {
 	type key struct{}
 	for name, policy := range map[string]authos.RetryPolicy{"with a timeout": {}, "without": {AttemptTimeout: -1, MaxElapsed: -1}} {
 		var text string
-		rt := rtSteps(rtStep{do: func(req *http.Request) (*http.Response, error) {
+		rt := scripted(reply{do: func(req *http.Request) (*http.Response, error) {
 			for _, ctx := range []context.Context{req.Context(), context.WithValue(req.Context(), key{}, 1), context.WithoutCancel(req.Context())} {
 				for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%q"} {
 					text += fmt.Sprintf(verb+"\n", ctx)
@@ -251,13 +251,13 @@ func TestContextPrintsNothing(t *testing.T) {
 				slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "ctx", ctx)
 				text += log.String()
 			}
-			return rtOK().response(req), nil
+			return okReply().response(req), nil
 		}})
-		c := rtClient(t, rt, authos.WithRetry(policy), authos.WithTokens(authos.Tokens{AccessToken: rtOpaque, RefreshToken: rtRefresh}), authos.WithAPIKey(rtKey))
-		if err := c.Do(t.Context(), "PATCH", "/api/user?q=query-secret", map[string]string{"email": rtEmail}, nil); err != nil {
+		c := clientWithoutBreaker(t, rt, authos.WithRetry(policy), authos.WithTokens(authos.Tokens{AccessToken: scriptOpaque, RefreshToken: scriptRefresh}), authos.WithAPIKey(scriptKey))
+		if err := c.Do(t.Context(), "PATCH", "/api/user?q=query-secret", map[string]string{"email": scriptEmail}, nil); err != nil {
 			t.Fatal(err)
 		}
-		for _, secret := range []string{rtOpaque, rtRefresh, rtKey, rtEmail, "query-secret"} {
+		for _, secret := range []string{scriptOpaque, scriptRefresh, scriptKey, scriptEmail, "query-secret"} {
 			if strings.Contains(text, secret) {
 				t.Errorf("%s: the context prints %s: %s", name, secret, text)
 			}
@@ -287,7 +287,7 @@ func TestEveryStatusIsOfAKind(t *testing.T) {
 		if text := special[status]; text != "" {
 			want = text
 		}
-		err := rtClient(t, rtSteps(rtEmpty(status)), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1})).Do(t.Context(), "GET", "/api/things", nil, nil)
+		err := clientWithoutBreaker(t, scripted(emptyReply(status)), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1})).Do(t.Context(), "GET", "/api/things", nil, nil)
 		var got []string
 		for _, name := range slices.Sorted(maps.Keys(kinds)) {
 			if errors.Is(err, kinds[name]) {
@@ -328,7 +328,7 @@ func TestConflictsToldInText(t *testing.T) {
 		{"GET", "/api/auth/magic-link/verify", "This link has already been used", ""},
 		{"PATCH", "/api/user", "Invalid email format", ""},
 	} {
-		err := rtClient(t, rtSteps(rtStep{status: 400, body: `{"error":"` + tt.text + `","error_code":"BAD_REQUEST"}`})).Do(t.Context(), tt.method, tt.path, nil, nil)
+		err := clientWithoutBreaker(t, scripted(reply{status: 400, body: `{"error":"` + tt.text + `","error_code":"BAD_REQUEST"}`})).Do(t.Context(), tt.method, tt.path, nil, nil)
 		if got := errors.Is(err, authos.ErrConflict); got != (tt.want != "") || tt.want != "" && !errors.Is(err, tt.want) {
 			t.Errorf("%s %s, %q: a conflict %v, want %q", tt.method, tt.path, tt.text, got, tt.want)
 		}
@@ -337,7 +337,7 @@ func TestConflictsToldInText(t *testing.T) {
 		}
 	}
 	// another code keeps its meaning
-	err := rtClient(t, rtSteps(rtStep{status: 404, body: `{"error":"not found or already a member","error_code":"NOT_FOUND"}`})).
+	err := clientWithoutBreaker(t, scripted(reply{status: 404, body: `{"error":"not found or already a member","error_code":"NOT_FOUND"}`})).
 		Do(t.Context(), "POST", "/api/invitations/accept", nil, nil)
 	if errors.Is(err, authos.ErrConflict) {
 		t.Errorf("%v is a conflict", err)
@@ -352,14 +352,14 @@ func TestConflictsToldInText(t *testing.T) {
 // A success that cannot be read leaves a write's outcome unknown, and says that it was a success.
 func TestUnreadableSuccess(t *testing.T) {
 	var out struct{ ID int }
-	for _, step := range []rtStep{{status: 200, body: `{"id":"text"}`}, rtPage(200), rtEmpty(200), {status: 201, body: `{"id`}} {
+	for _, step := range []reply{{status: 200, body: `{"id":"text"}`}, proxyPage(200), emptyReply(200), {status: 201, body: `{"id`}} {
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "GET"} {
-			rt := rtSteps(step)
+			rt := scripted(step)
 			var in any
 			if method != "GET" {
 				in = map[string]string{"a": "b"}
 			}
-			err := rtClient(t, rt).Do(t.Context(), method, "/api/organizations", in, &out)
+			err := clientWithoutBreaker(t, rt).Do(t.Context(), method, "/api/organizations", in, &out)
 			if _, ok := errors.AsType[*authos.DecodeError](err); !ok || !errors.Is(err, authos.CodeInvalidResponse) || authos.Retryable(err) || rt.count() != 1 {
 				t.Fatalf("%s: %v after %d requests", method, err, rt.count())
 			}
@@ -369,7 +369,7 @@ func TestUnreadableSuccess(t *testing.T) {
 		}
 	}
 	for _, status := range []int{300, 302, 304} {
-		err := rtClient(t, rtSteps(rtEmpty(status))).Do(t.Context(), "POST", "/api/organizations", nil, nil)
+		err := clientWithoutBreaker(t, scripted(emptyReply(status))).Do(t.Context(), "POST", "/api/organizations", nil, nil)
 		if !errors.Is(err, authos.ErrOutcomeUnknown) || !strings.Contains(err.Error(), "may have acted") {
 			t.Errorf("%d without a Location: %v", status, err)
 		}
@@ -380,8 +380,8 @@ func TestUnreadableSuccess(t *testing.T) {
 func TestUnreadableSuccessHasNoEarlierResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out struct{ ID int }
-		rt := rtSteps(rtAPI(503, "SERVICE_UNAVAILABLE"), rtStep{status: 200, body: `{"id":"text"}`})
-		err := rtClient(t, rt).Do(t.Context(), "GET", "/api/organizations", nil, &out)
+		rt := scripted(apiError(503, "SERVICE_UNAVAILABLE"), reply{status: 200, body: `{"id":"text"}`})
+		err := clientWithoutBreaker(t, rt).Do(t.Context(), "GET", "/api/organizations", nil, &out)
 		if _, ok := errors.AsType[*authos.DecodeError](err); !ok || rt.count() != 2 {
 			t.Fatalf("got %v after %d requests", err, rt.count())
 		}
@@ -397,7 +397,7 @@ func TestResetWhileSomethingRemains(t *testing.T) {
 		at := time.Now().Add(30 * time.Second).UTC().Format(time.RFC3339)
 		for remaining, want := range map[string]time.Duration{`,"remaining":3`: 0, `,"remaining":0`: 30 * time.Second, ``: 30 * time.Second} {
 			body := `{"error":{"code":"RATE_LIMIT_EXCEEDED","message":"no","details":{"limit":5,"reset_at":"` + at + `"` + remaining + `}}}`
-			err := rtClient(t, rtSteps(rtStep{status: 429, body: body}), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1})).Do(t.Context(), "GET", "/api/things", nil, nil)
+			err := clientWithoutBreaker(t, scripted(reply{status: 429, body: body}), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1})).Do(t.Context(), "GET", "/api/things", nil, nil)
 			e, ok := errors.AsType[*authos.APIError](err)
 			if !ok || e.RetryAfter != want || e.RateLimit == nil || e.RateLimit.Reset.IsZero() {
 				t.Errorf("%q: %+v, want a wait of %s", remaining, err, want)

@@ -64,16 +64,16 @@ func ExampleAuthService_DeviceLogin() {
 // every five seconds.
 func newExampleDevice() (*authostest.Server, *authos.Client) {
 	srv := authostest.New(authostest.InMemory())
-	client, err := authos.New(srv.URL, authos.WithHTTPClient(&http.Client{Transport: auHasty{srv.Transport()}}))
+	client, err := authos.New(srv.URL, authos.WithHTTPClient(&http.Client{Transport: hasty{srv.Transport()}}))
 	if err != nil {
 		panic(err)
 	}
 	return srv, client
 }
 
-type auHasty struct{ next http.RoundTripper }
+type hasty struct{ next http.RoundTripper }
 
-func (h auHasty) RoundTrip(req *http.Request) (*http.Response, error) {
+func (h hasty) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := h.next.RoundTrip(req)
 	if err != nil {
 		return nil, err

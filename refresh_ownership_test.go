@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/authos-go/authos"
@@ -17,25 +18,25 @@ import (
 
 // A write that began as one user is never carried out as another, whichever way the other came.
 func TestCallKeepsItsOwner(t *testing.T) {
-	ways := map[string]func(t *testing.T, c *authos.Client, store *stLockStore, bob authos.Tokens){
-		"sign-out and sign-in here": func(t *testing.T, c *authos.Client, _ *stLockStore, bob authos.Tokens) {
-			stMust(t, "Logout", c.Auth.Logout(t.Context()))
-			stMust(t, "SetTokens", c.SetTokens(t.Context(), bob))
+	ways := map[string]func(t *testing.T, c *authos.Client, store *lockStore, bob authos.Tokens){
+		"sign-out and sign-in here": func(t *testing.T, c *authos.Client, _ *lockStore, bob authos.Tokens) {
+			noError(t, "Logout", c.Auth.Logout(t.Context()))
+			noError(t, "SetTokens", c.SetTokens(t.Context(), bob))
 		},
-		"sign-in here": func(t *testing.T, c *authos.Client, _ *stLockStore, bob authos.Tokens) {
-			stMust(t, "SetTokens", c.SetTokens(t.Context(), bob))
+		"sign-in here": func(t *testing.T, c *authos.Client, _ *lockStore, bob authos.Tokens) {
+			noError(t, "SetTokens", c.SetTokens(t.Context(), bob))
 		},
-		"sign-in of another process": func(t *testing.T, _ *authos.Client, store *stLockStore, bob authos.Tokens) { store.put(bob) },
+		"sign-in of another process": func(t *testing.T, _ *authos.Client, store *lockStore, bob authos.Tokens) { store.put(bob) },
 	}
 	for name, change := range ways {
 		t.Run(name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t)
-				alice, bob := stSignIn(srv, "alice@example.com"), stSignIn(srv, "bob@example.com")
-				store := stNewLockStore()
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				alice, bob := signIn(srv, "alice@example.com"), signIn(srv, "bob@example.com")
+				store := newLockStore()
 				store.put(alice)
-				c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
-				stMust(t, "Get", stGet(t, c))
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+				noError(t, "Get", getUser(t, c))
 				srv.Fault(authostest.Fault{Path: "/api/organizations", Times: 1, Delay: 2 * time.Second})
 				written := make(chan error, 1)
 				go func() {
@@ -47,8 +48,8 @@ func TestCallKeepsItsOwner(t *testing.T) {
 					srv.RevokeSessions("alice@example.com")
 				}
 				change(t, c, store, bob)
-				stForeign(t, <-written)
-				stWant(t, "organizations made", srv.Applied()["POST /api/organizations"], 0)
+				sessionForeign(t, <-written)
+				equal(t, "organizations made", srv.Applied()["POST /api/organizations"], 0)
 				for _, r := range srv.Requests() {
 					if r.Method == "POST" && r.Path == "/api/organizations" && strings.Contains(r.Header.Get("Authorization"), bob.AccessToken) {
 						t.Error("Alice's write was sent as Bob")
@@ -64,11 +65,11 @@ func TestCallKeepsItsOwner(t *testing.T) {
 // same.
 func TestThousandClientsOneRefresh(t *testing.T) {
 	for _, stores := range []bool{false, true} {
-		stBubble(t, func(t *testing.T) {
-			srv := stServer(t)
-			tokens := stSignIn(srv, stEmail)
-			root := stClient(t, srv.Transport())
-			row := &stStore{tokens: tokens}
+		synctest.Test(t, func(t *testing.T) {
+			srv := fakeServer(t)
+			tokens := signIn(srv, adaEmail)
+			root := localClient(t, srv.Transport())
+			row := &testStore{tokens: tokens}
 			srv.ExpireAccessTokens()
 			var group sync.WaitGroup
 			clients, calls := 1000, 10
@@ -81,18 +82,18 @@ func TestThousandClientsOneRefresh(t *testing.T) {
 					option = authos.WithTokenStore(&htLateSave{TokenStore: row})
 				}
 				c, err := root.With(option)
-				stMust(t, "With", err)
+				noError(t, "With", err)
 				for range calls {
 					group.Go(func() {
-						if err := stGet(t, c); err != nil {
+						if err := getUser(t, c); err != nil {
 							t.Errorf("Get = %v", err)
 						}
 					})
 				}
 			}
 			group.Wait()
-			stWant(t, "refreshes", stRefreshes(srv), 1)
-			stWant(t, "replays", srv.Replays(), 0)
+			equal(t, "refreshes", refreshCount(srv), 1)
+			equal(t, "replays", srv.Replays(), 0)
 		})
 	}
 }
@@ -100,28 +101,28 @@ func TestThousandClientsOneRefresh(t *testing.T) {
 // What was spent here is not presented again: not when the store goes back, not when the program
 // brings it.
 func TestSpentTokens(t *testing.T) {
-	for name, back := range map[string]func(t *testing.T, c *authos.Client, store *stStore, old authos.Tokens){
-		"the store goes back": func(_ *testing.T, _ *authos.Client, store *stStore, old authos.Tokens) { store.put(old) },
-		"SetTokens": func(t *testing.T, c *authos.Client, _ *stStore, old authos.Tokens) {
-			stMust(t, "SetTokens", c.SetTokens(t.Context(), old))
+	for name, back := range map[string]func(t *testing.T, c *authos.Client, store *testStore, old authos.Tokens){
+		"the store goes back": func(_ *testing.T, _ *authos.Client, store *testStore, old authos.Tokens) { store.put(old) },
+		"SetTokens": func(t *testing.T, c *authos.Client, _ *testStore, old authos.Tokens) {
+			noError(t, "SetTokens", c.SetTokens(t.Context(), old))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t)
-				old := stSignIn(srv, stEmail)
-				store := &stStore{tokens: old}
-				c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
-				stMust(t, "Get", stGet(t, c))
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				old := signIn(srv, adaEmail)
+				store := &testStore{tokens: old}
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+				noError(t, "Get", getUser(t, c))
 				srv.ExpireAccessTokens()
-				stMust(t, "Get", stGet(t, c))
-				newer := stHeld(t, c)
+				noError(t, "Get", getUser(t, c))
+				newer := heldTokens(t, c)
 				back(t, c, store, old)
-				stMust(t, "Get with the newer tokens", stGet(t, c))
+				noError(t, "Get with the newer tokens", getUser(t, c))
 				srv.ExpireAccessTokens()
-				stMust(t, "Get", stGet(t, c))
-				stWant(t, "replays", srv.Replays(), 0)
-				stWant(t, "the old tokens are back", store.get() == old || store.get() == newer, false)
+				noError(t, "Get", getUser(t, c))
+				equal(t, "replays", srv.Replays(), 0)
+				equal(t, "the old tokens are back", store.get() == old || store.get() == newer, false)
 			})
 		})
 	}
@@ -130,71 +131,71 @@ func TestSpentTokens(t *testing.T) {
 // A sign-out that returns nil has ended the session, also where another process has refreshed it;
 // what another user has put into the store meanwhile stays.
 func TestSignOutIsWhole(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := stNewLockStore()
-		store.put(stSignIn(srv, "alice@example.com"))
-		a, b := stClient(t, srv.Transport(), authos.WithTokenStore(store)), stClient(t, srv.Transport(), authos.WithTokenStore(store))
-		stMust(t, "Get", stGet(t, a))
-		stMust(t, "Get", stGet(t, b))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		store.put(signIn(srv, "alice@example.com"))
+		a, b := localClient(t, srv.Transport(), authos.WithTokenStore(store)), localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		noError(t, "Get", getUser(t, a))
+		noError(t, "Get", getUser(t, b))
 		srv.ExpireAccessTokens()
-		stMust(t, "Get that refreshes", stGet(t, b))
+		noError(t, "Get that refreshes", getUser(t, b))
 		refreshed := store.get()
-		stMust(t, "Logout", a.Auth.Logout(t.Context()))
-		stOver(t, stGet(t, stClient(t, srv.Transport(), authos.WithTokens(refreshed))))
-		stWant(t, "stored", store.get(), authos.Tokens{})
+		noError(t, "Logout", a.Auth.Logout(t.Context()))
+		sessionOver(t, getUser(t, localClient(t, srv.Transport(), authos.WithTokens(refreshed))))
+		equal(t, "stored", store.get(), authos.Tokens{})
 
-		store.put(stSignIn(srv, "alice@example.com"))
-		stMust(t, "Get", stGet(t, a))
-		bob := stSignIn(srv, "bob@example.com")
+		store.put(signIn(srv, "alice@example.com"))
+		noError(t, "Get", getUser(t, a))
+		bob := signIn(srv, "bob@example.com")
 		store.put(bob)
-		stMust(t, "Logout", a.Auth.Logout(t.Context()))
-		stWant(t, "Bob's sign-in is still stored", store.get(), bob)
-		stMust(t, "Get, as Bob now", stGet(t, a))
+		noError(t, "Logout", a.Auth.Logout(t.Context()))
+		equal(t, "Bob's sign-in is still stored", store.get(), bob)
+		noError(t, "Get, as Bob now", getUser(t, a))
 	})
 }
 
 // Code of the program that panics or ends its goroutine within a refresh harms neither the session
 // nor anybody who waits; a panic is its caller's.
 func TestProgramsCodeInARefresh(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := &stStore{tokens: stSignIn(srv, stEmail)}
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := &testStore{tokens: signIn(srv, adaEmail)}
 		var panics atomic.Bool
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithObserver(&authos.Observer{Refresh: func(authos.RefreshEvent) {
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithObserver(&authos.Observer{Refresh: func(authos.RefreshEvent) {
 			if panics.CompareAndSwap(false, true) {
 				panic("a bug of the hook's")
 			}
 		}}))
-		stMust(t, "Get", stGet(t, c))
+		noError(t, "Get", getUser(t, c))
 		old := store.get()
 		srv.ExpireAccessTokens()
 		raised := func() (value any) {
 			defer func() { value = recover() }()
-			_ = stGet(t, c)
+			_ = getUser(t, c)
 			return nil
 		}()
-		stWant(t, "raised in the caller", raised, any("a bug of the hook's"))
-		stWant(t, "the new tokens are saved", store.get() != old, true)
-		stMust(t, "Get afterwards", stGet(t, c))
+		equal(t, "raised in the caller", raised, any("a bug of the hook's"))
+		equal(t, "the new tokens are saved", store.get() != old, true)
+		noError(t, "Get afterwards", getUser(t, c))
 	})
 	for name, leave := range map[string]func(){"panic": func() { panic("a bug of the store's") }, "Goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t)
-				store := &stStore{tokens: stSignIn(srv, stEmail)}
-				c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
-				stMust(t, "Get", stGet(t, c))
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				store := &testStore{tokens: signIn(srv, adaEmail)}
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+				noError(t, "Get", getUser(t, c))
 				srv.ExpireAccessTokens()
 				store.onSave = func() error { leave(); return nil }
 				func() {
 					defer func() { _ = recover() }()
-					_ = stGet(t, c)
+					_ = getUser(t, c)
 				}()
 				store.onSave = nil
-				stMust(t, "Get afterwards", stGet(t, c))
+				noError(t, "Get afterwards", getUser(t, c))
 				time.Sleep(time.Minute)
-				stWant(t, "saved after all", store.get(), stHeld(t, c))
+				equal(t, "saved after all", store.get(), heldTokens(t, c))
 			})
 		})
 	}
@@ -202,20 +203,20 @@ func TestProgramsCodeInARefresh(t *testing.T) {
 
 // Closing a client made by With ends that one only.
 func TestCloseOfAWithClient(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		root := stClient(t, srv.Transport())
-		one, err := root.With(authos.WithTokens(stSignIn(srv, stEmail)))
-		stMust(t, "With", err)
-		two, err := root.With(authos.WithTokens(stSignIn(srv, "bob@example.com")))
-		stMust(t, "With", err)
-		stMust(t, "Close", one.Close())
-		if err := stGet(t, one); !errors.Is(err, http.ErrServerClosed) && err == nil {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		root := localClient(t, srv.Transport())
+		one, err := root.With(authos.WithTokens(signIn(srv, adaEmail)))
+		noError(t, "With", err)
+		two, err := root.With(authos.WithTokens(signIn(srv, "bob@example.com")))
+		noError(t, "With", err)
+		noError(t, "Close", one.Close())
+		if err := getUser(t, one); !errors.Is(err, http.ErrServerClosed) && err == nil {
 			t.Error("the closed client still calls")
 		}
-		stMust(t, "the other's Get", stGet(t, two))
-		stMust(t, "Shutdown", root.Shutdown(t.Context()))
-		if stGet(t, two) == nil {
+		noError(t, "the other's Get", getUser(t, two))
+		noError(t, "Shutdown", root.Shutdown(t.Context()))
+		if getUser(t, two) == nil {
 			t.Error("a client of a family that was shut down still calls")
 		}
 	})
@@ -223,16 +224,16 @@ func TestCloseOfAWithClient(t *testing.T) {
 
 // A call that waits for the store's lock says so: in an event, and in its error.
 func TestWaitForTheLockIsSaid(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := stNewLockStore()
-		store.put(stSignIn(srv, stEmail))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		store.put(signIn(srv, adaEmail))
 		var reasons []string
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithObserver(&authos.Observer{
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithObserver(&authos.Observer{
 			Wait: func(_ context.Context, e authos.WaitEvent) { reasons = append(reasons, e.Reason) },
 		}))
-		stMust(t, "Get", stGet(t, c))
-		unlock := stHoldLock(t, store)
+		noError(t, "Get", getUser(t, c))
+		unlock := holdLock(t, store)
 		defer unlock()
 		srv.ExpireAccessTokens()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -241,31 +242,31 @@ func TestWaitForTheLockIsSaid(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "lock") {
 			t.Errorf("Get = %v, want the deadline and the lock", err)
 		}
-		stWant(t, "events", strings.Join(reasons, ","), "lock")
+		equal(t, "events", strings.Join(reasons, ","), "lock")
 	})
 }
 
 // Tokens of another server are refused, and nothing is sent.
 func TestTokensOfAnotherServer(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		tokens := stSignIn(srv, stEmail)
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		tokens := signIn(srv, adaEmail)
 		tokens.Origin = "https://other.example"
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(&stElsewhere{tokens}))
-		stUncertain(t, stGet(t, c))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(&sessionElsewhere{tokens}))
+		sessionUncertain(t, getUser(t, c))
 		if err := c.SetTokens(t.Context(), tokens); err == nil {
 			t.Error("SetTokens takes another server's tokens")
 		}
 		if _, err := c.With(authos.WithTokens(tokens)); err == nil {
 			t.Error("WithTokens takes another server's tokens")
 		}
-		stWant(t, "requests", len(srv.Requests()), 0)
+		equal(t, "requests", len(srv.Requests()), 0)
 	})
 }
 
-// stElsewhere is a store whose tokens are another server's.
-type stElsewhere struct{ tokens authos.Tokens }
+// sessionElsewhere is a store whose tokens are another server's.
+type sessionElsewhere struct{ tokens authos.Tokens }
 
-func (s *stElsewhere) Load(context.Context) (authos.Tokens, error) { return s.tokens, nil }
-func (s *stElsewhere) Save(context.Context, authos.Tokens) error   { return nil }
-func (s *stElsewhere) Delete(context.Context) error                { return nil }
+func (s *sessionElsewhere) Load(context.Context) (authos.Tokens, error) { return s.tokens, nil }
+func (s *sessionElsewhere) Save(context.Context, authos.Tokens) error   { return nil }
+func (s *sessionElsewhere) Delete(context.Context) error                { return nil }

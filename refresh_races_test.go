@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/authos-go/authos"
@@ -19,31 +20,31 @@ import (
 func TestHostileGateThenSetTokens(t *testing.T) {
 	for _, locking := range []bool{false, true} {
 		t.Run(fmt.Sprint("locking=", locking), func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t)
-				old := stSignIn(srv, stEmail)
-				var store authos.TokenStore = &stStore{}
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				old := signIn(srv, adaEmail)
+				var store authos.TokenStore = &testStore{}
 				if locking {
-					store = stNewLockStore()
+					store = newLockStore()
 				}
-				c := stClient(t, srv.Transport(), authos.WithTokens(old), authos.WithTokenStore(store))
-				stMust(t, "Get", stGet(t, c))
+				c := localClient(t, srv.Transport(), authos.WithTokens(old), authos.WithTokenStore(store))
+				noError(t, "Get", getUser(t, c))
 				srv.ExpireAccessTokens()
 				remove := srv.Fault(authostest.Fault{Path: "/api/auth/login", Times: 1, Status: 429, Header: http.Header{"Retry-After": {"20"}}})
-				_, _ = c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "x"}, authos.WithoutRetry())
+				_, _ = c.Auth.Login(t.Context(), authos.LoginParams{Email: adaEmail, Password: "x"}, authos.WithoutRetry())
 				remove()
 				waiter := make(chan error, 1)
-				go func() { waiter <- stGet(t, c) }()
+				go func() { waiter <- getUser(t, c) }()
 				time.Sleep(5 * time.Second)
 				// the program refreshes by itself, and sets what it got
-				fresh, err := stClient(t, srv.Transport()).Auth.Refresh(t.Context(), old.RefreshToken)
-				stMust(t, "Refresh", err)
-				stMust(t, "SetTokens", c.SetTokens(t.Context(), fresh))
-				stMust(t, "waiter", <-waiter)
+				fresh, err := localClient(t, srv.Transport()).Auth.Refresh(t.Context(), old.RefreshToken)
+				noError(t, "Refresh", err)
+				noError(t, "SetTokens", c.SetTokens(t.Context(), fresh))
+				noError(t, "waiter", <-waiter)
 				time.Sleep(time.Minute)
-				stWant(t, "refreshes", stRefreshes(srv), 1)
-				stWant(t, "replays", srv.Replays(), 0)
-				stMust(t, "Get with the tokens set", stGet(t, c))
+				equal(t, "refreshes", refreshCount(srv), 1)
+				equal(t, "replays", srv.Replays(), 0)
+				noError(t, "Get with the tokens set", getUser(t, c))
 			})
 		})
 	}
@@ -51,24 +52,24 @@ func TestHostileGateThenSetTokens(t *testing.T) {
 
 // An early call waits for the lock after a first try that did not reach the server.
 func TestHostileEarlyWaitsForTheLockAfterA429(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
-		store := stNewLockStore()
-		tokens := stSignInFor(srv, stEmail)
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+		store := newLockStore()
+		tokens := signInFor(srv, adaEmail)
 		tokens.ExpiresAt = tokens.ExpiresAt.Add(0)
 		store.put(tokens)
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithRefreshBefore(5*time.Minute))
-		stMust(t, "Get", stGet(t, c))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithRefreshBefore(5*time.Minute))
+		noError(t, "Get", getUser(t, c))
 		time.Sleep(56 * time.Minute)
-		srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Status: 429, Header: http.Header{"Retry-After": {"2"}}})
+		srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Status: 429, Header: http.Header{"Retry-After": {"2"}}})
 		go func() {
 			time.Sleep(time.Second)
-			unlock := stHoldLock(t, store) // another process, busy or frozen
+			unlock := holdLock(t, store) // another process, busy or frozen
 			time.Sleep(100 * time.Second)
 			unlock()
 		}()
 		start := time.Now()
-		stMust(t, "Get with a good token", stGet(t, c))
+		noError(t, "Get with a good token", getUser(t, c))
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("a call with a good token waited %v", took)
 		}
@@ -79,68 +80,68 @@ func TestHostileEarlyWaitsForTheLockAfterA429(t *testing.T) {
 // A Save that took effect though it failed, then a refresh in doubt during a failed Load: presented
 // twice within 35 s.
 func TestHostileSavedAfterAll(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		var seen stRefreshLog
-		srv := &stScript{}
+	synctest.Test(t, func(t *testing.T) {
+		var seen refreshLog
+		srv := &script{}
 		n := 0
-		srv.response = func(r stSeen) stResponse {
-			if r.path == stRefresh {
+		srv.respond = func(r seenRequest) reply {
+			if r.path == refreshPath {
 				n++
 				if n == 1 {
-					return stResponse{status: 200, body: stPair("a1", "r2")}
+					return reply{status: 200, body: pairBody("a1", "r2")}
 				}
-				return stResponse{err: stReset()}
+				return reply{err: connectionReset()}
 			}
 			if r.auth == "a1" && n == 1 {
-				return stResponse{status: 200, body: stUser}
+				return reply{status: 200, body: userBody}
 			}
-			return stResponse{status: 401, body: stDead}
+			return reply{status: 401, body: deadTokenBody}
 		}
-		store := &stStore{tokens: stOld}
-		c := stClient(t, srv, authos.WithTokenStore(store), seen.option())
+		store := &testStore{tokens: oldTokens}
+		c := localClient(t, srv, authos.WithTokenStore(store), seen.option())
 		store.onSave = func() error { // it takes effect, but its response is lost
 			store.put(authos.Tokens{AccessToken: "a1", RefreshToken: "r2"})
 			return errors.New("i/o timeout")
 		}
-		stMust(t, "Get", stGet(t, c))
+		noError(t, "Get", getUser(t, c))
 		store.onLoad = func() error { return errors.New("i/o timeout") }
 		time.Sleep(2 * time.Hour) // the token expires
 		n++                       // a1 is dead now
-		stUncertain(t, stGet(t, c))
+		sessionUncertain(t, getUser(t, c))
 		store.onLoad = nil
 		time.Sleep(time.Second)
-		stUncertain(t, stGet(t, c))
+		sessionUncertain(t, getUser(t, c))
 		presented := 0
 		for _, r := range srv.requests() {
-			if r.path == stRefresh && strings.Contains(r.body, `"r2"`) {
+			if r.path == refreshPath && strings.Contains(r.body, `"r2"`) {
 				presented++
 			}
 		}
-		stWant(t, "r2 presented within 35 s", presented, 1)
+		equal(t, "r2 presented within 35 s", presented, 1)
 	})
 }
 
 // T4b: the milder form.
 func TestHostileSavedAfterAllIsNotNews(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		var seen stRefreshLog
-		srv := stServer(t)
-		store := &stStore{tokens: stSignIn(srv, stEmail)}
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option())
-		stMust(t, "Get", stGet(t, c))
+	synctest.Test(t, func(t *testing.T) {
+		var seen refreshLog
+		srv := fakeServer(t)
+		store := &testStore{tokens: signIn(srv, adaEmail)}
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option())
+		noError(t, "Get", getUser(t, c))
 		srv.ExpireAccessTokens()
-		good := &stStore{}
+		good := &testStore{}
 		_ = good
 		ctxErr := errors.New("i/o timeout")
 		wrap := &htLateSave{TokenStore: store, err: ctxErr}
 		_ = wrap
-		c2 := stClient(t, srv.Transport(), authos.WithTokenStore(wrap), seen.option())
-		stMust(t, "Get", stGet(t, c2))
+		c2 := localClient(t, srv.Transport(), authos.WithTokenStore(wrap), seen.option())
+		noError(t, "Get", getUser(t, c2))
 		wrap.err = nil
 		srv.ExpireAccessTokens()
 		srv.Reset()
-		stMust(t, "Get", stGet(t, c2))
-		stWant(t, "sends of the call", srv.Count("GET", "/api/user"), 2)
+		noError(t, "Get", getUser(t, c2))
+		equal(t, "sends of the call", srv.Count("GET", "/api/user"), 2)
 	})
 }
 
@@ -160,22 +161,22 @@ func (s *htLateSave) Save(ctx context.Context, tk authos.Tokens) error {
 func TestHostileSetSameTokensInDoubt(t *testing.T) {
 	for _, locking := range []bool{false, true} {
 		t.Run(fmt.Sprint("locking=", locking), func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t)
-				tokens := stSignIn(srv, stEmail)
-				var store authos.TokenStore = &stStore{tokens: tokens}
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				tokens := signIn(srv, adaEmail)
+				var store authos.TokenStore = &testStore{tokens: tokens}
 				if locking {
-					l := stNewLockStore()
+					l := newLockStore()
 					l.put(tokens)
 					store = l
 				}
-				c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
 				srv.ExpireAccessTokens()
-				srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Kind: authostest.ResetBefore})
-				stUncertain(t, stGet(t, c))
-				stMust(t, "SetTokens", c.SetTokens(t.Context(), tokens))
-				_ = stGet(t, c)
-				stWant(t, "presentations at once", stRefreshes(srv), 1)
+				srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Kind: authostest.ResetBefore})
+				sessionUncertain(t, getUser(t, c))
+				noError(t, "SetTokens", c.SetTokens(t.Context(), tokens))
+				_ = getUser(t, c)
+				equal(t, "presentations at once", refreshCount(srv), 1)
 			})
 		})
 	}
@@ -183,36 +184,36 @@ func TestHostileSetSameTokensInDoubt(t *testing.T) {
 
 // Peeks at a slow store make every lock stale.
 type htSlow struct {
-	*stLockStore
+	*lockStore
 	load, lock time.Duration
 }
 
 func (s *htSlow) Load(ctx context.Context) (authos.Tokens, error) {
-	if err := stPause(ctx, s.load); err != nil {
+	if err := pauseFor(ctx, s.load); err != nil {
 		return authos.Tokens{}, err
 	}
-	return s.stLockStore.Load(ctx)
+	return s.lockStore.Load(ctx)
 }
 
 func (s *htSlow) Lock(ctx context.Context) (func(), error) {
-	if err := stPause(ctx, s.lock); err != nil {
+	if err := pauseFor(ctx, s.lock); err != nil {
 		return nil, err
 	}
-	return s.stLockStore.Lock(ctx)
+	return s.lockStore.Lock(ctx)
 }
 
 func TestHostilePeekMakesStale(t *testing.T) {
 	for _, lock := range []time.Duration{10 * time.Millisecond, 30 * time.Millisecond} {
 		t.Run(lock.String(), func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t)
-				store := &htSlow{stNewLockStore(), 2100 * time.Millisecond, lock}
-				store.put(stSignIn(srv, stEmail))
-				c := stClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithRetry(authos.RetryPolicy{MaxElapsed: -1}))
-				stMust(t, "Get", stGet(t, c))
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				store := &htSlow{newLockStore(), 2100 * time.Millisecond, lock}
+				store.put(signIn(srv, adaEmail))
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithRetry(authos.RetryPolicy{MaxElapsed: -1}))
+				noError(t, "Get", getUser(t, c))
 				srv.ExpireAccessTokens()
-				stMust(t, "Get", stGet(t, c))
-				stWant(t, "locks", store.locks, 1)
+				noError(t, "Get", getUser(t, c))
+				equal(t, "locks", store.locks, 1)
 			})
 		})
 	}
@@ -220,24 +221,24 @@ func TestHostilePeekMakesStale(t *testing.T) {
 
 // A call that one new token did not help never looks for what another process got since.
 func TestHostileUncuredHidesTheStore(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := stNewLockStore()
-		store.put(stSignIn(srv, stEmail))
-		a := stClient(t, srv.Transport(), authos.WithTokenStore(store))
-		b := stClient(t, srv.Transport(), authos.WithTokenStore(store))
-		stMust(t, "Get", stGet(t, a))
-		stMust(t, "Get", stGet(t, b))
-		remove := srv.Fault(authostest.Fault{Path: "/api/user", Times: 2, Status: 401, Body: stDead})
-		if err := stGet(t, a); err == nil {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		store.put(signIn(srv, adaEmail))
+		a := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		b := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		noError(t, "Get", getUser(t, a))
+		noError(t, "Get", getUser(t, b))
+		remove := srv.Fault(authostest.Fault{Path: "/api/user", Times: 2, Status: 401, Body: deadTokenBody})
+		if err := getUser(t, a); err == nil {
 			t.Fatal("no 401")
 		}
 		remove()
-		stMust(t, "Get of a", stGet(t, a))
+		noError(t, "Get of a", getUser(t, a))
 		// b refreshes: for any reason
 		srv.ExpireAccessTokens()
-		stMust(t, "Get of b", stGet(t, b)) // finds a's token? dead: refreshes
-		stMust(t, "Get of a, for which the store has good tokens", stGet(t, a))
+		noError(t, "Get of b", getUser(t, b)) // finds a's token? dead: refreshes
+		noError(t, "Get of a, for which the store has good tokens", getUser(t, a))
 	})
 }
 
@@ -263,15 +264,15 @@ func TestHostileSlowDial(t *testing.T) {
 	for _, locking := range []bool{true, false} {
 		name := map[bool]string{true: "locking", false: "plain"}[locking]
 		t.Run(name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				l := &htListener{conns: make(chan net.Conn), done: make(chan struct{})}
 				var mu sync.Mutex
 				var arrived []time.Time
 				server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					if r.URL.Path != stRefresh {
+					if r.URL.Path != refreshPath {
 						w.Header().Set("Content-Type", "application/json")
 						w.WriteHeader(401)
-						_, _ = w.Write([]byte(stDead))
+						_, _ = w.Write([]byte(deadTokenBody))
 						return
 					}
 					body := make([]byte, 1000)
@@ -294,7 +295,7 @@ func TestHostileSlowDial(t *testing.T) {
 					slow := n == 2 // the first refresh's
 					mu.Unlock()
 					if slow {
-						if err := stPause(ctx, 9*time.Second); err != nil { // lost SYNs
+						if err := pauseFor(ctx, 9*time.Second); err != nil { // lost SYNs
 							return nil, err
 						}
 					}
@@ -302,18 +303,18 @@ func TestHostileSlowDial(t *testing.T) {
 					l.conns <- b
 					return a, nil
 				}}
-				stall := &stStall{stLockStore: stNewLockStore()}
-				stall.put(stOld)
-				plain := &stStore{tokens: stOld}
+				stall := &sessionStall{lockStore: newLockStore()}
+				stall.put(oldTokens)
+				plain := &testStore{tokens: oldTokens}
 				var store authos.TokenStore = plain
 				if locking {
 					store = stall
 				}
-				c := stClient(t, tr, authos.WithTokenStore(store), authos.WithRetry(authos.RetryPolicy{MaxElapsed: -1}))
+				c := localClient(t, tr, authos.WithTokenStore(store), authos.WithRetry(authos.RetryPolicy{MaxElapsed: -1}))
 				start := time.Now()
-				_ = stGet(t, c)
+				_ = getUser(t, c)
 				time.Sleep(max(0, time.Until(start.Add(36*time.Second))))
-				_ = stGet(t, c)
+				_ = getUser(t, c)
 				time.Sleep(time.Minute)
 				mu.Lock()
 				defer mu.Unlock()
@@ -340,19 +341,19 @@ func TestHostileSlowDial(t *testing.T) {
 }
 
 func TestHostileSetSameTokensDuringRefresh(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		tokens := stSignIn(srv, stEmail)
-		c := stClient(t, srv.Transport(), authos.WithTokens(tokens))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		tokens := signIn(srv, adaEmail)
+		c := localClient(t, srv.Transport(), authos.WithTokens(tokens))
 		srv.ExpireAccessTokens()
-		srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Delay: 5 * time.Second})
+		srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Delay: 5 * time.Second})
 		done := make(chan error, 1)
-		go func() { done <- stGet(t, c) }()
+		go func() { done <- getUser(t, c) }()
 		time.Sleep(time.Second)
-		stMust(t, "SetTokens", c.SetTokens(t.Context(), tokens))
+		noError(t, "SetTokens", c.SetTokens(t.Context(), tokens))
 		err := <-done
 		time.Sleep(time.Minute)
-		stWant(t, "replays", srv.Replays(), 0)
-		stMust(t, "Get", err)
+		equal(t, "replays", srv.Replays(), 0)
+		noError(t, "Get", err)
 	})
 }

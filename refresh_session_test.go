@@ -8,11 +8,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,24 +23,18 @@ import (
 // fake, or a script.
 
 const (
-	stEmail   = "ada@example.com"
-	stRefresh = "/api/auth/refresh"
+	adaEmail    = "ada@example.com"
+	refreshPath = "/api/auth/refresh"
 )
 
-// stBubble runs a test in a bubble. A goroutine that outlives it fails the test.
-func stBubble(t *testing.T, test func(t *testing.T)) {
-	t.Helper()
-	synctest.Test(t, test)
-}
-
-func stServer(t *testing.T, opts ...authostest.Option) *authostest.Server {
+func fakeServer(t *testing.T, opts ...authostest.Option) *authostest.Server {
 	t.Helper()
 	srv := authostest.New(opts...)
 	t.Cleanup(srv.Close)
 	return srv
 }
 
-func stClient(t *testing.T, rt http.RoundTripper, opts ...authos.Option) *authos.Client {
+func localClient(t *testing.T, rt http.RoundTripper, opts ...authos.Option) *authos.Client {
 	t.Helper()
 	c, err := authos.New("http://127.0.0.1", append([]authos.Option{authos.WithHTTPClient(&http.Client{Transport: rt})}, opts...)...)
 	if err != nil {
@@ -52,59 +44,40 @@ func stClient(t *testing.T, rt http.RoundTripper, opts ...authos.Option) *authos
 	return c
 }
 
-// stSignIn opens a session. Its expiry is not told to the client.
-func stSignIn(srv *authostest.Server, email string) authos.Tokens {
+// signIn opens a session. Its expiry is not told to the client.
+func signIn(srv *authostest.Server, email string) authos.Tokens {
 	in := srv.SignIn(email)
 	return authos.Tokens{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken}
 }
 
-// stSignInFor is stSignIn with the expiry.
-func stSignInFor(srv *authostest.Server, email string) authos.Tokens {
+// signInFor is signIn with the expiry.
+func signInFor(srv *authostest.Server, email string) authos.Tokens {
 	in := srv.SignIn(email)
 	return in
 }
 
-func stRefreshes(srv *authostest.Server) int { return srv.Count("POST", stRefresh) }
+func refreshCount(srv *authostest.Server) int { return srv.Count("POST", refreshPath) }
 
-func stGet(t *testing.T, c *authos.Client) error {
+func getUser(t *testing.T, c *authos.Client) error {
 	t.Helper()
 	_, err := c.User.Get(t.Context())
 	return err
 }
 
-func stMust(t *testing.T, what string, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatalf("%s = %v", what, err)
-	}
-}
-
-func stHeld(t *testing.T, c *authos.Client) authos.Tokens {
+func heldTokens(t *testing.T, c *authos.Client) authos.Tokens {
 	t.Helper()
 	tokens, err := c.Tokens(t.Context())
-	stMust(t, "Tokens", err)
-	return stAnywhere(tokens)
+	noError(t, "Tokens", err)
+	return anywhere(tokens)
 }
 
-// stWant fails unless a count is what it should be.
-func stWant[T comparable](t *testing.T, what string, got, want T) {
-	t.Helper()
-	if got != want {
-		t.Errorf("%s = %v, want %v", what, got, want)
-	}
-}
-
-type stFunc func(*http.Request) (*http.Response, error)
-
-func (f stFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
-// stLate lets responses travel for a random time of at most d, so that some of them arrive long
-// after others.
-func stLate(next http.RoundTripper, d time.Duration) http.RoundTripper {
-	return stFunc(func(req *http.Request) (*http.Response, error) {
+// lateResponses lets responses travel for a random time of at most d, so that some of them arrive
+// long after others.
+func lateResponses(next http.RoundTripper, d time.Duration) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		resp, err := next.RoundTrip(req)
-		if req.URL.Path != stRefresh {
-			if err := stPause(req.Context(), rand.N(d)); err != nil {
+		if req.URL.Path != refreshPath {
+			if err := pauseFor(req.Context(), rand.N(d)); err != nil {
 				return nil, err
 			}
 		}
@@ -112,7 +85,7 @@ func stLate(next http.RoundTripper, d time.Duration) http.RoundTripper {
 	})
 }
 
-func stPause(ctx context.Context, d time.Duration) error {
+func pauseFor(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -123,137 +96,52 @@ func stPause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// stSeen is a request as a scripted server saw it.
-type stSeen struct {
-	at                 time.Time
-	method, path, auth string
-	key, body          string
-}
-
-// stResponse is what a script responses; err is instead of a response.
-type stResponse struct {
-	status int
-	body   string
-	header map[string]string
-	err    error
-	after  time.Duration
-}
-
-// stScript is a server that responses as a function says.
-type stScript struct {
-	mu       sync.Mutex
-	seen     []stSeen
-	response func(stSeen) stResponse
-}
-
-func (s *stScript) RoundTrip(req *http.Request) (*http.Response, error) {
-	r := stSeen{
-		at: time.Now(), method: req.Method, path: req.URL.Path,
-		auth: strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer "), key: req.Header.Get("X-Api-Key"),
-	}
-	if req.Body != nil {
-		data, err := io.ReadAll(req.Body)
-		if err != nil {
-			return nil, err
-		}
-		_ = req.Body.Close()
-		r.body = string(data)
-	}
-	s.mu.Lock()
-	s.seen = append(s.seen, r)
-	a := s.response(r)
-	s.mu.Unlock()
-	if err := stPause(req.Context(), a.after); err != nil {
-		return nil, err
-	}
-	if a.err != nil {
-		return nil, a.err
-	}
-	h := http.Header{}
-	if strings.HasPrefix(a.body, "{") {
-		h.Set("Content-Type", "application/json")
-	}
-	for k, v := range a.header {
-		h.Set(k, v)
-	}
-	return &http.Response{
-		StatusCode: a.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h,
-		Body: io.NopCloser(strings.NewReader(a.body)), ContentLength: int64(len(a.body)), Request: req,
-	}, nil
-}
-
-func (s *stScript) count(path string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for _, r := range s.seen {
-		if r.path == path {
-			n++
-		}
-	}
-	return n
-}
-
-func (s *stScript) requests() []stSeen {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]stSeen(nil), s.seen...)
-}
-
 const (
-	stUser   = `{"id":"u1","email":"ada@example.com"}`
-	stDead   = `{"error":"Invalid token","error_code":"JWT_ERROR","timestamp":"2026-05-20T12:00:00+00:00"}`
-	stRefuse = `{"error":"Invalid refresh token","error_code":"UNAUTHORIZED","timestamp":"2026-05-20T12:00:00+00:00"}`
+	userBody      = `{"id":"u1","email":"ada@example.com"}`
+	deadTokenBody = `{"error":"Invalid token","error_code":"JWT_ERROR","timestamp":"2026-05-20T12:00:00+00:00"}`
+	refusedBody   = `{"error":"Invalid refresh token","error_code":"UNAUTHORIZED","timestamp":"2026-05-20T12:00:00+00:00"}`
 )
 
-func stPair(access, refresh string) string {
+func pairBody(access, refresh string) string {
 	return fmt.Sprintf(`{"access_token":%q,"refresh_token":%q,"expires_in":3600}`, access, refresh)
 }
 
-// stSession is a script of a server that takes the access token "new" and gives it for the refresh
-// token "r1".
-func stSession(api func(stSeen) stResponse) *stScript {
-	return &stScript{response: func(r stSeen) stResponse {
+// sessionScript is a script of a server that takes the access token "new" and gives it for the
+// refresh token "r1".
+func sessionScript(api func(seenRequest) reply) *script {
+	return &script{respond: func(r seenRequest) reply {
 		switch {
-		case r.path == stRefresh && strings.Contains(r.body, `"r1"`):
-			return stResponse{status: 200, body: stPair("new", "r2")}
-		case r.path == stRefresh:
-			return stResponse{status: 401, body: stRefuse}
+		case r.path == refreshPath && strings.Contains(r.body, `"r1"`):
+			return reply{status: 200, body: pairBody("new", "r2")}
+		case r.path == refreshPath:
+			return reply{status: 401, body: refusedBody}
 		case r.auth == "new":
-			return stResponse{status: 200, body: stUser}
+			return reply{status: 200, body: userBody}
 		default:
 			return api(r)
 		}
 	}}
 }
 
-var stOld = authos.Tokens{AccessToken: "old", RefreshToken: "r1"}
+var oldTokens = authos.Tokens{AccessToken: "old", RefreshToken: "r1"}
 
-func stRefusedDial() error {
-	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
-}
-
-func stReset() error {
-	return &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
-}
-
-// stStore is a program's own store; its functions, where set, run before an operation and may fail
-// it.
-type stStore struct {
+// testStore is a program's own store; its functions, where set, run before an operation and may
+// fail it.
+type testStore struct {
 	mu                     sync.Mutex
 	tokens                 authos.Tokens
 	loads, saves, deletes  int
 	onLoad, onSave, onWipe func() error
 }
 
-func (s *stStore) Load(context.Context) (authos.Tokens, error) {
+func (s *testStore) Load(context.Context) (authos.Tokens, error) {
 	if err := s.before(&s.loads, s.onLoad); err != nil {
 		return authos.Tokens{}, err
 	}
 	return s.get(), nil
 }
 
-func (s *stStore) Save(_ context.Context, t authos.Tokens) error {
+func (s *testStore) Save(_ context.Context, t authos.Tokens) error {
 	if err := s.before(&s.saves, s.onSave); err != nil {
 		return err
 	}
@@ -261,7 +149,7 @@ func (s *stStore) Save(_ context.Context, t authos.Tokens) error {
 	return nil
 }
 
-func (s *stStore) Delete(context.Context) error {
+func (s *testStore) Delete(context.Context) error {
 	if err := s.before(&s.deletes, s.onWipe); err != nil {
 		return err
 	}
@@ -269,7 +157,7 @@ func (s *stStore) Delete(context.Context) error {
 	return nil
 }
 
-func (s *stStore) before(n *int, hook func() error) error {
+func (s *testStore) before(n *int, hook func() error) error {
 	s.mu.Lock()
 	*n++
 	s.mu.Unlock()
@@ -279,27 +167,27 @@ func (s *stStore) before(n *int, hook func() error) error {
 	return hook()
 }
 
-// stAnywhere leaves out whose tokens they are, which the client adds.
-func stAnywhere(t authos.Tokens) authos.Tokens {
+// anywhere leaves out whose tokens they are, which the client adds.
+func anywhere(t authos.Tokens) authos.Tokens {
 	t.Origin = ""
 	return t
 }
 
-func (s *stStore) get() authos.Tokens {
+func (s *testStore) get() authos.Tokens {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return stAnywhere(s.tokens)
+	return anywhere(s.tokens)
 }
 
-func (s *stStore) put(t authos.Tokens) {
+func (s *testStore) put(t authos.Tokens) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tokens = t
 }
 
-// stLockStore can be locked, and notices what is done without the lock.
-type stLockStore struct {
-	stStore
+// lockStore can be locked, and notices what is done without the lock.
+type lockStore struct {
+	testStore
 	turn    chan struct{}
 	failure error
 	locks   int
@@ -307,8 +195,8 @@ type stLockStore struct {
 	naked   []string // saves outside the lock
 }
 
-func stNewLockStore() *stLockStore {
-	s := &stLockStore{turn: make(chan struct{}, 1)}
+func newLockStore() *lockStore {
+	s := &lockStore{turn: make(chan struct{}, 1)}
 	s.onSave = func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -320,7 +208,7 @@ func stNewLockStore() *stLockStore {
 	return s
 }
 
-func (s *stLockStore) Lock(ctx context.Context) (func(), error) {
+func (s *lockStore) Lock(ctx context.Context) (func(), error) {
 	if s.failure != nil {
 		return nil, s.failure
 	}
@@ -341,13 +229,13 @@ func (s *stLockStore) Lock(ctx context.Context) (func(), error) {
 	}, nil
 }
 
-// stRefreshLog records what the observer is told.
-type stRefreshLog struct {
+// refreshLog records what the observer is told.
+type refreshLog struct {
 	mu     sync.Mutex
 	events []authos.RefreshEvent
 }
 
-func (r *stRefreshLog) option() authos.Option {
+func (r *refreshLog) option() authos.Option {
 	return authos.WithObserver(&authos.Observer{Refresh: func(e authos.RefreshEvent) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -355,14 +243,14 @@ func (r *stRefreshLog) option() authos.Option {
 	}})
 }
 
-func (r *stRefreshLog) all() []authos.RefreshEvent {
+func (r *refreshLog) all() []authos.RefreshEvent {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]authos.RefreshEvent(nil), r.events...)
 }
 
-// stSessionError is a call's *SessionError, which must be there.
-func stSessionError(t *testing.T, err error) *authos.SessionError {
+// sessionError is a call's *SessionError, which must be there.
+func sessionError(t *testing.T, err error) *authos.SessionError {
 	t.Helper()
 	e, ok := errors.AsType[*authos.SessionError](err)
 	if !ok {
@@ -371,15 +259,15 @@ func stSessionError(t *testing.T, err error) *authos.SessionError {
 	return e
 }
 
-// stUncertain checks a session that could not be refreshed but may go on.
-func stUncertain(t *testing.T, err error) {
+// sessionUncertain checks a session that could not be refreshed but may go on.
+func sessionUncertain(t *testing.T, err error) {
 	t.Helper()
-	_ = stUncertainError(t, err)
+	_ = uncertainError(t, err)
 }
 
-func stUncertainError(t *testing.T, err error) *authos.SessionError {
+func uncertainError(t *testing.T, err error) *authos.SessionError {
 	t.Helper()
-	e := stSessionError(t, err)
+	e := sessionError(t, err)
 	if errors.Is(err, authos.ErrSessionExpired) || e.RetryAt.IsZero() || !authos.Retryable(err) || !errors.Is(err, authos.ErrUnauthenticated) {
 		t.Errorf("error = %v: RetryAt %v, ErrSessionExpired %v, Retryable %v; want an uncertain one", err, e.RetryAt,
 			errors.Is(err, authos.ErrSessionExpired), authos.Retryable(err))
@@ -387,9 +275,9 @@ func stUncertainError(t *testing.T, err error) *authos.SessionError {
 	return e
 }
 
-// stOver checks a session that has ended.
-// stForeign checks that a call was not carried out because the client speaks for somebody else now.
-func stForeign(t *testing.T, err error) {
+// sessionOver checks a session that has ended. sessionForeign checks that a call was not carried
+// out because the client speaks for somebody else now.
+func sessionForeign(t *testing.T, err error) {
 	t.Helper()
 	e, ok := errors.AsType[*authos.SessionError](err)
 	if !ok || errors.Is(err, authos.ErrSessionExpired) || !e.RetryAt.IsZero() {
@@ -397,14 +285,14 @@ func stForeign(t *testing.T, err error) {
 	}
 }
 
-func stOver(t *testing.T, err error) {
+func sessionOver(t *testing.T, err error) {
 	t.Helper()
-	_ = stOverError(t, err)
+	_ = overError(t, err)
 }
 
-func stOverError(t *testing.T, err error) *authos.SessionError {
+func overError(t *testing.T, err error) *authos.SessionError {
 	t.Helper()
-	e := stSessionError(t, err)
+	e := sessionError(t, err)
 	if !errors.Is(err, authos.ErrSessionExpired) || !errors.Is(err, authos.ErrUnauthenticated) || !e.RetryAt.IsZero() || authos.Retryable(err) {
 		t.Errorf("error = %v: RetryAt %v, Retryable %v; want ErrSessionExpired", err, e.RetryAt, authos.Retryable(err))
 	}
@@ -413,15 +301,15 @@ func stOverError(t *testing.T, err error) *authos.SessionError {
 
 // The session as a whole: many callers, several principals, sign-out, the end of the client.
 
-// stOrders is a write of its own beside the fake: it takes the same tokens, and counts how often
-// each order was placed.
-type stOrders struct {
+// sessionOrders is a write of its own beside the fake: it takes the same tokens, and counts how
+// often each order was placed.
+type sessionOrders struct {
 	next   http.RoundTripper
 	mu     sync.Mutex
 	placed map[string]int
 }
 
-func (o *stOrders) RoundTrip(req *http.Request) (*http.Response, error) {
+func (o *sessionOrders) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Path != "/x/orders" {
 		return o.next.RoundTrip(req)
 	}
@@ -449,12 +337,12 @@ func TestTenThousandCallersOneRefresh(t *testing.T) {
 	for name, contract := range map[string]authostest.Contract{"real": authostest.Newest, "documented": authostest.Documented} {
 		for _, method := range []string{"GET", "POST"} {
 			t.Run(name+" "+method, func(t *testing.T) {
-				stBubble(t, func(t *testing.T) {
-					srv := stServer(t, authostest.WithContract(contract))
-					tokens := stSignIn(srv, stEmail)
+				synctest.Test(t, func(t *testing.T) {
+					srv := fakeServer(t, authostest.WithContract(contract))
+					tokens := signIn(srv, adaEmail)
 					srv.ExpireAccessTokens()
-					orders := &stOrders{next: stLate(srv.Transport(), 80*time.Millisecond), placed: map[string]int{}}
-					c := stClient(t, orders, authos.WithTokens(tokens))
+					orders := &sessionOrders{next: lateResponses(srv.Transport(), 80*time.Millisecond), placed: map[string]int{}}
+					c := localClient(t, orders, authos.WithTokens(tokens))
 					var group sync.WaitGroup
 					failed := make(chan error, callers)
 					for i := range callers {
@@ -462,7 +350,7 @@ func TestTenThousandCallersOneRefresh(t *testing.T) {
 							time.Sleep(rand.N(10 * time.Millisecond))
 							var err error
 							if method == "GET" {
-								err = stGet(t, c)
+								err = getUser(t, c)
 							} else {
 								err = c.Do(t.Context(), "POST", "/x/orders", map[string]int{"order": i}, nil)
 							}
@@ -476,10 +364,10 @@ func TestTenThousandCallersOneRefresh(t *testing.T) {
 					for err := range failed {
 						t.Fatalf("%d calls failed, one with %v", len(failed)+1, err)
 					}
-					stWant(t, "refreshes seen by the server", stRefreshes(srv), 1)
-					stWant(t, "replays", srv.Replays(), 0)
+					equal(t, "refreshes seen by the server", refreshCount(srv), 1)
+					equal(t, "replays", srv.Replays(), 0)
 					if method == "POST" {
-						stWant(t, "orders placed", len(orders.placed), callers)
+						equal(t, "orders placed", len(orders.placed), callers)
 						for order, n := range orders.placed {
 							if n != 1 {
 								t.Fatalf("order %s placed %d times", order, n)
@@ -496,12 +384,12 @@ func TestSessionStress(t *testing.T) {
 	const workers, calls = 200, 50
 	for name, before := range map[string]time.Duration{"ahead": 0, "on refusal only": -1} {
 		t.Run(name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t, authostest.WithTokenLife(2*time.Second, time.Hour), authostest.WithSeed(rand.Uint64()))
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t, authostest.WithTokenLife(2*time.Second, time.Hour), authostest.WithSeed(rand.Uint64()))
 				srv.Fault(authostest.Fault{Method: "GET", Path: "/api/user", Kind: authostest.ResetBefore, Probability: 0.05})
 				srv.Fault(authostest.Fault{Method: "PATCH", Path: "/api/organizations/:org_slug", Kind: authostest.ResetAfter, Probability: 0.05})
 				srv.Fault(authostest.Fault{Method: "GET", Path: "/api/user", Kind: authostest.ResetAfter, Probability: 0.05})
-				c := stClient(t, stLate(srv.Transport(), 40*time.Millisecond), authos.WithTokens(stSignIn(srv, stEmail)),
+				c := localClient(t, lateResponses(srv.Transport(), 40*time.Millisecond), authos.WithTokens(signIn(srv, adaEmail)),
 					authos.WithRefreshBefore(before), authos.WithBreaker(authos.BreakerPolicy{Disabled: true}),
 					authos.WithRetry(authos.RetryPolicy{MaxAttempts: 12, BaseDelay: 5 * time.Millisecond, Budget: authos.RetryBudget{Ratio: -1}}))
 				var group sync.WaitGroup
@@ -513,7 +401,7 @@ func TestSessionStress(t *testing.T) {
 							if (worker+i)%3 == 0 {
 								err = c.Do(t.Context(), "PATCH", "/api/organizations/acme", map[string]string{"name": "Acme"}, nil)
 							} else {
-								err = stGet(t, c)
+								err = getUser(t, c)
 							}
 							if err != nil {
 								t.Errorf("call = %v", err)
@@ -523,8 +411,8 @@ func TestSessionStress(t *testing.T) {
 					})
 				}
 				group.Wait()
-				stWant(t, "replays", srv.Replays(), 0)
-				if n := stRefreshes(srv); n < 4 || n > 20 {
+				equal(t, "replays", srv.Replays(), 0)
+				if n := refreshCount(srv); n < 4 || n > 20 {
 					t.Errorf("refreshes = %d, want about one every 2 s of the %v", n, "10 s it takes")
 				}
 			})
@@ -533,48 +421,48 @@ func TestSessionStress(t *testing.T) {
 }
 
 func TestTwoPrincipals(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		ada, bob := &stStore{}, &stStore{}
-		first := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)), authos.WithTokenStore(ada))
-		second, err := first.With(authos.WithTokens(stSignIn(srv, "bob@example.com")), authos.WithTokenStore(bob))
-		stMust(t, "With", err)
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		ada, bob := &testStore{}, &testStore{}
+		first := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)), authos.WithTokenStore(ada))
+		second, err := first.With(authos.WithTokens(signIn(srv, "bob@example.com")), authos.WithTokenStore(bob))
+		noError(t, "With", err)
 		spanish, err := first.With(authos.WithLanguage("es"))
-		stMust(t, "With", err)
+		noError(t, "With", err)
 		srv.ExpireAccessTokens()
 		for range 2 {
-			for c, want := range map[*authos.Client]string{first: stEmail, second: "bob@example.com", spanish: stEmail} {
+			for c, want := range map[*authos.Client]string{first: adaEmail, second: "bob@example.com", spanish: adaEmail} {
 				u, err := c.User.Get(t.Context())
-				stMust(t, "Get", err)
-				stWant(t, "user", u.Email, want)
+				noError(t, "Get", err)
+				equal(t, "user", u.Email, want)
 			}
 		}
 		// the client of another language shares the session
-		stWant(t, "refreshes", stRefreshes(srv), 2)
-		stWant(t, "its tokens", stHeld(t, spanish).AccessToken, stHeld(t, first).AccessToken)
-		stWant(t, "saved", ada.get().AccessToken == stHeld(t, first).AccessToken && bob.get().AccessToken == stHeld(t, second).AccessToken, true)
-		stMust(t, "Logout", second.Auth.Logout(t.Context()))
-		stMust(t, "the other principal's Get", stGet(t, first))
-		stWant(t, "stores", bob.get() == authos.Tokens{} && ada.get() != authos.Tokens{}, true)
+		equal(t, "refreshes", refreshCount(srv), 2)
+		equal(t, "its tokens", heldTokens(t, spanish).AccessToken, heldTokens(t, first).AccessToken)
+		equal(t, "saved", ada.get().AccessToken == heldTokens(t, first).AccessToken && bob.get().AccessToken == heldTokens(t, second).AccessToken, true)
+		noError(t, "Logout", second.Auth.Logout(t.Context()))
+		noError(t, "the other principal's Get", getUser(t, first))
+		equal(t, "stores", bob.get() == authos.Tokens{} && ada.get() != authos.Tokens{}, true)
 	})
 }
 
 // An option of the session must not silently start one without tokens.
 func TestWithRefreshBeforeAlone(t *testing.T) {
-	c := stClient(t, http.DefaultTransport, authos.WithTokens(stOld))
+	c := localClient(t, http.DefaultTransport, authos.WithTokens(oldTokens))
 	if _, err := c.With(authos.WithRefreshBefore(time.Minute)); err == nil {
 		t.Error("With(WithRefreshBefore) = nil error, want one")
 	}
 	other, err := c.With(authos.WithRefreshBefore(time.Minute), authos.WithTokens(authos.Tokens{AccessToken: "other"}))
-	stMust(t, "With", err)
-	stWant(t, "held", stHeld(t, other).AccessToken, "other")
+	noError(t, "With", err)
+	equal(t, "held", heldTokens(t, other).AccessToken, "other")
 }
 
 func TestCredentialsStayApart(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stSession(func(stSeen) stResponse { return stResponse{status: 401, body: stDead} })
-		c := stClient(t, srv, authos.WithTokens(stOld), authos.WithAPIKey("sk_0123456789ab_secret"))
-		stHeld(t, c) // the session is there
+	synctest.Test(t, func(t *testing.T) {
+		srv := sessionScript(func(seenRequest) reply { return reply{status: 401, body: deadTokenBody} })
+		c := localClient(t, srv, authos.WithTokens(oldTokens), authos.WithAPIKey("sk_0123456789ab_secret"))
+		heldTokens(t, c) // the session is there
 		for _, call := range []struct {
 			name, path, auth, key string
 			opts                  []authos.RequestOption
@@ -594,13 +482,13 @@ func TestCredentialsStayApart(t *testing.T) {
 				t.Errorf("%s: Authorization %q, X-Api-Key %q, want %q, %q", call.name, last.auth, last.key, call.auth, call.key)
 			}
 		}
-		stWant(t, "refreshes", srv.count(stRefresh), 0)
-		stMust(t, "Get", stGet(t, c))
+		equal(t, "refreshes", srv.count(refreshPath), 0)
+		noError(t, "Get", getUser(t, c))
 		for _, r := range srv.requests()[5:] {
 			if r.key != "" {
 				t.Errorf("%s %s carries the API key", r.method, r.path)
 			}
-			if r.path == stRefresh && r.auth != "" {
+			if r.path == refreshPath && r.auth != "" {
 				t.Errorf("the refresh carries an Authorization header")
 			}
 		}
@@ -611,43 +499,43 @@ func TestSetTokensDuringRefresh(t *testing.T) {
 	for name, locking := range map[string]bool{"plain store": false, "locking store": true} {
 		for signOut, next := range map[bool]authos.Tokens{true: {}, false: {AccessToken: "new", RefreshToken: "r9"}} {
 			t.Run(name, func(t *testing.T) {
-				stBubble(t, func(t *testing.T) {
-					srv := &stScript{response: func(r stSeen) stResponse {
+				synctest.Test(t, func(t *testing.T) {
+					srv := &script{respond: func(r seenRequest) reply {
 						switch {
-						case r.path == stRefresh:
-							return stResponse{status: 200, body: stPair("stray", "r2"), after: 10 * time.Second}
+						case r.path == refreshPath:
+							return reply{status: 200, body: pairBody("stray", "r2"), took: 10 * time.Second}
 						case r.auth == "new":
-							return stResponse{status: 200, body: stUser}
+							return reply{status: 200, body: userBody}
 						default:
-							return stResponse{status: 401, body: stDead}
+							return reply{status: 401, body: deadTokenBody}
 						}
 					}}
-					plain, locked := &stStore{}, stNewLockStore()
+					plain, locked := &testStore{}, newLockStore()
 					var store authos.TokenStore = plain
 					if locking {
-						plain, store = &locked.stStore, locked
+						plain, store = &locked.testStore, locked
 					}
-					c := stClient(t, srv, authos.WithTokens(stOld), authos.WithTokenStore(store))
+					c := localClient(t, srv, authos.WithTokens(oldTokens), authos.WithTokenStore(store))
 					waiter := make(chan error, 1)
-					go func() { waiter <- stGet(t, c) }()
+					go func() { waiter <- getUser(t, c) }()
 					time.Sleep(time.Second)
 					done := make(chan error, 1)
 					go func() { done <- c.SetTokens(t.Context(), next) }()
 					start := time.Now()
 					err := <-waiter // lets go at once
-					stWant(t, "the waiter was let go after", time.Since(start), 0)
+					equal(t, "the waiter was let go after", time.Since(start), 0)
 					if signOut {
 						if e, ok := errors.AsType[*authos.APIError](err); !ok || e.StatusCode != 401 {
 							t.Errorf("waiter = %v, want its own 401", err)
 						}
 					} else {
-						stForeign(t, err) // who the new ones are cannot be told
+						sessionForeign(t, err) // who the new ones are cannot be told
 					}
-					stMust(t, "SetTokens", <-done)
+					noError(t, "SetTokens", <-done)
 					time.Sleep(time.Minute)
-					stWant(t, "held", stHeld(t, c), next)
-					stWant(t, "stored", plain.get(), next)
-					stWant(t, "refreshes", srv.count(stRefresh), 1)
+					equal(t, "held", heldTokens(t, c), next)
+					equal(t, "stored", plain.get(), next)
+					equal(t, "refreshes", srv.count(refreshPath), 1)
 					for _, r := range srv.requests() {
 						if r.auth == "stray" {
 							t.Error("the refresh's tokens were used")
@@ -661,191 +549,191 @@ func TestSetTokensDuringRefresh(t *testing.T) {
 
 // The end of a refresh that SetTokens has overtaken is not the end of the next one.
 func TestTwoRefreshesUnderWay(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := &stScript{response: func(r stSeen) stResponse {
+	synctest.Test(t, func(t *testing.T) {
+		srv := &script{respond: func(r seenRequest) reply {
 			switch {
-			case r.path == stRefresh && strings.Contains(r.body, `"r1"`):
-				return stResponse{status: 200, body: stPair("stray", "r2"), after: 10 * time.Second}
-			case r.path == stRefresh:
-				return stResponse{status: 200, body: stPair("new", "r9"), after: 20 * time.Second}
+			case r.path == refreshPath && strings.Contains(r.body, `"r1"`):
+				return reply{status: 200, body: pairBody("stray", "r2"), took: 10 * time.Second}
+			case r.path == refreshPath:
+				return reply{status: 200, body: pairBody("new", "r9"), took: 20 * time.Second}
 			case r.auth == "new":
-				return stResponse{status: 200, body: stUser}
+				return reply{status: 200, body: userBody}
 			default:
-				return stResponse{status: 401, body: stDead}
+				return reply{status: 401, body: deadTokenBody}
 			}
 		}}
-		c := stClient(t, srv, authos.WithTokens(stOld))
+		c := localClient(t, srv, authos.WithTokens(oldTokens))
 		start := time.Now()
 		var group sync.WaitGroup
-		group.Go(func() { stForeign(t, stGet(t, c)) })
+		group.Go(func() { sessionForeign(t, getUser(t, c)) })
 		time.Sleep(time.Second)
-		stMust(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: "dead", RefreshToken: "r8"}))
+		noError(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: "dead", RefreshToken: "r8"}))
 		group.Wait()
-		stMust(t, "Get", stGet(t, c))
-		stWant(t, "it took", time.Since(start), 21*time.Second)
-		stWant(t, "refreshes", srv.count(stRefresh), 2)
+		noError(t, "Get", getUser(t, c))
+		equal(t, "it took", time.Since(start), 21*time.Second)
+		equal(t, "refreshes", srv.count(refreshPath), 2)
 	})
 }
 
 // A refusal that SetTokens has overtaken says nothing about the tokens it set.
 func TestOvertakenRefusal(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		alive := "x"
-		srv := &stScript{response: func(r stSeen) stResponse {
+		srv := &script{respond: func(r seenRequest) reply {
 			switch {
-			case r.path == stRefresh && strings.Contains(r.body, `"r1"`):
-				return stResponse{status: 401, body: stRefuse, after: 10 * time.Second}
-			case r.path == stRefresh:
+			case r.path == refreshPath && strings.Contains(r.body, `"r1"`):
+				return reply{status: 401, body: refusedBody, took: 10 * time.Second}
+			case r.path == refreshPath:
 				alive = "new"
-				return stResponse{status: 200, body: stPair("new", "r9")}
+				return reply{status: 200, body: pairBody("new", "r9")}
 			case r.auth == alive:
-				return stResponse{status: 200, body: stUser}
+				return reply{status: 200, body: userBody}
 			default:
-				return stResponse{status: 401, body: stDead}
+				return reply{status: 401, body: deadTokenBody}
 			}
 		}}
-		c := stClient(t, srv, authos.WithTokens(stOld))
-		go func() { _ = stGet(t, c) }()
+		c := localClient(t, srv, authos.WithTokens(oldTokens))
+		go func() { _ = getUser(t, c) }()
 		time.Sleep(time.Second)
-		stMust(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: "x", RefreshToken: "r8"}))
-		stMust(t, "Get", stGet(t, c))
+		noError(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: "x", RefreshToken: "r8"}))
+		noError(t, "Get", getUser(t, c))
 		time.Sleep(time.Minute)
 		srv.mu.Lock()
 		alive = ""
 		srv.mu.Unlock()
-		stMust(t, "Get", stGet(t, c))
+		noError(t, "Get", getUser(t, c))
 	})
 }
 
 // SetTokens comes while the refresh's tokens are being saved.
 func TestSetTokensDuringSave(t *testing.T) {
 	for _, next := range []authos.Tokens{{}, {AccessToken: "new", RefreshToken: "r9"}} {
-		stBubble(t, func(t *testing.T) {
-			srv := stSession(func(stSeen) stResponse { return stResponse{status: 401, body: stDead} })
-			store := &stStore{}
-			c := stClient(t, srv, authos.WithTokens(stOld), authos.WithTokenStore(store))
-			stHeld(t, c)
+		synctest.Test(t, func(t *testing.T) {
+			srv := sessionScript(func(seenRequest) reply { return reply{status: 401, body: deadTokenBody} })
+			store := &testStore{}
+			c := localClient(t, srv, authos.WithTokens(oldTokens), authos.WithTokenStore(store))
+			heldTokens(t, c)
 			saving := make(chan struct{})
 			store.onSave = func() error { <-saving; return nil }
 			waiter := make(chan error, 1)
-			go func() { waiter <- stGet(t, c) }()
+			go func() { waiter <- getUser(t, c) }()
 			synctest.Wait()
 			set := make(chan error, 1)
 			go func() { set <- c.SetTokens(t.Context(), next) }()
 			synctest.Wait()
 			close(saving)
-			stMust(t, "SetTokens", <-set)
-			stDrain(waiter) // how it ends depends on next, and is shown elsewhere
+			noError(t, "SetTokens", <-set)
+			drain(waiter) // how it ends depends on next, and is shown elsewhere
 			synctest.Wait()
-			stWant(t, "held", stHeld(t, c), next)
-			stWant(t, "stored", store.get(), next)
+			equal(t, "held", heldTokens(t, c), next)
+			equal(t, "stored", store.get(), next)
 		})
 	}
 }
 
 // What a refresh reads from the store while SetTokens writes it is nobody's news.
 func TestSetTokensWhileTheStoreIsRead(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stSession(func(stSeen) stResponse { return stResponse{status: 401, body: stDead} })
-		store := &stStore{}
-		c := stClient(t, srv, authos.WithTokens(stOld), authos.WithTokenStore(store))
-		stHeld(t, c)
+	synctest.Test(t, func(t *testing.T) {
+		srv := sessionScript(func(seenRequest) reply { return reply{status: 401, body: deadTokenBody} })
+		store := &testStore{}
+		c := localClient(t, srv, authos.WithTokens(oldTokens), authos.WithTokenStore(store))
+		heldTokens(t, c)
 		store.put(authos.Tokens{AccessToken: "somebody", RefreshToken: "else"})
 		reading := make(chan struct{})
 		store.onLoad = func() error { <-reading; return nil }
 		waiter := make(chan error, 1)
-		go func() { waiter <- stGet(t, c) }()
+		go func() { waiter <- getUser(t, c) }()
 		synctest.Wait()
 		store.onSave = func() error { close(reading); synctest.Wait(); return nil }
 		next := authos.Tokens{AccessToken: "new", RefreshToken: "r9"}
-		stMust(t, "SetTokens", c.SetTokens(t.Context(), next))
-		stForeign(t, <-waiter)
-		stWant(t, "held", stHeld(t, c), next)
-		stWant(t, "refreshes", srv.count(stRefresh), 0)
+		noError(t, "SetTokens", c.SetTokens(t.Context(), next))
+		sessionForeign(t, <-waiter)
+		equal(t, "held", heldTokens(t, c), next)
+		equal(t, "refreshes", srv.count(refreshPath), 0)
 	})
 }
 
 func TestSignOutWhileWaitingToSend(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := &stScript{response: func(r stSeen) stResponse {
-			if r.path == stRefresh {
-				return stResponse{status: 200, body: stPair("stray", "r2"), after: 10 * time.Second}
+	synctest.Test(t, func(t *testing.T) {
+		srv := &script{respond: func(r seenRequest) reply {
+			if r.path == refreshPath {
+				return reply{status: 200, body: pairBody("stray", "r2"), took: 10 * time.Second}
 			}
-			return stResponse{status: 401, body: `{"error":"Missing or invalid Authorization header","error_code":"UNAUTHORIZED"}`}
+			return reply{status: 401, body: `{"error":"Missing or invalid Authorization header","error_code":"UNAUTHORIZED"}`}
 		}}
-		c := stClient(t, srv, authos.WithTokens(authos.Tokens{RefreshToken: "r1"}))
+		c := localClient(t, srv, authos.WithTokens(authos.Tokens{RefreshToken: "r1"}))
 		waiter := make(chan error, 1)
-		go func() { waiter <- stGet(t, c) }()
+		go func() { waiter <- getUser(t, c) }()
 		time.Sleep(time.Second)
-		stMust(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{}))
-		stOver(t, <-waiter) // nothing was sent for it
+		noError(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{}))
+		sessionOver(t, <-waiter) // nothing was sent for it
 	})
 }
 
-// stSlowLock lets the first who asks for the lock ask late.
-type stSlowLock struct {
-	*stLockStore
+// slowLock lets the first who asks for the lock ask late.
+type slowLock struct {
+	*lockStore
 	asked atomic.Int32
 }
 
-func (s *stSlowLock) Lock(ctx context.Context) (func(), error) {
+func (s *slowLock) Lock(ctx context.Context) (func(), error) {
 	if s.asked.Add(1) == 1 {
 		time.Sleep(time.Minute)
 	}
-	return s.stLockStore.Lock(ctx)
+	return s.lockStore.Lock(ctx)
 }
 
 func TestLastSetTokensWins(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		store := &stSlowLock{stLockStore: stNewLockStore()}
-		c := stClient(t, stSession(nil), authos.WithTokenStore(store))
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowLock{lockStore: newLockStore()}
+		c := localClient(t, sessionScript(nil), authos.WithTokenStore(store))
 		var group sync.WaitGroup
 		for _, access := range []string{"first", "second"} {
-			group.Go(func() { stMust(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: access})) })
+			group.Go(func() { noError(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: access})) })
 			time.Sleep(time.Second)
 		}
 		group.Wait()
-		stWant(t, "held", stHeld(t, c).AccessToken, "second")
-		stWant(t, "stored", store.get().AccessToken, "second")
+		equal(t, "held", heldTokens(t, c).AccessToken, "second")
+		equal(t, "stored", store.get().AccessToken, "second")
 	})
 }
 
 func TestLogout(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := &stStore{}
-		c := stClient(t, srv.Transport(), authos.WithTokens(stSignInFor(srv, stEmail)), authos.WithTokenStore(store),
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := &testStore{}
+		c := localClient(t, srv.Transport(), authos.WithTokens(signInFor(srv, adaEmail)), authos.WithTokenStore(store),
 			authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1}))
-		stMust(t, "Get", stGet(t, c))
+		noError(t, "Get", getUser(t, c))
 		remove := srv.Fault(authostest.Fault{Path: "/auth/revoke", Kind: authostest.ResetBefore})
 		if err := c.Auth.Logout(t.Context()); !errors.Is(err, authos.ErrNetwork) {
 			t.Errorf("Logout = %v, want the network error", err)
 		}
-		stWant(t, "kept after a failure", stHeld(t, c) != authos.Tokens{} && store.get() != authos.Tokens{}, true)
+		equal(t, "kept after a failure", heldTokens(t, c) != authos.Tokens{} && store.get() != authos.Tokens{}, true)
 		remove()
 		// refresh is due, but would only make another token to be signed out
 		time.Sleep(24*time.Hour - 10*time.Second)
-		stMust(t, "Logout", c.Auth.Logout(t.Context()))
-		stWant(t, "refreshes", stRefreshes(srv), 0)
-		stWant(t, "sessions ended", srv.Applied()["POST /auth/revoke"], 1)
-		stWant(t, "held", stHeld(t, c), authos.Tokens{})
-		stWant(t, "stored", store.get(), authos.Tokens{})
-		stWant(t, "deletes", store.deletes, 1)
-		if err := stGet(t, c); !errors.Is(err, authos.ErrUnauthenticated) || errors.Is(err, authos.ErrSessionExpired) {
+		noError(t, "Logout", c.Auth.Logout(t.Context()))
+		equal(t, "refreshes", refreshCount(srv), 0)
+		equal(t, "sessions ended", srv.Applied()["POST /auth/revoke"], 1)
+		equal(t, "held", heldTokens(t, c), authos.Tokens{})
+		equal(t, "stored", store.get(), authos.Tokens{})
+		equal(t, "deletes", store.deletes, 1)
+		if err := getUser(t, c); !errors.Is(err, authos.ErrUnauthenticated) || errors.Is(err, authos.ErrSessionExpired) {
 			t.Errorf("Get after sign-out = %v, want the server's 401", err)
 		}
-		stWant(t, "refreshes", stRefreshes(srv), 0)
+		equal(t, "refreshes", refreshCount(srv), 0)
 	})
 }
 
 func TestCloseWaitsForTheRefresh(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := &stStore{}
-		tokens := stSignIn(srv, stEmail)
-		c := stClient(t, srv.Transport(), authos.WithTokens(tokens), authos.WithTokenStore(store))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := &testStore{}
+		tokens := signIn(srv, adaEmail)
+		c := localClient(t, srv.Transport(), authos.WithTokens(tokens), authos.WithTokenStore(store))
 		srv.ExpireAccessTokens()
-		srv.Fault(authostest.Fault{Path: stRefresh, Delay: 5 * time.Second})
+		srv.Fault(authostest.Fault{Path: refreshPath, Delay: 5 * time.Second})
 		ctx, cancel := context.WithCancel(t.Context())
 		gone := make(chan error, 1)
 		go func() {
@@ -858,53 +746,53 @@ func TestCloseWaitsForTheRefresh(t *testing.T) {
 			t.Errorf("the cancelled call ended with %v", err)
 		}
 		start := time.Now()
-		stMust(t, "Close", c.Close())
-		stWant(t, "Close took", time.Since(start), 4*time.Second)
-		stWant(t, "the new tokens are saved", store.get().RefreshToken != tokens.RefreshToken && store.get().RefreshToken != "", true)
-		if err := stGet(t, c); !errors.Is(err, net.ErrClosed) {
+		noError(t, "Close", c.Close())
+		equal(t, "Close took", time.Since(start), 4*time.Second)
+		equal(t, "the new tokens are saved", store.get().RefreshToken != tokens.RefreshToken && store.get().RefreshToken != "", true)
+		if err := getUser(t, c); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Get = %v, want net.ErrClosed", err)
 		}
 	})
 }
 
 func TestCloseDoesNotWaitForTheLock(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stSession(func(stSeen) stResponse { return stResponse{status: 401, body: stDead} })
-		store := stNewLockStore()
-		store.put(stOld)
-		c := stClient(t, srv, authos.WithTokenStore(store))
+	synctest.Test(t, func(t *testing.T) {
+		srv := sessionScript(func(seenRequest) reply { return reply{status: 401, body: deadTokenBody} })
+		store := newLockStore()
+		store.put(oldTokens)
+		c := localClient(t, srv, authos.WithTokenStore(store))
 		unlock, _ := store.Lock(t.Context()) // another process
 		waiter := make(chan error, 1)
-		go func() { waiter <- stGet(t, c) }()
+		go func() { waiter <- getUser(t, c) }()
 		time.Sleep(time.Second)
 		start := time.Now()
-		stMust(t, "Close", c.Close())
-		stWant(t, "Close took", time.Since(start), 0)
-		stUncertain(t, <-waiter)
+		noError(t, "Close", c.Close())
+		equal(t, "Close took", time.Since(start), 0)
+		sessionUncertain(t, <-waiter)
 		unlock()
-		stWant(t, "refreshes", srv.count(stRefresh), 0)
+		equal(t, "refreshes", srv.count(refreshPath), 0)
 	})
 }
 
 func TestCloseEndsAWaitBetweenRefreshes(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := &stScript{response: func(r stSeen) stResponse {
-			if r.path == stRefresh {
-				return stResponse{status: 429, body: "Too Many Requests! Wait for 50s", header: map[string]string{"X-Ratelimit-After": "50"}}
+	synctest.Test(t, func(t *testing.T) {
+		srv := &script{respond: func(r seenRequest) reply {
+			if r.path == refreshPath {
+				return reply{status: 429, body: "Too Many Requests! Wait for 50s", header: map[string]string{"X-Ratelimit-After": "50"}}
 			}
-			return stResponse{status: 401, body: stDead}
+			return reply{status: 401, body: deadTokenBody}
 		}}
-		c := stClient(t, srv, authos.WithTokens(stOld))
+		c := localClient(t, srv, authos.WithTokens(oldTokens))
 		waiter := make(chan error, 1)
-		go func() { waiter <- stGet(t, c) }()
+		go func() { waiter <- getUser(t, c) }()
 		time.Sleep(time.Second)
 		start := time.Now()
-		stMust(t, "Close", c.Close())
-		stWant(t, "Close took", time.Since(start), 0)
-		stUncertain(t, <-waiter)
-		stWant(t, "refreshes", srv.count(stRefresh), 1)
+		noError(t, "Close", c.Close())
+		equal(t, "Close took", time.Since(start), 0)
+		sessionUncertain(t, <-waiter)
+		equal(t, "refreshes", srv.count(refreshPath), 1)
 	})
 }
 
-// stDrain waits for a value whatever it is.
-func stDrain[T any](ch <-chan T) { <-ch }
+// drain waits for a value whatever it is.
+func drain[T any](ch <-chan T) { <-ch }

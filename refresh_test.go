@@ -23,11 +23,11 @@ import (
 // Refresh: when, how often, and what becomes of the calls that need it.
 
 func TestDeadTokenResponses(t *testing.T) {
-	flat := func(code, text string) stResponse {
-		return stResponse{status: 401, body: fmt.Sprintf(`{"error":%q,"error_code":%q,"timestamp":"2026-05-20T12:00:00+00:00"}`, text, code)}
+	flat := func(code, text string) reply {
+		return reply{status: 401, body: fmt.Sprintf(`{"error":%q,"error_code":%q,"timestamp":"2026-05-20T12:00:00+00:00"}`, text, code)}
 	}
-	nested := func(code, text, more string) stResponse {
-		return stResponse{
+	nested := func(code, text, more string) reply {
+		return reply{
 			status: 401, body: fmt.Sprintf(`{"error":{"code":%q,"message":%q%s}}`, code, text, more),
 			header: map[string]string{"WWW-Authenticate": `Bearer realm="authos", error="invalid_token", error_description="` + text + `"`},
 		}
@@ -35,7 +35,7 @@ func TestDeadTokenResponses(t *testing.T) {
 	const user, password, setup, logout = "GET /api/user", "POST /api/user/change-password", "POST /api/user/mfa/verify", "POST /api/auth/logout"
 	for _, tc := range []struct {
 		name, call string
-		response   stResponse
+		response   reply
 		dead       bool
 	}{
 		{"JWT_ERROR", user, flat("JWT_ERROR", "Invalid token"), true},
@@ -45,16 +45,16 @@ func TestDeadTokenResponses(t *testing.T) {
 		{"nested EXPIRED_TOKEN", user, nested("EXPIRED_TOKEN", "expired", ""), true},
 		{"nested INVALID_TOKEN", user, nested("INVALID_TOKEN", "expired", `,"details":{"reason":"token_expired"}`), true},
 		{"nested UNAUTHORIZED", user, nested("UNAUTHORIZED", "no", ""), true},
-		{"plain text", "GET /api/platform/tiers", stResponse{status: 401, body: "Not authenticated"}, true},
-		{"empty", user, stResponse{status: 401}, true},
-		{"HTML", user, stResponse{status: 401, body: "<html>401</html>"}, true},
+		{"plain text", "GET /api/platform/tiers", reply{status: 401, body: "Not authenticated"}, true},
+		{"empty", user, reply{status: 401}, true},
+		{"HTML", user, reply{status: 401, body: "<html>401</html>"}, true},
 		{"unknown route", "GET /x/thing", flat("UNAUTHORIZED", "no"), true},
-		{"with status 200", user, stResponse{status: 200, body: flat("TOKEN_EXPIRED", "Token expired").body}, true},
+		{"with status 200", user, reply{status: 200, body: flat("TOKEN_EXPIRED", "Token expired").body}, true},
 		{"header did not arrive", user, flat("UNAUTHORIZED", "Missing or invalid Authorization header"), false},
-		{"403", user, stResponse{status: 403, body: flat("FORBIDDEN", "no").body}, false},
+		{"403", user, reply{status: 403, body: flat("FORBIDDEN", "no").body}, false},
 
 		{"wrong current password", password, flat("UNAUTHORIZED", "Current password is incorrect"), false},
-		{"password, plain 401", password, stResponse{status: 401}, false},
+		{"password, plain 401", password, reply{status: 401}, false},
 		{"password, JWT_ERROR", password, flat("JWT_ERROR", "Invalid token"), true},
 		{"password, TOKEN_EXPIRED", password, flat("TOKEN_EXPIRED", "Token expired"), true},
 		{"password, revoked", password, flat("UNAUTHORIZED", "Session revoked or expired"), true},
@@ -67,12 +67,12 @@ func TestDeadTokenResponses(t *testing.T) {
 		{"second factor", "POST /api/auth/mfa/verify", flat("UNAUTHORIZED", "Invalid MFA code"), false},
 		{"API key", "GET /api/service/info", flat("UNAUTHORIZED", "Invalid API key"), false},
 		{"device flow", "POST /auth/token", flat("UNAUTHORIZED", "Invalid client"), false},
-		{"SCIM", "GET /scim/v2/Users", stResponse{status: 401}, false},
+		{"SCIM", "GET /scim/v2/Users", reply{status: 401}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stSession(func(stSeen) stResponse { return tc.response })
-				c := stClient(t, srv, authos.WithTokens(stOld))
+			synctest.Test(t, func(t *testing.T) {
+				srv := sessionScript(func(seenRequest) reply { return tc.response })
+				c := localClient(t, srv, authos.WithTokens(oldTokens))
 				method, path, _ := strings.Cut(tc.call, " ")
 				var in any
 				if method == "POST" {
@@ -81,19 +81,19 @@ func TestDeadTokenResponses(t *testing.T) {
 				var resp authos.Response
 				err := c.Do(t.Context(), method, path, in, nil, authos.WithResponse(&resp))
 				if tc.dead {
-					stMust(t, "the call", err)
-					stWant(t, "refreshes, sends", [2]int{srv.count(stRefresh), srv.count(path)}, [2]int{1, 2})
+					noError(t, "the call", err)
+					equal(t, "refreshes, sends", [2]int{srv.count(refreshPath), srv.count(path)}, [2]int{1, 2})
 					// a refresh spends no retry
-					stWant(t, "Refreshed, Attempts", fmt.Sprint(resp.Refreshed, resp.Attempts), "true 1")
-					stWant(t, "held", stHeld(t, c).AccessToken, "new")
+					equal(t, "Refreshed, Attempts", fmt.Sprint(resp.Refreshed, resp.Attempts), "true 1")
+					equal(t, "held", heldTokens(t, c).AccessToken, "new")
 					return
 				}
 				api, ok := errors.AsType[*authos.APIError](err)
 				if !ok || api.StatusCode != tc.response.status || errors.Is(err, authos.ErrSessionExpired) {
 					t.Errorf("error = %v, want the response as it came", err)
 				}
-				stWant(t, "refreshes, sends", [2]int{srv.count(stRefresh), srv.count(path)}, [2]int{0, 1})
-				stWant(t, "held", stHeld(t, c), stOld)
+				equal(t, "refreshes, sends", [2]int{srv.count(refreshPath), srv.count(path)}, [2]int{0, 1})
+				equal(t, "held", heldTokens(t, c), oldTokens)
 			})
 		})
 	}
@@ -102,10 +102,10 @@ func TestDeadTokenResponses(t *testing.T) {
 // The same with the fake's own change-password, in both contracts.
 func TestChangePassword(t *testing.T) {
 	for _, contract := range []authostest.Contract{authostest.Newest, authostest.Documented} {
-		stBubble(t, func(t *testing.T) {
-			srv := stServer(t, authostest.WithContract(contract), authostest.WithErrorFormat(authostest.Nested))
-			srv.AddUser(stEmail, "correct horse")
-			c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)))
+		synctest.Test(t, func(t *testing.T) {
+			srv := fakeServer(t, authostest.WithContract(contract), authostest.WithErrorFormat(authostest.Nested))
+			srv.AddUser(adaEmail, "correct horse")
+			c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)))
 			change := func(current string) error {
 				return c.Do(t.Context(), "POST", "/api/user/change-password",
 					map[string]string{"current_password": current, "new_password": "battery staple"}, nil)
@@ -113,62 +113,62 @@ func TestChangePassword(t *testing.T) {
 			if err := change("wrong"); !errors.Is(err, authos.CodeUnauthorized) {
 				t.Errorf("wrong password: %v, want 401 UNAUTHORIZED", err)
 			}
-			stWant(t, "refreshes", stRefreshes(srv), 0)
+			equal(t, "refreshes", refreshCount(srv), 0)
 			srv.ExpireAccessTokens()
 			if err := change("wrong"); !errors.Is(err, authos.CodeUnauthorized) || errors.Is(err, authos.ErrSessionExpired) {
 				t.Errorf("wrong password with a dead token: %v, want 401 UNAUTHORIZED", err)
 			}
-			stWant(t, "refreshes", stRefreshes(srv), 1)
-			stMust(t, "change", change("correct horse"))
-			stWant(t, "refreshes", stRefreshes(srv), 1)
+			equal(t, "refreshes", refreshCount(srv), 1)
+			noError(t, "change", change("correct horse"))
+			equal(t, "refreshes", refreshCount(srv), 1)
 		})
 	}
 }
 
 func TestRefreshIsNotRefreshedItself(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stSession(func(stSeen) stResponse { return stResponse{status: 401, body: stDead} })
-		c := stClient(t, srv, authos.WithTokens(stOld))
+	synctest.Test(t, func(t *testing.T) {
+		srv := sessionScript(func(seenRequest) reply { return reply{status: 401, body: deadTokenBody} })
+		c := localClient(t, srv, authos.WithTokens(oldTokens))
 		if _, err := c.Auth.Refresh(t.Context(), "other"); !errors.Is(err, authos.ErrUnauthenticated) {
 			t.Errorf("Refresh = %v, want the 401", err)
 		}
-		stWant(t, "requests", len(srv.requests()), 1)
-		stWant(t, "held", stHeld(t, c), stOld)
+		equal(t, "requests", len(srv.requests()), 1)
+		equal(t, "held", heldTokens(t, c), oldTokens)
 	})
 }
 
 // A 401 for a token that is not the one held any more is met with the one held.
 func TestLate401IsSentAgain(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stSession(func(r stSeen) stResponse {
+	synctest.Test(t, func(t *testing.T) {
+		srv := sessionScript(func(r seenRequest) reply {
 			if r.path == "/x/slow" {
-				return stResponse{status: 401, body: stDead, after: time.Minute}
+				return reply{status: 401, body: deadTokenBody, took: time.Minute}
 			}
-			return stResponse{status: 401, body: stDead}
+			return reply{status: 401, body: deadTokenBody}
 		})
-		c := stClient(t, srv, authos.WithTokens(stOld), authos.WithRetry(authos.RetryPolicy{AttemptTimeout: -1}))
+		c := localClient(t, srv, authos.WithTokens(oldTokens), authos.WithRetry(authos.RetryPolicy{AttemptTimeout: -1}))
 		slow := make(chan error, 1)
 		go func() { slow <- c.Do(t.Context(), "POST", "/x/slow", nil, nil) }()
 		time.Sleep(time.Second)
-		stMust(t, "Get", stGet(t, c))
-		stMust(t, "the slow call", <-slow)
-		stWant(t, "refreshes", srv.count(stRefresh), 1)
-		stWant(t, "sends of the slow call", srv.count("/x/slow"), 2)
+		noError(t, "Get", getUser(t, c))
+		noError(t, "the slow call", <-slow)
+		equal(t, "refreshes", srv.count(refreshPath), 1)
+		equal(t, "sends of the slow call", srv.count("/x/slow"), 2)
 	})
 }
 
 func TestUncured401(t *testing.T) {
-	stubborn := func(wait time.Duration) *stScript {
+	stubborn := func(wait time.Duration) *script {
 		n := 0
-		return &stScript{response: func(r stSeen) stResponse {
+		return &script{respond: func(r seenRequest) reply {
 			switch {
-			case r.path == stRefresh:
+			case r.path == refreshPath:
 				n++
-				return stResponse{status: 200, body: stPair(fmt.Sprintf("a%d", n), fmt.Sprintf("r%d", n+1))}
+				return reply{status: 200, body: pairBody(fmt.Sprintf("a%d", n), fmt.Sprintf("r%d", n+1))}
 			case r.path == "/x/good" && r.auth != "old":
-				return stResponse{status: 200, body: `{}`}
+				return reply{status: 200, body: `{}`}
 			default:
-				return stResponse{status: 401, body: stDead, after: wait}
+				return reply{status: 401, body: deadTokenBody, took: wait}
 			}
 		}}
 	}
@@ -179,84 +179,84 @@ func TestUncured401(t *testing.T) {
 		}
 	}
 	t.Run("in a row", func(t *testing.T) {
-		stBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			srv := stubborn(0)
-			c := stClient(t, srv, authos.WithTokens(stOld))
+			c := localClient(t, srv, authos.WithTokens(oldTokens))
 			for range 5 {
-				is401(t, stGet(t, c))
+				is401(t, getUser(t, c))
 			}
-			stWant(t, "refreshes", srv.count(stRefresh), 1)
-			stMust(t, "another call", c.Do(t.Context(), "GET", "/x/good", nil, nil))
+			equal(t, "refreshes", srv.count(refreshPath), 1)
+			noError(t, "another call", c.Do(t.Context(), "GET", "/x/good", nil, nil))
 			// Each kind of call has its refresh, and none takes another's away.
 			for range 3 {
 				is401(t, c.Do(t.Context(), "GET", "/x/other", nil, nil))
-				is401(t, stGet(t, c))
+				is401(t, getUser(t, c))
 			}
-			stWant(t, "refreshes", srv.count(stRefresh), 2)
+			equal(t, "refreshes", srv.count(refreshPath), 2)
 			time.Sleep(time.Hour + time.Second) // an expired token is another matter
-			is401(t, stGet(t, c))
-			stWant(t, "refreshes", srv.count(stRefresh), 3)
+			is401(t, getUser(t, c))
+			equal(t, "refreshes", srv.count(refreshPath), 3)
 		})
 	})
 	t.Run("at once", func(t *testing.T) {
-		stBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			srv := stubborn(0)
-			c := stClient(t, stLate(srv, 50*time.Millisecond), authos.WithTokens(stOld))
+			c := localClient(t, lateResponses(srv, 50*time.Millisecond), authos.WithTokens(oldTokens))
 			var group sync.WaitGroup
 			for range 100 {
-				group.Go(func() { is401(t, stGet(t, c)) })
+				group.Go(func() { is401(t, getUser(t, c)) })
 			}
 			group.Wait()
-			stWant(t, "refreshes", srv.count(stRefresh), 1)
+			equal(t, "refreshes", srv.count(refreshPath), 1)
 		})
 	})
 	t.Run("while the session is in doubt", func(t *testing.T) {
-		stBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			srv := stubborn(0)
-			c := stClient(t, srv, authos.WithTokens(stOld))
-			is401(t, stGet(t, c))
-			response := srv.response
-			srv.response = func(r stSeen) stResponse {
-				if r.path == stRefresh {
-					return stResponse{err: stReset()}
+			c := localClient(t, srv, authos.WithTokens(oldTokens))
+			is401(t, getUser(t, c))
+			response := srv.respond
+			srv.respond = func(r seenRequest) reply {
+				if r.path == refreshPath {
+					return reply{err: connectionReset()}
 				}
 				return response(r)
 			}
-			stUncertain(t, c.Do(t.Context(), "GET", "/x/other", nil, nil))
-			stUncertain(t, stGet(t, c)) // not an error of the layers' own
+			sessionUncertain(t, c.Do(t.Context(), "GET", "/x/other", nil, nil))
+			sessionUncertain(t, getUser(t, c)) // not an error of the layers' own
 		})
 	})
 	t.Run("the same access token again", func(t *testing.T) {
-		stBubble(t, func(t *testing.T) {
-			srv := &stScript{response: func(r stSeen) stResponse {
-				if r.path == stRefresh {
-					return stResponse{status: 200, body: stPair("old", "r1")}
+		synctest.Test(t, func(t *testing.T) {
+			srv := &script{respond: func(r seenRequest) reply {
+				if r.path == refreshPath {
+					return reply{status: 200, body: pairBody("old", "r1")}
 				}
-				return stResponse{status: 401, body: stDead}
+				return reply{status: 401, body: deadTokenBody}
 			}}
-			c := stClient(t, srv, authos.WithTokens(stOld))
+			c := localClient(t, srv, authos.WithTokens(oldTokens))
 			for range 3 {
-				is401(t, stGet(t, c))
+				is401(t, getUser(t, c))
 			}
-			stWant(t, "refreshes", srv.count(stRefresh), 1)
+			equal(t, "refreshes", srv.count(refreshPath), 1)
 		})
 	})
 	t.Run("a refreshed token that died on the way", func(t *testing.T) {
-		stBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			n := 0
-			srv := &stScript{response: func(r stSeen) stResponse {
-				if r.path == stRefresh {
+			srv := &script{respond: func(r seenRequest) reply {
+				if r.path == refreshPath {
 					n++
-					return stResponse{status: 200, body: fmt.Sprintf(`{"access_token":"a%d","refresh_token":"r","expires_in":1}`, n)}
+					return reply{status: 200, body: fmt.Sprintf(`{"access_token":"a%d","refresh_token":"r","expires_in":1}`, n)}
 				}
 				if r.auth == "a2" {
-					return stResponse{status: 200, body: stUser}
+					return reply{status: 200, body: userBody}
 				}
-				return stResponse{status: 401, body: stDead, after: 2 * time.Second}
+				return reply{status: 401, body: deadTokenBody, took: 2 * time.Second}
 			}}
-			c := stClient(t, srv, authos.WithTokens(stOld), authos.WithRefreshBefore(-1))
-			stMust(t, "Get", stGet(t, c))
-			stWant(t, "refreshes", n, 2)
+			c := localClient(t, srv, authos.WithTokens(oldTokens), authos.WithRefreshBefore(-1))
+			noError(t, "Get", getUser(t, c))
+			equal(t, "refreshes", n, 2)
 		})
 	})
 }
@@ -269,77 +269,77 @@ func TestTokenEndsSoonerThanTold(t *testing.T) {
 		refused   time.Duration
 		refreshes int
 	}{{1, time.Millisecond, 2}, {1, time.Second, 2}, {3, 2 * time.Second, 2}, {3, 2*time.Second - time.Nanosecond, 1}} {
-		stBubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			n := 0
-			srv := &stScript{response: func(r stSeen) stResponse {
+			srv := &script{respond: func(r seenRequest) reply {
 				switch {
-				case r.path == stRefresh:
+				case r.path == refreshPath:
 					n++
-					return stResponse{status: 200, body: fmt.Sprintf(`{"access_token":"a%d","refresh_token":"r","expires_in":%d}`, n, tc.told)}
+					return reply{status: 200, body: fmt.Sprintf(`{"access_token":"a%d","refresh_token":"r","expires_in":%d}`, n, tc.told)}
 				case r.auth == "a2":
-					return stResponse{status: 200, body: stUser}
+					return reply{status: 200, body: userBody}
 				}
-				return stResponse{status: 401, body: stDead, after: tc.refused}
+				return reply{status: 401, body: deadTokenBody, took: tc.refused}
 			}}
-			err := stGet(t, stClient(t, srv, authos.WithTokens(stOld), authos.WithRefreshBefore(-1)))
+			err := getUser(t, localClient(t, srv, authos.WithTokens(oldTokens), authos.WithRefreshBefore(-1)))
 			if (err == nil) != (tc.refreshes == 2) {
 				t.Errorf("told %d s, refused after %v: Get = %v", tc.told, tc.refused, err)
 			}
-			stWant(t, "refreshes", n, tc.refreshes)
+			equal(t, "refreshes", n, tc.refreshes)
 		})
 	}
 }
 
 func TestNoRefreshToken(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		tokens := stSignInFor(srv, stEmail)
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		tokens := signInFor(srv, adaEmail)
 		tokens.RefreshToken = ""
 		tokens.ExpiresAt = time.Now().Add(time.Second)
-		c := stClient(t, srv.Transport(), authos.WithTokens(tokens))
+		c := localClient(t, srv.Transport(), authos.WithTokens(tokens))
 		time.Sleep(time.Minute)
 		srv.ExpireAccessTokens()
 		for range 3 {
-			err := stGet(t, c)
+			err := getUser(t, c)
 			if _, session := errors.AsType[*authos.SessionError](err); session || !errors.Is(err, authos.CodeJWTError) {
 				t.Errorf("Get = %v, want the 401 as it came", err)
 			}
 		}
-		stWant(t, "refreshes", stRefreshes(srv), 0)
-		stWant(t, "sends", srv.Count("GET", "/api/user"), 3)
+		equal(t, "refreshes", refreshCount(srv), 0)
+		equal(t, "sends", srv.Count("GET", "/api/user"), 3)
 	})
 }
 
 func TestRefreshTokenOnly(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		tokens := stSignIn(srv, stEmail)
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		tokens := signIn(srv, adaEmail)
 		tokens.AccessToken = ""
-		c := stClient(t, srv.Transport(), authos.WithTokens(tokens))
-		stMust(t, "Get", stGet(t, c))
-		stWant(t, "sends", srv.Count("GET", "/api/user"), 1) // refreshed before sending
-		stWant(t, "refreshes", stRefreshes(srv), 1)
+		c := localClient(t, srv.Transport(), authos.WithTokens(tokens))
+		noError(t, "Get", getUser(t, c))
+		equal(t, "sends", srv.Count("GET", "/api/user"), 1) // refreshed before sending
+		equal(t, "refreshes", refreshCount(srv), 1)
 	})
 }
 
 func TestWaitersLeave(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)))
 		quick, err := c.With(authos.WithRetry(authos.RetryPolicy{MaxElapsed: 3 * time.Second}))
-		stMust(t, "With", err)
+		noError(t, "With", err)
 		srv.ExpireAccessTokens()
-		srv.Fault(authostest.Fault{Path: stRefresh, Delay: 10 * time.Second})
+		srv.Fault(authostest.Fault{Path: refreshPath, Delay: 10 * time.Second})
 		start := time.Now()
 		post := func(ctx context.Context, c *authos.Client) error {
-			return c.Do(ctx, "PATCH", "/api/user", map[string]string{"email": stEmail}, nil)
+			return c.Do(ctx, "PATCH", "/api/user", map[string]string{"email": adaEmail}, nil)
 		}
 		leave := errors.New("the user closed the window")
 		var group sync.WaitGroup
 		call := func(name string, after time.Duration, check func(error), ctx context.Context, c *authos.Client) {
 			group.Go(func() {
 				check(post(ctx, c))
-				stWant(t, name+" took", time.Since(start), after)
+				equal(t, name+" took", time.Since(start), after)
 			})
 			synctest.Wait()
 		}
@@ -367,21 +367,21 @@ func TestWaitersLeave(t *testing.T) {
 				t.Errorf("error = %v, want a timeout, and nothing unknown", err)
 			}
 		}, t.Context(), quick)
-		call("a patient waiter", 10*time.Second, func(err error) { stMust(t, "its call", err) }, t.Context(), c)
+		call("a patient waiter", 10*time.Second, func(err error) { noError(t, "its call", err) }, t.Context(), c)
 		time.AfterFunc(time.Second, func() { cancelLeader(leave) })
 		group.Wait()
-		stWant(t, "refreshes", stRefreshes(srv), 1)
+		equal(t, "refreshes", refreshCount(srv), 1)
 	})
 }
 
 // The 401 that a refresh has dealt with is not what a later failure is about.
 func TestFailureAfterRefresh(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1}))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1}))
 		srv.ExpireAccessTokens()
 		srv.Fault(authostest.Fault{Path: "/api/user", Skip: 1, Kind: authostest.ResetBefore})
-		err := c.Do(t.Context(), "PATCH", "/api/user", map[string]string{"email": stEmail}, nil, authos.WithIdempotent())
+		err := c.Do(t.Context(), "PATCH", "/api/user", map[string]string{"email": adaEmail}, nil, authos.WithIdempotent())
 		if !errors.Is(err, authos.ErrNetwork) || !errors.Is(err, authos.ErrOutcomeUnknown) || errors.Is(err, authos.ErrUnauthenticated) {
 			t.Errorf("error = %v, want a network error whose outcome is unknown, and not ErrUnauthenticated", err)
 		}
@@ -403,33 +403,33 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 		{"never", time.Hour, -1, 0, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t, authostest.WithTokenLife(tc.life, 24*time.Hour), authostest.WithClockSkew(tc.skew))
-				tokens := stSignInFor(srv, stEmail)
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t, authostest.WithTokenLife(tc.life, 24*time.Hour), authostest.WithClockSkew(tc.skew))
+				tokens := signInFor(srv, adaEmail)
 				tokens.AccessToken = "" // the first refresh's response is what tells the life
-				c := stClient(t, srv.Transport(), authos.WithTokens(tokens), authos.WithRefreshBefore(tc.before))
-				stMust(t, "Get", stGet(t, c))
-				stWant(t, "ExpiresAt", time.Until(stHeld(t, c).ExpiresAt), tc.life)
+				c := localClient(t, srv.Transport(), authos.WithTokens(tokens), authos.WithRefreshBefore(tc.before))
+				noError(t, "Get", getUser(t, c))
+				equal(t, "ExpiresAt", time.Until(heldTokens(t, c).ExpiresAt), tc.life)
 				due := tc.at
 				if due == 0 {
 					due = tc.life - time.Nanosecond
 				}
 				time.Sleep(due - time.Nanosecond)
-				stMust(t, "Get", stGet(t, c))
-				stWant(t, "refreshes before", stRefreshes(srv), 1)
+				noError(t, "Get", getUser(t, c))
+				equal(t, "refreshes before", refreshCount(srv), 1)
 				time.Sleep(time.Nanosecond)
-				stMust(t, "Get", stGet(t, c))
-				stMust(t, "Get", stGet(t, c))
+				noError(t, "Get", getUser(t, c))
+				noError(t, "Get", getUser(t, c))
 				if tc.at == 0 {
-					stWant(t, "refreshes", stRefreshes(srv), 1)
+					equal(t, "refreshes", refreshCount(srv), 1)
 					time.Sleep(time.Minute)
-					stMust(t, "Get", stGet(t, c))
-					stWant(t, "refreshes", stRefreshes(srv), 2)
+					noError(t, "Get", getUser(t, c))
+					equal(t, "refreshes", refreshCount(srv), 2)
 					all := srv.Requests()
-					stWant(t, "what the server refused first", all[len(all)-3].Status, 401)
+					equal(t, "what the server refused first", all[len(all)-3].Status, 401)
 					return
 				}
-				stWant(t, "refreshes", stRefreshes(srv), 2)
+				equal(t, "refreshes", refreshCount(srv), 2)
 				for _, r := range srv.Requests() {
 					if r.Status == 401 {
 						t.Errorf("%s %s was refused", r.Method, r.Path)
@@ -442,22 +442,22 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 
 func TestFailureAheadOfExpiryIsTolerated(t *testing.T) {
 	for name, fault := range map[string]authostest.Fault{
-		"reset": {Kind: authostest.ResetBefore}, "502": {Status: 502}, "refused": {Status: 401, Body: stRefuse},
+		"reset": {Kind: authostest.ResetBefore}, "502": {Status: 502}, "refused": {Status: 401, Body: refusedBody},
 		"429 for long": {Status: 429, Header: http.Header{"Retry-After": {"3600"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
-				c := stClient(t, srv.Transport(), authos.WithTokens(stSignInFor(srv, stEmail)), authos.WithRefreshBefore(10*time.Minute))
-				stMust(t, "Get", stGet(t, c))
-				fault.Path = stRefresh
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+				c := localClient(t, srv.Transport(), authos.WithTokens(signInFor(srv, adaEmail)), authos.WithRefreshBefore(10*time.Minute))
+				noError(t, "Get", getUser(t, c))
+				fault.Path = refreshPath
 				srv.Fault(fault)
 				time.Sleep(50 * time.Minute)
 				for range 10 {
-					stMust(t, "Get", stGet(t, c))
+					noError(t, "Get", getUser(t, c))
 					time.Sleep(59 * time.Second)
 				}
-				stWant(t, "refreshes", stRefreshes(srv), 1) // once per token
+				equal(t, "refreshes", refreshCount(srv), 1) // once per token
 			})
 		})
 	}
@@ -489,47 +489,48 @@ func TestRefreshInDoubt(t *testing.T) {
 		{"empty 200", authostest.Fault{Status: 200}, false, 0},
 		{"200 without tokens", authostest.Fault{Status: 200, Body: `{}`}, false, 0},
 		{"200 cut short", authostest.Fault{Status: 200, Body: `{"access_token":"x","refresh_to`}, false, 0},
-		{"pre-auth token", authostest.Fault{Status: 200, Body: stPair(stJWT("authos-mfa-preauth+jwt"), "x")}, false, 0},
+		{"pre-auth token", authostest.Fault{Status: 200, Body: pairBody(testJWT("authos-mfa-preauth+jwt"), "x")}, false, 0},
 		{"larger than 16 MiB", authostest.Fault{Status: 200, Body: strings.Repeat("x", 17<<20)}, false, 0},
 		{"redirect", authostest.Fault{Status: 307, Header: http.Header{"Location": {"/api/auth/refresh"}}}, false, 0},
 		{"a proxy's 404", authostest.Fault{Status: 404, Body: "404 page not found"}, false, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t, authostest.WithTokenLife(50*time.Second, 24*time.Hour))
-				c := stClient(t, srv.Transport(), authos.WithTokens(stSignInFor(srv, stEmail)),
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t, authostest.WithTokenLife(50*time.Second, 24*time.Hour))
+				c := localClient(t, srv.Transport(), authos.WithTokens(signInFor(srv, adaEmail)),
 					authos.WithRetry(authos.RetryPolicy{AttemptTimeout: 5 * time.Second}))
-				stMust(t, "Get", stGet(t, c))
-				tc.fault.Path, tc.fault.Times = stRefresh, 1
+				noError(t, "Get", getUser(t, c))
+				tc.fault.Path, tc.fault.Times = refreshPath, 1
 				srv.Fault(tc.fault)
 				time.Sleep(40 * time.Second)
 				sent := time.Now()
 				if tc.taken {
-					stUncertain(t, stGet(t, c)) // the access token died with the refresh token
+					// the access token died with the refresh token
+					sessionUncertain(t, getUser(t, c))
 				} else {
 					for range 3 {
-						stMust(t, "Get while the token works", stGet(t, c))
+						noError(t, "Get while the token works", getUser(t, c))
 					}
 				}
-				stWant(t, "the refresh took", time.Since(sent), tc.took)
+				equal(t, "the refresh took", time.Since(sent), tc.took)
 				time.Sleep(11*time.Second - tc.took)
-				e := stUncertainError(t, stGet(t, c))
-				stWant(t, "RetryAt", e.RetryAt.Sub(sent), 35*time.Second)
+				e := uncertainError(t, getUser(t, c))
+				equal(t, "RetryAt", e.RetryAt.Sub(sent), 35*time.Second)
 				time.Sleep(time.Until(e.RetryAt) - time.Nanosecond)
-				stUncertain(t, stGet(t, c))
-				stWant(t, "refreshes until then", stRefreshes(srv), 1)
+				sessionUncertain(t, getUser(t, c))
+				equal(t, "refreshes until then", refreshCount(srv), 1)
 				time.Sleep(time.Nanosecond)
-				err := stGet(t, c)
-				stWant(t, "refreshes", stRefreshes(srv), 2)
+				err := getUser(t, c)
+				equal(t, "refreshes", refreshCount(srv), 2)
 				if !tc.taken {
-					stMust(t, "Get afterwards", err)
-					stWant(t, "replays", srv.Replays(), 0)
+					noError(t, "Get afterwards", err)
+					equal(t, "replays", srv.Replays(), 0)
 					return
 				}
-				stOver(t, err)
-				stWant(t, "replays", srv.Replays(), 1)
-				stOver(t, stGet(t, c))
-				stWant(t, "refreshes", stRefreshes(srv), 2)
+				sessionOver(t, err)
+				equal(t, "replays", srv.Replays(), 1)
+				sessionOver(t, getUser(t, c))
+				equal(t, "refreshes", refreshCount(srv), 2)
 			})
 		})
 	}
@@ -537,57 +538,57 @@ func TestRefreshInDoubt(t *testing.T) {
 
 func TestDoubtEndsWithNewerTokensInTheStore(t *testing.T) {
 	for _, after := range []time.Duration{time.Second, time.Minute} {
-		stBubble(t, func(t *testing.T) {
-			srv := stServer(t)
-			store := &stStore{}
-			tokens := stSignIn(srv, stEmail)
-			c := stClient(t, srv.Transport(), authos.WithTokens(tokens), authos.WithTokenStore(store))
-			stMust(t, "Get", stGet(t, c))
+		synctest.Test(t, func(t *testing.T) {
+			srv := fakeServer(t)
+			store := &testStore{}
+			tokens := signIn(srv, adaEmail)
+			c := localClient(t, srv.Transport(), authos.WithTokens(tokens), authos.WithTokenStore(store))
+			noError(t, "Get", getUser(t, c))
 			srv.ExpireAccessTokens()
-			srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Kind: authostest.ResetBefore})
-			stUncertain(t, stGet(t, c))
-			fresh, err := stClient(t, srv.Transport()).Auth.Refresh(t.Context(), tokens.RefreshToken)
-			stMust(t, "another process's Refresh", err)
+			srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Kind: authostest.ResetBefore})
+			sessionUncertain(t, getUser(t, c))
+			fresh, err := localClient(t, srv.Transport()).Auth.Refresh(t.Context(), tokens.RefreshToken)
+			noError(t, "another process's Refresh", err)
 			store.put(fresh)
 			time.Sleep(after)
-			stMust(t, "Get", stGet(t, c))
-			stWant(t, "held", stHeld(t, c).AccessToken, fresh.AccessToken)
-			stWant(t, "refreshes", stRefreshes(srv), 2) // the lost one and the other process's
-			stWant(t, "replays", srv.Replays(), 0)
+			noError(t, "Get", getUser(t, c))
+			equal(t, "held", heldTokens(t, c).AccessToken, fresh.AccessToken)
+			equal(t, "refreshes", refreshCount(srv), 2) // the lost one and the other process's
+			equal(t, "replays", srv.Replays(), 0)
 		})
 	}
 }
 
 func TestRefreshRetriedWhenItDidNotArrive(t *testing.T) {
-	limited := stResponse{status: 429, body: "Too Many Requests! Wait for 2s", header: map[string]string{"X-Ratelimit-After": "2"}}
+	limited := reply{status: 429, body: "Too Many Requests! Wait for 2s", header: map[string]string{"X-Ratelimit-After": "2"}}
 	for _, tc := range []struct {
 		name     string
-		failures []stResponse
+		failures []reply
 		gaps     []time.Duration // the least between two refreshes
 	}{
-		{"refused dial", []stResponse{{err: stRefusedDial()}, {err: stRefusedDial()}}, []time.Duration{0, 0}},
+		{"refused dial", []reply{{err: dialRefused()}, {err: dialRefused()}}, []time.Duration{0, 0}},
 		// the header is cut off
-		{"429", []stResponse{limited, limited}, []time.Duration{3 * time.Second, 3 * time.Second}},
+		{"429", []reply{limited, limited}, []time.Duration{3 * time.Second, 3 * time.Second}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				var at []time.Time
-				srv := &stScript{response: func(r stSeen) stResponse {
+				srv := &script{respond: func(r seenRequest) reply {
 					switch {
-					case r.path == stRefresh && len(at) < len(tc.failures):
+					case r.path == refreshPath && len(at) < len(tc.failures):
 						at = append(at, r.at)
 						return tc.failures[len(at)-1]
-					case r.path == stRefresh:
+					case r.path == refreshPath:
 						at = append(at, r.at)
-						return stResponse{status: 200, body: stPair("new", "r2")}
+						return reply{status: 200, body: pairBody("new", "r2")}
 					case r.auth == "new":
-						return stResponse{status: 200, body: stUser}
+						return reply{status: 200, body: userBody}
 					}
-					return stResponse{status: 401, body: stDead}
+					return reply{status: 401, body: deadTokenBody}
 				}}
-				c := stClient(t, srv, authos.WithTokens(stOld))
-				stMust(t, "Get", stGet(t, c))
-				stWant(t, "refreshes", len(at), len(tc.failures)+1)
+				c := localClient(t, srv, authos.WithTokens(oldTokens))
+				noError(t, "Get", getUser(t, c))
+				equal(t, "refreshes", len(at), len(tc.failures)+1)
 				for i, gap := range tc.gaps {
 					if got := at[i+1].Sub(at[i]); got < gap || got > gap+gap/5+time.Second {
 						t.Errorf("gap %d = %v, want about %v", i, got, gap)
@@ -599,40 +600,40 @@ func TestRefreshRetriedWhenItDidNotArrive(t *testing.T) {
 }
 
 func TestRefreshGivesUp(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := &stScript{response: func(r stSeen) stResponse {
-			if r.path == stRefresh {
-				return stResponse{err: stRefusedDial()}
+	synctest.Test(t, func(t *testing.T) {
+		srv := &script{respond: func(r seenRequest) reply {
+			if r.path == refreshPath {
+				return reply{err: dialRefused()}
 			}
-			return stResponse{status: 401, body: stDead}
+			return reply{status: 401, body: deadTokenBody}
 		}}
-		c := stClient(t, srv, authos.WithTokens(stOld), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 3}),
+		c := localClient(t, srv, authos.WithTokens(oldTokens), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 3}),
 			authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
-		e := stUncertainError(t, stGet(t, c))
+		e := uncertainError(t, getUser(t, c))
 		if !errors.Is(e, authos.ErrNetwork) || time.Until(e.RetryAt) < time.Second || time.Until(e.RetryAt) > 2*time.Second {
 			t.Errorf("error = %v, RetryAt in %v, want a network error, and 1 s", e, time.Until(e.RetryAt))
 		}
-		stWant(t, "refreshes", srv.count(stRefresh), 3)
-		stUncertain(t, stGet(t, c)) // not tried call by call
-		stWant(t, "refreshes", srv.count(stRefresh), 3)
+		equal(t, "refreshes", srv.count(refreshPath), 3)
+		sessionUncertain(t, getUser(t, c)) // not tried call by call
+		equal(t, "refreshes", srv.count(refreshPath), 3)
 		time.Sleep(2 * time.Second)
-		stUncertain(t, stGet(t, c))
-		stWant(t, "refreshes", srv.count(stRefresh), 6)
+		sessionUncertain(t, getUser(t, c))
+		equal(t, "refreshes", srv.count(refreshPath), 6)
 	})
 }
 
 // What does not have the shape of the server's own errors is somebody else's word, and ends no
 // session.
 func TestRefusalsWithoutAnAPIError(t *testing.T) {
-	for _, response := range []stResponse{{status: 401}, {status: 401, body: "no"}, {status: 400, body: "bad"}, {status: 403, body: "<html>no</html>"}} {
-		stBubble(t, func(t *testing.T) {
-			srv := &stScript{response: func(r stSeen) stResponse {
-				if r.path == stRefresh {
+	for _, response := range []reply{{status: 401}, {status: 401, body: "no"}, {status: 400, body: "bad"}, {status: 403, body: "<html>no</html>"}} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := &script{respond: func(r seenRequest) reply {
+				if r.path == refreshPath {
 					return response
 				}
-				return stResponse{status: 401, body: stDead}
+				return reply{status: 401, body: deadTokenBody}
 			}}
-			stUncertain(t, stGet(t, stClient(t, srv, authos.WithTokens(stOld))))
+			sessionUncertain(t, getUser(t, localClient(t, srv, authos.WithTokens(oldTokens))))
 		})
 	}
 }
@@ -640,13 +641,13 @@ func TestRefusalsWithoutAnAPIError(t *testing.T) {
 // A refresh that the limiter refused holds the whole bucket back, and a wait that is too long is
 // not waited out call by call.
 func TestRefreshRateLimited(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)))
 		srv.ExpireAccessTokens()
-		srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Status: 429, Header: http.Header{"Retry-After": {"300"}}})
+		srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Status: 429, Header: http.Header{"Retry-After": {"300"}}})
 		start := time.Now()
-		e := stUncertainError(t, stGet(t, c))
+		e := uncertainError(t, getUser(t, c))
 		if !errors.Is(e, authos.ErrRateLimited) {
 			t.Errorf("error = %v, want ErrRateLimited", e)
 		}
@@ -654,50 +655,50 @@ func TestRefreshRateLimited(t *testing.T) {
 			t.Errorf("RetryAt in %v, want 300 s", in)
 		}
 		for range 10 {
-			stUncertain(t, stGet(t, c))
+			sessionUncertain(t, getUser(t, c))
 			time.Sleep(time.Second)
 		}
-		stWant(t, "refreshes", stRefreshes(srv), 1)
-		_, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "x"}, authos.WithoutRetry())
+		equal(t, "refreshes", refreshCount(srv), 1)
+		_, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: adaEmail, Password: "x"}, authos.WithoutRetry())
 		if limited, ok := errors.AsType[*authos.RateLimitError](err); !ok || limited.API != nil {
 			t.Errorf("Login = %v, want it held back", err)
 		}
 		time.Sleep(time.Until(e.RetryAt))
-		stMust(t, "Get", stGet(t, c))
+		noError(t, "Get", getUser(t, c))
 	})
 }
 
 // The doubt is counted from the request, not from the wait at the gate before it.
 func TestDoubtIsCountedFromSending(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)))
 		srv.ExpireAccessTokens()
 		srv.Fault(authostest.Fault{Path: "/api/auth/login", Status: 429, Header: http.Header{"Retry-After": {"50"}}})
-		_, _ = c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "x"}, authos.WithoutRetry())
-		srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Kind: authostest.ResetBefore})
-		e := stUncertainError(t, stGet(t, c))
+		_, _ = c.Auth.Login(t.Context(), authos.LoginParams{Email: adaEmail, Password: "x"}, authos.WithoutRetry())
+		srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Kind: authostest.ResetBefore})
+		e := uncertainError(t, getUser(t, c))
 		for _, r := range srv.Requests() {
-			if r.Route == stRefresh {
-				stWant(t, "RetryAt after sending", e.RetryAt.Sub(r.Time), 35*time.Second)
+			if r.Route == refreshPath {
+				equal(t, "RetryAt after sending", e.RetryAt.Sub(r.Time), 35*time.Second)
 			}
 		}
-		stWant(t, "refreshes", stRefreshes(srv), 1)
+		equal(t, "refreshes", refreshCount(srv), 1)
 	})
 }
 
 func TestRefreshMeetsOpenBreaker(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)),
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)),
 			authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1, OpenTimeout: 200 * time.Second}))
 		srv.ExpireAccessTokens()
-		srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Status: 502})
+		srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Status: 502})
 		start := time.Now()
-		stWant(t, "RetryAt", stUncertainError(t, stGet(t, c)).RetryAt.Sub(start), 35*time.Second)
+		equal(t, "RetryAt", uncertainError(t, getUser(t, c)).RetryAt.Sub(start), 35*time.Second)
 		time.Sleep(35 * time.Second)
-		err := stGet(t, c)
-		e := stUncertainError(t, err)
+		err := getUser(t, c)
+		e := uncertainError(t, err)
 		open, ok := errors.AsType[*authos.CircuitOpenError](err)
 		if !ok || open.Group != "refresh" {
 			t.Fatalf("error = %v, want the refresh's open circuit in it", err)
@@ -705,218 +706,218 @@ func TestRefreshMeetsOpenBreaker(t *testing.T) {
 		if d := e.RetryAt.Sub(open.RetryAt); d < 0 || d > 3*time.Second {
 			t.Errorf("RetryAt = %v after the breaker's, want about the breaker's", d)
 		}
-		stWant(t, "refreshes", stRefreshes(srv), 1)
+		equal(t, "refreshes", refreshCount(srv), 1)
 		time.Sleep(time.Until(e.RetryAt))
-		stMust(t, "Get", stGet(t, c))
+		noError(t, "Get", getUser(t, c))
 	})
 }
 
 // Without an attempt timeout and without MaxElapsed a refresh ends all the same.
 func TestRefreshAlwaysEnds(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)),
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)),
 			authos.WithRetry(authos.RetryPolicy{AttemptTimeout: -1, MaxElapsed: -1}))
 		srv.ExpireAccessTokens()
-		srv.Fault(authostest.Fault{Path: stRefresh, Kind: authostest.Hang})
+		srv.Fault(authostest.Fault{Path: refreshPath, Kind: authostest.Hang})
 		start := time.Now()
-		stUncertain(t, stGet(t, c))
-		stWant(t, "it took", time.Since(start), 35*time.Second)
+		sessionUncertain(t, getUser(t, c))
+		equal(t, "it took", time.Since(start), 35*time.Second)
 	})
 }
 
 func TestSavedBeforeUse(t *testing.T) {
 	for _, locking := range []bool{false, true} {
-		stBubble(t, func(t *testing.T) {
-			srv := stServer(t)
-			store := stNewLockStore()
-			tokens := stSignIn(srv, stEmail)
+		synctest.Test(t, func(t *testing.T) {
+			srv := fakeServer(t)
+			store := newLockStore()
+			tokens := signIn(srv, adaEmail)
 			store.put(tokens)
 			held := make(chan struct{})
 			check := store.onSave
 			store.onSave = func() error { <-held; return check() }
-			var use authos.TokenStore = &store.stStore
+			var use authos.TokenStore = &store.testStore
 			if locking {
 				use = store
 			} else {
 				store.held = true // nothing to check
 			}
-			c := stClient(t, srv.Transport(), authos.WithTokenStore(use))
+			c := localClient(t, srv.Transport(), authos.WithTokenStore(use))
 			srv.ExpireAccessTokens()
 			var group sync.WaitGroup
 			for range 50 {
-				group.Go(func() { stMust(t, "Get", stGet(t, c)) })
+				group.Go(func() { noError(t, "Get", getUser(t, c)) })
 			}
 			synctest.Wait()
-			stWant(t, "refreshes", stRefreshes(srv), 1)
+			equal(t, "refreshes", refreshCount(srv), 1)
 			for _, r := range srv.Requests() {
 				if a := r.Header.Get("Authorization"); a != "" && a != "Bearer "+tokens.AccessToken {
 					t.Fatal("a new token was used before it was saved")
 				}
 			}
-			stWant(t, "held", stHeld(t, c), tokens)
+			equal(t, "held", heldTokens(t, c), tokens)
 			close(held)
 			group.Wait()
-			stWant(t, "stored", store.get(), stHeld(t, c))
-			stWant(t, "saves without the lock", len(store.naked), 0)
+			equal(t, "stored", store.get(), heldTokens(t, c))
+			equal(t, "saves without the lock", len(store.naked), 0)
 		})
 	}
 }
 
 func TestFailingSave(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		tokens := stSignIn(srv, stEmail)
-		store := &stStore{tokens: tokens}
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		tokens := signIn(srv, adaEmail)
+		store := &testStore{tokens: tokens}
 		full := errors.New("disk full")
 		store.onSave = func() error { return full }
 		var log strings.Builder
-		var seen stRefreshLog
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option(), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		var seen refreshLog
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option(), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 		// each refresh finds the older tokens in the store, and does not go back to them
 		for i := range 3 {
 			srv.ExpireAccessTokens()
-			stMust(t, "Get", stGet(t, c))
-			stWant(t, "refreshes", stRefreshes(srv), i+1)
+			noError(t, "Get", getUser(t, c))
+			equal(t, "refreshes", refreshCount(srv), i+1)
 		}
-		stWant(t, "replays", srv.Replays(), 0)
-		stWant(t, "stored", store.get(), tokens)
+		equal(t, "replays", srv.Replays(), 0)
+		equal(t, "stored", store.get(), tokens)
 		for _, e := range seen.all() {
 			if e.Err != nil || !errors.Is(e.Unsaved, full) {
 				t.Errorf("event = %+v, want Unsaved", e)
 			}
 		}
-		if text := log.String(); !strings.Contains(text, "level=WARN") || !strings.Contains(text, "disk full") || strings.Contains(text, stHeld(t, c).AccessToken) {
+		if text := log.String(); !strings.Contains(text, "level=WARN") || !strings.Contains(text, "disk full") || strings.Contains(text, heldTokens(t, c).AccessToken) {
 			t.Errorf("log = %s, want a warning about the save", text)
 		}
 		store.onSave = nil
 		srv.ExpireAccessTokens()
-		stMust(t, "Get", stGet(t, c))
-		stWant(t, "stored", store.get(), stHeld(t, c))
+		noError(t, "Get", getUser(t, c))
+		equal(t, "stored", store.get(), heldTokens(t, c))
 	})
 }
 
 // Tokens set on a client that has never read its store do not give way to what is there when saving
 // them fails.
 func TestFailingSaveOfSetTokens(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := &stStore{tokens: authos.Tokens{AccessToken: "stale", RefreshToken: "stale"}}
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := &testStore{tokens: authos.Tokens{AccessToken: "stale", RefreshToken: "stale"}}
 		store.onSave = func() error { return errors.New("disk full") }
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
-		if err := c.SetTokens(t.Context(), stSignIn(srv, stEmail)); err == nil {
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		if err := c.SetTokens(t.Context(), signIn(srv, adaEmail)); err == nil {
 			t.Error("SetTokens = nil, want the store's error")
 		}
 		srv.ExpireAccessTokens()
-		stMust(t, "Get", stGet(t, c))
-		stWant(t, "refreshes", stRefreshes(srv), 1)
+		noError(t, "Get", getUser(t, c))
+		equal(t, "refreshes", refreshCount(srv), 1)
 	})
 }
 
 func TestProcessesShareALockingStore(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := stNewLockStore()
-		tokens := stSignIn(srv, stEmail)
-		var seen stRefreshLog
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		tokens := signIn(srv, adaEmail)
+		var seen refreshLog
 		var clients []*authos.Client
 		for range 5 {
-			clients = append(clients, stClient(t, stLate(srv.Transport(), 20*time.Millisecond), authos.WithTokens(tokens), authos.WithTokenStore(store), seen.option()))
+			clients = append(clients, localClient(t, lateResponses(srv.Transport(), 20*time.Millisecond), authos.WithTokens(tokens), authos.WithTokenStore(store), seen.option()))
 		}
-		srv.Fault(authostest.Fault{Path: stRefresh, Delay: 200 * time.Millisecond})
+		srv.Fault(authostest.Fault{Path: refreshPath, Delay: 200 * time.Millisecond})
 		for round := range 3 {
 			srv.ExpireAccessTokens()
 			var group sync.WaitGroup
 			for _, c := range clients {
 				for range 20 {
-					group.Go(func() { stMust(t, "Get", stGet(t, c)) })
+					group.Go(func() { noError(t, "Get", getUser(t, c)) })
 				}
 			}
 			group.Wait()
-			stWant(t, "refreshes", stRefreshes(srv), round+1)
+			equal(t, "refreshes", refreshCount(srv), round+1)
 		}
-		stWant(t, "replays", srv.Replays(), 0)
-		stWant(t, "saves without the lock", len(store.naked), 0)
+		equal(t, "replays", srv.Replays(), 0)
+		equal(t, "saves without the lock", len(store.naked), 0)
 		adopted := 0
 		for _, e := range seen.all() {
-			stWant(t, "refresh's error", e.Err, nil)
+			equal(t, "refresh's error", e.Err, nil)
 			if e.Adopted {
 				adopted++
 			}
 		}
-		stWant(t, "adopted", adopted, 3*(len(clients)-1))
+		equal(t, "adopted", adopted, 3*(len(clients)-1))
 	})
 }
 
 func TestNoLockNoRefresh(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := stNewLockStore()
-		store.put(stSignIn(srv, stEmail))
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
-		stMust(t, "Get", stGet(t, c))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		store.put(signIn(srv, adaEmail))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		noError(t, "Get", getUser(t, c))
 		srv.ExpireAccessTokens()
 		store.failure = errors.New("redis: connection refused")
-		e := stUncertainError(t, stGet(t, c))
+		e := uncertainError(t, getUser(t, c))
 		if !errors.Is(e, store.failure) {
 			t.Errorf("error = %v, want the lock's in it", e)
 		}
 		store.failure = nil
 		store.onLoad = func() error { return errors.New("cannot read") }
-		stUncertain(t, stGet(t, c)) // locked, but it is not known what the others did
-		stWant(t, "refreshes", stRefreshes(srv), 0)
+		sessionUncertain(t, getUser(t, c)) // locked, but it is not known what the others did
+		equal(t, "refreshes", refreshCount(srv), 0)
 		store.onLoad = nil
-		stMust(t, "Get", stGet(t, c))
-		stWant(t, "refreshes", stRefreshes(srv), 1)
+		noError(t, "Get", getUser(t, c))
+		equal(t, "refreshes", refreshCount(srv), 1)
 	})
 }
 
 // Tokens found in the store may be dead as well, which says nothing against refreshing them.
 func TestFoundTokensMayBeDead(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := &stStore{tokens: stSignIn(srv, stEmail)}
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
-		stMust(t, "Get", stGet(t, c))
-		store.put(stSignIn(srv, stEmail))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := &testStore{tokens: signIn(srv, adaEmail)}
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		noError(t, "Get", getUser(t, c))
+		store.put(signIn(srv, adaEmail))
 		srv.ExpireAccessTokens()
-		stMust(t, "Get", stGet(t, c))
-		stWant(t, "refreshes, sends", [2]int{stRefreshes(srv), srv.Count("GET", "/api/user")}, [2]int{1, 4})
+		noError(t, "Get", getUser(t, c))
+		equal(t, "refreshes, sends", [2]int{refreshCount(srv), srv.Count("GET", "/api/user")}, [2]int{1, 4})
 	})
 }
 
 // A store that nobody else writes is no reason to lose the session when it cannot be read.
 func TestUnreadablePlainStore(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := &stStore{tokens: stSignIn(srv, stEmail)}
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := &testStore{tokens: signIn(srv, adaEmail)}
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
 		store.onLoad = func() error { return errors.New("cannot read") }
-		stUncertain(t, stGet(t, c)) // not known who we are
+		sessionUncertain(t, getUser(t, c)) // not known who we are
 		store.onLoad = nil
-		stMust(t, "Get", stGet(t, c))
+		noError(t, "Get", getUser(t, c))
 		store.onLoad = func() error { return errors.New("cannot read") }
 		srv.ExpireAccessTokens()
-		stMust(t, "Get", stGet(t, c))
+		noError(t, "Get", getUser(t, c))
 	})
 }
 
 func TestSeedIsForAnEmptyStore(t *testing.T) {
 	for _, locking := range []bool{false, true} {
-		stBubble(t, func(t *testing.T) {
-			srv := stServer(t)
-			seed, kept := stSignIn(srv, stEmail), stSignIn(srv, "bob@example.com")
-			store := stNewLockStore()
+		synctest.Test(t, func(t *testing.T) {
+			srv := fakeServer(t)
+			seed, kept := signIn(srv, adaEmail), signIn(srv, "bob@example.com")
+			store := newLockStore()
 			var use authos.TokenStore = store
 			if !locking {
-				use = &store.stStore
+				use = &store.testStore
 			}
-			c := stClient(t, srv.Transport(), authos.WithTokens(seed), authos.WithTokenStore(use))
-			stWant(t, "held", stHeld(t, c), seed)
-			stWant(t, "stored", store.get(), seed)
+			c := localClient(t, srv.Transport(), authos.WithTokens(seed), authos.WithTokenStore(use))
+			equal(t, "held", heldTokens(t, c), seed)
+			equal(t, "stored", store.get(), seed)
 			store.put(kept)
-			again := stClient(t, srv.Transport(), authos.WithTokens(seed), authos.WithTokenStore(use))
-			stWant(t, "held where the store has others", stHeld(t, again), kept)
+			again := localClient(t, srv.Transport(), authos.WithTokens(seed), authos.WithTokenStore(use))
+			equal(t, "held where the store has others", heldTokens(t, again), kept)
 		})
 	}
 }
@@ -924,36 +925,36 @@ func TestSeedIsForAnEmptyStore(t *testing.T) {
 // An empty store is asked again: somebody else may sign in. A seed is used once: it would be a
 // replay later.
 func TestSignInAndOutElsewhere(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := &stStore{}
-		seed := stSignIn(srv, stEmail)
-		c := stClient(t, srv.Transport(), authos.WithTokens(seed), authos.WithTokenStore(store))
-		stMust(t, "Get", stGet(t, c))
-		stMust(t, "Delete", store.Delete(t.Context())) // another process signs out
-		srv.RevokeSessions(stEmail)
-		stOver(t, stGet(t, c))
-		err := stGet(t, c)
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := &testStore{}
+		seed := signIn(srv, adaEmail)
+		c := localClient(t, srv.Transport(), authos.WithTokens(seed), authos.WithTokenStore(store))
+		noError(t, "Get", getUser(t, c))
+		noError(t, "Delete", store.Delete(t.Context())) // another process signs out
+		srv.RevokeSessions(adaEmail)
+		sessionOver(t, getUser(t, c))
+		err := getUser(t, c)
 		if api, ok := errors.AsType[*authos.APIError](err); !ok || api.StatusCode != 401 {
 			t.Errorf("signed out: %v, want the server's 401", err)
 		}
-		stWant(t, "refreshes", stRefreshes(srv), 0)
-		store.put(stSignIn(srv, stEmail)) // and in again
-		stMust(t, "Get", stGet(t, c))
+		equal(t, "refreshes", refreshCount(srv), 0)
+		store.put(signIn(srv, adaEmail)) // and in again
+		noError(t, "Get", getUser(t, c))
 	})
 }
 
 func TestRefusal(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		c := stClient(t, stLate(srv.Transport(), 50*time.Millisecond), authos.WithTokens(stSignIn(srv, stEmail)))
-		srv.RevokeSessions(stEmail)
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, lateResponses(srv.Transport(), 50*time.Millisecond), authos.WithTokens(signIn(srv, adaEmail)))
+		srv.RevokeSessions(adaEmail)
 		var mu sync.Mutex
 		var errs []*authos.SessionError
 		var group sync.WaitGroup
 		for range 200 {
 			group.Go(func() {
-				e := stOverError(t, stGet(t, c))
+				e := overError(t, getUser(t, c))
 				mu.Lock()
 				defer mu.Unlock()
 				if slices.Contains(errs, e) {
@@ -969,76 +970,76 @@ func TestRefusal(t *testing.T) {
 			})
 		}
 		group.Wait()
-		stWant(t, "refreshes", stRefreshes(srv), 1)
+		equal(t, "refreshes", refreshCount(srv), 1)
 		sent := len(srv.Requests())
 		for range 10 {
-			e := stOverError(t, stGet(t, c))
+			e := overError(t, getUser(t, c))
 			if api, ok := errors.AsType[*authos.APIError](e); ok {
 				t.Errorf("%v has a response, but nothing was sent: %v", e, api)
 			}
 		}
-		stWant(t, "requests", len(srv.Requests()), sent)
-		stMust(t, "SetTokens", c.SetTokens(t.Context(), stSignIn(srv, stEmail)))
-		stMust(t, "Get", stGet(t, c))
+		equal(t, "requests", len(srv.Requests()), sent)
+		noError(t, "SetTokens", c.SetTokens(t.Context(), signIn(srv, adaEmail)))
+		noError(t, "Get", getUser(t, c))
 		srv.ExpireAccessTokens()
-		stMust(t, "Get", stGet(t, c)) // these can be refreshed
+		noError(t, "Get", getUser(t, c)) // these can be refreshed
 	})
 }
 
 func TestRefusalEndsWithTheStore(t *testing.T) {
 	for _, locking := range []bool{false, true} {
-		stBubble(t, func(t *testing.T) {
-			srv := stServer(t)
-			store := stNewLockStore()
-			store.put(stSignIn(srv, stEmail))
+		synctest.Test(t, func(t *testing.T) {
+			srv := fakeServer(t)
+			store := newLockStore()
+			store.put(signIn(srv, adaEmail))
 			var use authos.TokenStore = store
 			if !locking {
-				use = &store.stStore
+				use = &store.testStore
 			}
-			c := stClient(t, srv.Transport(), authos.WithTokenStore(use))
-			srv.RevokeSessions(stEmail)
-			stOver(t, stGet(t, c))
+			c := localClient(t, srv.Transport(), authos.WithTokenStore(use))
+			srv.RevokeSessions(adaEmail)
+			sessionOver(t, getUser(t, c))
 			locks := store.locks
-			stOver(t, stGet(t, c))
-			stWant(t, "locks taken to fail fast", store.locks-locks, 0)
-			store.put(stSignIn(srv, stEmail))
-			stMust(t, "Get", stGet(t, c))
-			stWant(t, "refreshes", stRefreshes(srv), 1)
+			sessionOver(t, getUser(t, c))
+			equal(t, "locks taken to fail fast", store.locks-locks, 0)
+			store.put(signIn(srv, adaEmail))
+			noError(t, "Get", getUser(t, c))
+			equal(t, "refreshes", refreshCount(srv), 1)
 		})
 	}
 }
 
 func TestRefusalCoolsDown(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)))
 		srv.SuspendOrg("acme")
 		srv.ExpireAccessTokens()
 		for i := range 3 {
-			stOver(t, stGet(t, c))
-			stWant(t, "refreshes", stRefreshes(srv), i+1)
+			sessionOver(t, getUser(t, c))
+			equal(t, "refreshes", refreshCount(srv), i+1)
 			time.Sleep(5*time.Minute - time.Nanosecond)
-			stOver(t, stGet(t, c))
-			stWant(t, "refreshes", stRefreshes(srv), i+1)
+			sessionOver(t, getUser(t, c))
+			equal(t, "refreshes", refreshCount(srv), i+1)
 			time.Sleep(time.Nanosecond)
 		}
 		srv.ActivateOrg("acme")
-		stMust(t, "Get", stGet(t, c))
-		stWant(t, "replays", srv.Replays(), 0)
+		noError(t, "Get", getUser(t, c))
+		equal(t, "replays", srv.Replays(), 0)
 	})
 }
 
 func TestRefusalKeepsItsCode(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := &stScript{response: func(r stSeen) stResponse {
-			if r.path == stRefresh {
-				return stResponse{status: 403, body: `{"error":"Organization is not active. Current status: suspended","error_code":"FORBIDDEN"}`}
+	synctest.Test(t, func(t *testing.T) {
+		srv := &script{respond: func(r seenRequest) reply {
+			if r.path == refreshPath {
+				return reply{status: 403, body: `{"error":"Organization is not active. Current status: suspended","error_code":"FORBIDDEN"}`}
 			}
-			return stResponse{status: 401, body: stDead}
+			return reply{status: 401, body: deadTokenBody}
 		}}
-		c := stClient(t, srv, authos.WithTokens(stOld))
-		err := stGet(t, c)
-		stOver(t, err)
+		c := localClient(t, srv, authos.WithTokens(oldTokens))
+		err := getUser(t, c)
+		sessionOver(t, err)
 		if !errors.Is(err, authos.CodeOrganizationNotActive) || !errors.Is(err, authos.ErrForbidden) {
 			t.Errorf("error = %v, want the refusal's code and kind", err)
 		}
@@ -1050,13 +1051,13 @@ func TestRefusalKeepsItsCode(t *testing.T) {
 
 // Fast failures are not refreshes: the observer and the log are not flooded with them.
 func TestFastFailuresAreNotObserved(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		var seen stRefreshLog
-		c := stClient(t, srv.Transport(), authos.WithTokens(stSignIn(srv, stEmail)), seen.option())
-		srv.RevokeSessions(stEmail)
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		var seen refreshLog
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)), seen.option())
+		srv.RevokeSessions(adaEmail)
 		for range 10 {
-			stOver(t, stGet(t, c))
+			sessionOver(t, getUser(t, c))
 		}
 		if events := seen.all(); len(events) != 1 || !errors.Is(events[0].Err, authos.ErrSessionExpired) {
 			t.Errorf("events = %v, want one", events)
@@ -1067,59 +1068,59 @@ func TestFastFailuresAreNotObserved(t *testing.T) {
 // Several processes, some of which die, freeze, or lose their store. Each client here stands for a
 // process.
 
-// stHoldLock takes the lock for another process.
-func stHoldLock(t *testing.T, store authos.LockingTokenStore) (unlock func()) {
+// holdLock takes the lock for another process.
+func holdLock(t *testing.T, store authos.LockingTokenStore) (unlock func()) {
 	t.Helper()
 	unlock, err := store.Lock(t.Context())
-	stMust(t, "Lock", err)
+	noError(t, "Lock", err)
 	return unlock
 }
 
 // A refresh that is not needed yet waits for the lock by itself: the calls go on with the token
 // that still works.
 func TestEarlyRefreshDoesNotWaitForTheLock(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
-		store := stNewLockStore()
-		store.put(stSignInFor(srv, stEmail))
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
-		stMust(t, "Get", stGet(t, c))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+		store := newLockStore()
+		store.put(signInFor(srv, adaEmail))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		noError(t, "Get", getUser(t, c))
 		time.Sleep(time.Hour - 20*time.Second) // early enough for the token to outlive the test
-		unlock := stHoldLock(t, store)
+		unlock := holdLock(t, store)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		start := time.Now()
 		_, err := c.User.Get(ctx)
-		stMust(t, "the first Get", err)
-		stWant(t, "it waited", time.Since(start), time.Second)
+		noError(t, "the first Get", err)
+		equal(t, "it waited", time.Since(start), time.Second)
 		for range 5 {
-			stMust(t, "Get", stGet(t, c))
+			noError(t, "Get", getUser(t, c))
 		}
-		stWant(t, "they waited", time.Since(start), time.Second)
-		stWant(t, "refreshes without the lock", stRefreshes(srv), 0)
+		equal(t, "they waited", time.Since(start), time.Second)
+		equal(t, "refreshes without the lock", refreshCount(srv), 0)
 		unlock()
 		synctest.Wait()
-		stWant(t, "refreshes", stRefreshes(srv), 1)
-		stMust(t, "Get", stGet(t, c))
-		stWant(t, "stored", store.get(), stHeld(t, c))
+		equal(t, "refreshes", refreshCount(srv), 1)
+		noError(t, "Get", getUser(t, c))
+		equal(t, "stored", store.get(), heldTokens(t, c))
 		// eight calls, one refresh: nothing was sent again
-		stWant(t, "requests", srv.Count("", ""), 9)
+		equal(t, "requests", srv.Count("", ""), 9)
 	})
 }
 
 // A call whose token is still good does wait for the server's response to the refresh it has begun:
 // the token dies with that.
 func TestEarlyRefreshWaitsForTheServer(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
-		c := stClient(t, srv.Transport(), authos.WithTokens(stSignInFor(srv, stEmail)))
-		stMust(t, "Get", stGet(t, c))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+		c := localClient(t, srv.Transport(), authos.WithTokens(signInFor(srv, adaEmail)))
+		noError(t, "Get", getUser(t, c))
 		time.Sleep(time.Hour - 20*time.Second)
-		srv.Fault(authostest.Fault{Path: stRefresh, Delay: 5 * time.Second})
+		srv.Fault(authostest.Fault{Path: refreshPath, Delay: 5 * time.Second})
 		start := time.Now()
-		stMust(t, "Get", stGet(t, c))
-		stWant(t, "it waited", time.Since(start), 5*time.Second)
-		stWant(t, "requests", srv.Count("", ""), 3)
+		noError(t, "Get", getUser(t, c))
+		equal(t, "it waited", time.Since(start), 5*time.Second)
+		equal(t, "requests", srv.Count("", ""), 3)
 	})
 }
 
@@ -1127,17 +1128,17 @@ func TestEarlyRefreshWaitsForTheServer(t *testing.T) {
 func TestTokensOfAHolderThatNeverUnlocks(t *testing.T) {
 	for name, before := range map[string]bool{"saved before": true, "saved while others wait": false} {
 		t.Run(name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t)
-				store := stNewLockStore()
-				tokens := stSignIn(srv, stEmail)
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				store := newLockStore()
+				tokens := signIn(srv, adaEmail)
 				store.put(tokens)
-				var seen stRefreshLog
-				c := stClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option())
-				stMust(t, "Get", stGet(t, c))
-				_ = stHoldLock(t, store)
-				fresh, err := stClient(t, srv.Transport()).Auth.Refresh(t.Context(), tokens.RefreshToken)
-				stMust(t, "the holder's Refresh", err)
+				var seen refreshLog
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option())
+				noError(t, "Get", getUser(t, c))
+				_ = holdLock(t, store)
+				fresh, err := localClient(t, srv.Transport()).Auth.Refresh(t.Context(), tokens.RefreshToken)
+				noError(t, "the holder's Refresh", err)
 				start, want := time.Now(), time.Duration(0)
 				if before {
 					store.put(fresh)
@@ -1146,10 +1147,10 @@ func TestTokensOfAHolderThatNeverUnlocks(t *testing.T) {
 					want = 3260 * time.Millisecond
 					time.AfterFunc(2300*time.Millisecond, func() { store.put(fresh) })
 				}
-				stMust(t, "Get", stGet(t, c))
-				stWant(t, "it took", time.Since(start), want)
-				stWant(t, "held", stHeld(t, c), stAnywhere(fresh))
-				stWant(t, "refreshes", stRefreshes(srv), 1)
+				noError(t, "Get", getUser(t, c))
+				equal(t, "it took", time.Since(start), want)
+				equal(t, "held", heldTokens(t, c), anywhere(fresh))
+				equal(t, "refreshes", refreshCount(srv), 1)
 				if events := seen.all(); len(events) != 1 || !events[0].Adopted || events[0].Err != nil {
 					t.Errorf("events = %+v, want one that is adopted", events)
 				}
@@ -1166,7 +1167,7 @@ func filePath(t *testing.T) string {
 func fileStore(t *testing.T, path string) *filestore.TokenStore {
 	t.Helper()
 	s, err := filestore.New(path)
-	stMust(t, "filestore.New", err)
+	noError(t, "filestore.New", err)
 	return s
 }
 
@@ -1174,24 +1175,24 @@ func fileStore(t *testing.T, path string) *filestore.TokenStore {
 func fileDieLocked(t *testing.T, path string) {
 	t.Helper()
 	mark := fmt.Sprintf(`{"since":%q,"pid":4711}`, time.Now().UTC().Format(time.RFC3339Nano))
-	stMust(t, "WriteFile", os.WriteFile(path+".held", []byte(mark), 0o600))
+	noError(t, "WriteFile", os.WriteFile(path+".held", []byte(mark), 0o600))
 }
 
 // A holder that lives and does nothing: calls fail in time and say who holds the lock, those with a
 // good token go on, and all do in the end.
 func TestFrozenHolder(t *testing.T) {
 	path := filePath(t)
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		stMust(t, "Save", fileStore(t, path).Save(t.Context(), stSignIn(srv, stEmail)))
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(fileStore(t, path)))
-		stMust(t, "Get", stGet(t, c))
-		unlock := stHoldLock(t, fileStore(t, path))
-		stMust(t, "Get with a good token", stGet(t, c))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		noError(t, "Save", fileStore(t, path).Save(t.Context(), signIn(srv, adaEmail)))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(fileStore(t, path)))
+		noError(t, "Get", getUser(t, c))
+		unlock := holdLock(t, fileStore(t, path))
+		noError(t, "Get with a good token", getUser(t, c))
 		srv.ExpireAccessTokens()
 		start := time.Now()
-		e := stUncertainError(t, stGet(t, c))
-		stWant(t, "it waited", time.Since(start), 70*time.Second)
+		e := uncertainError(t, getUser(t, c))
+		equal(t, "it waited", time.Since(start), 70*time.Second)
 		if !errors.Is(e, context.DeadlineExceeded) || !strings.Contains(e.Error(), fmt.Sprintf("last taken by process %d", os.Getpid())) {
 			t.Errorf("error = %v, want the deadline, and the holder", e)
 		}
@@ -1200,10 +1201,10 @@ func TestFrozenHolder(t *testing.T) {
 		if _, err := c.User.Get(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, authos.ErrSessionExpired) {
 			t.Errorf("Get = %v, want the caller's deadline", err)
 		}
-		stWant(t, "refreshes without the lock", stRefreshes(srv), 0)
+		equal(t, "refreshes without the lock", refreshCount(srv), 0)
 		unlock()
-		stMust(t, "Get", stGet(t, c))
-		stWant(t, "refreshes", stRefreshes(srv), 1)
+		noError(t, "Get", getUser(t, c))
+		equal(t, "refreshes", refreshCount(srv), 1)
 	})
 }
 
@@ -1214,74 +1215,74 @@ func TestDeathDuringRefresh(t *testing.T) {
 	for name, taken := range map[string]bool{"taken by the server": true, "not taken": false} {
 		t.Run(name, func(t *testing.T) {
 			path := filePath(t)
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
-				tokens := stSignInFor(srv, stEmail)
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+				tokens := signInFor(srv, adaEmail)
 				dead := fileStore(t, path)
-				stMust(t, "Save", dead.Save(t.Context(), tokens))
-				c := stClient(t, srv.Transport(), authos.WithTokenStore(fileStore(t, path)))
-				stMust(t, "Get", stGet(t, c))
+				noError(t, "Save", dead.Save(t.Context(), tokens))
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(fileStore(t, path)))
+				noError(t, "Get", getUser(t, c))
 				time.Sleep(time.Hour - 20*time.Second) // the refresh ahead of expiry is due
 				fileDieLocked(t, path)
 				died := time.Now()
 				if taken {
-					_, err := stClient(t, srv.Transport()).Auth.Refresh(t.Context(), tokens.RefreshToken)
-					stMust(t, "the dead process's refresh", err)
+					_, err := localClient(t, srv.Transport()).Auth.Refresh(t.Context(), tokens.RefreshToken)
+					noError(t, "the dead process's refresh", err)
 				}
 				srv.Reset()
-				err := stGet(t, c)
+				err := getUser(t, c)
 				first := srv.Requests()[0]
-				stWant(t, "first tried", first.Path+" "+first.Header.Get("Authorization"), "/api/user Bearer "+tokens.AccessToken)
+				equal(t, "first tried", first.Path+" "+first.Header.Get("Authorization"), "/api/user Bearer "+tokens.AccessToken)
 				if taken { // the access token that was refused before its expiry says so
-					stUncertain(t, err)
-					stWant(t, "replays", srv.Replays(), 0)
+					sessionUncertain(t, err)
+					equal(t, "replays", srv.Replays(), 0)
 					time.Sleep(5 * time.Minute)
-					stOver(t, stGet(t, c)) // the last resort
+					sessionOver(t, getUser(t, c)) // the last resort
 				} else {
-					stMust(t, "Get", err)
-					stWant(t, "refreshes so far", stRefreshes(srv), 0)
+					noError(t, "Get", err)
+					equal(t, "refreshes so far", refreshCount(srv), 0)
 					time.Sleep(time.Minute)
-					stMust(t, "Get", stGet(t, c))
+					noError(t, "Get", getUser(t, c))
 				}
 				var presented []time.Duration
 				for _, r := range srv.Requests() {
-					if r.Route == stRefresh {
+					if r.Route == refreshPath {
 						presented = append(presented, r.Time.Sub(died))
 					}
 				}
 				if len(presented) != 1 || presented[0] < 45*time.Second {
 					t.Errorf("the refresh token was presented after %v, want once, after 45 s or later", presented)
 				}
-				stWant(t, "replays", srv.Replays(), map[bool]int{true: 1, false: 0}[taken])
+				equal(t, "replays", srv.Replays(), map[bool]int{true: 1, false: 0}[taken])
 				if !taken {
 					return
 				}
 				// Somebody signs in again; the others find that.
-				fresh := stSignInFor(srv, stEmail)
-				stMust(t, "Save", fileStore(t, path).Save(t.Context(), fresh))
-				stMust(t, "Get", stGet(t, c))
-				stWant(t, "held", stHeld(t, c).AccessToken, fresh.AccessToken)
+				fresh := signInFor(srv, adaEmail)
+				noError(t, "Save", fileStore(t, path).Save(t.Context(), fresh))
+				noError(t, "Get", getUser(t, c))
+				equal(t, "held", heldTokens(t, c).AccessToken, fresh.AccessToken)
 			})
 		})
 	}
 }
 
-// stStall makes a store's Load slow.
-type stStall struct {
-	*stLockStore
+// sessionStall makes a store's Load slow.
+type sessionStall struct {
+	*lockStore
 	stall []time.Duration // of the Loads under the lock, in turn
 	got   []time.Time     // when the lock was got
 }
 
-func (s *stStall) Lock(ctx context.Context) (func(), error) {
-	unlock, err := s.stLockStore.Lock(ctx)
+func (s *sessionStall) Lock(ctx context.Context) (func(), error) {
+	unlock, err := s.lockStore.Lock(ctx)
 	if err == nil {
 		s.got = append(s.got, time.Now())
 	}
 	return unlock, err
 }
 
-func (s *stStall) Load(ctx context.Context) (authos.Tokens, error) {
+func (s *sessionStall) Load(ctx context.Context) (authos.Tokens, error) {
 	s.mu.Lock()
 	held := s.held
 	s.mu.Unlock()
@@ -1290,7 +1291,7 @@ func (s *stStall) Load(ctx context.Context) (authos.Tokens, error) {
 		s.stall = s.stall[1:]
 		time.Sleep(d)
 	}
-	return s.stLockStore.Load(ctx)
+	return s.lockStore.Load(ctx)
 }
 
 // A lock that expires by itself may be somebody else's when its holder wakes up. Nothing is sent
@@ -1309,24 +1310,24 @@ func TestNothingIsSentUnderAnOldLock(t *testing.T) {
 		{"always", []time.Duration{9 * time.Second, 9 * time.Second, 9 * time.Second, 9 * time.Second}, 4, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t)
-				store := &stStall{stLockStore: stNewLockStore(), stall: tc.stall}
-				store.put(stSignIn(srv, stEmail))
-				c := stClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithRetry(authos.RetryPolicy{MaxElapsed: -1}))
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				store := &sessionStall{lockStore: newLockStore(), stall: tc.stall}
+				store.put(signIn(srv, adaEmail))
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithRetry(authos.RetryPolicy{MaxElapsed: -1}))
 				srv.ExpireAccessTokens()
-				err := stGet(t, c)
-				stWant(t, "locks", len(store.got), tc.locks)
-				stWant(t, "saves without the lock", len(store.naked), 0)
+				err := getUser(t, c)
+				equal(t, "locks", len(store.got), tc.locks)
+				equal(t, "saves without the lock", len(store.naked), 0)
 				if tc.fails {
-					stUncertain(t, err)
-					stWant(t, "refreshes", stRefreshes(srv), 0)
+					sessionUncertain(t, err)
+					equal(t, "refreshes", refreshCount(srv), 0)
 					return
 				}
-				stMust(t, "Get", err)
-				stWant(t, "refreshes", stRefreshes(srv), 1)
+				noError(t, "Get", err)
+				equal(t, "refreshes", refreshCount(srv), 1)
 				for _, r := range srv.Requests() {
-					if old := r.Time.Sub(store.got[tc.locks-1]); r.Route == stRefresh && (old < 0 || old > 4*time.Second) {
+					if old := r.Time.Sub(store.got[tc.locks-1]); r.Route == refreshPath && (old < 0 || old > 4*time.Second) {
 						t.Errorf("the refresh token was presented %v after the lock was got", old)
 					}
 				}
@@ -1338,35 +1339,35 @@ func TestNothingIsSentUnderAnOldLock(t *testing.T) {
 // While a refresh waits to be tried again, the lock is free.
 func TestNoLockWhileWaiting(t *testing.T) {
 	for name, fault := range map[string]authostest.Fault{
-		"429":  {Path: stRefresh, Times: 1, Status: 429, Header: http.Header{"Retry-After": {"20"}}},
+		"429":  {Path: refreshPath, Times: 1, Status: 429, Header: http.Header{"Retry-After": {"20"}}},
 		"gate": {Path: "/api/auth/login", Times: 1, Status: 429, Header: http.Header{"Retry-After": {"20"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t)
-				store := stNewLockStore()
-				store.put(stSignIn(srv, stEmail))
-				c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
-				stMust(t, "Get", stGet(t, c))
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				store := newLockStore()
+				store.put(signIn(srv, adaEmail))
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+				noError(t, "Get", getUser(t, c))
 				srv.ExpireAccessTokens()
 				srv.Fault(fault)
 				if name == "gate" {
-					_, _ = c.Auth.Login(t.Context(), authos.LoginParams{Email: stEmail, Password: "x"}, authos.WithoutRetry())
+					_, _ = c.Auth.Login(t.Context(), authos.LoginParams{Email: adaEmail, Password: "x"}, authos.WithoutRetry())
 				}
 				start := time.Now()
 				waiter := make(chan error, 1)
-				go func() { waiter <- stGet(t, c) }()
+				go func() { waiter <- getUser(t, c) }()
 				time.Sleep(10 * time.Second)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 				defer cancel()
 				unlock, err := store.Lock(ctx)
-				stMust(t, "Lock while the refresh waits", err)
+				noError(t, "Lock while the refresh waits", err)
 				unlock()
-				stMust(t, "Get", <-waiter)
+				noError(t, "Get", <-waiter)
 				if took := time.Since(start); took < 20*time.Second || took > 25*time.Second {
 					t.Errorf("it took %v, want the 20 s that were asked for", took)
 				}
-				stWant(t, "replays", srv.Replays(), 0)
+				equal(t, "replays", srv.Replays(), 0)
 			})
 		})
 	}
@@ -1377,27 +1378,27 @@ func TestNoLockWhileWaiting(t *testing.T) {
 func TestDoubtKeepsTheLock(t *testing.T) {
 	for name, kind := range map[string]authostest.FaultKind{"taken": authostest.ResetAfter, "not taken": authostest.ResetBefore} {
 		t.Run(name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t)
-				store := stNewLockStore()
-				store.put(stSignIn(srv, stEmail))
-				a := stClient(t, srv.Transport(), authos.WithTokenStore(store))
-				b := stClient(t, srv.Transport(), authos.WithTokenStore(store))
-				stMust(t, "Get", stGet(t, a))
-				stMust(t, "Get", stGet(t, b))
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				store := newLockStore()
+				store.put(signIn(srv, adaEmail))
+				a := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+				b := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+				noError(t, "Get", getUser(t, a))
+				noError(t, "Get", getUser(t, b))
 				srv.ExpireAccessTokens()
-				srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Kind: kind})
+				srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Kind: kind})
 				start := time.Now()
-				stUncertain(t, stGet(t, a))
-				stMust(t, "Close", a.Close()) // does not free the lock
-				err := stGet(t, b)
-				stWant(t, "the other process waited", time.Since(start), 35*time.Second)
-				stWant(t, "refreshes", stRefreshes(srv), 2)
+				sessionUncertain(t, getUser(t, a))
+				noError(t, "Close", a.Close()) // does not free the lock
+				err := getUser(t, b)
+				equal(t, "the other process waited", time.Since(start), 35*time.Second)
+				equal(t, "refreshes", refreshCount(srv), 2)
 				if kind == authostest.ResetBefore {
-					stMust(t, "Get", err)
-					stWant(t, "replays", srv.Replays(), 0)
+					noError(t, "Get", err)
+					equal(t, "replays", srv.Replays(), 0)
 				} else {
-					stOver(t, err)
+					sessionOver(t, err)
 				}
 			})
 		})
@@ -1407,24 +1408,24 @@ func TestDoubtKeepsTheLock(t *testing.T) {
 // Signing in again, or out, makes the doubt pointless.
 func TestSetTokensInDoubt(t *testing.T) {
 	for _, next := range []bool{true, false} {
-		stBubble(t, func(t *testing.T) {
-			srv := stServer(t)
-			store := stNewLockStore()
-			store.put(stSignIn(srv, stEmail))
-			c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+		synctest.Test(t, func(t *testing.T) {
+			srv := fakeServer(t)
+			store := newLockStore()
+			store.put(signIn(srv, adaEmail))
+			c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
 			srv.ExpireAccessTokens()
-			srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Kind: authostest.ResetAfter})
-			stUncertain(t, stGet(t, c))
+			srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Kind: authostest.ResetAfter})
+			sessionUncertain(t, getUser(t, c))
 			start := time.Now()
 			var tokens authos.Tokens
 			if next {
-				tokens = stSignIn(srv, stEmail)
+				tokens = signIn(srv, adaEmail)
 			}
-			stMust(t, "SetTokens", c.SetTokens(t.Context(), tokens))
-			stWant(t, "it took", time.Since(start), 0)
-			stWant(t, "stored", store.get(), tokens)
+			noError(t, "SetTokens", c.SetTokens(t.Context(), tokens))
+			equal(t, "it took", time.Since(start), 0)
+			equal(t, "stored", store.get(), tokens)
 			time.Sleep(time.Minute)
-			unlock := stHoldLock(t, store) // released once, not twice
+			unlock := holdLock(t, store) // released once, not twice
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			if _, err := store.Lock(ctx); err == nil {
@@ -1437,20 +1438,20 @@ func TestSetTokensInDoubt(t *testing.T) {
 
 // SetTokens comes while the refresh that will end in doubt is on its way.
 func TestSetTokensBeforeDoubt(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := stNewLockStore()
-		store.put(stSignIn(srv, stEmail))
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		store.put(signIn(srv, adaEmail))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
 		srv.ExpireAccessTokens()
-		srv.Fault(authostest.Fault{Path: stRefresh, Times: 1, Delay: 10 * time.Second, Kind: authostest.ResetAfter})
-		go func() { _ = stGet(t, c) }()
+		srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Delay: 10 * time.Second, Kind: authostest.ResetAfter})
+		go func() { _ = getUser(t, c) }()
 		time.Sleep(time.Second)
-		start, tokens := time.Now(), stSignIn(srv, stEmail)
-		stMust(t, "SetTokens", c.SetTokens(t.Context(), tokens))
+		start, tokens := time.Now(), signIn(srv, adaEmail)
+		noError(t, "SetTokens", c.SetTokens(t.Context(), tokens))
 		// under the lock that the refresh has got
-		stWant(t, "it took", time.Since(start), 0)
-		stWant(t, "stored", store.get(), tokens)
+		equal(t, "it took", time.Since(start), 0)
+		equal(t, "stored", store.get(), tokens)
 	})
 }
 
@@ -1466,15 +1467,15 @@ func TestUnsavedTokensKeepTheLock(t *testing.T) {
 		{"for a minute", time.Minute},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t)
-				store := stNewLockStore()
-				store.put(stSignIn(srv, stEmail))
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				store := newLockStore()
+				store.put(signIn(srv, adaEmail))
 				var log strings.Builder
-				a := stClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-				b := stClient(t, srv.Transport(), authos.WithTokenStore(store))
-				stMust(t, "Get", stGet(t, a))
-				stMust(t, "Get", stGet(t, b))
+				a := localClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+				b := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+				noError(t, "Get", getUser(t, a))
+				noError(t, "Get", getUser(t, b))
 				srv.ExpireAccessTokens()
 				start, check := time.Now(), store.onSave
 				store.onSave = func() error {
@@ -1483,17 +1484,17 @@ func TestUnsavedTokensKeepTheLock(t *testing.T) {
 					}
 					return check()
 				}
-				stMust(t, "Get", stGet(t, a))
-				stWant(t, "it took", time.Since(start), 0)
-				err := stGet(t, b)
-				stMust(t, "the other process's Get", err)
-				stWant(t, "it took", time.Since(start).Round(time.Second), tc.down)
-				stWant(t, "replays", srv.Replays(), 0)
-				stWant(t, "refreshes", stRefreshes(srv), 1)
-				stWant(t, "held", stHeld(t, b), stHeld(t, a))
-				stWant(t, "saves without the lock", len(store.naked), 0)
-				stMust(t, "Close", a.Close())
-				stWant(t, "the log says so", strings.Contains(log.String(), "saved after all"), true)
+				noError(t, "Get", getUser(t, a))
+				equal(t, "it took", time.Since(start), 0)
+				err := getUser(t, b)
+				noError(t, "the other process's Get", err)
+				equal(t, "it took", time.Since(start).Round(time.Second), tc.down)
+				equal(t, "replays", srv.Replays(), 0)
+				equal(t, "refreshes", refreshCount(srv), 1)
+				equal(t, "held", heldTokens(t, b), heldTokens(t, a))
+				equal(t, "saves without the lock", len(store.naked), 0)
+				noError(t, "Close", a.Close())
+				equal(t, "the log says so", strings.Contains(log.String(), "saved after all"), true)
 			})
 		})
 	}
@@ -1501,65 +1502,65 @@ func TestUnsavedTokensKeepTheLock(t *testing.T) {
 
 // The end of the client is the last chance to save.
 func TestCloseSavesUnsavedTokens(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := stNewLockStore()
-		store.put(stSignIn(srv, stEmail))
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		store.put(signIn(srv, adaEmail))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
 		srv.ExpireAccessTokens()
 		store.onSave = func() error { return errors.New("disk full") }
-		stMust(t, "Get", stGet(t, c))
-		held := stHeld(t, c)
+		noError(t, "Get", getUser(t, c))
+		held := heldTokens(t, c)
 		store.onSave = nil
 		start := time.Now()
-		stMust(t, "Close", c.Close())
-		stWant(t, "it took", time.Since(start), 0)
-		stWant(t, "stored", store.get(), held)
-		stHoldLock(t, store)()
+		noError(t, "Close", c.Close())
+		equal(t, "it took", time.Since(start), 0)
+		equal(t, "stored", store.get(), held)
+		holdLock(t, store)()
 	})
 }
 
 // Tokens that were set meanwhile are not overwritten by those that could not be saved.
 func TestUnsavedTokensGiveWay(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := stNewLockStore()
-		store.put(stSignIn(srv, stEmail))
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		store.put(signIn(srv, adaEmail))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
 		srv.ExpireAccessTokens()
 		store.onSave = func() error { return errors.New("disk full") }
-		stMust(t, "Get", stGet(t, c))
+		noError(t, "Get", getUser(t, c))
 		store.onSave = nil
-		start, tokens := time.Now(), stSignIn(srv, stEmail)
-		stMust(t, "SetTokens", c.SetTokens(t.Context(), tokens))
+		start, tokens := time.Now(), signIn(srv, adaEmail)
+		noError(t, "SetTokens", c.SetTokens(t.Context(), tokens))
 		if took := time.Since(start); took > time.Second {
 			t.Errorf("SetTokens took %v, want no more than a second", took)
 		}
 		time.Sleep(time.Minute)
-		stWant(t, "stored", store.get(), tokens)
-		stWant(t, "held", stHeld(t, c), tokens)
+		equal(t, "stored", store.get(), tokens)
+		equal(t, "held", heldTokens(t, c), tokens)
 	})
 }
 
 // So are those that were found in the store meanwhile, put there without our lock: it may have
 // expired.
 func TestUnsavedTokensGiveWayToTheStore(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := stNewLockStore()
-		store.put(stSignIn(srv, stEmail))
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		store.put(signIn(srv, adaEmail))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
 		srv.ExpireAccessTokens()
 		store.onSave = func() error { return errors.New("disk full") }
-		stMust(t, "Get", stGet(t, c))
+		noError(t, "Get", getUser(t, c))
 		srv.ExpireAccessTokens()
-		tokens := stSignIn(srv, stEmail)
+		tokens := signIn(srv, adaEmail)
 		store.put(tokens)
-		stMust(t, "Get", stGet(t, c))
-		stWant(t, "held", stHeld(t, c), tokens)
+		noError(t, "Get", getUser(t, c))
+		equal(t, "held", heldTokens(t, c), tokens)
 		store.onSave = nil
 		time.Sleep(time.Minute)
-		stWant(t, "stored", store.get(), tokens)
+		equal(t, "stored", store.get(), tokens)
 	})
 }
 
@@ -1567,46 +1568,46 @@ func TestUnsavedTokensGiveWayToTheStore(t *testing.T) {
 // and that is said once.
 func TestStoreIsDown(t *testing.T) {
 	down := errors.New("connection refused")
-	for name, brk := range map[string]func(*stLockStore){
-		"Lock": func(s *stLockStore) { s.failure = down },
-		"Load": func(s *stLockStore) { s.onLoad = func() error { return down } },
-		"both": func(s *stLockStore) { s.failure, s.onLoad = down, func() error { return down } },
+	for name, brk := range map[string]func(*lockStore){
+		"Lock": func(s *lockStore) { s.failure = down },
+		"Load": func(s *lockStore) { s.onLoad = func() error { return down } },
+		"both": func(s *lockStore) { s.failure, s.onLoad = down, func() error { return down } },
 	} {
 		t.Run(name, func(t *testing.T) {
-			stBubble(t, func(t *testing.T) {
-				srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
-				store := stNewLockStore()
-				store.put(stSignInFor(srv, stEmail))
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+				store := newLockStore()
+				store.put(signInFor(srv, adaEmail))
 				var log strings.Builder
-				var seen stRefreshLog
-				c := stClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option(), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-				stMust(t, "Get", stGet(t, c))
+				var seen refreshLog
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store), seen.option(), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+				noError(t, "Get", getUser(t, c))
 				brk(store)
 				time.Sleep(time.Hour - 20*time.Second)
 				for range 5 {
-					stMust(t, "Get with a good token", stGet(t, c))
+					noError(t, "Get with a good token", getUser(t, c))
 				}
 				time.Sleep(20 * time.Second)
 				for range 5 {
-					if e := stUncertainError(t, stGet(t, c)); !errors.Is(e, down) {
+					if e := uncertainError(t, getUser(t, c)); !errors.Is(e, down) {
 						t.Errorf("error = %v, want the store's in it", e)
 					}
 				}
-				stWant(t, "refreshes", stRefreshes(srv), 0)
+				equal(t, "refreshes", refreshCount(srv), 0)
 				if events := seen.all(); len(events) != 1 || !errors.Is(events[0].Err, down) || errors.Is(events[0].Err, authos.ErrSessionExpired) {
 					t.Errorf("events = %+v, want one with the store's error", events)
 				}
 				warning := "nothing is refreshed without the token store"
-				stWant(t, "warnings", strings.Count(log.String(), warning), 1)
+				equal(t, "warnings", strings.Count(log.String(), warning), 1)
 				store.failure, store.onLoad = nil, nil
-				stMust(t, "Get", stGet(t, c))
-				stWant(t, "refreshes", stRefreshes(srv), 1)
-				stWant(t, "stored", store.get(), stHeld(t, c))
-				stWant(t, "it is said to work again", strings.Count(log.String(), "token store works again"), 1)
+				noError(t, "Get", getUser(t, c))
+				equal(t, "refreshes", refreshCount(srv), 1)
+				equal(t, "stored", store.get(), heldTokens(t, c))
+				equal(t, "it is said to work again", strings.Count(log.String(), "token store works again"), 1)
 				brk(store)
 				srv.ExpireAccessTokens()
-				stUncertain(t, stGet(t, c))
-				stWant(t, "warnings", strings.Count(log.String(), warning), 2)
+				sessionUncertain(t, getUser(t, c))
+				equal(t, "warnings", strings.Count(log.String(), warning), 2)
 			})
 		})
 	}
@@ -1615,51 +1616,51 @@ func TestStoreIsDown(t *testing.T) {
 // A store that does not response at all costs a call with a good token a second, and only the
 // first.
 func TestStoreHangs(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
-		store := stNewLockStore()
-		store.put(stSignInFor(srv, stEmail))
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store))
-		stMust(t, "Get", stGet(t, c))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+		store := newLockStore()
+		store.put(signInFor(srv, adaEmail))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		noError(t, "Get", getUser(t, c))
 		store.onLoad = func() error { time.Sleep(9 * time.Second); return errors.New("timeout") }
 		time.Sleep(time.Hour - 25*time.Second)
 		start := time.Now()
 		for range 10 {
-			stMust(t, "Get", stGet(t, c))
+			noError(t, "Get", getUser(t, c))
 		}
-		stWant(t, "they took", time.Since(start), time.Second)
+		equal(t, "they took", time.Since(start), time.Second)
 	})
 }
 
 // Where the store holds tokens, the seed needs no lock.
 func TestSeedDoesNotWaitForTheLock(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := stNewLockStore()
-		store.put(stSignIn(srv, stEmail))
-		_ = stHoldLock(t, store)
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		store.put(signIn(srv, adaEmail))
+		_ = holdLock(t, store)
 		start := time.Now()
-		stMust(t, "Get", stGet(t, stClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithTokens(stOld))))
-		stWant(t, "it took", time.Since(start), 0)
+		noError(t, "Get", getUser(t, localClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithTokens(oldTokens))))
+		equal(t, "it took", time.Since(start), 0)
 	})
 }
 
 // Of several processes that find an empty store, the one that gets the lock first seeds it; the
 // others take what is there then.
 func TestSeedOfSeveral(t *testing.T) {
-	stBubble(t, func(t *testing.T) {
-		srv := stServer(t)
-		store := stNewLockStore()
-		seed, other := stSignIn(srv, stEmail), stSignIn(srv, stEmail)
-		unlock := stHoldLock(t, store)
-		c := stClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithTokens(seed))
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		seed, other := signIn(srv, adaEmail), signIn(srv, adaEmail)
+		unlock := holdLock(t, store)
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithTokens(seed))
 		waiter := make(chan error, 1)
-		go func() { waiter <- stGet(t, c) }()
+		go func() { waiter <- getUser(t, c) }()
 		time.Sleep(time.Second)
 		store.put(other)
 		unlock()
-		stMust(t, "Get", <-waiter)
-		stWant(t, "held", stHeld(t, c), other)
-		stWant(t, "stored", store.get(), other)
+		noError(t, "Get", <-waiter)
+		equal(t, "held", heldTokens(t, c), other)
+		equal(t, "stored", store.get(), other)
 	})
 }

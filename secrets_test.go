@@ -18,22 +18,22 @@ import (
 )
 
 const (
-	rtAccess   = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1c2VyLXNlY3JldCJ9.c2lnbmF0dXJlLXNlY3JldA"
-	rtOpaque   = "opaque-access"
-	rtRefresh  = "Zm9vYmFyLXJlZnJlc2gtc2VjcmV0LTAxMjM0NTY3ODk"
-	rtPassword = "correct-horse"
-	rtEmail    = "ada@example.com"
-	rtMagic    = "magic-link-secret"
-	rtDeep     = "deep-value-secret"
+	scriptAccess   = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1c2VyLXNlY3JldCJ9.c2lnbmF0dXJlLXNlY3JldA"
+	scriptOpaque   = "opaque-access"
+	scriptRefresh  = "Zm9vYmFyLXJlZnJlc2gtc2VjcmV0LTAxMjM0NTY3ODk"
+	scriptPassword = "correct-horse"
+	scriptEmail    = "ada@example.com"
+	scriptMagic    = "magic-link-secret"
+	scriptDeep     = "deep-value-secret"
 )
 
-// rtShapes are responses whose every text for humans repeats what it is given, as %s; it needs no
-// escapes.
-func rtShapes() map[string]func(text string) rtStep {
-	shape := func(status int, format string) func(string) rtStep {
-		return func(text string) rtStep { return rtStep{status: status, body: strings.ReplaceAll(format, "%s", text)} }
+// scriptShapes are responses whose every text for humans repeats what it is given, as %s; it needs
+// no escapes.
+func scriptShapes() map[string]func(text string) reply {
+	shape := func(status int, format string) func(string) reply {
+		return func(text string) reply { return reply{status: status, body: strings.ReplaceAll(format, "%s", text)} }
 	}
-	return map[string]func(string) rtStep{
+	return map[string]func(string) reply{
 		"flat":     shape(400, `{"error":"bad: %s","error_code":"BAD_REQUEST","timestamp":"2026-05-20T12:00:00Z"}`),
 		"flat 500": shape(500, `{"error":"bad: %s","error_code":"INTERNAL_SERVER_ERROR"}`),
 		"flat 401": shape(401, `{"error":"bad: %s","error_code":"UNAUTHORIZED"}`),
@@ -46,32 +46,32 @@ func rtShapes() map[string]func(text string) rtStep {
 		"OAuth":          shape(400, `{"error":"invalid_grant","error_description":"bad: %s"}`),
 		"200 with error": shape(200, `{"error":"bad: %s","error_code":"NOT_FOUND"}`),
 		"200 cut":        shape(200, `{"ok":"%s`),
-		"plain text":     func(text string) rtStep { return rtStep{status: 422, body: "Failed: " + text} },
-		"429": func(text string) rtStep {
-			return rtStep{status: 429, header: rtHeader("Retry-After", "3600"), body: "Wait, " + text}
+		"plain text":     func(text string) reply { return reply{status: 422, body: "Failed: " + text} },
+		"429": func(text string) reply {
+			return reply{status: 429, header: headers("Retry-After", "3600"), body: "Wait, " + text}
 		},
-		"HTML":      func(text string) rtStep { return rtPageWith(502, text) },
-		"200 HTML":  func(text string) rtStep { return rtPageWith(200, text) },
-		"challenge": func(text string) rtStep { return rtEmpty(403, "Www-Authenticate", `Bearer realm="`+text+`"`) },
-		"redirect":  func(text string) rtStep { return rtRedirect(302, "https://evil.test/?"+url.QueryEscape(text)) },
+		"HTML":      func(text string) reply { return pageWith(502, text) },
+		"200 HTML":  func(text string) reply { return pageWith(200, text) },
+		"challenge": func(text string) reply { return emptyReply(403, "Www-Authenticate", `Bearer realm="`+text+`"`) },
+		"redirect":  func(text string) reply { return scriptRedirect(302, "https://evil.test/?"+url.QueryEscape(text)) },
 	}
 }
 
-func rtPageWith(status int, text string) rtStep {
-	return rtStep{status: status, header: rtHeader("Content-Type", "text/html"), body: "<html>" + text}
+func pageWith(status int, text string) reply {
+	return reply{status: status, header: headers("Content-Type", "text/html"), body: "<html>" + text}
 }
 
-var rtSecrets = map[string]string{
-	"access token": rtAccess, "opaque access token": rtOpaque, "refresh token": rtRefresh, "API key": rtKey,
-	"password": rtPassword, "e-mail": rtEmail, "deep value": rtDeep, "magic link": rtMagic,
+var scriptSecrets = map[string]string{
+	"access token": scriptAccess, "opaque access token": scriptOpaque, "refresh token": scriptRefresh, "API key": scriptKey,
+	"password": scriptPassword, "e-mail": scriptEmail, "deep value": scriptDeep, "magic link": scriptMagic,
 }
 
 // Whatever the server repeats of a request in its texts, no error, log record or client prints it.
 func TestSecretsAreNotPrinted(t *testing.T) {
-	for name, shape := range rtShapes() {
-		for what, access := range map[string]string{"JWT": rtAccess, "opaque": rtOpaque} {
+	for name, shape := range scriptShapes() {
+		for what, access := range map[string]string{"JWT": scriptAccess, "opaque": scriptOpaque} {
 			t.Run(name+"/"+what, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { rtPrintsNothing(t, shape, access) })
+				synctest.Test(t, func(t *testing.T) { printsNothing(t, shape, access) })
 			})
 		}
 	}
@@ -84,11 +84,11 @@ func TestTransportErrorsHideTheQuery(t *testing.T) {
 		"wrapped": func(err error) error { return fmt.Errorf("proxy: %w", err) },
 		"as text": func(err error) error { return errors.New("proxy: " + err.Error()) },
 	} {
-		for _, access := range []string{rtAccess, rtOpaque} {
+		for _, access := range []string{scriptAccess, scriptOpaque} {
 			t.Run(name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					rtPrintsNothing(t, func(text string) rtStep {
-						return rtStep{err: wrap(&url.Error{Op: "Get", URL: rtBase + "/x?token=" + url.QueryEscape(text), Err: rtReset()})}
+					printsNothing(t, func(text string) reply {
+						return reply{err: wrap(&url.Error{Op: "Get", URL: testBase + "/x?token=" + url.QueryEscape(text), Err: connectionReset()})}
 					}, access)
 				})
 			})
@@ -96,17 +96,17 @@ func TestTransportErrorsHideTheQuery(t *testing.T) {
 	}
 }
 
-func rtPrintsNothing(t *testing.T, shape func(string) rtStep, access string) {
+func printsNothing(t *testing.T, shape func(string) reply, access string) {
 	t.Helper()
-	rt := rtSteps(rtStep{do: func(req *http.Request) (*http.Response, error) {
+	rt := scripted(reply{do: func(req *http.Request) (*http.Response, error) {
 		// What the server repeats: each secret by itself, and the whole of what it was sent.
 		auth := req.Header.Get("Authorization")
 		texts := []string{auth, strings.TrimPrefix(auth, "Bearer "), req.Header.Get("X-Api-Key"), req.URL.RawQuery, req.URL.Query().Get("token")}
 		switch req.URL.Path {
 		case "/api/auth/login":
-			texts = append(texts, rtPassword, rtEmail, rtDeep)
+			texts = append(texts, scriptPassword, scriptEmail, scriptDeep)
 		case "/api/auth/refresh":
-			texts = append(texts, rtRefresh)
+			texts = append(texts, scriptRefresh)
 		}
 		step := shape(strings.Join(texts, " and "))
 		if step.err != nil {
@@ -118,13 +118,13 @@ func rtPrintsNothing(t *testing.T, shape func(string) rtStep, access string) {
 	level := &slog.HandlerOptions{Level: slog.LevelDebug}
 	logger := slog.New(slog.NewMultiHandler(slog.NewTextHandler(&log, level), slog.NewJSONHandler(&log, level)))
 	var observed []any
-	c := rtClient(t, rt, authos.WithAPIKey(rtKey), authos.WithTokens(authos.Tokens{AccessToken: access, RefreshToken: rtRefresh}),
+	c := clientWithoutBreaker(t, rt, authos.WithAPIKey(scriptKey), authos.WithTokens(authos.Tokens{AccessToken: access, RefreshToken: scriptRefresh}),
 		authos.WithLogger(logger), authos.WithObserver(&authos.Observer{
 			CallDone: func(_ context.Context, e authos.CallDone) { observed = append(observed, e) },
 			Attempt:  func(_ context.Context, e authos.AttemptEvent) { observed = append(observed, e) },
 			Refresh:  func(e authos.RefreshEvent) { observed = append(observed, e) },
 		}))
-	login := map[string]any{"email": rtEmail, "password": rtPassword, "nested": []any{map[string]string{"deep": rtDeep}}}
+	login := map[string]any{"email": scriptEmail, "password": scriptPassword, "nested": []any{map[string]string{"deep": scriptDeep}}}
 	var out struct{ OK bool }
 	for _, call := range []struct {
 		method, path string
@@ -133,8 +133,8 @@ func rtPrintsNothing(t *testing.T, shape func(string) rtStep, access string) {
 		{"GET", "/api/user", nil},
 		{"GET", "/api/service/info", nil},
 		{"POST", "/api/auth/login", login},
-		{"GET", "/api/auth/magic-link/verify?token=" + rtMagic, nil},
-		{"POST", "/api/auth/refresh", map[string]string{"refresh_token": rtRefresh}},
+		{"GET", "/api/auth/magic-link/verify?token=" + scriptMagic, nil},
+		{"POST", "/api/auth/refresh", map[string]string{"refresh_token": scriptRefresh}},
 	} {
 		var resp authos.Response
 		err := c.Do(t.Context(), call.method, call.path, call.in, &out, authos.WithResponse(&resp))
@@ -155,7 +155,7 @@ func rtPrintsNothing(t *testing.T, shape func(string) rtStep, access string) {
 			text += fmt.Sprintf(verb+"\n", v)
 		}
 	}
-	for what, secret := range rtSecrets {
+	for what, secret := range scriptSecrets {
 		for _, form := range []string{secret, url.QueryEscape(secret), fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret)} {
 			if at := strings.Index(text, form); at >= 0 {
 				t.Errorf("the %s is printed: …%q…", what, text[max(0, at-150):min(len(text), at+100)])
@@ -184,7 +184,7 @@ func TestSentValuesInSentences(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := btNew(t, rtBase, rtSteps(rtStep{status: 401, body: string(body)}))
+		c := newClient(t, testBase, scripted(reply{status: 401, body: string(body)}))
 		_, err = c.Auth.Login(t.Context(), authos.LoginParams{Email: "a@example.com", Password: tt.password})
 		if err == nil || !strings.Contains(err.Error(), ": "+tt.want+" (request") {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
@@ -194,14 +194,14 @@ func TestSentValuesInSentences(t *testing.T) {
 
 // Who asks for a code of this side finds it.
 func TestLocalCodes(t *testing.T) {
-	c, web := btClient(t, authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1}))
-	web.set(btReset)
-	err := btGet(c)
+	c, web := keyClient(t, authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1}))
+	web.play(sayReset)
+	err := getInfo(c)
 	if !errors.Is(err, authos.CodeNetworkError) || errors.Is(err, authos.CodeTimeout) || errors.Is(err, authos.CodeCircuitOpen) {
 		t.Errorf("reset: %v", err)
 	}
 	for range 5 {
-		err = btGet(c)
+		err = getInfo(c)
 	}
 	if !errors.Is(err, authos.CodeCircuitOpen) {
 		t.Errorf("open circuit: %v", err)
@@ -230,7 +230,7 @@ func TestLocalCodes(t *testing.T) {
 func TestErrorsMarshalSafely(t *testing.T) {
 	const secret = "S3KRETpass99"
 	body := `{"error":"bad ` + secret + `","error_code":"BAD_REQUEST","timestamp":"2026-01-02T03:04:05Z"}`
-	c := btNew(t, rtBase, rtSteps(rtStep{status: 400, body: body}))
+	c := newClient(t, testBase, scripted(reply{status: 400, body: body}))
 	_, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: "a@example.com", Password: secret})
 	var out strings.Builder
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("failed", "errors", []error{err}, "map", map[string]any{"e": err})

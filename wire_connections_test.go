@@ -19,8 +19,8 @@ import (
 
 // The tests of this file need real connections.
 
-// rtServer counts its connections.
-func rtServer(t *testing.T, h http.HandlerFunc, hooks ...func(http.ConnState)) (*httptest.Server, *atomic.Int64) {
+// scriptServer counts its connections.
+func scriptServer(t *testing.T, h http.HandlerFunc, hooks ...func(http.ConnState)) (*httptest.Server, *atomic.Int64) {
 	t.Helper()
 	conns := new(atomic.Int64)
 	srv := httptest.NewUnstartedServer(h)
@@ -37,7 +37,7 @@ func rtServer(t *testing.T, h http.HandlerFunc, hooks ...func(http.ConnState)) (
 	return srv, conns
 }
 
-func rtReal(t *testing.T, base string, opts ...authos.Option) *authos.Client {
+func scriptReal(t *testing.T, base string, opts ...authos.Option) *authos.Client {
 	t.Helper()
 	c, err := authos.New(base, append([]authos.Option{authos.WithBreaker(authos.BreakerPolicy{Disabled: true})}, opts...)...)
 	if err != nil {
@@ -47,8 +47,8 @@ func rtReal(t *testing.T, base string, opts ...authos.Option) *authos.Client {
 	return c
 }
 
-// rtAbort responds with a reset.
-func rtAbort(w http.ResponseWriter) {
+// abort responds with a reset.
+func abort(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
@@ -63,14 +63,14 @@ func rtAbort(w http.ResponseWriter) {
 // that it had used before is reset.
 func TestNetHTTPDoesNotResend(t *testing.T) {
 	var sent atomic.Int64
-	srv, _ := rtServer(t, func(w http.ResponseWriter, r *http.Request) {
+	srv, _ := scriptServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/x/warm" {
 			_, _ = io.WriteString(w, "{}")
 			return
 		}
 		_, _ = io.Copy(io.Discard, r.Body)
 		sent.Add(1)
-		rtAbort(w)
+		abort(w)
 	})
 	key := authos.WithHeader("Idempotency-Key", "k")
 	for _, tt := range []struct {
@@ -88,8 +88,8 @@ func TestNetHTTPDoesNotResend(t *testing.T) {
 		{"PATCH with Idempotency-Key", "PATCH", "/x/thing", map[string]string{"a": "b"}, []authos.RequestOption{key}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := rtReal(t, srv.URL)
-			if err := rtDo(t.Context(), c, "GET", "/x/warm"); err != nil {
+			c := scriptReal(t, srv.URL)
+			if err := send(t.Context(), c, "GET", "/x/warm"); err != nil {
 				t.Fatal(err)
 			}
 			sent.Store(0)
@@ -115,13 +115,13 @@ func TestNetHTTPDoesNotResend(t *testing.T) {
 	})
 }
 
-// rtConn is a connection that can die without anybody noticing before the next write.
-type rtConn struct {
+// scriptConn is a connection that can die without anybody noticing before the next write.
+type scriptConn struct {
 	net.Conn
 	dead *atomic.Bool
 }
 
-func (c *rtConn) Write(p []byte) (int, error) {
+func (c *scriptConn) Write(p []byte) (int, error) {
 	if c.dead.Load() {
 		return 0, &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
 	}
@@ -133,7 +133,7 @@ func (c *rtConn) Write(p []byte) (int, error) {
 func TestDeadIdleConnection(t *testing.T) {
 	var mu sync.Mutex
 	var posts []string
-	srv, _ := rtServer(t, func(w http.ResponseWriter, r *http.Request) {
+	srv, _ := scriptServer(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		if r.Method == "POST" {
 			mu.Lock()
@@ -155,10 +155,10 @@ func TestDeadIdleConnection(t *testing.T) {
 		hc := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 			flags = append(flags, new(atomic.Bool))
-			return &rtConn{conn, flags[len(flags)-1]}, err
+			return &scriptConn{conn, flags[len(flags)-1]}, err
 		}}}
-		c := rtReal(t, srv.URL, authos.WithHTTPClient(hc))
-		if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil {
+		c := scriptReal(t, srv.URL, authos.WithHTTPClient(hc))
+		if err := send(t.Context(), c, "GET", "/x/thing"); err != nil {
 			t.Fatal(err)
 		}
 		flags[0].Store(true)
@@ -178,11 +178,11 @@ func TestNoBodyIsNotChunked(t *testing.T) {
 	} {
 		var length int64
 		var encoding []string
-		srv, _ := rtServer(t, func(w http.ResponseWriter, r *http.Request) {
+		srv, _ := scriptServer(t, func(w http.ResponseWriter, r *http.Request) {
 			length, encoding = r.ContentLength, r.TransferEncoding
 			_, _ = io.WriteString(w, "{}")
 		})
-		if err := rtReal(t, srv.URL).Do(t.Context(), tt.method, tt.path, nil, nil); err != nil || length != 0 || len(encoding) != 0 {
+		if err := scriptReal(t, srv.URL).Do(t.Context(), tt.method, tt.path, nil, nil); err != nil || length != 0 || len(encoding) != 0 {
 			t.Errorf("Do(%s %s) = %v with Content-Length %d, Transfer-Encoding %q, want 0 and none", tt.method, tt.path, err, length, encoding)
 		}
 	}
@@ -192,27 +192,27 @@ func TestNoBodyIsNotChunked(t *testing.T) {
 func TestPoolStaysWarm(t *testing.T) {
 	const n = 50
 	var inside sync.WaitGroup
-	healthy, conns := rtServer(t, func(w http.ResponseWriter, _ *http.Request) {
+	healthy, conns := scriptServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		inside.Done()
 		inside.Wait() // so that all are under way at once, each on a connection of its own
 		_, _ = io.WriteString(w, "{}")
 	})
-	failing, failed := rtServer(t, func(w http.ResponseWriter, r *http.Request) {
+	failing, failed := scriptServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/x/reset" {
-			rtAbort(w)
+			abort(w)
 			return
 		}
 		http.Error(w, "no", http.StatusBadGateway)
 	})
 	hc := &http.Client{Transport: &http.Transport{MaxIdleConns: 200, MaxIdleConnsPerHost: 100}}
 	defer hc.CloseIdleConnections()
-	good := rtReal(t, healthy.URL, authos.WithHTTPClient(hc))
+	good := scriptReal(t, healthy.URL, authos.WithHTTPClient(hc))
 	warm := func() {
 		inside.Add(n)
 		var wg sync.WaitGroup
 		for range n {
 			wg.Go(func() {
-				if err := rtDo(t.Context(), good, "GET", "/x/thing"); err != nil {
+				if err := send(t.Context(), good, "GET", "/x/thing"); err != nil {
 					t.Error(err)
 				}
 			})
@@ -223,20 +223,20 @@ func TestPoolStaysWarm(t *testing.T) {
 	if conns.Load() != n {
 		t.Fatalf("%d connections, want %d", conns.Load(), n)
 	}
-	fast := rtRetry(authos.RetryPolicy{BaseDelay: time.Millisecond, MaxDelay: time.Millisecond})
-	bad := rtReal(t, failing.URL, authos.WithHTTPClient(hc), fast)
+	fast := authos.WithRetry(authos.RetryPolicy{BaseDelay: time.Millisecond, MaxDelay: time.Millisecond})
+	bad := scriptReal(t, failing.URL, authos.WithHTTPClient(hc), fast)
 	for _, method := range []string{"GET", "POST"} {
-		if err := rtDo(t.Context(), bad, method, "/x/thing"); !errors.Is(err, authos.ErrServer) {
+		if err := send(t.Context(), bad, method, "/x/thing"); !errors.Is(err, authos.ErrServer) {
 			t.Errorf("Do(%s) = %v, want ErrServer", method, err)
 		}
-		if err := rtDo(t.Context(), bad, method, "/x/reset"); !errors.Is(err, authos.ErrNetwork) {
+		if err := send(t.Context(), bad, method, "/x/reset"); !errors.Is(err, authos.ErrNetwork) {
 			t.Errorf("Do(%s) = %v, want ErrNetwork", method, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	slow := rtReal(t, failing.URL, authos.WithHTTPClient(hc), rtRetry(authos.RetryPolicy{BaseDelay: time.Hour, MaxDelay: time.Hour, MaxElapsed: -1}),
+	slow := scriptReal(t, failing.URL, authos.WithHTTPClient(hc), authos.WithRetry(authos.RetryPolicy{BaseDelay: time.Hour, MaxDelay: time.Hour, MaxElapsed: -1}),
 		authos.WithObserver(&authos.Observer{Wait: func(context.Context, authos.WaitEvent) { cancel() }}))
-	if err := rtDo(ctx, slow, "GET", "/x/thing"); !errors.Is(err, context.Canceled) {
+	if err := send(ctx, slow, "GET", "/x/thing"); !errors.Is(err, context.Canceled) {
 		t.Errorf("Do = %v, want the cancellation while waiting", err)
 	}
 	if failed.Load() == 0 {
@@ -252,25 +252,25 @@ func TestPoolStaysWarm(t *testing.T) {
 // Error bodies are read, so retries go over one connection.
 func TestRetriesReuseTheConnection(t *testing.T) {
 	var sent atomic.Int64
-	srv, conns := rtServer(t, func(w http.ResponseWriter, _ *http.Request) {
+	srv, conns := scriptServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		if sent.Add(1) < 4 {
 			http.Error(w, strings.Repeat("x", 20<<10), http.StatusBadGateway)
 			return
 		}
 		_, _ = io.WriteString(w, "{}")
 	})
-	c := rtReal(t, srv.URL, rtRetry(authos.RetryPolicy{BaseDelay: time.Millisecond}))
-	if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil || sent.Load() != 4 || conns.Load() != 1 {
+	c := scriptReal(t, srv.URL, authos.WithRetry(authos.RetryPolicy{BaseDelay: time.Millisecond}))
+	if err := send(t.Context(), c, "GET", "/x/thing"); err != nil || sent.Load() != 4 || conns.Load() != 1 {
 		t.Errorf("Do = %v, %d requests on %d connections, want 4 on one", err, sent.Load(), conns.Load())
 	}
 }
 
 func TestHugeHeader(t *testing.T) {
-	srv, _ := rtServer(t, func(w http.ResponseWriter, _ *http.Request) {
+	srv, _ := scriptServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Large", strings.Repeat("x", 2<<20))
 		_, _ = io.WriteString(w, "{}")
 	})
-	err := rtDo(t.Context(), rtReal(t, srv.URL), "GET", "/x/thing", authos.WithoutRetry())
+	err := send(t.Context(), scriptReal(t, srv.URL), "GET", "/x/thing", authos.WithoutRetry())
 	if !errors.Is(err, authos.ErrNetwork) || len(err.Error()) > 1000 {
 		t.Errorf("Do = %v, want ErrNetwork", err)
 	}
@@ -290,7 +290,7 @@ func TestConnectionEndsInBody(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var sent atomic.Int64
-			srv, _ := rtServer(t, func(w http.ResponseWriter, _ *http.Request) {
+			srv, _ := scriptServer(t, func(w http.ResponseWriter, _ *http.Request) {
 				if sent.Add(1) > 1 {
 					_, _ = io.WriteString(w, `{"ok":true}`)
 					return
@@ -304,7 +304,7 @@ func TestConnectionEndsInBody(t *testing.T) {
 				_ = conn.Close()
 			})
 			var out struct{ OK bool }
-			err := rtReal(t, srv.URL, rtRetry(authos.RetryPolicy{BaseDelay: time.Millisecond})).Do(t.Context(), "GET", "/x/thing", nil, &out)
+			err := scriptReal(t, srv.URL, authos.WithRetry(authos.RetryPolicy{BaseDelay: time.Millisecond})).Do(t.Context(), "GET", "/x/thing", nil, &out)
 			_, decode := errors.AsType[*authos.DecodeError](err)
 			if sent.Load() != tt.sent || decode != tt.decode || !tt.decode && (err != nil || !out.OK) {
 				t.Errorf("Do = %v, sent %d, want %d requests, DecodeError = %t", err, sent.Load(), tt.sent, tt.decode)
@@ -315,13 +315,13 @@ func TestConnectionEndsInBody(t *testing.T) {
 
 func TestCloseClosesConnections(t *testing.T) {
 	closed := make(chan struct{}, 1)
-	srv, _ := rtServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }, func(s http.ConnState) {
+	srv, _ := scriptServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }, func(s http.ConnState) {
 		if s == http.StateClosed {
 			closed <- struct{}{}
 		}
 	})
-	c := rtReal(t, srv.URL)
-	if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil {
+	c := scriptReal(t, srv.URL)
+	if err := send(t.Context(), c, "GET", "/x/thing"); err != nil {
 		t.Fatal(err)
 	}
 	_ = c.Close()
@@ -336,7 +336,7 @@ func TestCloseClosesConnections(t *testing.T) {
 func TestOutageConnections(t *testing.T) {
 	const callers, calls = 200, 20
 	var requests atomic.Int64
-	srv, conns := rtServer(t, func(w http.ResponseWriter, _ *http.Request) {
+	srv, conns := scriptServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		requests.Add(1)
 		w.WriteHeader(http.StatusServiceUnavailable)
 	})
@@ -349,7 +349,7 @@ func TestOutageConnections(t *testing.T) {
 	for range callers {
 		wg.Go(func() {
 			for range calls {
-				if err := rtDo(t.Context(), c, "GET", "/x/thing"); !errors.Is(err, authos.ErrUnavailable) {
+				if err := send(t.Context(), c, "GET", "/x/thing"); !errors.Is(err, authos.ErrUnavailable) {
 					t.Errorf("Do = %v, want ErrUnavailable", err)
 				}
 			}
@@ -371,18 +371,18 @@ func TestOutageConnections(t *testing.T) {
 func TestCrowdKeepsItsConnections(t *testing.T) {
 	const callers = 100
 	var arrived sync.WaitGroup
-	srv, conns := rtServer(t, func(w http.ResponseWriter, _ *http.Request) {
+	srv, conns := scriptServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		arrived.Done()
 		arrived.Wait()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	c := rtReal(t, srv.URL)
+	c := scriptReal(t, srv.URL)
 	for range 2 {
 		arrived.Add(callers)
 		var wg sync.WaitGroup
 		for range callers {
 			wg.Go(func() {
-				if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil {
+				if err := send(t.Context(), c, "GET", "/x/thing"); err != nil {
 					t.Errorf("Do = %v", err)
 				}
 			})

@@ -29,7 +29,7 @@ import (
 // through is a client of a transport that is a function.
 func through(t *testing.T, f func(*http.Request) (*http.Response, error), opts ...authos.Option) *authos.Client {
 	t.Helper()
-	return rtClient(t, roundTripper(f), opts...)
+	return clientWithoutBreaker(t, roundTripper(f), opts...)
 }
 
 func answer(status int, body io.ReadCloser, length int64) func(*http.Request) (*http.Response, error) {
@@ -73,13 +73,13 @@ func TestForeignCodeThatBlocks(t *testing.T) {
 				default:
 					hc.Transport = roundTripper(answer(max(tt.status, 200), release, -1))
 				}
-				c, err := authos.New(rtBase, authos.WithHTTPClient(&hc), authos.WithRetry(authos.RetryPolicy{AttemptTimeout: 10 * time.Second, MaxAttempts: 1}))
+				c, err := authos.New(testBase, authos.WithHTTPClient(&hc), authos.WithRetry(authos.RetryPolicy{AttemptTimeout: 10 * time.Second, MaxAttempts: 1}))
 				if err != nil {
 					t.Fatal(err)
 				}
 				start := time.Now()
-				err = rtDo(t.Context(), c, "POST", "/x/thing")
-				if took := time.Since(start); took.Round(100*time.Millisecond) != 10*time.Second || rtStatus(err) != tt.status || err == nil {
+				err = send(t.Context(), c, "POST", "/x/thing")
+				if took := time.Since(start); took.Round(100*time.Millisecond) != 10*time.Second || statusOf(err) != tt.status || err == nil {
 					t.Errorf("Do = %v after %s, want status %d after the attempt's 10 s", err, took, tt.status)
 				}
 				if !errors.Is(err, authos.ErrOutcomeUnknown) {
@@ -88,7 +88,7 @@ func TestForeignCodeThatBlocks(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(time.Second, cancel)
 				start = time.Now()
-				err = rtDo(ctx, c, "GET", "/x/thing")
+				err = send(ctx, c, "GET", "/x/thing")
 				if took := time.Since(start); took.Round(100*time.Millisecond) != time.Second || err == nil {
 					t.Errorf("Do = %v after %s, want it to end with the caller's context", err, took)
 				}
@@ -120,7 +120,7 @@ func TestForeignCodeThatPanicsOrExits(t *testing.T) {
 				return answer(200, http.NoBody, 0)(req)
 			},
 		} {
-			c, err := authos.New(rtBase, authos.WithHTTPClient(&http.Client{Transport: rt}))
+			c, err := authos.New(testBase, authos.WithHTTPClient(&http.Client{Transport: rt}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,7 +136,7 @@ func TestForeignCodeThatPanicsOrExits(t *testing.T) {
 						}
 						recovered <- p
 					}()
-					_ = rtDo(context.Background(), c, "GET", "/x/thing")
+					_ = send(context.Background(), c, "GET", "/x/thing")
 					returned = true
 				}()
 				want := any(boom)
@@ -148,7 +148,7 @@ func TestForeignCodeThatPanicsOrExits(t *testing.T) {
 				}
 			}
 			bad.Store(false)
-			if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil {
+			if err := send(t.Context(), c, "GET", "/x/thing"); err != nil {
 				t.Errorf("%s in the %s: the next call: %v", name, place, err)
 			}
 			_ = c.Close()
@@ -167,7 +167,7 @@ func TestTransportThatPanicsInARefresh(t *testing.T) {
 		if req.URL.Path == "/api/auth/refresh" {
 			panic("in a refresh")
 		}
-		return rtAPI(401, "JWT_ERROR").response(req), nil
+		return apiError(401, "JWT_ERROR").response(req), nil
 	}, authos.WithTokens(authos.Tokens{AccessToken: "access-token", RefreshToken: "refresh-token"}))
 	defer func() {
 		if r := recover(); r != "in a refresh" {
@@ -215,16 +215,16 @@ func TestHostileBytes(t *testing.T) {
 				_, _ = io.WriteString(c, tt.response)
 				_, _ = io.Copy(io.Discard, c)
 			})
-			c := rtReal(t, "http://"+l, rtRetry(authos.RetryPolicy{MaxAttempts: 2, AttemptTimeout: 300 * time.Millisecond, BaseDelay: time.Millisecond}))
+			c := scriptReal(t, "http://"+l, authos.WithRetry(authos.RetryPolicy{MaxAttempts: 2, AttemptTimeout: 300 * time.Millisecond, BaseDelay: time.Millisecond}))
 			var out struct{ OK bool }
 			err := c.Do(t.Context(), "GET", "/x/thing", nil, &out)
 			_, decode := errors.AsType[*authos.DecodeError](err)
-			if sent.Load() != tt.sent || rtStatus(err) != tt.status || decode != tt.decode || tt.ok != (err == nil && out.OK) {
+			if sent.Load() != tt.sent || statusOf(err) != tt.status || decode != tt.decode || tt.ok != (err == nil && out.OK) {
 				t.Errorf("Do = %v, sent %d, want %d requests, status %d, DecodeError %t, success %t", err, sent.Load(), tt.sent, tt.status, tt.decode, tt.ok)
 			}
 		})
 	}
-	if err := through(t, func(*http.Request) (*http.Response, error) { return nil, nil }, rtRetry(authos.RetryPolicy{MaxAttempts: 1})).Do(t.Context(), "GET", "/x/thing", nil, nil); !errors.Is(err, authos.ErrNetwork) { //nolint:nilnil // that is the point
+	if err := through(t, func(*http.Request) (*http.Response, error) { return nil, nil }, authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1})).Do(t.Context(), "GET", "/x/thing", nil, nil); !errors.Is(err, authos.ErrNetwork) { //nolint:nilnil // that is the point
 		t.Errorf("no response and no error: Do = %v, want ErrNetwork", err)
 	}
 	for _, length := range []int64{-1, 0, 7, math.MaxInt64, math.MinInt64} {
@@ -232,7 +232,7 @@ func TestHostileBytes(t *testing.T) {
 			t.Errorf("no Body, length %d: Do = %v", length, err)
 		}
 	}
-	if err := through(t, answer(200, idle{}, -1), rtRetry(authos.RetryPolicy{MaxAttempts: 1})).Do(t.Context(), "GET", "/x/thing", nil, nil); !errors.Is(err, io.ErrNoProgress) {
+	if err := through(t, answer(200, idle{}, -1), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1})).Do(t.Context(), "GET", "/x/thing", nil, nil); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("a body that gives nothing: Do = %v", err)
 	}
 }
@@ -300,16 +300,16 @@ func TestJarCookiesPerAttempt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base, _ := url.Parse(rtBase)
+	base, _ := url.Parse(testBase)
 	jar.SetCookies(base, []*http.Cookie{{Name: "affinity", Value: "a1"}})
-	rt := rtSteps(rtPage(502), rtRedirect(302, "/x/other"), rtOK())
-	rt.steps[0].header["Set-Cookie"] = "fresh=f1"
-	c, err := authos.New(rtBase, authos.WithHTTPClient(&http.Client{Transport: rt, Jar: jar}), authos.WithRetry(authos.RetryPolicy{BaseDelay: 1, MaxDelay: 1}))
+	rt := scripted(proxyPage(502), scriptRedirect(302, "/x/other"), okReply())
+	rt.replies[0].header["Set-Cookie"] = "fresh=f1"
+	c, err := authos.New(testBase, authos.WithHTTPClient(&http.Client{Transport: rt, Jar: jar}), authos.WithRetry(authos.RetryPolicy{BaseDelay: 1, MaxDelay: 1}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	if err := rtDo(t.Context(), c, "GET", "/x/thing", authos.WithHeader("Cookie", "own=o1")); err != nil {
+	if err := send(t.Context(), c, "GET", "/x/thing", authos.WithHeader("Cookie", "own=o1")); err != nil {
 		t.Fatal(err)
 	}
 	for i, seen := range rt.requests() {
@@ -326,11 +326,11 @@ func TestJarCookiesPerAttempt(t *testing.T) {
 // An attempt's time is that of all its redirects together.
 func TestAttemptTimeoutOverRedirects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hop := rtRedirect(302, "/x/again")
+		hop := scriptRedirect(302, "/x/again")
 		hop.took = 3 * time.Second
-		c := rtClient(t, rtSteps(hop), rtRetry(authos.RetryPolicy{AttemptTimeout: 10 * time.Second, MaxAttempts: 1}))
+		c := clientWithoutBreaker(t, scripted(hop), authos.WithRetry(authos.RetryPolicy{AttemptTimeout: 10 * time.Second, MaxAttempts: 1}))
 		start := time.Now()
-		err := rtDo(t.Context(), c, "GET", "/x/thing")
+		err := send(t.Context(), c, "GET", "/x/thing")
 		if took := time.Since(start); took != 10*time.Second || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Do = %v after %s, want the attempt's 10 s for all redirects", err, took)
 		}
@@ -370,7 +370,7 @@ func TestTLSRefusals(t *testing.T) {
 						opts = append(opts, authos.WithHTTPClient(&http.Client{Transport: transport}))
 					}
 					var resp authos.Response
-					err := rtDo(t.Context(), rtReal(t, "https://"+l, opts...), method, "/x/thing", authos.WithResponse(&resp))
+					err := send(t.Context(), scriptReal(t, "https://"+l, opts...), method, "/x/thing", authos.WithResponse(&resp))
 					network, ok := errors.AsType[*authos.NetworkError](err)
 					if !ok || network.Op != "dial" || resp.Attempts != 1 || authos.Retryable(err) || errors.Is(err, authos.ErrOutcomeUnknown) {
 						t.Errorf("Do = %v (%+v), %d attempts, want one, op dial, final and known", err, network, resp.Attempts)
@@ -400,7 +400,7 @@ func TestProxyRefusesToConnect(t *testing.T) {
 			}
 			for _, method := range []string{"GET", "POST"} {
 				var resp authos.Response
-				err := rtDo(t.Context(), c, method, "/x/thing", authos.WithResponse(&resp))
+				err := send(t.Context(), c, method, "/x/thing", authos.WithResponse(&resp))
 				if err == nil || !strings.Contains(err.Error(), "proxy") || resp.Attempts != attempts || errors.Is(err, authos.ErrOutcomeUnknown) {
 					t.Errorf("%s, CONNECT refused with %d: Do = %v after %d attempts, want %d and the word proxy", method, status, err, resp.Attempts, attempts)
 				}
@@ -417,7 +417,7 @@ func TestTransportsOwnContextError(t *testing.T) {
 	for _, own := range []error{context.Canceled, context.DeadlineExceeded} {
 		for _, method := range []string{"GET", "POST"} {
 			c := through(t, func(*http.Request) (*http.Response, error) { return nil, fmt.Errorf("%w: %w", cause, own) }, h2Quick)
-			err := rtDo(t.Context(), c, method, "/x/thing")
+			err := send(t.Context(), c, method, "/x/thing")
 			if !errors.Is(err, cause) || !errors.Is(err, authos.ErrNetwork) || strings.Contains(err.Error(), "attempt's timeout") {
 				t.Errorf("%s, %v: Do = %v, want its cause, and ErrNetwork", method, own, err)
 			}
@@ -430,7 +430,7 @@ func TestTransportsOwnContextError(t *testing.T) {
 func TestRefusedLargeRequestLeavesItsConnection(t *testing.T) {
 	var mu sync.Mutex
 	byPath := map[string]map[string]bool{}
-	srv, _ := rtServer(t, func(w http.ResponseWriter, r *http.Request) {
+	srv, _ := scriptServer(t, func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		if byPath[r.URL.Path] == nil {
 			byPath[r.URL.Path] = map[string]bool{}
@@ -452,7 +452,7 @@ func TestRefusedLargeRequestLeavesItsConnection(t *testing.T) {
 			_, _ = io.WriteString(w, `{"id":"u1","email":"ada@example.com"}`)
 		}
 	})
-	c := rtReal(t, srv.URL, authos.WithTokens(authos.Tokens{AccessToken: "old-access-token", RefreshToken: "old-refresh-token"}))
+	c := scriptReal(t, srv.URL, authos.WithTokens(authos.Tokens{AccessToken: "old-access-token", RefreshToken: "old-refresh-token"}))
 	if err := c.Do(t.Context(), "PATCH", "/api/user", map[string]string{"name": strings.Repeat("y", 64<<10)}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -466,7 +466,7 @@ func TestRefusedLargeRequestLeavesItsConnection(t *testing.T) {
 // Headers and a small body leave in one write.
 func TestSmallRequestLeavesInOneWrite(t *testing.T) {
 	var writes atomic.Int64
-	srv, _ := rtServer(t, func(w http.ResponseWriter, r *http.Request) {
+	srv, _ := scriptServer(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = io.WriteString(w, "{}")
 	})
@@ -477,7 +477,7 @@ func TestSmallRequestLeavesInOneWrite(t *testing.T) {
 		return &countingConn{conn, &writes}, err
 	}
 	defer transport.CloseIdleConnections()
-	c := rtReal(t, srv.URL, authos.WithHTTPClient(&http.Client{Transport: transport}))
+	c := scriptReal(t, srv.URL, authos.WithHTTPClient(&http.Client{Transport: transport}))
 	for _, size := range []int{10, 3000} {
 		writes.Store(0)
 		if err := c.Do(t.Context(), "POST", "/x/thing", map[string]string{"a": strings.Repeat("b", size)}, nil); err != nil || writes.Load() != 1 {

@@ -33,7 +33,7 @@ func h2Serve(t *testing.T, handle func(*h2test.Stream)) (*h2test.Server, string)
 	return s, s.Listen()
 }
 
-var h2Quick = rtRetry(authos.RetryPolicy{BaseDelay: time.Millisecond, MaxDelay: 2 * time.Millisecond, AttemptTimeout: 5 * time.Second})
+var h2Quick = authos.WithRetry(authos.RetryPolicy{BaseDelay: time.Millisecond, MaxDelay: 2 * time.Millisecond, AttemptTimeout: 5 * time.Second})
 
 // What an HTTP/2 server's end of a stream means for each kind of call: how often it is sent, and
 // whether the outcome is known. Every sending is in the history.
@@ -110,7 +110,7 @@ func TestStreamsThatEnd(t *testing.T) {
 						opts = append(opts, authos.WithHTTPClient(hc))
 					}
 					var resp authos.Response
-					err := rtReal(t, base, opts...).Do(t.Context(), call.method, call.path, call.in, nil, append(call.opts, authos.WithResponse(&resp))...)
+					err := scriptReal(t, base, opts...).Do(t.Context(), call.method, call.path, call.in, nil, append(call.opts, authos.WithResponse(&resp))...)
 					again := end.what == unprocessed || call.repeatable
 					if own && call.name == "single-use GET" && strings.HasPrefix(end.name, "GOAWAY") {
 						// else net/http does not tell it from PROTOCOL_ERROR
@@ -149,9 +149,9 @@ func TestUnprocessedIsRepeatedTwice(t *testing.T) {
 					received.Add(1)
 					end(st)
 				})
-				c := rtReal(t, base, rtRetry(authos.RetryPolicy{MaxAttempts: attempts, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond}))
+				c := scriptReal(t, base, authos.WithRetry(authos.RetryPolicy{MaxAttempts: attempts, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond}))
 				var resp authos.Response
-				err := rtDo(t.Context(), c, method, "/x/thing", authos.WithResponse(&resp))
+				err := send(t.Context(), c, method, "/x/thing", authos.WithResponse(&resp))
 				if n := received.Load(); n != int64(3*attempts) || resp.Attempts != 3*attempts || !errors.Is(err, authos.ErrNetwork) {
 					t.Errorf("%s, %s, %d attempts: Do = %v, received %d, Attempts %d, want %d of both", name, method, attempts, err, n, resp.Attempts, 3*attempts)
 				}
@@ -173,9 +173,9 @@ func TestSilentConnectionIsLeft(t *testing.T) {
 			}
 			st.Respond(200, `{"ok":true}`)
 		})
-		c := rtReal(t, base, rtRetry(authos.RetryPolicy{AttemptTimeout: 300 * time.Millisecond, BaseDelay: time.Nanosecond, MaxDelay: time.Nanosecond, MaxAttempts: 2}))
+		c := scriptReal(t, base, authos.WithRetry(authos.RetryPolicy{AttemptTimeout: 300 * time.Millisecond, BaseDelay: time.Nanosecond, MaxDelay: time.Nanosecond, MaxAttempts: 2}))
 		for _, path := range []string{"/x/thing", "/x/silent", "/x/thing"} {
-			if err := rtDo(t.Context(), c, "GET", path); err != nil {
+			if err := send(t.Context(), c, "GET", path); err != nil {
 				t.Errorf("Do(%s) = %v", path, err)
 			}
 		}
@@ -190,7 +190,7 @@ func TestSilentConnectionIsLeft(t *testing.T) {
 		var forgotten sync.Map // addresses
 		hold := make(chan struct{})
 		ctx, release := context.WithCancel(context.Background())
-		srv, _ := rtServer(t, func(w http.ResponseWriter, r *http.Request) {
+		srv, _ := scriptServer(t, func(w http.ResponseWriter, r *http.Request) {
 			if _, known := forgotten.Load(r.RemoteAddr); known && silent.Load() {
 				<-ctx.Done() // as if nothing had come
 				return
@@ -205,10 +205,10 @@ func TestSilentConnectionIsLeft(t *testing.T) {
 			_, _ = io.WriteString(w, `{"ok":true}`)
 		})
 		defer release()
-		c := rtReal(t, srv.URL, rtRetry(authos.RetryPolicy{AttemptTimeout: 300 * time.Millisecond, BaseDelay: time.Nanosecond, MaxDelay: time.Nanosecond, MaxAttempts: 2}))
+		c := scriptReal(t, srv.URL, authos.WithRetry(authos.RetryPolicy{AttemptTimeout: 300 * time.Millisecond, BaseDelay: time.Nanosecond, MaxDelay: time.Nanosecond, MaxAttempts: 2}))
 		done := make(chan error, idle)
 		for range idle {
-			go func() { done <- rtDo(context.Background(), c, "GET", "/x/thing") }()
+			go func() { done <- send(context.Background(), c, "GET", "/x/thing") }()
 		}
 		for range idle {
 			if err := <-done; err != nil {
@@ -218,7 +218,7 @@ func TestSilentConnectionIsLeft(t *testing.T) {
 		silent.Store(true)
 		for range 3 {
 			var resp authos.Response
-			if err := rtDo(t.Context(), c, "GET", "/x/thing", authos.WithResponse(&resp)); err != nil || resp.Attempts > 2 {
+			if err := send(t.Context(), c, "GET", "/x/thing", authos.WithResponse(&resp)); err != nil || resp.Attempts > 2 {
 				t.Errorf("with %d silent connections Do = %v after %d attempts, want the second on a new one", idle, err, resp.Attempts)
 			}
 		}
@@ -241,8 +241,8 @@ func TestPing(t *testing.T) {
 	})
 	transport.HTTP2.SendPingTimeout, transport.HTTP2.PingTimeout = 50*time.Millisecond, 200*time.Millisecond
 	defer transport.CloseIdleConnections()
-	c := rtReal(t, base, authos.WithHTTPClient(&http.Client{Transport: transport}))
-	if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil {
+	c := scriptReal(t, base, authos.WithHTTPClient(&http.Client{Transport: transport}))
+	if err := send(t.Context(), c, "GET", "/x/thing"); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); s.Pings.Load() == 0 && time.Now().Before(deadline); {
@@ -253,10 +253,10 @@ func TestPing(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if err := rtDo(ctx, c, "GET", "/x/silent", authos.WithoutRetry()); !errors.Is(err, authos.ErrNetwork) || ctx.Err() != nil {
+	if err := send(ctx, c, "GET", "/x/silent", authos.WithoutRetry()); !errors.Is(err, authos.ErrNetwork) || ctx.Err() != nil {
 		t.Errorf("Do = %v, want the connection given up", err)
 	}
-	if err := rtDo(t.Context(), c, "GET", "/x/thing"); err != nil || s.Conns.Load() != 2 {
+	if err := send(t.Context(), c, "GET", "/x/thing"); err != nil || s.Conns.Load() != 2 {
 		t.Errorf("Do = %v on %d connections, want a new one", err, s.Conns.Load())
 	}
 }
@@ -308,7 +308,7 @@ func TestOutcomesOverBothVersions(t *testing.T) {
 					hc := srv.Client()
 					defer hc.CloseIdleConnections()
 					var resp authos.Response
-					err := rtDo(t.Context(), rtReal(t, srv.URL, h2Quick, authos.WithHTTPClient(hc)), method, "/x/thing", authos.WithResponse(&resp))
+					err := send(t.Context(), scriptReal(t, srv.URL, h2Quick, authos.WithHTTPClient(hc)), method, "/x/thing", authos.WithResponse(&resp))
 					repeatable := method != "POST" && method != "PATCH"
 					again := !o.final && (o.refused || repeatable)
 					want := 1
@@ -351,7 +351,7 @@ func TestRefreshIsPresentedOnce(t *testing.T) {
 				st.Respond(401, `{"error":"Invalid token","error_code":"JWT_ERROR"}`)
 			}
 		})
-		c := rtReal(t, base, h2Quick, authos.WithTokens(authos.Tokens{AccessToken: "old-access-token", RefreshToken: "old-refresh-token"}))
+		c := scriptReal(t, base, h2Quick, authos.WithTokens(authos.Tokens{AccessToken: "old-access-token", RefreshToken: "old-refresh-token"}))
 		_, err := c.User.Get(t.Context())
 		if presented.Load() != tt.want || (err == nil) != (tt.want == 2) {
 			t.Errorf("%s: Get = %v, presented %d times, want %d", name, err, presented.Load(), tt.want)

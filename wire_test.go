@@ -15,51 +15,53 @@ import (
 	"github.com/authos-go/authos"
 )
 
-const rtKey = "sk_0123456789ab_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+const scriptKey = "sk_0123456789ab_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-func rtTokens() authos.Option {
+func scriptTokens() authos.Option {
 	return authos.WithTokens(authos.Tokens{AccessToken: "access-token-of-the-test"})
 }
 
-// rtLarge is a JSON body of 17 MiB.
-func rtLarge() string { return `{"x":"` + strings.Repeat("x", 17<<20) + `"}` }
+// scriptLarge is a JSON body of 17 MiB.
+func scriptLarge() string { return `{"x":"` + strings.Repeat("x", 17<<20) + `"}` }
 
-func rtRedirect(status int, location string) rtStep { return rtEmpty(status, "Location", location) }
+func scriptRedirect(status int, location string) reply {
+	return emptyReply(status, "Location", location)
+}
 
 func TestRedirects(t *testing.T) {
 	for _, tt := range []struct {
 		name, method, path string
-		step               rtStep
+		step               reply
 		sent               int // 2: followed
 		unknown            bool
 	}{
-		{"same origin", "GET", "/api/user", rtRedirect(302, "/api/user/profile"), 2, false},
-		{"same origin, absolute", "GET", "/api/user", rtRedirect(307, rtBase+"/api/user/profile"), 2, false},
-		{"same origin, default port", "GET", "/api/user", rtRedirect(308, rtBase+":443/api/user/profile"), 2, false},
-		{"same origin, upper case", "GET", "/api/user", rtRedirect(301, "HTTPS://AUTHOS.test/api/user/profile"), 2, false},
-		{"HEAD", "HEAD", "/api/user", rtRedirect(302, "/api/user/profile"), 2, false},
-		{"other host", "GET", "/api/service/info", rtRedirect(302, "https://evil.test/x"), 1, false},
-		{"subdomain", "GET", "/api/service/info", rtRedirect(302, "https://a.authos.test/x"), 1, false},
-		{"host by slashes", "GET", "/api/service/info", rtRedirect(302, "//evil.test/x"), 1, false},
-		{"other port", "GET", "/api/service/info", rtRedirect(307, rtBase+":8443/x"), 1, false},
-		{"http", "GET", "/api/service/info", rtRedirect(308, "http://authos.test/x"), 1, false},
-		{"other scheme", "GET", "/api/service/info", rtRedirect(302, "file:///etc/passwd"), 1, false},
-		{"bad location", "GET", "/api/service/info", rtRedirect(302, "https://%zz/"), 1, false},
-		{"POST 302", "POST", "/api/organizations", rtRedirect(302, "/x"), 1, true},
-		{"POST 307", "POST", "/api/organizations", rtRedirect(307, "/x"), 1, true},
-		{"PUT 308", "PUT", "/x/thing", rtRedirect(308, "/x"), 1, true},
-		{"DELETE 303", "DELETE", "/x/thing", rtRedirect(303, "/x"), 1, true},
-		{"single-use GET", "GET", "/api/auth/magic-link/verify?token=t", rtRedirect(302, "/x"), 1, true},
+		{"same origin", "GET", "/api/user", scriptRedirect(302, "/api/user/profile"), 2, false},
+		{"same origin, absolute", "GET", "/api/user", scriptRedirect(307, testBase+"/api/user/profile"), 2, false},
+		{"same origin, default port", "GET", "/api/user", scriptRedirect(308, testBase+":443/api/user/profile"), 2, false},
+		{"same origin, upper case", "GET", "/api/user", scriptRedirect(301, "HTTPS://AUTHOS.test/api/user/profile"), 2, false},
+		{"HEAD", "HEAD", "/api/user", scriptRedirect(302, "/api/user/profile"), 2, false},
+		{"other host", "GET", "/api/service/info", scriptRedirect(302, "https://evil.test/x"), 1, false},
+		{"subdomain", "GET", "/api/service/info", scriptRedirect(302, "https://a.authos.test/x"), 1, false},
+		{"host by slashes", "GET", "/api/service/info", scriptRedirect(302, "//evil.test/x"), 1, false},
+		{"other port", "GET", "/api/service/info", scriptRedirect(307, testBase+":8443/x"), 1, false},
+		{"http", "GET", "/api/service/info", scriptRedirect(308, "http://authos.test/x"), 1, false},
+		{"other scheme", "GET", "/api/service/info", scriptRedirect(302, "file:///etc/passwd"), 1, false},
+		{"bad location", "GET", "/api/service/info", scriptRedirect(302, "https://%zz/"), 1, false},
+		{"POST 302", "POST", "/api/organizations", scriptRedirect(302, "/x"), 1, true},
+		{"POST 307", "POST", "/api/organizations", scriptRedirect(307, "/x"), 1, true},
+		{"PUT 308", "PUT", "/x/thing", scriptRedirect(308, "/x"), 1, true},
+		{"DELETE 303", "DELETE", "/x/thing", scriptRedirect(303, "/x"), 1, true},
+		{"single-use GET", "GET", "/api/auth/magic-link/verify?token=t", scriptRedirect(302, "/x"), 1, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ok := rtOK()
+				ok := okReply()
 				if tt.method == "HEAD" {
 					ok.body = ""
 				}
-				rt := rtSteps(tt.step, ok)
-				c := rtClient(t, rt, authos.WithAPIKey(rtKey), rtTokens())
-				err := rtDo(t.Context(), c, tt.method, tt.path)
+				rt := scripted(tt.step, ok)
+				c := clientWithoutBreaker(t, rt, authos.WithAPIKey(scriptKey), scriptTokens())
+				err := send(t.Context(), c, tt.method, tt.path)
 				if rt.count() != tt.sent {
 					t.Fatalf("Do = %v, sent %d, want %d", err, rt.count(), tt.sent)
 				}
@@ -95,8 +97,8 @@ func TestRedirects(t *testing.T) {
 
 func TestRedirectLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rt := rtSteps(rtRedirect(302, "/x/again"))
-		err := rtDo(t.Context(), rtClient(t, rt), "GET", "/x/thing")
+		rt := scripted(scriptRedirect(302, "/x/again"))
+		err := send(t.Context(), clientWithoutBreaker(t, rt), "GET", "/x/thing")
 		if e, ok := errors.AsType[*authos.NetworkError](err); !ok || e.Op != "redirect" || rt.count() != 10 || authos.Retryable(err) {
 			t.Errorf("Do = %v, sent %d, want 10 requests and no more", err, rt.count())
 		}
@@ -110,9 +112,9 @@ func TestUsersCheckRedirect(t *testing.T) {
 		asked := 0
 		for location, want := range map[string]int{"/x/other": 1, "https://evil.test/": 0} {
 			asked = 0
-			rt := rtSteps(rtRedirect(302, location), rtOK())
+			rt := scripted(scriptRedirect(302, location), okReply())
 			hc := &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { asked++; return refusal }}
-			err := rtDo(t.Context(), rtClient(t, nil, authos.WithHTTPClient(hc)), "GET", "/x/thing")
+			err := send(t.Context(), clientWithoutBreaker(t, nil, authos.WithHTTPClient(hc)), "GET", "/x/thing")
 			if asked != want || rt.count() != 1 || errors.Is(err, refusal) != (want == 1) {
 				t.Errorf("Do(%s) = %v, asked %d times, want %d", location, err, asked, want)
 			}
@@ -129,13 +131,13 @@ func TestRedirectToAnotherServer(t *testing.T) {
 		http.Redirect(w, r, other.URL+"/stolen", http.StatusTemporaryRedirect)
 	}))
 	defer srv.Close()
-	c, err := authos.New(srv.URL, authos.WithAPIKey(rtKey), rtTokens())
+	c, err := authos.New(srv.URL, authos.WithAPIKey(scriptKey), scriptTokens())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
 	for _, path := range []string{"/api/service/info", "/api/user"} {
-		if err := rtDo(t.Context(), c, "GET", path); !errors.Is(err, authos.ErrNetwork) {
+		if err := send(t.Context(), c, "GET", path); !errors.Is(err, authos.ErrNetwork) {
 			t.Errorf("Do(%s) = %v, want ErrNetwork", path, err)
 		}
 		resp, err := c.HTTPClient().Get(srv.URL + path)
@@ -153,30 +155,30 @@ func TestBodies(t *testing.T) {
 	exact := `{"x":"` + strings.Repeat("x", 16<<20-8) + `"}`
 	for _, tt := range []struct {
 		name   string
-		step   rtStep
+		step   reply
 		sent   int
 		decode string // in the text of the *DecodeError; "": none
 		status int    // of the *APIError
 	}{
-		{"good", rtOK(), 1, "", 0},
-		{"16 MiB", rtStep{status: 200, body: exact}, 1, "", 0},
-		{"17 MiB", rtStep{status: 200, body: rtLarge()}, 1, "larger than 16 MiB", 0},
-		{"17 MiB, cut", rtStep{status: 200, body: rtLarge(), cut: io.ErrUnexpectedEOF}, 1, "larger than 16 MiB", 0},
-		{"20 MB error", rtStep{status: 400, body: `{"error":"the text","error_code":"BAD_REQUEST","x":"` + strings.Repeat("x", 20_000_000) + `"}`}, 1, "", 400},
-		{"20 MB error page", rtStep{status: 502, body: "<html>" + strings.Repeat("x", 20_000_000)}, 4, "", 502},
-		{"cut error", rtStep{status: 403, body: `{"error":"the te`, cut: io.ErrUnexpectedEOF}, 1, "", 403},
-		{"reset error", rtStep{status: 404, cut: rtReset()}, 1, "", 404},
-		{"cut without a length", rtStep{status: 200, body: `{"ok":`}, 1, "unexpected end of JSON", 0},
-		{"HTML", rtStep{status: 200, header: rtHeader("Content-Type", "text/html"), body: "\n<!doctype html><title>x</title>"}, 1, "HTML instead of JSON", 0},
-		{"empty", rtEmpty(200), 1, "empty", 0},
-		{"wrong type", rtStep{status: 200, body: `["x"]`}, 1, "array", 0},
-		{"302 without a location", rtEmpty(302), 1, "neither a success nor an error", 0},
+		{"good", okReply(), 1, "", 0},
+		{"16 MiB", reply{status: 200, body: exact}, 1, "", 0},
+		{"17 MiB", reply{status: 200, body: scriptLarge()}, 1, "larger than 16 MiB", 0},
+		{"17 MiB, cut", reply{status: 200, body: scriptLarge(), cut: io.ErrUnexpectedEOF}, 1, "larger than 16 MiB", 0},
+		{"20 MB error", reply{status: 400, body: `{"error":"the text","error_code":"BAD_REQUEST","x":"` + strings.Repeat("x", 20_000_000) + `"}`}, 1, "", 400},
+		{"20 MB error page", reply{status: 502, body: "<html>" + strings.Repeat("x", 20_000_000)}, 4, "", 502},
+		{"cut error", reply{status: 403, body: `{"error":"the te`, cut: io.ErrUnexpectedEOF}, 1, "", 403},
+		{"reset error", reply{status: 404, cut: connectionReset()}, 1, "", 404},
+		{"cut without a length", reply{status: 200, body: `{"ok":`}, 1, "unexpected end of JSON", 0},
+		{"HTML", reply{status: 200, header: headers("Content-Type", "text/html"), body: "\n<!doctype html><title>x</title>"}, 1, "HTML instead of JSON", 0},
+		{"empty", emptyReply(200), 1, "empty", 0},
+		{"wrong type", reply{status: 200, body: `["x"]`}, 1, "array", 0},
+		{"302 without a location", emptyReply(302), 1, "neither a success nor an error", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rt := rtSteps(tt.step)
+				rt := scripted(tt.step)
 				var out struct{ OK bool }
-				err := rtClient(t, rt).Do(t.Context(), "GET", "/x/thing", nil, &out)
+				err := clientWithoutBreaker(t, rt).Do(t.Context(), "GET", "/x/thing", nil, &out)
 				if rt.count() != tt.sent {
 					t.Errorf("sent %d, want %d", rt.count(), tt.sent)
 				}
@@ -203,14 +205,14 @@ func TestBodies(t *testing.T) {
 func TestDribblingBody(t *testing.T) {
 	for _, status := range []int{200, 502} {
 		synctest.Test(t, func(t *testing.T) {
-			rt := rtSteps(rtStep{do: func(req *http.Request) (*http.Response, error) {
-				resp := rtStep{status: status}.response(req)
-				resp.Body = &rtDribble{ctx: req.Context(), every: time.Second}
+			rt := scripted(reply{do: func(req *http.Request) (*http.Response, error) {
+				resp := reply{status: status}.response(req)
+				resp.Body = &dribble{ctx: req.Context(), every: time.Second}
 				return resp, nil
 			}})
-			c := rtClient(t, rt, rtRetry(authos.RetryPolicy{AttemptTimeout: 10 * time.Second, MaxAttempts: 2, BaseDelay: 1, MaxDelay: 1}))
+			c := clientWithoutBreaker(t, rt, authos.WithRetry(authos.RetryPolicy{AttemptTimeout: 10 * time.Second, MaxAttempts: 2, BaseDelay: 1, MaxDelay: 1}))
 			start := time.Now()
-			err := rtDo(t.Context(), c, "GET", "/x/thing")
+			err := send(t.Context(), c, "GET", "/x/thing")
 			if took := time.Since(start).Round(time.Second); took != 20*time.Second || rt.count() != 2 {
 				t.Errorf("took %s, sent %d, want two attempts of 10s", took, rt.count())
 			}
@@ -218,7 +220,7 @@ func TestDribblingBody(t *testing.T) {
 			if status == 200 && (!errors.As(err, &network) || !network.Timeout() || network.Op != "read body") {
 				t.Errorf("Do = %v, want a *NetworkError that timed out", err)
 			}
-			if status != 200 && rtStatus(err) != status {
+			if status != 200 && statusOf(err) != status {
 				t.Errorf("Do = %v, want the status", err)
 			}
 		})
@@ -227,8 +229,8 @@ func TestDribblingBody(t *testing.T) {
 
 func TestHeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rt := rtSteps(rtPage(502), rtStep{err: rtReset()}, rtOK())
-		c := rtClient(t, rt, authos.WithAPIKey(rtKey), rtTokens(), authos.WithUserAgent("billing/1.4"), authos.WithLanguage("es", "en"))
+		rt := scripted(proxyPage(502), reply{err: connectionReset()}, okReply())
+		c := clientWithoutBreaker(t, rt, authos.WithAPIKey(scriptKey), scriptTokens(), authos.WithUserAgent("billing/1.4"), authos.WithLanguage("es", "en"))
 		var resp authos.Response
 		if err := c.Do(t.Context(), "PUT", "/x/thing", map[string]int{"a": 1}, nil, authos.WithHeader("X-Organization-ID", "o1"), authos.WithResponse(&resp)); err != nil {
 			t.Fatal(err)
@@ -262,8 +264,8 @@ func TestCredentials(t *testing.T) {
 	}{
 		{"GET", "/api/user", nil, "Bearer access-token-of-the-test", ""},
 		{"GET", "/x/thing", nil, "Bearer access-token-of-the-test", ""},
-		{"GET", "/api/service/info", nil, "", rtKey},
-		{"GET", "/api/service/unknown", nil, "", rtKey},
+		{"GET", "/api/service/info", nil, "", scriptKey},
+		{"GET", "/api/service/unknown", nil, "", scriptKey},
 		{"GET", "/api/serviceX", nil, "Bearer access-token-of-the-test", ""},
 		{"POST", "/api/auth/login", nil, "", ""},
 		{"POST", "/oauth/token", nil, "", ""},
@@ -274,9 +276,9 @@ func TestCredentials(t *testing.T) {
 		{"GET", "/api/service/info", []authos.RequestOption{authos.WithHeader("X-Api-Key", "sk_other")}, "", "sk_other"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			rt := rtSteps(rtOK())
-			c := rtClient(t, rt, authos.WithAPIKey(rtKey), rtTokens())
-			if err := rtDo(t.Context(), c, tt.method, tt.path, tt.opts...); err != nil {
+			rt := scripted(okReply())
+			c := clientWithoutBreaker(t, rt, authos.WithAPIKey(scriptKey), scriptTokens())
+			if err := send(t.Context(), c, tt.method, tt.path, tt.opts...); err != nil {
 				t.Fatalf("Do(%s) = %v", tt.path, err)
 			}
 			h := rt.requests()[0].header
@@ -295,26 +297,26 @@ func TestRequestID(t *testing.T) {
 		name   string
 		opts   []authos.Option
 		req    []authos.RequestOption
-		step   rtStep
+		step   reply
 		sent   string // "": any of ours
 		server string // "": ours
 	}{
-		{name: "ours", step: rtAPI(404, "NOT_FOUND")},
-		{name: "the caller's function", opts: []authos.Option{fixed("trace-1")}, step: rtAPI(404, "NOT_FOUND"), sent: "trace-1"},
-		{name: "the caller's function gives nothing", opts: []authos.Option{fixed("")}, step: rtAPI(404, "NOT_FOUND")},
-		{name: "the caller's function gives blanks", opts: []authos.Option{fixed(" \t")}, step: rtAPI(404, "NOT_FOUND")},
-		{name: "the caller's function gives outer blanks", opts: []authos.Option{fixed(" trace-1")}, step: rtAPI(404, "NOT_FOUND")},
-		{name: "the caller's function gives a line", opts: []authos.Option{fixed("a\r\nX-Evil: 1")}, step: rtAPI(404, "NOT_FOUND")},
-		{name: "the caller's function gives too much", opts: []authos.Option{fixed(strings.Repeat("x", 129))}, step: rtAPI(404, "NOT_FOUND")},
-		{name: "the call's header", req: []authos.RequestOption{authos.WithHeader("X-Request-ID", "mine")}, step: rtAPI(404, "NOT_FOUND"), sent: "mine"},
-		{name: "the server's header", step: rtAPI(404, "NOT_FOUND", "X-Request-Id", "srv-1"), server: "srv-1"},
-		{name: "the server's body", step: rtStep{status: 404, body: `{"error":{"code":"NOT_FOUND","message":"m","request_id":"srv-2"}}`}, server: "srv-2"},
+		{name: "ours", step: apiError(404, "NOT_FOUND")},
+		{name: "the caller's function", opts: []authos.Option{fixed("trace-1")}, step: apiError(404, "NOT_FOUND"), sent: "trace-1"},
+		{name: "the caller's function gives nothing", opts: []authos.Option{fixed("")}, step: apiError(404, "NOT_FOUND")},
+		{name: "the caller's function gives blanks", opts: []authos.Option{fixed(" \t")}, step: apiError(404, "NOT_FOUND")},
+		{name: "the caller's function gives outer blanks", opts: []authos.Option{fixed(" trace-1")}, step: apiError(404, "NOT_FOUND")},
+		{name: "the caller's function gives a line", opts: []authos.Option{fixed("a\r\nX-Evil: 1")}, step: apiError(404, "NOT_FOUND")},
+		{name: "the caller's function gives too much", opts: []authos.Option{fixed(strings.Repeat("x", 129))}, step: apiError(404, "NOT_FOUND")},
+		{name: "the call's header", req: []authos.RequestOption{authos.WithHeader("X-Request-ID", "mine")}, step: apiError(404, "NOT_FOUND"), sent: "mine"},
+		{name: "the server's header", step: apiError(404, "NOT_FOUND", "X-Request-Id", "srv-1"), server: "srv-1"},
+		{name: "the server's body", step: reply{status: 404, body: `{"error":{"code":"NOT_FOUND","message":"m","request_id":"srv-2"}}`}, server: "srv-2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rt := rtSteps(rtPage(502), tt.step)
+				rt := scripted(proxyPage(502), tt.step)
 				var resp authos.Response
-				err := rtDo(t.Context(), rtClient(t, rt, tt.opts...), "GET", "/x/thing", append(tt.req, authos.WithResponse(&resp))...)
+				err := send(t.Context(), clientWithoutBreaker(t, rt, tt.opts...), "GET", "/x/thing", append(tt.req, authos.WithResponse(&resp))...)
 				seen := rt.requests()
 				sent := seen[0].header.Get("X-Request-Id")
 				if sent == "" || sent != seen[1].header.Get("X-Request-Id") || tt.sent != "" && sent != tt.sent || tt.sent == "" && len(sent) != 32 {
@@ -339,8 +341,8 @@ func TestRequestID(t *testing.T) {
 // A form is sent as such, and as the query of a read.
 func TestForms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rt := rtSteps(rtOK())
-		c := rtClient(t, rt)
+		rt := scripted(okReply())
+		c := clientWithoutBreaker(t, rt)
 		form := url.Values{"b": {"2 &"}, "a": {"1"}}
 		for _, tt := range []struct{ method, path, url, body, contentType string }{
 			{"POST", "/oauth/token", "/oauth/token", "a=1&b=2+%26", "application/x-www-form-urlencoded"},
@@ -353,7 +355,7 @@ func TestForms(t *testing.T) {
 				t.Fatalf("Do(%s) = %v", tt.path, err)
 			}
 			seen := rt.requests()[0]
-			if seen.url != rtBase+tt.url || seen.body != tt.body || seen.header.Get("Content-Type") != tt.contentType {
+			if seen.url != testBase+tt.url || seen.body != tt.body || seen.header.Get("Content-Type") != tt.contentType {
 				t.Errorf("Do(%s %s) sent %s, %q, %q", tt.method, tt.path, seen.url, seen.body, seen.header.Get("Content-Type"))
 			}
 		}
