@@ -60,7 +60,7 @@ func salvage(object []byte, path []string, out any) {
 // nest is value inside an object for each name.
 func nest(path []string, value []byte) []byte {
 	for _, name := range slices.Backward(path) {
-		key, _ := json.Marshal(name) // a text always can be
+		key, _ := json.Marshal(name) //nolint:errchkjson // a text always can be
 		value = slices.Concat([]byte("{"), key, []byte(":"), value, []byte("}"))
 	}
 	return value

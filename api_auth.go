@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/authos-go/authos/internal/jwt"
 )
@@ -171,7 +172,7 @@ func (s *AuthService) end(ctx context.Context, t Tokens, opts []RequestOption) (
 		cl.token = t.AccessToken // scrubbed from messages that repeat it
 		return nil
 	}}
-	err = acknowledged(ctx, s.c, request{method: http.MethodPost, template: logoutPath}, append(opts[:len(opts):len(opts)], own))
+	err = acknowledged(ctx, s.c, request{method: http.MethodPost, template: logoutPath}, append(slices.Clip(opts), own))
 	return t.RefreshToken == "", err
 }
 
@@ -397,7 +398,7 @@ const (
 	AuthMethodMagicLink AuthMethod = "magic_link"
 	AuthMethodPasskey   AuthMethod = "passkey"
 	AuthMethodOAuth     AuthMethod = "oauth" // through a social provider, such as github
-	// through the identity provider of the address's domain
+	// AuthMethodUpstream goes through the identity provider of the address's domain.
 	AuthMethodUpstream AuthMethod = "upstream"
 )
 

@@ -34,7 +34,9 @@ func (p CompleteMFAParams) LogValue() slog.Value { return slog.StringValue(fmt.S
 // UnmarshalJSON reads what [json.Marshal] leaves out too, by its wire name.
 func (p *CompleteMFAParams) UnmarshalJSON(b []byte) error {
 	type fields CompleteMFAParams // without this method
-	return readSecrets(b, (*fields)(p), map[string]any{"preauth_token": &p.PreAuthToken, "code": &p.Code, "device_code_id": &p.DeviceCodeID})
+	return readSecrets(b, (*fields)(p), map[string]any{
+		"preauth_token": &p.PreAuthToken, "code": &p.Code, "device_code_id": &p.DeviceCodeID,
+	})
 }
 
 // CompleteMFA ends a sign-in that needed a second factor, and returns the session's tokens. POST

@@ -113,7 +113,8 @@ type EndUserDetails struct {
 
 func (d *EndUserDetails) missing() string {
 	return cmp.Or(
-		d.EndUser.missing(), missingItem[EndUserSession]("sessions", &d.Sessions), missingItem[EndUserLogin]("recent_logins", &d.RecentLogins),
+		d.EndUser.missing(), missingItem[EndUserSession]("sessions", &d.Sessions),
+		missingItem[EndUserLogin]("recent_logins", &d.RecentLogins),
 	)
 }
 

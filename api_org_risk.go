@@ -18,7 +18,7 @@ type RiskEnforcement string
 const (
 	RiskLogOnly RiskEnforcement = "log_only"
 	RiskMonitor RiskEnforcement = "monitor"
-	// asks for a second factor, also where the user has none and so cannot go on
+	// RiskChallenge asks for a second factor, also where the user has none and so cannot go on.
 	RiskChallenge RiskEnforcement = "challenge"
 	RiskBlock     RiskEnforcement = "block"
 )

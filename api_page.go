@@ -36,7 +36,8 @@ func byOffset[T any](limit, offset int, fetch func(limit, offset int) (*Page[T],
 	if limit == 0 {
 		limit = maxPageSize
 	}
-	return walk(offset, int64(offset), func(at, got int) int { return at + got }, func(at int) (*Page[T], error) { return fetch(limit, at) })
+	next := func(at, got int) int { return at + got }
+	return walk(offset, int64(offset), next, func(at int) (*Page[T], error) { return fetch(limit, at) })
 }
 
 // byNumber iterates over a list that is paged by number, from 1. Only when it begins with the first

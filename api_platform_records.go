@@ -32,9 +32,9 @@ const (
 	PlatformActionActivateOrganization       PlatformAction = "activate_organization"
 	PlatformActionUpdateOrganizationTier     PlatformAction = "update_organization_tier"
 	PlatformActionUpdateOrganizationFeatures PlatformAction = "update_organization_features"
-	// by an owner of the platform
+	// PlatformActionDeleteOrganization is by an owner of the platform.
 	PlatformActionDeleteOrganization PlatformAction = "delete_organization"
-	// by its own owner
+	// PlatformActionOrganizationDeleted is by its own owner.
 	PlatformActionOrganizationDeleted PlatformAction = "org.deleted"
 	PlatformActionPromoteOwner        PlatformAction = "promote_platform_owner"
 	PlatformActionDemoteOwner         PlatformAction = "demote_platform_owner"

@@ -97,8 +97,8 @@ func (r *passkeyRegistered) missing() string {
 }
 
 const (
-	passkeyPath    = "/api/auth/passkeys/:passkey_id"
-	maxPasskeyName = 80 // bytes
+	passkeyPath    = "/api/auth/passkeys/:passkey_id" //nolint:gosec // a route
+	maxPasskeyName = 80                               // bytes
 )
 
 // List returns the user's passkeys. GET /api/auth/passkeys; bearer; may be repeated; never stale.

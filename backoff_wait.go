@@ -57,7 +57,7 @@ func (r *retryLayer) draw(cl *call, api *APIError) time.Duration {
 	if shape == "linear" {
 		bound := r.policy.MaxDelay
 		if n := time.Duration(cl.attempts); n <= r.policy.MaxDelay/r.policy.BaseDelay {
-			bound = n * r.policy.BaseDelay
+			bound = r.policy.BaseDelay * n //nolint:durationcheck // n counts attempts
 		}
 		wait = time.Duration(rand.Int64N(int64(bound) + 1)) //nolint:gosec // jitter
 	}

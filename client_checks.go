@@ -36,7 +36,7 @@ func (c *checks) refuse(option string, err error) {
 		}
 		return
 	}
-	if several, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // errors.Join's own result
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, each := range several.Unwrap() {
 			c.refuse(option, each)
 		}

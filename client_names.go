@@ -6,7 +6,7 @@ import (
 )
 
 // goNames are the Go names of wire names that the general rule does not give.
-var goNames = map[string]string{
+var goNames = map[string]string{ //nolint:gosec // names of fields
 	"q": "Query", "expires_in_days": "ExpiresIn", "preauth_token": "PreAuthToken", "token_type_hint": "Hint",
 	"start_date": "Start", "end_date": "End", "org": "OrgSlug", "service": "ServiceSlug",
 }

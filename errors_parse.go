@@ -74,7 +74,10 @@ func parseError(status int, h http.Header, body []byte, now time.Time) *APIError
 func rateLimitOf(r *httpfield.RateLimit) *RateLimit { return (*RateLimit)(r) }
 
 func challengesOf(list []httpfield.Challenge) []Challenge {
-	var all []Challenge
+	if len(list) == 0 {
+		return nil
+	}
+	all := make([]Challenge, 0, len(list))
 	for _, c := range list {
 		all = append(all, Challenge(c))
 	}

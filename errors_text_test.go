@@ -177,7 +177,7 @@ func TestCredentialsAreTakenOutOfFields(t *testing.T) {
 			if tc.secret != "" && strings.Contains(fields, secret) {
 				t.Errorf("a field holds the %s: %s", name, fields)
 			}
-			data, _ := json.Marshal(err) //nolint:errchkjson // its errors are those of another test
+			data, _ := json.Marshal(err)
 			if printed := fmt.Sprint(err, e.Fields, string(data)); strings.Contains(strings.ReplaceAll(printed, e.RequestID, ""), secret) {
 				t.Errorf("the %s is printed: %s", name, printed)
 			}
@@ -198,7 +198,7 @@ func TestErrorTextIsPlain(t *testing.T) {
 		} {
 			var out struct{}
 			err := clientWithoutBreaker(t, scripted(step)).Do(t.Context(), "GET", "/api/things", nil, &out)
-			data, _ := json.Marshal(err)
+			data, _ := json.Marshal(err) //nolint:errchkjson // what it could not write it does not show
 			printed := fmt.Sprint(err, string(data))
 			if e, ok := errors.AsType[*authos.APIError](err); ok {
 				printed += fmt.Sprint(e.Fields, e.Problem, e.LogValue())

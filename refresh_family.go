@@ -223,7 +223,7 @@ func (r *sessions) end(cut <-chan struct{}) bool {
 // settle tells all that have something under way, and reports whether they came to an end.
 func (r *sessions) settle(e core.Event, cut <-chan struct{}) bool {
 	r.mu.Lock()
-	var list []*session
+	list := make([]*session, 0, len(r.active))
 	for s := range r.active {
 		list = append(list, s)
 	}

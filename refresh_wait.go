@@ -147,7 +147,7 @@ func (f *flight) tell() {
 		report(f.by)
 	}
 	if f.thrown != nil {
-		panic(f.thrown.value)
+		panic(f.thrown.value) //nolint:forbidigo // the panic of the program's own code, in its goroutine
 	}
 }
 

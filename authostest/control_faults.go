@@ -2,6 +2,7 @@ package authostest
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -62,11 +63,11 @@ func (s *Server) controlFault(in controlledFault) (any, error) {
 	case in.Probability < 0 || in.Probability > 1:
 		return nil, fmt.Errorf("probability: %v; want 0 to 1", in.Probability)
 	case in.Times < 0 || in.Skip < 0 || in.Delay < 0:
-		return nil, fmt.Errorf("times, skip and delay cannot be negative")
+		return nil, errors.New("times, skip and delay cannot be negative")
 	case in.Proxy != "" && !slices.Contains(Proxies(), in.Proxy):
 		return nil, fmt.Errorf("proxy: %q; want one of %s", in.Proxy, strings.Join(Proxies(), ", "))
 	case kind == NoFault && in.Proxy == "" && in.Status == 0 && in.Delay == 0 && in.Median == 0 && in.Interim == nil:
-		return nil, fmt.Errorf("a fault needs a kind, a status, a delay, a median or interim statuses")
+		return nil, errors.New("a fault needs a kind, a status, a delay, a median or interim statuses")
 	}
 	f := Fault{
 		Method: in.Method, Path: in.Path, Times: in.Times, Skip: in.Skip, Probability: in.Probability, From: time.Duration(in.From),
@@ -89,7 +90,7 @@ func (s *Server) controlFault(in controlledFault) (any, error) {
 func (s *Server) listFaults() []controlledFault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := []controlledFault{}
+	list := make([]controlledFault, 0, len(s.faults))
 	for _, f := range s.faults {
 		shown := controlledFault{
 			ID: f.id, Hits: f.spent, Method: f.Method, Path: f.Path, Times: f.Times, Skip: f.Skip, Probability: f.Probability,

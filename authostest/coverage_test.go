@@ -39,7 +39,7 @@ func TestCoverage(t *testing.T) {
 	if !*update {
 		t.Fatalf("the table of %s is stale; write it with go test ./authostest -run TestCoverage -update", coverageDoc)
 	}
-	if err := os.WriteFile(coverageDoc, []byte(want), 0o644); err != nil { //nolint:gosec // a document
+	if err := os.WriteFile(coverageDoc, []byte(want), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

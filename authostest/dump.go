@@ -161,7 +161,7 @@ func (e *dumper) pointer(v reflect.Value) json.RawMessage {
 		e.numbers[v.UnsafePointer()] = n
 		e.objects = append(e.objects, nil)
 		if v.Type().Implements(binaryType) {
-			m, _ := readable(v).Interface().(encoding.BinaryMarshaler)
+			m, _ := reflect.TypeAssert[encoding.BinaryMarshaler](readable(v))
 			state, err := m.MarshalBinary()
 			if err != nil {
 				panic("authostest: dump: " + err.Error()) // a generator can always say where it stands
@@ -212,7 +212,7 @@ func addressable(v reflect.Value) reflect.Value {
 // writable is a field that may be set although it is not exported. All of them are this
 // package's own.
 func writable(v reflect.Value) reflect.Value {
-	return reflect.NewAt(v.Type(), unsafe.Pointer(v.UnsafeAddr())).Elem() //nolint:gosec // reflection alone cannot set them
+	return reflect.NewAt(v.Type(), unsafe.Pointer(v.UnsafeAddr())).Elem()
 }
 
 type loader struct {
@@ -268,7 +268,7 @@ func (d *loader) pointer(v reflect.Value, raw json.RawMessage) error {
 	object := reflect.New(v.Type().Elem())
 	d.made[n] = object
 	writable(v).Set(object)
-	if m, ok := object.Interface().(encoding.BinaryUnmarshaler); ok {
+	if m, ok := reflect.TypeAssert[encoding.BinaryUnmarshaler](object); ok {
 		var state []byte
 		if err := json.Unmarshal(d.objects[n], &state); err != nil {
 			return err

@@ -50,15 +50,6 @@ func (c *call) put(key shelfKey, in thing) thing {
 	return in
 }
 
-// one finds the thing of the path.
-func (c *call) one(key shelfKey, id, noun string) (int, *response) {
-	if i := slices.IndexFunc(c.s.scene.shelves[key], func(t thing) bool { return t["id"] == id }); i >= 0 {
-		return i, nil
-	}
-	a := c.notFound(noun + " not found")
-	return 0, &a
-}
-
 func (c *call) drop(key shelfKey, i int) {
 	c.s.scene.shelves[key] = slices.Delete(c.s.scene.shelves[key], i, i+1)
 	c.applied = true

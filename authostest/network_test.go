@@ -47,7 +47,11 @@ func TestTLS(t *testing.T) {
 		t.Errorf("iss = %v", claims["iss"])
 	}
 	// HTTP/1 over the same port.
-	one := srv.HTTPClient().Transport.(*http.Transport).Clone()
+	shared, ok := srv.HTTPClient().Transport.(*http.Transport)
+	if !ok {
+		t.Fatalf("the transport is a %T", srv.HTTPClient().Transport)
+	}
+	one := shared.Clone()
 	one.Protocols = &http.Protocols{}
 	one.Protocols.SetHTTP1(true)
 	one.TLSClientConfig.NextProtos = nil

@@ -2,6 +2,7 @@ package authostest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -143,7 +144,7 @@ func strict(data []byte, into any) error {
 		return err
 	}
 	if dec.More() {
-		return fmt.Errorf("something follows the JSON")
+		return errors.New("something follows the JSON")
 	}
 	return nil
 }

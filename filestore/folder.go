@@ -169,8 +169,8 @@ func (f *folder) checkFolder(info fs.FileInfo) error {
 	case mode&0o002 != 0:
 		return fmt.Errorf("the folder may be written by everybody (mode %#o): use one of your own, of mode 0700; %s", mode, fixedModes)
 	case mode&0o020 != 0 && gid != f.group && (gid != mine || gid != me):
-		return fmt.Errorf("the folder may be written by group %d (mode %#o): change that with chmod g-w, or trust the group with TrustGroup",
-			gid, mode)
+		return fmt.Errorf("the folder may be written by group %d (mode %#o): change that with chmod g-w, "+
+			"or trust the group with TrustGroup", gid, mode)
 	}
 	return nil
 }

@@ -98,9 +98,9 @@ func work(addr, dir, phase string) error {
 			break
 		}
 	}
-	_ = cmd.Process.Kill() // it is given no chance to tidy up
+	err = cmd.Process.Kill() // it is given no chance to tidy up
 	_ = cmd.Wait()
-	return nil
+	return err
 }
 
 // doneMark is the last thing a worker prints.
@@ -124,7 +124,8 @@ func worker() error {
 		return err
 	}
 	if os.Getenv("OUTAGE_PHASE") == "first" {
-		if _, err := client.Auth.Login(ctx, authos.LoginParams{Email: "ada@example.com", Password: "correct horse", Install: true}); err != nil {
+		p := authos.LoginParams{Email: "ada@example.com", Password: "correct horse", Install: true}
+		if _, err := client.Auth.Login(ctx, p); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -210,11 +211,11 @@ func (sc *scope) replay(parents []uint32, labels []uint16, to uint32) []string {
 	}
 	w := sc.start()
 	var trace []string
-	for k := len(path) - 1; k >= 0; k-- {
+	for _, p := range slices.Backward(path) {
 		var label uint16
 		var taken world
 		sc.each(&w, func(n *world, name func() string) {
-			if label++; label == path[k] {
+			if label++; label == p {
 				taken = *n
 				trace = append(trace, name())
 			}

@@ -21,14 +21,14 @@ type Pair uint32
 // family share. Answers may change between two steps, never within one.
 type Facts interface {
 	// Fate is what is known here of a pair's refresh token.
-	Fate(Pair) Fate
+	Fate(p Pair) Fate
 	// SameOwner reports whether both speak for one principal as far as can be told; Owner of
 	// [Rules.Serves] is stricter.
 	SameOwner(a, b Pair) bool
 	// Older reports whether a was certainly issued before b, to the same principal.
 	Older(a, b Pair) bool
 	// Renewable reports whether the pair has a refresh token.
-	Renewable(Pair) bool
+	Renewable(p Pair) bool
 }
 
 // Fate is what became of a refresh token, as far as this process knows.

@@ -340,7 +340,7 @@ func (m *step) advance() {
 	switch {
 	case m.Goal == SignOut:
 		m.signOut()
-	case m.Unsaved != 0 && m.Retry == 0 && !(m.Goal == Refresh && m.Flying):
+	case m.Unsaved != 0 && m.Retry == 0 && (m.Goal != Refresh || !m.Flying):
 		m.save()
 	case m.Goal == Refresh:
 		m.refresh()
@@ -392,7 +392,7 @@ func (m *step) release() {
 	case m.Unsaved != 0 && !m.lost() && m.has(KeepUnsaved):
 	case m.Suspect && !m.has(LockAnew):
 	default:
-		m.unlock(m.Unsaved == 0 && !(m.Stored == m.Held && (m.Dirty || m.Suspect)))
+		m.unlock(m.Unsaved == 0 && (m.Stored != m.Held || !m.Dirty && !m.Suspect))
 	}
 }
 

@@ -520,7 +520,7 @@ func (sc *scope) store(w *world, i int, try trial) (urgent bool) {
 			urgent = true
 			try(func(n *world) bool { sc.step(n, i, Event{Kind: LockFailed}); return true }, "p%d leaves the lock's queue", i)
 		}
-		if w.shlf.holder == 0 && !(sc.kind == fileStore && w.shlf.mark && w.shlf.age < 5) {
+		if w.shlf.holder == 0 && (sc.kind != fileStore || !w.shlf.mark || w.shlf.age >= 5) {
 			urgent = true
 			try(func(n *world) bool {
 				dirty := n.shlf.mark

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"sync"
 )
 
@@ -37,9 +38,9 @@ type Conn struct {
 // both.
 func Join(client, server net.Conn) *Conn {
 	c := &Conn{client: client, open: map[uint32]bool{}}
-	for _, copy := range []func(net.Conn) error{c.toServer, c.toClient} {
+	for _, pump := range []func(net.Conn) error{c.toServer, c.toClient} {
 		c.copying.Go(func() {
-			_ = copy(server) // how it ends, the ends see for themselves
+			_ = pump(server) // how it ends, the ends see for themselves
 			_ = server.Close()
 			_ = client.Close()
 		})
@@ -153,7 +154,7 @@ func readFrame(r io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	size := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
-	frame := append(head, make([]byte, size)...)
+	frame := slices.Concat(head, make([]byte, size))
 	_, err := io.ReadFull(r, frame[headSize:])
 	return frame, err
 }
