@@ -256,7 +256,7 @@ func TestLateFailuresOfTheBlamed(t *testing.T) {
 		}
 		late()
 		for range 10 {
-			_ = <-done
+			<-done //nolint:errcheck // what it ended with is not the point
 		}
 		if err := getInfo(c); err != nil {
 			t.Errorf("after ten late failures: %v", err)

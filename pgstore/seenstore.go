@@ -61,7 +61,8 @@ func (s *SeenStore) Record(ctx context.Context, id string, ttl time.Duration) er
 	if s.records.Add(1)%tidyEvery == 0 {
 		// What is left over costs space only, so its failure is nobody's.
 		_, _ = query(ctx, s.pool, nil, `DELETE FROM authos_seen WHERE (namespace, id) IN (
-			SELECT namespace, id FROM authos_seen WHERE namespace = $1 AND expires_at <= clock_timestamp() LIMIT $2)`, s.namespace, tidyRows)
+			SELECT namespace, id FROM authos_seen WHERE namespace = $1 AND expires_at <= clock_timestamp() LIMIT $2)`,
+			s.namespace, tidyRows)
 	}
 	return nil
 }

@@ -88,7 +88,7 @@ func run(serve string) error {
 		fmt.Println("metrics on http://" + serve + "/metrics")
 		return http.ListenAndServe(serve, nil)
 	}
-	print(metrics, received.Load() > 0)
+	show(metrics, received.Load() > 0)
 	return nil
 }
 
@@ -106,8 +106,8 @@ func live(ctx context.Context, srv *authostest.Server, client *authos.Client) {
 	}
 }
 
-// print shows the counts and states; buckets are left out.
-func print(metrics http.Handler, traced bool) {
+// show prints the counts and states; buckets are left out.
+func show(metrics http.Handler, traced bool) {
 	w := httptest.NewRecorder()
 	metrics.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	var lines []string
@@ -116,7 +116,8 @@ func print(metrics http.Handler, traced bool) {
 		if strings.HasPrefix(line, "authos_") && !strings.Contains(line, "_bucket") && !strings.Contains(line, "_sum") {
 			name, value, _ := strings.Cut(line, "} ")
 			name, labels, _ := strings.Cut(name, "{")
-			labels = strings.Join(slices.DeleteFunc(strings.Split(labels, ","), func(s string) bool { return strings.HasPrefix(s, "otel_scope") }), " ")
+			ours := slices.DeleteFunc(strings.Split(labels, ","), func(s string) bool { return strings.HasPrefix(s, "otel_scope") })
+			labels = strings.Join(ours, " ")
 			lines = append(lines, fmt.Sprintf("%-48s %4s  %s", name, value, labels))
 		}
 	}
