@@ -258,7 +258,7 @@ func TestBalancersRestart(t *testing.T) {
 // The same on real connections. HTTP/2 has more than one here, as the calls begin at once, and they
 // are lost one after the other: a repeat may be given the next to be lost.
 func TestLostConnectionOnTheWire(t *testing.T) {
-	most := []int{5, 120}
+	most := []int{1, 5, 15}
 	if longTests {
 		most = []int{1, 2, 5, 8, 15, 50, 120}
 	}

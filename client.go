@@ -89,7 +89,7 @@ func (c *Client) With(opts ...Option) (*Client, error) {
 	cfg.tokens, cfg.store = Tokens{}, nil
 	found := cfg.applyAll(opts)
 	for _, o := range opts {
-		if o.shared() {
+		if o.family {
 			found.add(o.name, CodeInvalidFormat, "belongs to all clients that share connections: give it to New")
 		}
 	}

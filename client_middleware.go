@@ -14,13 +14,13 @@ import (
 // Given several times, the first is the outermost. wrap may be called more than once. Default:
 // none.
 func WithMiddleware(wrap func(next http.RoundTripper) http.RoundTripper) Option {
-	return Option{"WithMiddleware", func(c *config) error {
+	return familyOption("WithMiddleware", func(c *config) error {
 		if wrap == nil {
 			return errors.New("nil function")
 		}
 		c.middleware = append(slices.Clip(c.middleware), wrap)
 		return nil
-	}}
+	})
 }
 
 // wrapped is rt within the client's middleware.

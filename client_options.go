@@ -16,12 +16,15 @@ import (
 type Option struct {
 	name  string
 	apply func(*config) error
+	// family says that the option is about what all clients made by one New have in common, so that
+	// With cannot change it.
+	family bool
 }
 
-// shared reports whether the option is about what a family of clients has in common, so that
-// [Client.With] cannot change it.
-func (o Option) shared() bool {
-	return slices.Contains([]string{"WithHTTPClient", "WithBreaker", "WithCache", "WithInsecureHTTP", "WithMiddleware"}, o.name)
+func option(name string, apply func(*config) error) Option { return Option{name: name, apply: apply} }
+
+func familyOption(name string, apply func(*config) error) Option {
+	return Option{name: name, apply: apply, family: true}
 }
 
 // config is what the options say. The zero value of every field is the default.
@@ -72,38 +75,38 @@ func (c *config) applyAll(opts []Option) (found checks) {
 // WithAPIKey sets the service API key, sent as X-Api-Key to /api/service/* and nowhere else. It may
 // be combined with tokens.
 func WithAPIKey(key string) Option {
-	return Option{"WithAPIKey", func(c *config) error {
+	return option("WithAPIKey", func(c *config) error {
 		if err := checkCredential("the key", key); err != nil {
 			return err
 		}
 		c.apiKey = key
 		return nil
-	}}
+	})
 }
 
 // WithTokens sets the session's tokens, sent as Authorization: Bearer. With a [TokenStore] they
 // seed a store that is empty; a store that already holds tokens wins. Without a refresh token the
 // session ends with its access token.
 func WithTokens(t Tokens) Option {
-	return Option{"WithTokens", func(c *config) error {
+	return option("WithTokens", func(c *config) error {
 		if err := t.check(); err != nil {
 			return err
 		}
 		c.tokens = t
 		return nil
-	}}
+	})
 }
 
 // WithTokenStore keeps the session's tokens in s, so that they survive the process. A store that is
 // also a [LockingTokenStore] is locked around every refresh. Default: in memory.
 func WithTokenStore(s TokenStore) Option {
-	return Option{"WithTokenStore", func(c *config) error {
+	return option("WithTokenStore", func(c *config) error {
 		if s == nil {
 			return errors.New("nil TokenStore")
 		}
 		c.store = s
 		return nil
-	}}
+	})
 }
 
 // WithHTTPClient sends through hc's Transport and obeys its Jar, its CheckRedirect (after our own
@@ -113,20 +116,20 @@ func WithTokenStore(s TokenStore) Option {
 // and leaves all of them where an attempt's whole time passed without a byte. Transports of other
 // makers should send each request once: what they repeat by themselves is only counted.
 func WithHTTPClient(hc *http.Client) Option {
-	return Option{"WithHTTPClient", func(c *config) error {
+	return familyOption("WithHTTPClient", func(c *config) error {
 		if hc == nil {
 			return errors.New("nil *http.Client")
 		}
 		own := *hc
 		c.httpClient = &own
 		return nil
-	}}
+	})
 }
 
 // WithRetry sets the retry policy. Zero fields are the defaults named at [RetryPolicy]; MaxAttempts
 // 1 turns retries off.
 func WithRetry(p RetryPolicy) Option {
-	return Option{"WithRetry", func(c *config) error {
+	return option("WithRetry", func(c *config) error {
 		if err := p.check(); err != nil {
 			return err
 		}
@@ -135,64 +138,64 @@ func WithRetry(p RetryPolicy) Option {
 		}
 		c.retry = p.withDefaults()
 		return nil
-	}}
+	})
 }
 
 // WithBreaker sets the circuit breaker's policy. Zero fields are the defaults named at
 // [BreakerPolicy]; Disabled turns it off.
 func WithBreaker(p BreakerPolicy) Option {
-	return Option{"WithBreaker", func(c *config) error {
+	return familyOption("WithBreaker", func(c *config) error {
 		if err := p.check(); err != nil {
 			return err
 		}
 		c.breaker = p.withDefaults()
 		return nil
-	}}
+	})
 }
 
 // WithCache turns the stale fallback on: a good GET response is cached, and served, marked as
 // stale, when the server cannot be reached. It is off by default, because an old response about who
 // may do what can be wrong in a way that matters.
 func WithCache(p CachePolicy) Option {
-	return Option{"WithCache", func(c *config) error {
+	return familyOption("WithCache", func(c *config) error {
 		if err := p.check(); err != nil {
 			return err
 		}
 		own := p.withDefaults() // p stays as it is: an Option may be used again
 		c.cache = &own
 		return nil
-	}}
+	})
 }
 
 // WithLogger logs to l: attempts at debug; waits, refreshes and breaker changes at info; stale
 // responses and failures at warn. No record holds a secret, a query string or a body. Default:
 // silent.
 func WithLogger(l *slog.Logger) Option {
-	return Option{"WithLogger", func(c *config) error {
+	return option("WithLogger", func(c *config) error {
 		if l == nil {
 			return errors.New("nil *slog.Logger")
 		}
 		c.logger = l
 		return nil
-	}}
+	})
 }
 
 // WithObserver calls o's functions as calls proceed, for metrics and traces. o is copied. Default:
 // none.
 func WithObserver(o *Observer) Option {
-	return Option{"WithObserver", func(c *config) error {
+	return option("WithObserver", func(c *config) error {
 		if o == nil {
 			return errors.New("nil *Observer")
 		}
 		c.observer = *o
 		return nil
-	}}
+	})
 }
 
 // WithLanguage sends Accept-Language with the tags in order of preference, such as "es", "en".
 // Default: not sent.
 func WithLanguage(tags ...string) Option {
-	return Option{"WithLanguage", func(c *config) error {
+	return option("WithLanguage", func(c *config) error {
 		var b strings.Builder
 		for i, tag := range tags {
 			if !isLanguageTag(tag) {
@@ -208,25 +211,25 @@ func WithLanguage(tags ...string) Option {
 		}
 		c.languages = b.String()
 		return nil
-	}}
+	})
 }
 
 // WithUserAgent puts product, such as "billing/1.4", in front of the SDK's own User-Agent.
 func WithUserAgent(product string) Option {
-	return Option{"WithUserAgent", func(c *config) error {
+	return option("WithUserAgent", func(c *config) error {
 		if product == "" || !isHeaderValue(product) {
 			return fmt.Errorf("%q is not a header value", product)
 		}
 		c.userAgent = product + " " + defaultUserAgent
 		return nil
-	}}
+	})
 }
 
 // WithRequestID takes each call's X-Request-ID from next, for instance from a trace in the context.
 // Where next returns the empty string or something that is not a header value of at most 128 bytes,
 // the client makes one itself. Default: 32 random hex digits.
 func WithRequestID(next func(context.Context) string) Option {
-	return Option{"WithRequestID", func(c *config) error {
+	return option("WithRequestID", func(c *config) error {
 		if next == nil {
 			return errors.New("nil function")
 		}
@@ -237,20 +240,20 @@ func WithRequestID(next func(context.Context) string) Option {
 			return newRequestID(ctx)
 		}
 		return nil
-	}}
+	})
 }
 
 // WithRefreshBefore sets how long before its expiry an access token is refreshed, or a fifth of the
 // token's life if that is shorter. Default 30 s. Negative: never ahead, only when the server
 // refuses the token.
 func WithRefreshBefore(d time.Duration) Option {
-	return Option{"WithRefreshBefore", func(c *config) error {
+	return option("WithRefreshBefore", func(c *config) error {
 		c.refreshBefore = d
 		if d == 0 {
 			c.refreshBefore = defaultRefreshBefore
 		}
 		return nil
-	}}
+	})
 }
 
 // WithDefaultHeader sends a header with every call, refreshes of tokens and [Client.HTTPClient]
@@ -260,7 +263,7 @@ func WithRefreshBefore(d time.Duration) Option {
 // ([WithTokens], [WithAPIKey]), Accept-Language ([WithLanguage]), User-Agent ([WithUserAgent]),
 // X-Request-ID ([WithRequestID]), Accept, Content-Type, Cookie.
 func WithDefaultHeader(key, value string) Option {
-	return Option{"WithDefaultHeader", func(c *config) error {
+	return option("WithDefaultHeader", func(c *config) error {
 		if err := checkHeader(key, value); err != nil {
 			return err
 		}
@@ -274,7 +277,7 @@ func WithDefaultHeader(key, value string) Option {
 		}
 		c.headers.Set(key, value)
 		return nil
-	}}
+	})
 }
 
 // ownHeaders are those that the client sets itself.
@@ -285,10 +288,10 @@ var ownHeaders = []string{
 // WithInsecureHTTP allows an http:// base URL whose host is not a loopback address. Credentials
 // then travel in the clear.
 func WithInsecureHTTP() Option {
-	return Option{"WithInsecureHTTP", func(c *config) error {
+	return familyOption("WithInsecureHTTP", func(c *config) error {
 		c.insecureHTTP = true
 		return nil
-	}}
+	})
 }
 
 // RequestOption changes one call.

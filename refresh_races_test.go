@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,17 +99,24 @@ func TestHostileSavedAfterAll(t *testing.T) {
 			return reply{status: 401, body: deadTokenBody}
 		}
 		store := &testStore{tokens: oldTokens}
+		var unreadable atomic.Bool // the session looks at the store by itself, too
+		store.onLoad = func() error {
+			if unreadable.Load() {
+				return errors.New("i/o timeout")
+			}
+			return nil
+		}
 		c := localClient(t, srv, authos.WithTokenStore(store), seen.option())
 		store.onSave = func() error { // it takes effect, but its response is lost
 			store.put(authos.Tokens{AccessToken: "a1", RefreshToken: "r2"})
 			return errors.New("i/o timeout")
 		}
 		noError(t, "Get", getUser(t, c))
-		store.onLoad = func() error { return errors.New("i/o timeout") }
+		unreadable.Store(true)
 		time.Sleep(2 * time.Hour) // the token expires
 		n++                       // a1 is dead now
 		sessionUncertain(t, getUser(t, c))
-		store.onLoad = nil
+		unreadable.Store(false)
 		time.Sleep(time.Second)
 		sessionUncertain(t, getUser(t, c))
 		presented := 0

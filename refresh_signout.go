@@ -134,7 +134,9 @@ func (c *Client) endAt(
 
 // endQuietly ends tokens that came too late to be of use: nobody has them, and nobody should.
 func (s *session) endQuietly(p *pair) {
+	s.mu.Lock()
 	c := s.by
+	s.mu.Unlock()
 	if c == nil || p == nil || p.RefreshToken == "" {
 		return
 	}

@@ -215,6 +215,7 @@ func ExampleTestTokenStore() {
 type forgetful struct {
 	mu              sync.Mutex
 	access, refresh string
+	origin          string
 	expires         int64
 	saved           bool
 }
@@ -225,13 +226,14 @@ func (f *forgetful) Load(context.Context) (authos.Tokens, error) {
 	if !f.saved {
 		return authos.Tokens{}, nil
 	}
-	return authos.Tokens{AccessToken: f.access, RefreshToken: f.refresh, ExpiresAt: time.Unix(f.expires, 0).UTC()}, nil
+	return authos.Tokens{AccessToken: f.access, RefreshToken: f.refresh, ExpiresAt: time.Unix(f.expires, 0).UTC(), Origin: f.origin}, nil
 }
 
 func (f *forgetful) Save(_ context.Context, t authos.Tokens) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.access, f.refresh, f.expires, f.saved = t.AccessToken, t.RefreshToken, max(t.ExpiresAt.Unix(), 0), true
+	f.access, f.refresh, f.origin, f.saved = t.AccessToken, t.RefreshToken, t.Origin, true
+	f.expires = max(t.ExpiresAt.Unix(), 0)
 	return nil
 }
 

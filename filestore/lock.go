@@ -182,7 +182,7 @@ func (s *TokenStore) replaceable(d disk) error {
 	if _, err := d.Lstat(s.name); err != nil {
 		return nil //nolint:nilerr // there is none to replace
 	}
-	err = s.write(d, data, "copy ")
+	err = s.write(d, nil, data, "copy ") // what this lock reserves comes after it
 	if err == nil {
 		err = s.install(d, "copy ")
 	}

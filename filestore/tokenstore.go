@@ -148,7 +148,7 @@ func (s *TokenStore) Delete(ctx context.Context) error {
 
 // replace puts data in the file's place.
 func (s *TokenStore) replace(d disk, data []byte) error {
-	err := s.write(d, data, "")
+	err := s.write(d, s.held, data, "")
 	if err == nil {
 		err = s.install(d, "")
 	}
@@ -159,9 +159,9 @@ func (s *TokenStore) replace(d disk, data []byte) error {
 	return d.Sync()
 }
 
-// write makes the new file, whole and flushed, where Lock has reserved the space for it or anew.
-func (s *TokenStore) write(d disk, data []byte, what string) error {
-	f := s.held.takeSpare()
+// write makes the new file, whole and flushed, where the lock h has reserved the space for it or anew.
+func (s *TokenStore) write(d disk, h *hold, data []byte, what string) error {
+	f := h.takeSpare()
 	if f == nil {
 		_ = d.Remove(s.name + newSuffix) // what a failed Save could not remove
 		var err error
