@@ -208,7 +208,7 @@ func ExampleTestTokenStore() {
 		fmt.Println(first)
 	}
 	// Output:
-	// no expiry: ExpiresAt is 1970-01-01 00:00:00 +0000 UTC, want 0001-01-01 00:00:00 +0000 UTC
+	// origin: ExpiresAt is 1970-01-01 00:00:00 +0000 UTC, want 0001-01-01 00:00:00 +0000 UTC
 }
 
 // forgetful keeps seconds since 1970, in which there is no zero time.

@@ -20,7 +20,8 @@ const (
 	// what a pause waits for has happened; while the lock is waited for: look at the store
 	Wake
 
-	Tick // time has passed: D by the clock that says most, Least by the one that says least
+	// time has passed: D by the clock that says most, Least by the one that says least
+	Tick
 
 	// How the store's uses ended.
 	Read       // OK: it holds Pair
