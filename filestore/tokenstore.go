@@ -159,7 +159,8 @@ func (s *TokenStore) replace(d disk, data []byte) error {
 	return d.Sync()
 }
 
-// write makes the new file, whole and flushed, where the lock h has reserved the space for it or anew.
+// write makes the new file, whole and flushed, where the lock h has reserved the space for it or
+// anew.
 func (s *TokenStore) write(d disk, h *hold, data []byte, what string) error {
 	f := h.takeSpare()
 	if f == nil {
