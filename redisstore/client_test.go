@@ -93,7 +93,8 @@ func TestTokensWorkWithoutRedis(t *testing.T) {
 	srv.ExpireAccessTokens()
 	_, err := c.User.Get(t.Context())
 	pending, ok := errors.AsType[*authos.SessionError](err)
-	if !ok || pending.RetryAt.IsZero() || errors.Is(err, authos.ErrSessionExpired) || !strings.Contains(err.Error(), "locking the token") {
+	if !ok || pending.RetryAt.IsZero() || errors.Is(err, authos.ErrSessionExpired) || !strings.Contains(err.Error(), "the token") ||
+		!strings.Contains(err.Error(), "redisstore: ") {
 		t.Errorf("%v, want a SessionError that says when to try again, and why not now", err)
 	}
 	if n := srv.Count(http.MethodPost, refreshPath); n != 0 {
@@ -150,8 +151,10 @@ func (g *redisGoes) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // TestFrozenHolder: a process is frozen between its refresh and the response, for longer than its
-// lock lasts. Meanwhile another one has presented the same refresh token, which destroyed the
-// session, and signed in again.
+// lock lasts. Meanwhile another one gets the lock, under which the last holder did not finish, and
+// finds the access token dead before its time: the refresh token was taken. It does not present it,
+// so that nothing is replayed. (The frozen process gets the lock anew and saves after 45 s at most,
+// which is longer than a test may take.)
 func TestFrozenHolder(t *testing.T) {
 	const ttl = 300 * time.Millisecond
 	s, srv := startRedis(t), authostest.New()
@@ -162,12 +165,12 @@ func TestFrozenHolder(t *testing.T) {
 	save(t, frozen, authos.Tokens{AccessToken: session.AccessToken, RefreshToken: session.RefreshToken, ExpiresAt: time.Now().Add(time.Hour)})
 	srv.ExpireAccessTokens()
 
-	// The other process, whose refresh the server refuses.
 	c := newClient(t, srv.URL, authos.WithTokenStore(other))
 	signsIn := func() {
-		w := worker{c, other, authos.LoginParams{Email: "ada@example.com", Password: "correct horse"}}
-		if err := w.do(context.Background(), func() error { _, err := c.User.Get(context.Background()); return err }); err != nil {
-			t.Errorf("the other process: %v", err)
+		_, err := c.User.Get(context.Background())
+		doubtful, ok := errors.AsType[*authos.SessionError](err)
+		if !ok || doubtful.RetryAt.IsZero() || errors.Is(err, authos.ErrSessionExpired) {
+			t.Errorf("the other process: %v, want a session in doubt", err)
 		}
 	}
 	freezing := &freezes{frozen: frozen, meanwhile: signsIn}
@@ -179,11 +182,8 @@ func TestFrozenHolder(t *testing.T) {
 			t.Errorf("after the freeze: %v, want the tokens of the other process to be used", err)
 		}
 	}
-	if _, err := c.User.Get(t.Context()); err != nil {
-		t.Errorf("the other process, afterwards: %v", err)
-	}
-	if n, m := srv.Count(http.MethodPost, "/api/auth/login"), srv.Count(http.MethodPost, refreshPath); n != 1 || m != 2 || srv.Replays() != 1 {
-		t.Errorf("%d sign-ins, %d refreshes and %d replays, want 1, 2 and 1", n, m, srv.Replays())
+	if m := srv.Count(http.MethodPost, refreshPath); m != 1 || srv.Replays() != 0 {
+		t.Errorf("%d refreshes and %d replays, want 1 and none", m, srv.Replays())
 	}
 	if !strings.Contains(log.text(), "could not be saved") || !strings.Contains(log.text(), "another process has held it since") {
 		t.Errorf("the log does not say why the tokens could not be saved:\n%s", log.text())
