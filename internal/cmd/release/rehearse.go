@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // rehearse releases a copy of the commit that dir stands at under a version that nobody has, serves
@@ -27,7 +28,9 @@ func rehearse(dir string) error {
 	if err != nil {
 		return err
 	}
-	r := repo{dir: filepath.Join(tmp, "clone"), version: "v0.99.0", env: []string{
+	// The module cache keeps what it has once seen of a version, so each rehearsal has one of its own.
+	version := fmt.Sprintf("v0.99.0-rehearsal.%d", time.Now().Unix())
+	r := repo{dir: filepath.Join(tmp, "clone"), version: version, env: []string{
 		"GOPROXY=file://" + filepath.ToSlash(proxy) + "," + upstream, "GONOSUMDB=" + modulePath + "," + modulePath + "/*",
 		"GOWORK=off", "GOFLAGS=",
 	}}
