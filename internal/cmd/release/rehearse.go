@@ -137,6 +137,9 @@ func (r repo) documented() ([][]string, error) {
 			}
 			for _, m := range named.FindAllStringSubmatch(string(text), -1) {
 				c := strings.Fields(m[1])
+				if c[1] == "run" {
+					c[1] = "install" // as much of it as ends by itself: some are servers
+				}
 				path, _, _ := strings.Cut(c[2], "@")
 				c[2] = path + "@" + r.version
 				if !slices.ContainsFunc(commands, func(o []string) bool { return slices.Equal(o, c) }) {
