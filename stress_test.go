@@ -36,8 +36,10 @@ func TestStress(t *testing.T) {
 	count := func(context.Context) { events.Add(1) }
 	store, err := filestore.New(filepath.Join(t.TempDir(), "session", "tokens.json"))
 	noError(t, "filestore.New", err)
+	// Formatting the records is the point.
+	logger := slog.New(slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug})) //nolint:sloglint // see above
 	base, err := authos.New(srv.URL, authos.WithCache(authos.CachePolicy{Patience: 50 * time.Millisecond}),
-		authos.WithAPIKey(srv.AddAPIKey()), authos.WithLogger(slog.New(slog.NewJSONHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}))),
+		authos.WithAPIKey(srv.AddAPIKey()), authos.WithLogger(logger),
 		authos.WithRetry(authos.RetryPolicy{BaseDelay: time.Millisecond, MaxRetryAfter: 20 * time.Millisecond, AttemptTimeout: 200 * time.Millisecond}),
 		authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: 20 * time.Millisecond}),
 		authos.WithObserver(&authos.Observer{

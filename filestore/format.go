@@ -3,7 +3,6 @@ package filestore
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 	"unicode/utf8"
 
@@ -30,7 +29,7 @@ func parseTokens(data []byte) (authos.Tokens, error) {
 	case err != nil || f.Version < 1:
 		return authos.Tokens{}, errors.New("is damaged, or no token file: remove it and sign in again")
 	case f.Version > fileVersion:
-		return authos.Tokens{}, fmt.Errorf("is of version %d, which a newer release of this program wrote", f.Version)
+		return authos.Tokens{}, errors.New("is of a version that a newer release of this program wrote")
 	}
 	t := authos.Tokens{AccessToken: f.AccessToken, RefreshToken: f.RefreshToken, ExpiresAt: f.ExpiresAt, Origin: f.Origin}
 	if t.AccessToken == "" && t.RefreshToken == "" {

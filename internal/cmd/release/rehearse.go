@@ -28,7 +28,8 @@ func rehearse(dir string) error {
 	if err != nil {
 		return err
 	}
-	// The module cache keeps what it has once seen of a version, so each rehearsal has one of its own.
+	// The module cache keeps what it has once seen of a version, so each rehearsal has one of its
+	// own.
 	version := fmt.Sprintf("v0.99.0-rehearsal.%d", time.Now().Unix())
 	r := repo{dir: filepath.Join(tmp, "clone"), version: version, env: []string{
 		"GOPROXY=file://" + filepath.ToSlash(proxy) + "," + upstream, "GONOSUMDB=" + modulePath + "," + modulePath + "/*",
