@@ -170,7 +170,7 @@ type verdict int
 const (
 	verdictNone    verdict = iota // nothing
 	verdictGood                   // it is alive
-	verdictLimited                // it is alive, and refuses for now
+	verdictLimited                // it is alive, and refuses at present
 	verdictFailed
 	verdictLost // failed, unless the connection was lost together with others
 )

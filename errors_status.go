@@ -7,8 +7,8 @@ import (
 )
 
 // HTTPStatus gives the status with which a backend that called AuthOS for a client of its own
-// answers that client: 400, 401, 403, 404, 409 and 429 are the client's to deal with; 502 says that
-// AuthOS failed or responded with what cannot be read, 503 that it cannot be used for now, 504 that
+// responds to it: 400, 401, 403, 404, 409 and 429 are the client's to deal with; 502 says that
+// AuthOS failed or responded with what cannot be read, 503 that it cannot be used now, 504 that
 // it took too long. A session in doubt is a 503: whoever is signed in stays so. For nil it is 200,
 // for an error that is not of this package 500.
 func HTTPStatus(err error) int {

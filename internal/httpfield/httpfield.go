@@ -168,7 +168,7 @@ type RateLimit struct {
 // map look-ups: it runs on every response.
 func ParseRateLimit(h http.Header) *RateLimit { return RateLimitAt(h, time.Time{}) }
 
-// RateLimitAt is ParseRateLimit with the local clock given; a zero time stands for now.
+// RateLimitAt is ParseRateLimit with the local clock given; a zero time means the present.
 func RateLimitAt(h http.Header, now time.Time) *RateLimit {
 	if limits := ietfLimits(h); len(limits) > 0 {
 		tightest := limits[0]

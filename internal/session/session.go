@@ -140,7 +140,7 @@ type State struct {
 	PastFlying bool
 	PastLeft   time.Duration
 
-	Why  Reason        // why nothing is refreshed for now
+	Why  Reason        // why nothing is refreshed at present
 	Hold time.Duration // how long Why holds
 
 	Dirty   bool   // the last holder of the lock did not release it
