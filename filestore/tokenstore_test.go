@@ -270,7 +270,7 @@ func TestDamaged(t *testing.T) {
 		"two objects":   {`{"version":1,"access_token":"access-secret"}{}`, "damaged"},
 		"another type":  {`{"version":1,"access_token":["access-secret"]}`, "damaged"},
 		"no version":    {`{"access_token":"access-secret"}`, "damaged"},
-		"later version": {`{"version":2,"access_token":"access-secret"}`, "version 2"},
+		"later version": {`{"version":2,"access_token":"access-secret"}`, "newer release"},
 		"no JSON":       {"access-secret", "damaged"},
 		"zeros":         {strings.Repeat("\x00", 512), "damaged"},
 		"null":          {"null", "damaged"},
