@@ -62,8 +62,9 @@
 //
 // Inside a testing/synctest bubble a socket would stall the fake clock, so there
 // [New] opens none, and [Server.Client], [Server.HTTPClient] and [Server.Transport] are
-// the only ways in. Delays and hangs then cost no real time, and tokens expire by
-// sleeping:
+// the only ways in: a client made without one of them fails with "connection refused",
+// and [Server.Close] logs why. Delays and hangs then cost no real time, and tokens expire
+// by sleeping:
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		srv := authostest.New()

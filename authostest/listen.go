@@ -143,6 +143,7 @@ func (s *Server) Addr() string {
 // own. It cuts connections by hijacking them, or where that is not possible by
 // panicking with [http.ErrAbortHandler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.reached.Store(true)
 	if a, refused := s.refuseUnread(r); refused {
 		closeUnread(w, r, a)
 		return

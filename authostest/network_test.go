@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -294,4 +297,32 @@ func TestProxyPages(t *testing.T) {
 		}
 	}()
 	authostest.ProxyPage("apache", 502)
+}
+
+// In a bubble the URL alone leads nowhere. Close says so, but not of a server that was used.
+func TestForgottenTransport(t *testing.T) {
+	var logged strings.Builder
+	log.SetOutput(&logged)
+	defer log.SetOutput(os.Stderr)
+	for name, tc := range map[string]struct {
+		use  func(*authostest.Server)
+		want string
+	}{
+		"forgotten": {func(*authostest.Server) {}, "make clients by its Client method"},
+		"client":    {func(srv *authostest.Server) { srv.Client() }, ""},
+		"handler": {func(srv *authostest.Server) {
+			srv.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, srv.URL+"/health", nil))
+		}, ""},
+	} {
+		logged.Reset()
+		synctest.Test(t, func(t *testing.T) {
+			srv := authostest.New()
+			tc.use(srv)
+			srv.Close()
+			srv.Close() // says nothing again
+			if got := logged.String(); strings.Count(got, "\n") > 1 || (tc.want == "") != (got == "") || !strings.Contains(got, tc.want) {
+				t.Errorf("%s: logged %q, want %q", name, got, tc.want)
+			}
+		})
+	}
 }

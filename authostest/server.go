@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log"
 	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,8 +20,9 @@ type Server struct {
 
 	config  config
 	clock   clock
-	started time.Time // by the server's clock
-	web     *web      // nil when in memory
+	started time.Time   // by the server's clock
+	web     *web        // nil when in memory
+	reached atomic.Bool // somebody has asked for the way in to a server in memory
 
 	// mu guards everything below. It is never held while waiting: handlers only
 	// compute, and delays happen outside.
@@ -66,10 +69,17 @@ func New(opts ...Option) *Server {
 
 // Close ends the server: connections are cut, hanging requests fail, and
 // nothing of it runs on after Close returns. Closing twice is fine.
+//
+// For a server in memory that nobody could have reached, it logs how clients reach one:
+// the test then saw "connection refused", because nothing listens on such a server's URL.
 func (s *Server) Close() {
 	s.mu.Lock()
 	if !s.closed {
 		s.closed = true
+		if s.web == nil && !s.reached.Load() {
+			log.Printf("authostest: the server at %s is in memory, and nothing was sent to it: make clients by its Client method, "+
+				"or give them its HTTPClient or Transport", s.URL)
+		}
 		for end := range s.waiters {
 			close(end)
 		}

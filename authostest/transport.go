@@ -37,6 +37,7 @@ func (s *Server) bodyLimit(r *http.Request) int64 {
 // While a request is delayed or hangs, the end of its context ends it with
 // ctx.Err().
 func (s *Server) Transport() http.RoundTripper {
+	s.reached.Store(true)
 	return (*memory)(s)
 }
 
