@@ -377,7 +377,7 @@ func TestDeviceLoginInterval(t *testing.T) {
 // The whole flow with the fake's own state, in both contracts and with the limiters of today's
 // servers: no poll is refused.
 func TestDeviceLogin(t *testing.T) {
-	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+	authContracts(t, newerContracts, func(t *testing.T, srv *authostest.Server) {
 		c, shown := authNobody(t, srv), 0
 		var code authos.DeviceCode
 		show := func(d authos.DeviceCode) error {
@@ -423,7 +423,7 @@ func TestDeviceLogin(t *testing.T) {
 
 // The platform's own tool: somebody who is no platform owner is told so at once.
 func TestDeviceLoginAdminCLI(t *testing.T) {
-	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+	authContracts(t, newerContracts, func(t *testing.T, srv *authostest.Server) {
 		srv.AddPlatformOwner("root@example.com", "")
 		for _, tc := range []struct {
 			email string
@@ -465,7 +465,7 @@ func TestDeviceLoginNotTold(t *testing.T) {
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			authContracts(t, func(t *testing.T, srv *authostest.Server) {
+			authContracts(t, newerContracts, func(t *testing.T, srv *authostest.Server) {
 				start := time.Now()
 				_, err := authNobody(t, srv).Auth.DeviceLogin(t.Context(), authFlow, func(code authos.DeviceCode) error {
 					tc.meet(srv, code.UserCode)
@@ -764,7 +764,7 @@ func TestDeviceLoginOptions(t *testing.T) {
 // ExchangeDeviceCode by itself is one poll: it says what the server says, and is not repeated once
 // it may have arrived.
 func TestExchangeDeviceCode(t *testing.T) {
-	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+	authContracts(t, newerContracts, func(t *testing.T, srv *authostest.Server) {
 		c, ctx := authNobody(t, srv), t.Context()
 		code := deviceCode(t, srv)
 		exchange := func(p authos.ExchangeDeviceCodeParams) error {

@@ -15,7 +15,7 @@ import (
 const linkVerify = "/api/auth/magic-link/verify"
 
 func TestMagicLink(t *testing.T) {
-	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+	authContracts(t, newerContracts, func(t *testing.T, srv *authostest.Server) {
 		srv.AddUser(adaEmail, "")
 		c, ctx := authNobody(t, srv), t.Context()
 		noError(t, "RequestMagicLink", c.Auth.RequestMagicLink(ctx, authos.RequestMagicLinkParams{
@@ -46,7 +46,7 @@ func TestMagicLink(t *testing.T) {
 
 // The question for a second factor comes in another shape here, and becomes the same error.
 func TestMagicLinkMFA(t *testing.T) {
-	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+	authContracts(t, newerContracts, func(t *testing.T, srv *authostest.Server) {
 		srv.RequireMFA(adaEmail)
 		c, ctx := authNobody(t, srv), t.Context()
 		noError(t, "RequestMagicLink", c.Auth.RequestMagicLink(ctx, authos.RequestMagicLinkParams{Email: adaEmail, State: "s1"}))

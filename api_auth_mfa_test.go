@@ -15,7 +15,7 @@ const authVerify = "/api/auth/mfa/verify"
 
 // A wrong code is the user's: the same token takes the right one.
 func TestCompleteMFA(t *testing.T) {
-	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+	authContracts(t, newerContracts, func(t *testing.T, srv *authostest.Server) {
 		srv.AddUser(adaEmail, authPassword)
 		c, ctx := authNobody(t, srv, authos.WithTokens(signIn(srv, "bob@example.com"))), t.Context()
 		before := heldTokens(t, c)
@@ -50,7 +50,7 @@ func TestCompleteMFA(t *testing.T) {
 // Three at once, then one a second. The limiter refuses unread, so that waiting for it is safe even
 // here.
 func TestCompleteMFAWaitsForTheLimiter(t *testing.T) {
-	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+	authContracts(t, newerContracts, func(t *testing.T, srv *authostest.Server) {
 		srv.AddUser(adaEmail, authPassword)
 		c := authNobody(t, srv)
 		p := authos.CompleteMFAParams{PreAuthToken: preAuth(t, srv, adaEmail, authPassword), Code: "654321"}

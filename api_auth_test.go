@@ -258,12 +258,12 @@ func deviceCode(t testing.TB, srv *authostest.Server) *authos.DeviceCode {
 }
 
 // authContracts runs a test in a bubble against a fake AuthOS that can send mail, in each contract.
-func authContracts(t *testing.T, test func(t *testing.T, srv *authostest.Server), opts ...authostest.Option) {
+func authContracts(t *testing.T, servers map[string][]authostest.Option, test func(t *testing.T, srv *authostest.Server), opts ...authostest.Option) {
 	t.Helper()
-	for name, contract := range map[string]authostest.Contract{"real": authostest.Newest, "documented": authostest.Documented} {
+	for name, options := range servers {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				test(t, fakeServer(t, append([]authostest.Option{authostest.WithContract(contract), authostest.WithMail()}, opts...)...))
+				test(t, fakeServer(t, slices.Concat(options, []authostest.Option{authostest.WithMail()}, opts)...))
 			})
 		})
 	}
@@ -296,7 +296,7 @@ func authBearer(t *testing.T, srv *authostest.Server, tokens authos.Tokens) erro
 // A new account, from the registration over the mailed link to the session, and then a forgotten
 // password.
 func TestAuthAccount(t *testing.T) {
-	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+	authContracts(t, newerContracts, func(t *testing.T, srv *authostest.Server) {
 		c, ctx := authNobody(t, srv), t.Context()
 		noError(t, "Register", c.Auth.Register(ctx, authos.RegisterParams{Email: adaEmail, Password: authPassword, OrgSlug: "acme", ServiceSlug: "app"}))
 		login := func(password string) error {
@@ -351,7 +351,7 @@ func mailers(c *authos.Client, email string) map[string]func(context.Context, ..
 // The sixth mail within an hour: refused without a wait by real servers, and with one of up to an
 // hour by documented ones. Neither is repeated, and no time passes.
 func TestAuthMailLimit(t *testing.T) {
-	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+	authContracts(t, newerContracts, func(t *testing.T, srv *authostest.Server) {
 		c, ctx := authNobody(t, srv), t.Context()
 		for range 5 {
 			noError(t, "RequestPasswordReset", c.Auth.RequestPasswordReset(ctx, authos.RequestPasswordResetParams{Email: adaEmail}))
@@ -377,10 +377,10 @@ func TestAuthMailLimit(t *testing.T) {
 // A server without e-mail says 503, which is neither repeated nor a failure of the server: the
 // circuit stays closed.
 func TestAuthMailOff(t *testing.T) {
-	for name, contract := range map[string]authostest.Contract{"real": authostest.Newest, "documented": authostest.Documented} {
+	for name, options := range newerContracts {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				srv := fakeServer(t, authostest.WithContract(contract))
+				srv := fakeServer(t, options...)
 				c, start := authNobody(t, srv), time.Now()
 				for path, send := range mailers(c, adaEmail) {
 					for range 3 {
@@ -396,7 +396,7 @@ func TestAuthMailOff(t *testing.T) {
 }
 
 func TestAuthErrors(t *testing.T) {
-	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+	authContracts(t, newerContracts, func(t *testing.T, srv *authostest.Server) {
 		srv.AddUser(adaEmail, authPassword)
 		srv.AddOrganization("sleepy", "pending", "owner@sleepy.example")
 		c, ctx := authNobody(t, srv), t.Context()
@@ -435,7 +435,7 @@ func TestAuthErrors(t *testing.T) {
 
 // The monthly limit is the one thing that SERVICE_LIMIT_EXCEEDED means on today's servers.
 func TestAuthMonthlyLimit(t *testing.T) {
-	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+	authContracts(t, newerContracts, func(t *testing.T, srv *authostest.Server) {
 		srv.AddUser(adaEmail, authPassword)
 		srv.SetFeature("acme", "max_mau", 1)
 		srv.SetFeature("acme", "allow_overage", false)
@@ -446,7 +446,7 @@ func TestAuthMonthlyLimit(t *testing.T) {
 }
 
 func TestAuthLookupAndContext(t *testing.T) {
-	authContracts(t, func(t *testing.T, srv *authostest.Server) {
+	authContracts(t, newerContracts, func(t *testing.T, srv *authostest.Server) {
 		c, ctx := authNobody(t, srv), t.Context()
 		lookup, err := c.Auth.LookupEmail(ctx, adaEmail)
 		noError(t, "LookupEmail", err)
@@ -539,7 +539,7 @@ func TestAuthRevoke(t *testing.T) {
 		{"refresh token, called an access token", true, authos.HintAccessToken, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			authContracts(t, func(t *testing.T, srv *authostest.Server) {
+			authContracts(t, newerContracts, func(t *testing.T, srv *authostest.Server) {
 				session := signIn(srv, adaEmail)
 				token := session.AccessToken
 				if tc.refresh {

@@ -514,7 +514,7 @@ func TestServiceErrors(t *testing.T) {
 		{name: "service taken", setup: func(w *typedWorld) { w.Server.AddService("acme", "shop"); w.Server.SetLimits("acme", 9, -1) },
 			call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 				return tenantErr(c.Organizations.Services.Create(ctx, "acme", shop))
-			}, status: 400, is: duplicate, docStatus: 409, docIs: tenantConflict},
+			}, status: 400, is: duplicate, docStatus: 409, docIs: tenantConflict, october: 500},
 		{name: "service by a member", as: asMember, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return tenantErr(c.Organizations.Services.Create(ctx, "acme", shop))
 		}, status: 403, is: tenantForbidden},
@@ -531,7 +531,7 @@ func TestServiceErrors(t *testing.T) {
 			})
 		}, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return tenantErr(c.Organizations.Services.Update(ctx, "acme", "app", authos.ServiceUpdateParams{Name: new("x")}))
-		}, status: 403, is: tenantForbidden},
+		}, status: 403, is: tenantForbidden, october: tenantNotThere},
 		{name: "secret of no service", call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return tenantErr(c.Organizations.Services.RotateSecret(ctx, "acme", "nope"))
 		}, status: 404, is: tenantMissing},
@@ -555,7 +555,7 @@ func TestServiceErrors(t *testing.T) {
 
 		{name: "plan taken", setup: pro, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return tenantErr(c.Organizations.Plans.Create(ctx, "acme", "app", authos.PlanCreateParams{Name: "pro", Currency: "usd"}))
-		}, status: 400, is: duplicate, docStatus: 409, docIs: tenantConflict},
+		}, status: 400, is: duplicate, docStatus: 409, docIs: tenantConflict, october: 500},
 		{name: "plan renamed to one that is there", setup: pro, call: func(ctx context.Context, c *authos.Client, w *typedWorld) error {
 			return tenantErr(c.Organizations.Plans.Update(ctx, "acme", "app", w.ID, authos.PlanUpdateParams{Name: new("free")}))
 		}, status: 400, is: duplicate, docStatus: 409, docIs: tenantConflict},

@@ -198,7 +198,7 @@ var settingCalls = map[string]func(ctx context.Context, o *authos.OrganizationsS
 
 // Who may call what, in which state of the organization, under both contracts.
 func TestSettingsAccess(t *testing.T) {
-	eventContracts(t, func(t *testing.T, w *typedWorld, _ bool) {
+	eventContracts(t, newerContracts, func(t *testing.T, w *typedWorld, _ bool) {
 		settingDomain(w)
 		w.Server.AddOrganization("sleepy", "suspended", asOwner)
 		w.Server.AddRole("acme", "risk-viewer", "risk_events.view")
@@ -369,7 +369,7 @@ func TestSMTPPasswordIsNotInErrors(t *testing.T) {
 }
 
 func TestBranding(t *testing.T) {
-	eventContracts(t, func(t *testing.T, w *typedWorld, _ bool) {
+	eventContracts(t, newerContracts, func(t *testing.T, w *typedWorld, _ bool) {
 		ctx := t.Context()
 		o := w.Client(asOwner).Organizations
 		_, err := o.Branding.Update(ctx, "acme", authos.BrandingUpdateParams{PrimaryColor: "#fff"})
@@ -395,7 +395,7 @@ func TestBranding(t *testing.T) {
 }
 
 func TestDomain(t *testing.T) {
-	eventContracts(t, func(t *testing.T, w *typedWorld, isReal bool) {
+	eventContracts(t, newerContracts, func(t *testing.T, w *typedWorld, isReal bool) {
 		ctx := t.Context()
 		domain := w.Client(asOwner).Organizations.Domain
 		_, err := domain.Set(ctx, "acme", "sso.acme.example")

@@ -19,6 +19,7 @@ import (
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // What the tests of organizations and everything in them share: the "tn" helpers, and tests that
@@ -77,6 +78,9 @@ type tenantError struct {
 	// docIs the same for the documented contract where it differs.
 	status, docStatus int
 	is, docIs         []error
+	// october is the status at a server of October 2025 where that differs; tenantNotThere where the
+	// setup needs what it lacks. A call of a route that it lacks needs no mention.
+	october int
 }
 
 // The refusals that many routes have.
@@ -88,17 +92,26 @@ var (
 	tenantConflict  = []error{authos.CodeConflict, authos.ErrConflict}
 )
 
+const tenantNotThere = -1
+
 func tenantErrors(t *testing.T, tests []tenantError) {
 	t.Helper()
 	for _, tt := range tests {
-		for _, contract := range []authostest.Contract{authostest.Newest, authostest.Documented} {
-			t.Run(fmt.Sprintf("%s/%d", tt.name, contract), func(t *testing.T) {
+		for contract, options := range contracts {
+			t.Run(tt.name+"/"+contract, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					status, is := tt.status, tt.is
-					if contract == authostest.Documented && tt.docStatus != 0 {
+					if strings.HasPrefix(contract, "documented") && tt.docStatus != 0 {
 						status, is = tt.docStatus, tt.docIs
 					}
-					w := newTypedWorld(t, authostest.WithContract(contract))
+					old := contract == "october2025"
+					if old && tt.october != 0 {
+						status, is = tt.october, nil
+					}
+					if status == tenantNotThere {
+						t.Skip("the setup needs a newer server")
+					}
+					w := newTypedWorld(t, options...)
 					if tt.setup != nil {
 						tt.setup(w)
 					}
@@ -108,6 +121,15 @@ func tenantErrors(t *testing.T, tests []tenantError) {
 					}
 					err := tt.call(t.Context(), w.Client(as), w)
 					api, ok := errors.AsType[*authos.APIError](err)
+					if ok && old && !routes.ByTemplate(api.Method, api.Path).Has(routes.October2025) {
+						status, is = http.StatusNotFound, []error{authos.CodeRouteNotFound, authos.ErrNotFound}
+						if api.StatusCode == http.StatusMethodNotAllowed { // the path is there for another method
+							status, is = api.StatusCode, []error{authos.CodeMethodNotAllowed, authos.ErrInvalid}
+						}
+					}
+					if err == nil && status == http.StatusOK {
+						return
+					}
 					if !ok || api.StatusCode != status {
 						t.Fatalf("got %v, want status %d", err, status)
 					}
@@ -116,8 +138,8 @@ func tenantErrors(t *testing.T, tests []tenantError) {
 							t.Errorf("%v (%s) is not %v", err, api.Code, target)
 						}
 					}
-					if errors.Is(err, authos.ErrOutcomeUnknown) {
-						t.Errorf("%v is of unknown outcome", err)
+					if unknown := status >= 500; errors.Is(err, authos.ErrOutcomeUnknown) != unknown {
+						t.Errorf("%v: of unknown outcome: %v, want %v", err, !unknown, unknown)
 					}
 				})
 			})

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/authos-go/authos"
-	"github.com/authos-go/authos/authostest"
 )
 
 var organizationCases = []typedCase{
@@ -233,12 +232,12 @@ func TestOrganizationErrors(t *testing.T) {
 		return tenantErr(c.Organizations.Select(ctx, "acme", authos.OrganizationSelectParams{}))
 	}
 	tenantErrors(t, []tenantError{
-		{name: "slug taken", call: create("acme"), status: 400, is: tenantBad, docStatus: 409, docIs: tenantConflict},
+		{name: "slug taken", call: create("acme"), status: 400, is: tenantBad, docStatus: 409, docIs: tenantConflict, october: 422},
 		{name: "too many owned", setup: func(w *typedWorld) {
 			for i := range 5 {
 				w.Server.AddOrganization("org-"+strconv.Itoa(i), "pending", asOwner)
 			}
-		}, call: create("new-org"), status: 400, is: tenantBad},
+		}, call: create("new-org"), status: 400, is: tenantBad, october: 422},
 		{name: "a stranger's view", setup: foreign, call: func(ctx context.Context, c *authos.Client, _ *typedWorld) error {
 			return tenantErr(c.Organizations.Get(ctx, "other"))
 		}, status: 403, is: tenantForbidden},
@@ -287,8 +286,8 @@ func TestOrganizationInputs(t *testing.T) {
 
 // The bounds of slugs and names are the server's own: what it takes is not refused here.
 func TestOrganizationBounds(t *testing.T) {
-	for _, contract := range []authostest.Contract{authostest.Newest, authostest.Documented} {
-		w := newTypedWorld(t, authostest.WithContract(contract))
+	for _, options := range newerContracts {
+		w := newTypedWorld(t, options...)
 		for i, p := range []authos.OrganizationCreateParams{
 			{Slug: "a_1", Name: "AB"}, {Slug: strings.Repeat("z", 50), Name: strings.Repeat("n", 100)}, {Slug: "---", Name: " x "},
 		} {

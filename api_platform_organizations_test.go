@@ -17,7 +17,7 @@ import (
 // TestPlatformOrganizations takes an organization through its states, and meets every refusal on
 // the way.
 func TestPlatformOrganizations(t *testing.T) {
-	for contract, opts := range platformContracts {
+	for contract, opts := range newerContracts {
 		t.Run(contract, func(t *testing.T) {
 			w := newTypedWorld(t, opts...)
 			platformPending(w)

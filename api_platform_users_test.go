@@ -17,7 +17,7 @@ import (
 
 // TestPlatformUsers makes an owner of a user and back, and meets every refusal on the way.
 func TestPlatformUsers(t *testing.T) {
-	for contract, opts := range platformContracts {
+	for contract, opts := range newerContracts {
 		t.Run(contract, func(t *testing.T) {
 			w := newTypedWorld(t, opts...)
 			platformMember(w)

@@ -41,7 +41,7 @@ var serverCases = []typedCase{
 }
 
 func TestServer(t *testing.T) {
-	eventContracts(t, func(t *testing.T, w *typedWorld, _ bool) {
+	eventContracts(t, newerContracts, func(t *testing.T, w *typedWorld, _ bool) {
 		ctx := t.Context()
 		s := w.Client(asNobody).Server
 		health, err := s.Health(ctx)

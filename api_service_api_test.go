@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/authos-go/authos"
-	"github.com/authos-go/authos/authostest"
 )
 
 func keyUser(w *typedWorld) { w.ID = w.Server.AddServiceUser(asUser).ID }
@@ -142,8 +141,8 @@ var serviceAPICases = []typedCase{
 }
 
 func TestServiceSubscriptions(t *testing.T) {
-	for _, contract := range []authostest.Contract{authostest.Newest, authostest.Documented} {
-		w := newTypedWorld(t, authostest.WithContract(contract))
+	for _, options := range newerContracts {
+		w := newTypedWorld(t, options...)
 		keyPlan(w)
 		c := w.Client(asKey)
 		subs := c.Service.Subscriptions

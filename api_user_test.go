@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/authos-go/authos"
-	"github.com/authos-go/authos/authostest"
 )
 
 func userDevice(w *typedWorld) { w.ID = w.Server.AddDevice(asOwner, "Laptop") }
@@ -189,8 +188,8 @@ var userCases = []typedCase{
 }
 
 func TestUserPasswords(t *testing.T) {
-	for _, contract := range []authostest.Contract{authostest.Newest, authostest.Documented} {
-		w := newTypedWorld(t, authostest.WithContract(contract))
+	for _, options := range newerContracts {
+		w := newTypedWorld(t, options...)
 		c, other := w.Client(asOwner), w.Client(asOwner)
 		wrong := authos.ChangePasswordParams{CurrentPassword: "not it", NewPassword: "password2"}
 		for range 2 {

@@ -264,8 +264,8 @@ func TestGateStaysOpen(t *testing.T) {
 
 // The limiter of e-mail addresses counts one address, not the client: other people still sign in.
 func TestMailLimitHoldsNobodyElseBack(t *testing.T) {
-	for _, contract := range []authostest.Contract{authostest.Newest, authostest.Documented} {
-		w := newTypedWorld(t, authostest.WithContract(contract), authostest.WithLimiters())
+	for _, options := range newerContracts {
+		w := newTypedWorld(t, append(slices.Clip(options), authostest.WithLimiters())...)
 		c := w.Client(asNobody)
 		var err error
 		for range 6 {

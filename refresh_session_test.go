@@ -334,11 +334,11 @@ func (o *sessionOrders) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func TestTenThousandCallersOneRefresh(t *testing.T) {
 	const callers = 10_000
-	for name, contract := range map[string]authostest.Contract{"real": authostest.Newest, "documented": authostest.Documented} {
+	for name, options := range contracts {
 		for _, method := range []string{"GET", "POST"} {
 			t.Run(name+" "+method, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					srv := fakeServer(t, authostest.WithContract(contract))
+					srv := fakeServer(t, options...)
 					tokens := signIn(srv, adaEmail)
 					srv.ExpireAccessTokens()
 					orders := &sessionOrders{next: lateResponses(srv.Transport(), 80*time.Millisecond), placed: map[string]int{}}

@@ -101,9 +101,9 @@ func TestDeadTokenResponses(t *testing.T) {
 
 // The same with the fake's own change-password, in both contracts.
 func TestChangePassword(t *testing.T) {
-	for _, contract := range []authostest.Contract{authostest.Newest, authostest.Documented} {
+	for _, options := range newerContracts {
 		synctest.Test(t, func(t *testing.T) {
-			srv := fakeServer(t, authostest.WithContract(contract), authostest.WithErrorFormat(authostest.Nested))
+			srv := fakeServer(t, options...)
 			srv.AddUser(adaEmail, "correct horse")
 			c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)))
 			change := func(current string) error {
