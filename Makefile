@@ -1,6 +1,6 @@
 # The checks themselves are in .ci/run; this file gives them short names.
 .DEFAULT_GOAL := help
-.PHONY: help test test-short race lint fuzz bench examples generate docs shape ci release-check
+.PHONY: help test test-short race lint fuzz bench examples generate docs shape ci nightly release-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ race: ## all tests of all modules, under the race detector
 lint: ## gofmt, vet, staticcheck and golangci-lint, as pinned in tools/go.mod
 	bash .ci/run gofmt vet tidy tools staticcheck lint
 
-fuzz: ## every fuzz target for ten seconds
+fuzz: ## every fuzz target for two seconds
 	bash .ci/run fuzz
 
 bench: ## benchmarks beside plain net/http; compare ratios and allocations
@@ -37,6 +37,9 @@ shape: ## which files depend on each other in a circle, and the longest function
 
 ci: ## every check, as a pull request runs it
 	bash .ci/run
+
+nightly: ## what takes too long for every pull request
+	bash .ci/run nightly
 
 release-check: ## what RELEASE.md wants before a tag: every check, and no change left behind
 	bash .ci/run
