@@ -50,10 +50,11 @@ func TestFileSeenIsSynced(t *testing.T) {
 		}
 		t.Fatalf("%v: %s", err, out)
 	}
-	text, err := os.ReadFile(log)
+	traced, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
 	}
+	text := wholeCalls(string(traced))
 	var calls []string
 	for _, row := range []struct{ name, pattern string }{
 		{"subfolder made", `(?m)mkdirat\(.*"[0-9a-f]{2}", 0700\) += 0`},
@@ -62,10 +63,28 @@ func TestFileSeenIsSynced(t *testing.T) {
 		{"file renamed", `(?m)renameat2?\(.*new-.*\) += 0`},
 		{"its name synced", `(?m)fsync\(\d+<\S*/seen/[0-9a-f]{2}>\) += 0`},
 	} {
-		at := regexp.MustCompile(row.pattern).FindIndex(text)
+		at := regexp.MustCompile(row.pattern).FindStringIndex(text)
 		if at == nil {
 			t.Fatalf("after %q there is no call that matches %q:\n%s", calls, row.name, text)
 		}
 		calls, text = append(calls, row.name), text[at[1]:]
 	}
+}
+
+// wholeCalls joins the two halves of each call during which another thread did something.
+func wholeCalls(traced string) string {
+	var out strings.Builder
+	begun := map[string]string{} // by thread
+	for line := range strings.Lines(traced) {
+		thread, call, _ := strings.Cut(line, " ")
+		if half, ok := strings.CutSuffix(strings.TrimSpace(call), " <unfinished ...>"); ok {
+			begun[thread] = half
+			continue
+		}
+		if _, half, ok := strings.Cut(call, " resumed>"); ok {
+			call = begun[thread] + half
+		}
+		out.WriteString(call)
+	}
+	return out.String()
 }
