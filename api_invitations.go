@@ -123,7 +123,7 @@ func (s *UserInvitationsService) DeclineToken(ctx context.Context, token string,
 	}
 	err := decline(opts)
 	if e, ok := errors.AsType[*APIError](err); ok && e.StatusCode == http.StatusUnauthorized {
-		if t, _ := s.c.current(ctx); t.AccessToken != "" {
+		if t, _ := s.c.Tokens(ctx); t.AccessToken != "" {
 			return decline(append(slices.Clip(opts), WithHeader("Authorization", "Bearer "+t.AccessToken)))
 		}
 	}

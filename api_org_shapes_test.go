@@ -78,8 +78,8 @@ type tenantError struct {
 	// docIs the same for the documented contract where it differs.
 	status, docStatus int
 	is, docIs         []error
-	// october is the status at a server of October 2025 where that differs; tenantNotThere where the
-	// setup needs what it lacks. A call of a route that it lacks needs no mention.
+	// october is the status at a server of October 2025 where that differs; tenantNotThere where
+	// the setup needs what it lacks. A call of a route that it lacks needs no mention.
 	october int
 }
 

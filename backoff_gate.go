@@ -2,7 +2,6 @@ package authos
 
 import (
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/authos-go/authos/internal/routes"
@@ -15,8 +14,8 @@ type gateLayer struct {
 	next  http.RoundTripper
 }
 
-func newGateLayer(c *Client, next http.RoundTripper) http.RoundTripper {
-	return &gateLayer{gates: &c.fam.gates, next: next}
+func newGateLayer(fam *family, next http.RoundTripper) http.RoundTripper {
+	return &gateLayer{gates: &fam.gates, next: next}
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -26,7 +25,7 @@ func (g *gateLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := cl.pause(cl.retrying.wait); err != nil {
 		return nil, err
 	}
-	if err := g.gates[cl.limiter()].pass(cl); err != nil {
+	if err := pass(&g.gates[cl.limiter()], cl); err != nil {
 		return nil, err
 	}
 	cl.began = time.Now()
@@ -40,48 +39,10 @@ func (cl *call) limiter() routes.Limiter {
 	return cl.route.Limiter
 }
 
-// gate holds calls of one limiter bucket back while the server has asked for a wait, so that they
-// do not each collect a 429.
-type gate struct {
-	mu    sync.Mutex
-	until time.Time // it holds no longer than MaxRetryAfter
-	named time.Time // what the server asked for, which may be later
-}
-
-// raise closes the gate for the wait that the server asked for, at most for the longest that is
-// obeyed.
-func (g *gate) raise(asked, obeyed time.Duration) {
-	now := time.Now()
-	asked = min(asked, longest)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if until := now.Add(min(asked, obeyed)); until.After(g.until) {
-		g.until = until
-	}
-	if named := now.Add(asked); named.After(g.named) {
-		g.named = named
-	}
-}
-
-// remaining is how long the gate still holds, and how long the server asked to stay away from now
-// on.
-func (g *gate) remaining() (hold, asked time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.until.IsZero() {
-		return 0, 0
-	}
-	if hold = time.Until(g.until); hold <= 0 {
-		g.until, g.named = time.Time{}, time.Time{}
-		return 0, 0
-	}
-	return hold, time.Until(g.named)
-}
-
 // pass waits until the gate is open. Where the wait does not fit, or the call is a single attempt,
 // it fails at once; so it does where the server asked for more than is obeyed, as a request after
 // the hold would only be refused again.
-func (g *gate) pass(cl *call) error {
+func pass(g *gate, cl *call) error {
 	longest := cl.client.cfg.retry.MaxRetryAfter
 	var waited time.Duration
 	for {
@@ -107,6 +68,3 @@ func (g *gate) pass(cl *call) error {
 		waited += wait
 	}
 }
-
-// gate is that of the call's limiter.
-func (cl *call) gate() *gate { return &cl.client.fam.gates[cl.limiter()] }

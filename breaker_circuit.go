@@ -23,7 +23,7 @@ type breakers struct {
 	open   time.Duration // OpenTimeout as this family has it
 	seed   maphash.Seed
 	notify notifier
-	report func(breakerChange) // to the logger and observer of the family's first client
+	report func(BreakerEvent) // to the logger and observer of the family's first client
 
 	mu     sync.RWMutex
 	groups map[string]*breakerGroup
@@ -58,29 +58,6 @@ func (b *breakers) of(name string) *breakerGroup {
 	return b.groups[name]
 }
 
-// BreakerStates gives the state of every endpoint group that has been used, as this client's calls
-// find it: the worst where its session and its API key find different ones. It is empty where the
-// breaker is disabled.
-func (c *Client) BreakerStates() map[string]BreakerState {
-	states := map[string]BreakerState{}
-	b := c.fam.breakers
-	if b.policy.Disabled {
-		return states
-	}
-	b.mu.RLock()
-	for name, g := range b.groups {
-		for _, auth := range []routes.Auth{routes.AuthNone, routes.AuthBearer, routes.AuthAPIKey} {
-			state := g.stateFor(b.principalOf(&call{client: c, auth: auth}))
-			if states[name] != BreakerOpen && state != BreakerClosed || states[name] == "" {
-				states[name] = state
-			}
-		}
-	}
-	b.mu.RUnlock()
-	b.deliver()
-	return states
-}
-
 // principal is in whose name a request is sent: a session, or a credential by its hash. It keeps
 // neither alive. The zero value is nobody.
 type principal struct {
@@ -88,10 +65,10 @@ type principal struct {
 	credential uint64
 }
 
-func (b *breakers) principalOf(cl *call) principal {
+func (b *breakers) principalOf(cl *call, s weak.Pointer[session]) principal {
 	switch {
 	case cl.auth == routes.AuthBearer, cl.group == groupRefresh:
-		return principal{session: weak.Make(cl.client.session)}
+		return principal{session: s}
 	case cl.auth == routes.AuthAPIKey:
 		return principal{credential: maphash.String(b.seed, cl.client.cfg.apiKey)}
 	}

@@ -54,7 +54,7 @@ func (n *notifier) each(hand func(breakerChange)) {
 
 func (b *breakers) deliver() {
 	b.notify.each(func(c breakerChange) {
-		b.report(c)
+		b.report(BreakerEvent{c.group, c.from, c.to, c.blamed})
 		if hook := b.policy.OnStateChange; hook != nil && c.from != c.to {
 			hook(c.group, c.from, c.to)
 		}

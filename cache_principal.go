@@ -63,7 +63,7 @@ func (f *cacheLayer) refused(cl *call) {
 			f.cache.forgetPrincipal(ctx, f.keyPrincipal)
 		}
 	case routes.AuthBearer:
-		if token, who := f.c.session.distrust(cl.token); token != "" {
+		if token, who := f.session.distrust(cl.token); token != "" {
 			f.cache.forgetPrincipal(ctx, jwt.Digest("token", token))
 			if f.cache.policy.Store != nil && who != "" {
 				f.drop(cl, who, proofOf(token)+"/")
@@ -73,14 +73,6 @@ func (f *cacheLayer) refused(cl *call) {
 			f.proof.mu.Unlock()
 		}
 	case routes.AuthNone:
-	}
-}
-
-// knowPrincipal reads the tokens from their store before they are given up, where that is the first
-// thing a process does: else nobody would know whose cached responses are to be forgotten.
-func (c *Client) knowPrincipal(ctx context.Context) {
-	if c.fam.cache != nil && c.fam.cache.policy.Store != nil {
-		_, _ = c.Tokens(ctx) // a store that fails does not keep anybody from signing out
 	}
 }
 
@@ -96,7 +88,7 @@ func (f *cacheLayer) prove(cl *call) {
 	if f.cache.policy.Store == nil || cl.auth != routes.AuthBearer {
 		return
 	}
-	token, who := f.c.session.provable()
+	token, who := f.session.provable()
 	now := time.Now()
 	f.proof.mu.Lock()
 	there := token == "" || f.proof.token == token && now.Before(f.proof.until)
@@ -121,7 +113,7 @@ func (f *cacheLayer) believe(cl *call) {
 	if f.cache.policy.Store == nil || cl.auth != routes.AuthBearer {
 		return
 	}
-	token, claims := f.c.session.unproven()
+	token, claims := f.session.unproven()
 	if token == "" {
 		return
 	}
@@ -133,7 +125,7 @@ func (f *cacheLayer) believe(cl *call) {
 	}
 	if k, ok := parseCached(value, false); ok {
 		if age := f.cache.age(&k); age >= 0 && age <= f.proofLife() && k.at.UnixNano() > f.cache.distrusted.Load() {
-			f.c.session.proved(token, claims)
+			f.session.proved(token, claims)
 		}
 	}
 }

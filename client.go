@@ -1,18 +1,14 @@
 package authos
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"reflect"
-	"slices"
 	"strings"
-	"sync/atomic"
-	"time"
+	"weak"
 
 	"github.com/authos-go/authos/internal/routes"
 )
@@ -37,15 +33,20 @@ type Client struct { //nolint:recvcheck // a copy must not print credentials eit
 	// Server says how the server is, and publishes its keys.
 	Server *ServerService
 
-	cfg      *config
-	fam      *family
-	session  *session
-	sessions *sessions // the family's
-	stack    http.RoundTripper
-	below    http.RoundTripper // the layers below the session
-	done     chan struct{}     // closed with this client
-	closed   *atomic.Bool
-	root     bool // made by New
+	*agent
+	*shared
+
+	session *session
+	stack   http.RoundTripper
+	root    bool // made by New
+}
+
+// shared is what the layers of all clients made from one [New] share.
+type shared struct {
+	connections *connections
+	breakers    *breakers
+	cache       *responseCache // nil: no stale fallback
+	sessions    *sessions
 }
 
 // New makes a client of the AuthOS server at baseURL, such as "https://sso.example.com" or, behind
@@ -60,21 +61,20 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	if err := found.err(nil); err != nil {
 		return nil, err
 	}
-	fam := &family{base: base, origin: origin, budget: newBudget(cfg.retry.Budget), breakers: newBreakers(base.Host, cfg.breaker)}
+	fam := &family{base: base, origin: origin, budget: newBudget(cfg.retry.Budget)}
 	fam.closing.ctx, fam.closing.end = context.WithCancel(context.Background()) //nolint:fatcontext // false: no literal here
-	all := newSessions()
-	fam.connect(cfg.httpClient)
-	fam.transport = cfg.wrapped(fam.transport)
-	if cfg.cache != nil {
-		fam.cache = newResponseCache(*cfg.cache, base.String())
-	}
 	found.refuse("WithTokens", fam.admit(cfg.tokens))
 	if err := found.err(nil); err != nil {
 		return nil, err
 	}
-	c := newClient(&cfg, fam, newSession(&cfg, fam, all), all)
+	all := &shared{connections: connect(cfg.httpClient), breakers: newBreakers(base.Host, cfg.breaker), sessions: newSessions()}
+	all.connections.transport = cfg.wrapped(all.connections.transport)
+	if cfg.cache != nil {
+		all.cache = newResponseCache(*cfg.cache, base.String())
+	}
+	c := newClient(&cfg, fam, newSession(&cfg, fam, all.sessions), all)
 	c.root = true
-	fam.breakers.report = c.observeBreaker
+	c.breakers.report = c.observeBreaker
 	return c, nil
 }
 
@@ -112,11 +112,11 @@ func (c *Client) With(opts ...Option) (*Client, error) {
 	case cfg.refreshBefore != c.cfg.refreshBefore:
 		return nil, invalid("WithRefreshBefore", CodeInvalidFormat, "belongs to a session: give it together with tokens or a store")
 	}
-	return newClient(&cfg, c.fam, sess, c.sessions), nil
+	return newClient(&cfg, c.fam, sess, c.shared), nil
 }
 
-func newClient(cfg *config, fam *family, sess *session, all *sessions) *Client {
-	c := &Client{cfg: cfg, fam: fam, session: sess, sessions: all, done: make(chan struct{}), closed: new(atomic.Bool)}
+func newClient(cfg *config, fam *family, sess *session, all *shared) *Client {
+	c := &Client{agent: newAgent(cfg, fam), shared: all, session: sess}
 	c.stack = c.assemble()
 	c.User = newUser(c)
 	c.Auth = &AuthService{c}
@@ -131,21 +131,18 @@ func newClient(cfg *config, fam *family, sess *session, all *sessions) *Client {
 
 // assemble puts the six layers around the transport, outermost first.
 func (c *Client) assemble() http.RoundTripper {
-	rt := c.fam.transport
-	for _, layer := range slices.Backward([]func(*Client, http.RoundTripper) http.RoundTripper{
-		newCacheLayer, // outermost: it speaks only when everything below gave up
-		newRetryLayer, // each attempt below is authorized and judged on its own
-		newGateLayer,  // inside retry: every attempt waits for the limiter
-		// inside retry: a long wait can outlive a token, and a refresh spends no retry
-		newSessionLayer,
-		// inside retry: it counts what the network did, and an open circuit ends the loop
-		newBreakerLayer,
-		// reads the whole bounded body inside the attempt, and parses an error once
-		newWireLayer,
-	}) {
-		rt = layer(c, rt)
-	}
-	return rt
+	// outermost: it speaks only when everything below gave up
+	return newCacheLayer(c.agent, c.session, c.cache,
+		// each attempt below is authorized and judged on its own
+		newRetryLayer(c.agent,
+			// inside retry: every attempt waits for the limiter
+			newGateLayer(c.fam,
+				// inside retry: a wait can outlive a token, and a refresh spends no retry
+				newSessionLayer(c.agent, c.session, c.cache != nil,
+					// inside retry: it counts what the network did; open, it ends the loop
+					newBreakerLayer(c.breakers, c.session,
+						// reads the whole bounded body inside the attempt, and parses an error once
+						newWireLayer(c.agent, c.connections))))))
 }
 
 // Do calls any route with the same protection as the typed methods.
@@ -189,31 +186,6 @@ func (c *Client) call(ctx context.Context, r request, out any, opts []RequestOpt
 		return refused(opts, err)
 	}
 	return c.exchange(cl, r.body, out, opts)
-}
-
-// newCall settles everything about a call that is known before its options.
-func (c *Client) newCall(ctx context.Context, method string, r *routes.Route, concrete, query string) (*call, error) {
-	if ctx == nil {
-		return nil, invalid("ctx", CodeRequired, "must not be nil")
-	}
-	cl := &call{
-		Context: ctx, caller: ctx, client: c, method: method, route: r, path: concrete, concrete: concrete,
-		maxAttempts: c.cfg.retry.MaxAttempts, start: time.Now(), auth: authFor(r, concrete),
-		mutation: !isRead(method), idempotent: repeatable(method), header: c.cfg.headers.Clone(),
-	}
-	if r != nil {
-		cl.path = r.Template
-		cl.idempotent = r.Has(routes.Repeatable)
-		cl.singleUse = r.Has(routes.SingleUse)
-		// A GET that consumes a token changes something, whatever its method says.
-		cl.mutation = cl.mutation || cl.singleUse
-	}
-	cl.url = c.fam.url(concrete, query)
-	cl.group = c.cfg.breaker.Group(method, concrete)
-	if c.cfg.retry.MaxElapsed > 0 {
-		cl.deadline = cl.start.Add(c.cfg.retry.MaxElapsed)
-	}
-	return cl, nil
 }
 
 // exchange runs a call through the layers and decodes its response. It is the one place that
@@ -271,31 +243,6 @@ func refused(opts []RequestOption, err error) error {
 	return err
 }
 
-// settle applies what the options have said last: WithIdempotent never reaches a route that
-// consumes a token.
-func (cl *call) settle() {
-	if cl.singleUse {
-		cl.idempotent = false
-	}
-	if cl.requestID = cl.header.Get("X-Request-ID"); cl.requestID == "" {
-		cl.requestID = cl.client.cfg.requestID(cl.caller)
-	}
-	if cl.ownCredential("Authorization", routes.AuthBearer) || cl.ownCredential("X-Api-Key", routes.AuthAPIKey) {
-		cl.auth = routes.AuthNone
-		cl.noCache = true // we cannot tell whose response it would be
-	}
-}
-
-// ownCredential reports whether the caller has said with what credential the call goes out. An
-// empty one means without any.
-func (cl *call) ownCredential(key string, auth routes.Auth) bool {
-	values, own := cl.header[key]
-	if own && (len(values) == 0 || values[0] == "") {
-		delete(cl.header, key)
-	}
-	return own && cl.auth == auth
-}
-
 // noHeader is the header of a request on its way down. The wire layer makes each attempt its own,
 // so that nobody writes to this one.
 var noHeader = http.Header{}
@@ -320,81 +267,6 @@ func (c *Client) roundTrip(cl *call) (*http.Response, error) {
 		cl.status, cl.responseHeader = resp.StatusCode, resp.Header
 	}
 	return resp, nil
-}
-
-// decode gives out what the response holds.
-func (cl *call) decode(resp *http.Response, out any) error {
-	if e := errorOf(resp); e != nil {
-		return e
-	}
-	body := bodyOf(resp)
-	wrong := func(err error) error {
-		return &DecodeError{
-			StatusCode: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), RequestID: serverRequestID(resp.Header),
-			Err: err, Body: body[:min(len(body), maxErrorBody)],
-		}
-	}
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return wrong(errors.New("neither a success nor an error"))
-	}
-	switch out := out.(type) {
-	case nil:
-		// Nothing is wanted of the body, but a page is no response of the API: with a wrong base
-		// URL the server's own web pages respond 200 to anything.
-		if cl.route != nil && (cl.route.Auth != routes.AuthNone || strings.HasPrefix(cl.route.Template, "/api/")) && isPage(body) {
-			return wrong(errPage)
-		}
-		return nil
-	case *[]byte:
-		*out = body
-		if cl.stale {
-			*out = bytes.Clone(body) // the store may hold the same bytes
-		}
-		return nil
-	}
-	if len(bytes.TrimSpace(body)) == 0 || bytes.Equal(bytes.TrimSpace(body), []byte("null")) {
-		// what a server of October 2025 does without a body
-		_, acknowledges := out.(*acknowledgment)
-		if cl.mayBeEmpty(resp.StatusCode, body) || acknowledges && resp.StatusCode == http.StatusNoContent {
-			return nil
-		}
-		return wrong(errors.New("empty body"))
-	}
-	if err := decodeJSON(body, out); err != nil {
-		if isPage(body) {
-			err = errPage
-		}
-		return wrong(err)
-	}
-	if name := lacking(out); name != "" {
-		return wrong(errors.New("without " + name))
-	}
-	return nil
-}
-
-// lacking names what a result lacks of what its route promises; only typed methods' results promise
-// anything.
-func lacking(out any) string {
-	if p, ok := out.(interface{ missing() string }); ok {
-		return p.missing()
-	}
-	return ""
-}
-
-var errPage = errors.New("HTML instead of JSON: is the base URL right?")
-
-func isPage(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }
-
-// mayBeEmpty reports whether an empty or null success is the response the route promises. Nothing
-// is known of an unknown route, so that 204 and null speak for themselves there.
-func (cl *call) mayBeEmpty(status int, body []byte) bool {
-	if cl.method == http.MethodDelete && status == http.StatusNoContent {
-		return true // what a DELETE of something that is gone already ends with
-	}
-	if cl.route != nil {
-		return cl.route.Has(routes.MayBeEmpty)
-	}
-	return status == http.StatusNoContent || len(body) > 0
 }
 
 // Close ends the client. Calls made afterwards fail with [net.ErrClosed], and so do those that wait
@@ -429,25 +301,44 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	c.fam.closing.closed.Store(true)
 	c.fam.closing.end()
 	whole := c.sessions.end(ctx.Done())
-	if c.fam.own != nil {
-		c.fam.own.CloseIdleConnections()
-	}
+	c.connections.closeIdle()
 	if !whole {
 		return fmt.Errorf("authos: a refresh of tokens was given up: %w", contextEnd(ctx))
 	}
 	return nil
 }
 
-// ended is closed when this client is; see also the family's.
-func (c *Client) ended() <-chan struct{} { return c.done }
-
-func (c *Client) isClosed() bool { return c.closed.Load() || c.fam.closing.closed.Load() }
+// BreakerStates gives the state of every endpoint group that has been used, as this client's calls
+// find it: the worst where its session and its API key find different ones. It is empty where the
+// breaker is disabled.
+func (c *Client) BreakerStates() map[string]BreakerState {
+	states := map[string]BreakerState{}
+	b, sess := c.breakers, weak.Make(c.session)
+	if b.policy.Disabled {
+		return states
+	}
+	b.mu.RLock()
+	for name, g := range b.groups {
+		for _, auth := range []routes.Auth{routes.AuthNone, routes.AuthBearer, routes.AuthAPIKey} {
+			state := g.stateFor(b.principalOf(&call{client: c.agent, auth: auth}, sess))
+			if states[name] != BreakerOpen && state != BreakerClosed || states[name] == "" {
+				states[name] = state
+			}
+		}
+	}
+	b.mu.RUnlock()
+	b.deliver()
+	return states
+}
 
 // SetTokens replaces the session's tokens, saves them, and forgets that a refresh was refused. Zero
 // tokens sign out: they are deleted from the store and everything cached for the principal is
 // forgotten. The tokens are in use even when saving them fails, which is what a returned error
 // means.
 func (c *Client) SetTokens(ctx context.Context, t Tokens) error {
+	if ctx == nil {
+		return invalid("ctx", CodeRequired, "must not be nil")
+	}
 	if !t.isZero() {
 		if err := t.check(); err != nil {
 			return err
@@ -455,15 +346,20 @@ func (c *Client) SetTokens(ctx context.Context, t Tokens) error {
 	} else {
 		c.knowPrincipal(ctx)
 	}
-	return c.setTokens(ctx, t)
+	return c.session.setTokens(ctx, c.agent, t, func(names []string) { c.forgetPrincipals(ctx, names) })
 }
 
 // Tokens gives the tokens now held, read from the store on first use. It returns the store's error.
-func (c *Client) Tokens(ctx context.Context) (Tokens, error) { return c.current(ctx) }
+func (c *Client) Tokens(ctx context.Context) (Tokens, error) {
+	if ctx == nil {
+		return Tokens{}, invalid("ctx", CodeRequired, "must not be nil")
+	}
+	return c.session.current(ctx, c.agent)
+}
 
 // String names the server; it holds no credentials, as no format verb does.
 func (c Client) String() string {
-	if c.fam == nil {
+	if c.agent == nil {
 		return "authos.Client(none)" // the zero value, which New does not make
 	}
 	return "authos.Client(" + c.fam.origin + ")"

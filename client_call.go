@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 
 	"github.com/authos-go/authos/internal/httpfield"
 	"github.com/authos-go/authos/internal/jsonscan"
@@ -77,7 +77,7 @@ type call struct {
 	// the caller's, or one derived from it by the stale fallback; fixed before anything is sent
 	context.Context
 	caller context.Context //nolint:containedctx // the caller's own, to tell its end from our impatience
-	client *Client
+	client *agent
 
 	// What to send. Fixed before the layers see it.
 	method string
@@ -145,8 +145,78 @@ type call struct {
 	responseBody   []byte // of what the caller gets
 }
 
+// keeper caches a good response, once it has proved to be what the route promises.
+type keeper interface {
+	keep(cl *call, resp *http.Response, asked, signIn uint64)
+}
+
+// caching is what that needs.
+type caching struct {
+	by            keeper // nil: not to be cached
+	asked, signIn uint64 // from before the call was sent
+}
+
+// retrying is what the retry layer knows of a call.
+type retrying struct {
+	draws  *backoff.ExponentialBackOff // of waits; made on the first failure
+	wait   time.Duration               // before the next attempt
+	free   bool                        // a 429's free retry has been used
+	again  bool                        // once more does no harm, though the server may have acted
+	noMore string                      // why there is no other attempt
+}
+
 // groupRefresh is the circuit of token refreshes, apart from those of calls.
 const groupRefresh = "refresh"
+
+// newCall settles everything about a call that is known before its options.
+func (a *agent) newCall(ctx context.Context, method string, r *routes.Route, concrete, query string) (*call, error) {
+	if ctx == nil {
+		return nil, invalid("ctx", CodeRequired, "must not be nil")
+	}
+	cl := &call{
+		Context: ctx, caller: ctx, client: a, method: method, route: r, path: concrete, concrete: concrete,
+		maxAttempts: a.cfg.retry.MaxAttempts, start: time.Now(), auth: authFor(r, concrete),
+		mutation: !isRead(method), idempotent: repeatable(method), header: a.cfg.headers.Clone(),
+	}
+	if r != nil {
+		cl.path = r.Template
+		cl.idempotent = r.Has(routes.Repeatable)
+		cl.singleUse = r.Has(routes.SingleUse)
+		// A GET that consumes a token changes something, whatever its method says.
+		cl.mutation = cl.mutation || cl.singleUse
+	}
+	cl.url = a.fam.url(concrete, query)
+	cl.group = a.cfg.breaker.Group(method, concrete)
+	if a.cfg.retry.MaxElapsed > 0 {
+		cl.deadline = cl.start.Add(a.cfg.retry.MaxElapsed)
+	}
+	return cl, nil
+}
+
+// settle applies what the options have said last: WithIdempotent never reaches a route that
+// consumes a token.
+func (cl *call) settle() {
+	if cl.singleUse {
+		cl.idempotent = false
+	}
+	if cl.requestID = cl.header.Get("X-Request-ID"); cl.requestID == "" {
+		cl.requestID = cl.client.cfg.requestID(cl.caller)
+	}
+	if cl.ownCredential("Authorization", routes.AuthBearer) || cl.ownCredential("X-Api-Key", routes.AuthAPIKey) {
+		cl.auth = routes.AuthNone
+		cl.noCache = true // we cannot tell whose response it would be
+	}
+}
+
+// ownCredential reports whether the caller has said with what credential the call goes out. An
+// empty one means without any.
+func (cl *call) ownCredential(key string, auth routes.Auth) bool {
+	values, own := cl.header[key]
+	if own && (len(values) == 0 || values[0] == "") {
+		delete(cl.header, key)
+	}
+	return own && cl.auth == auth
+}
 
 type callKey struct{}
 
@@ -391,15 +461,6 @@ func (cl *call) fill(err error) {
 	} else if e, ok := errors.AsType[*APIError](err); ok {
 		cl.response.RequestID = e.RequestID // also from a body
 	}
-}
-
-// newRequestID makes an id of 32 hex digits. It identifies, it does not authorize: math/rand is
-// enough.
-func newRequestID(context.Context) string {
-	var buf [32]byte
-	b := strconv.AppendUint(buf[:0], rand.Uint64()|1<<63, 16)
-	b = strconv.AppendUint(b, rand.Uint64()|1<<63, 16)
-	return string(b)
 }
 
 // serverRequestID is the id the server gave the request in a header; empty when it gave none.

@@ -3,10 +3,13 @@ package authos
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"net/http"
 	"reflect"
 	"strings"
 
 	"github.com/authos-go/authos/internal/jsonscan"
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // decodeJSON is [json.Unmarshal], but for one thing: a member whose name differs from that of a
@@ -149,4 +152,79 @@ func jsonFields(t reflect.Type, fields map[string]reflect.Type) {
 func joined(begin byte, parts [][]byte, end byte) []byte {
 	out := append([]byte{begin}, bytes.Join(parts, []byte(","))...)
 	return append(out, end)
+}
+
+// decode gives out what the response holds.
+func (cl *call) decode(resp *http.Response, out any) error {
+	if e := errorOf(resp); e != nil {
+		return e
+	}
+	body := bodyOf(resp)
+	wrong := func(err error) error {
+		return &DecodeError{
+			StatusCode: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), RequestID: serverRequestID(resp.Header),
+			Err: err, Body: body[:min(len(body), maxErrorBody)],
+		}
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return wrong(errors.New("neither a success nor an error"))
+	}
+	switch out := out.(type) {
+	case nil:
+		// Nothing is wanted of the body, but a page is no response of the API: with a wrong base
+		// URL the server's own web pages respond 200 to anything.
+		if cl.route != nil && (cl.route.Auth != routes.AuthNone || strings.HasPrefix(cl.route.Template, "/api/")) && isPage(body) {
+			return wrong(errPage)
+		}
+		return nil
+	case *[]byte:
+		*out = body
+		if cl.stale {
+			*out = bytes.Clone(body) // the store may hold the same bytes
+		}
+		return nil
+	}
+	if len(bytes.TrimSpace(body)) == 0 || bytes.Equal(bytes.TrimSpace(body), []byte("null")) {
+		// what a server of October 2025 does without a body
+		_, acknowledges := out.(*acknowledgment)
+		if cl.mayBeEmpty(resp.StatusCode, body) || acknowledges && resp.StatusCode == http.StatusNoContent {
+			return nil
+		}
+		return wrong(errors.New("empty body"))
+	}
+	if err := decodeJSON(body, out); err != nil {
+		if isPage(body) {
+			err = errPage
+		}
+		return wrong(err)
+	}
+	if name := lacking(out); name != "" {
+		return wrong(errors.New("without " + name))
+	}
+	return nil
+}
+
+// lacking names what a result lacks of what its route promises; only typed methods' results promise
+// anything.
+func lacking(out any) string {
+	if p, ok := out.(interface{ missing() string }); ok {
+		return p.missing()
+	}
+	return ""
+}
+
+var errPage = errors.New("HTML instead of JSON: is the base URL right?")
+
+func isPage(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) }
+
+// mayBeEmpty reports whether an empty or null success is the response the route promises. Nothing
+// is known of an unknown route, so that 204 and null speak for themselves there.
+func (cl *call) mayBeEmpty(status int, body []byte) bool {
+	if cl.method == http.MethodDelete && status == http.StatusNoContent {
+		return true // what a DELETE of something that is gone already ends with
+	}
+	if cl.route != nil {
+		return cl.route.Has(routes.MayBeEmpty)
+	}
+	return status == http.StatusNoContent || len(body) > 0
 }

@@ -9,15 +9,6 @@ import (
 	"time"
 )
 
-// DeprecationEvent is the server's word that a route will go, or change.
-type DeprecationEvent struct {
-	Method, Route string
-	// Since is when the route was, or will be, deprecated; zero when the server does not say.
-	Since time.Time
-	// Sunset is when the route stops working; zero when the server does not say.
-	Sunset time.Time
-}
-
 // deprecations remembers the routes that have been reported, so that each is reported once by a
 // family of clients.
 type deprecations struct {
@@ -43,7 +34,7 @@ func (d *deprecations) isNews(route string) bool {
 
 // observeDeprecation reports a response with a Deprecation field (RFC 9745) or a Sunset field (RFC
 // 8594).
-func (c *Client) observeDeprecation(cl *call) {
+func (a *agent) observeDeprecation(cl *call) {
 	deprecated, sunset := cl.responseHeader["Deprecation"], cl.responseHeader["Sunset"]
 	if len(deprecated) == 0 && len(sunset) == 0 {
 		return
@@ -58,12 +49,12 @@ func (c *Client) observeDeprecation(cl *call) {
 			event.Sunset, said = t, true
 		}
 	}
-	if !said || !c.fam.deprecated.isNews(cl.method+" "+cl.path) {
+	if !said || !a.fam.deprecated.isNews(cl.method+" "+cl.path) {
 		return
 	}
 	attrs := append(cl.attrs(), slog.Time("since", event.Since), slog.Time("sunset", event.Sunset))
-	c.cfg.logger.LogAttrs(cl.watch(), slog.LevelWarn, "authos: the server deprecates this route", attrs...)
-	if f := c.cfg.observer.Deprecation; f != nil {
+	a.cfg.logger.LogAttrs(cl.watch(), slog.LevelWarn, "authos: the server deprecates this route", attrs...)
+	if f := a.cfg.observer.Deprecation; f != nil {
 		f(cl.watch(), event)
 	}
 }

@@ -2,29 +2,21 @@ package authos
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/authos-go/authos/internal/routes"
 )
 
-// family is what all clients made from one [New] share: connections, breakers, rate-limit gates,
-// retry budget, cached responses.
+// family is what all clients made from one [New] have in common besides what their layers share:
+// the server, its rate-limit gates, the retry budget.
 type family struct {
-	base      *url.URL
-	origin    string
-	transport http.RoundTripper
-	own       *ownTransport   // to be closed with the client; nil when the caller brought one
-	theirs    *http.Transport // the caller's, where it is net/http's
-	workers   sync.Pool       // of *worker
-	breakers  *breakers
-	gates     [routes.Limiters]gate
-	budget    *budget
-	cache     *responseCache // nil: no stale fallback
-	closing   closing
+	base    *url.URL
+	origin  string
+	gates   [routes.Limiters]gate
+	budget  *budget
+	closing closing
 
 	deprecated deprecations
 }
@@ -34,24 +26,6 @@ type closing struct {
 	closed atomic.Bool
 	ctx    context.Context //nolint:containedctx // ends when the client is closed
 	end    context.CancelFunc
-}
-
-// connect settles what requests go through. Where that is not net/http's, nothing is known of its
-// connections.
-func (f *family) connect(hc *http.Client) {
-	if hc == nil {
-		f.own = newOwnTransport()
-		f.transport = &alone{f.own, withoutKeepAlive(newTransport())}
-		return
-	}
-	f.transport = hc.Transport
-	if f.transport == nil {
-		f.transport = http.DefaultTransport
-	}
-	if t, ok := f.transport.(*http.Transport); ok {
-		f.theirs = t
-		f.transport = &alone{t, withoutKeepAlive(t.Clone())}
-	}
 }
 
 // url is the URL of an escaped path below the base URL.

@@ -67,7 +67,7 @@ func layersOf(rt http.RoundTripper) (names []string, last http.RoundTripper) {
 		case *breakerLayer:
 			rt = l.next
 		case *wireLayer:
-			rt = l.next
+			rt = l.transport
 		default:
 			rt = nil
 		}

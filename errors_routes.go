@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/authos-go/authos/internal/routes"
 )
 
 // conflictText is a text by which a route tells, as 400 BAD_REQUEST, that what was asked for
@@ -101,4 +103,16 @@ func textsOf(code Code) []string {
 func (e *APIError) serviceCredential() bool {
 	return e.effectiveStatus() == http.StatusUnauthorized && strings.HasPrefix(e.Path, "/api/service/") &&
 		e.classified() != CodeOrganizationNotActive
+}
+
+// foreignFailures are codes by which a working server reports somebody else's failure, or one of a
+// single request.
+var foreignFailures = []Code{CodeAuditError, CodeOAuthError, CodeStripeError, CodeBillingError}
+
+// notConfigured reports whether a response says that the server was set up without what the call
+// needs: e-mail delivery on the routes that send some, or billing. That neither passes by itself
+// nor speaks of the server's health.
+func notConfigured(route *routes.Route, api *APIError) bool {
+	return api.coded && api.Code == CodeServiceUnavailable &&
+		(route != nil && route.Has(routes.Unconfigured) || strings.EqualFold(strings.TrimRight(api.Message, "."), "billing is disabled"))
 }

@@ -35,14 +35,15 @@ const (
 // a new one when the token turns out to be dead. The wire writes it into the header, on the
 // attempt's own copy of the request.
 type sessionLayer struct {
-	c    *Client
-	s    *session
-	next http.RoundTripper
+	c       *agent
+	s       *session
+	caching bool // responses are cached
+	next    http.RoundTripper
 }
 
-func newSessionLayer(c *Client, next http.RoundTripper) http.RoundTripper {
-	c.below = next
-	return &sessionLayer{c: c, s: c.session, next: next}
+func newSessionLayer(a *agent, s *session, caching bool, next http.RoundTripper) http.RoundTripper {
+	a.below = next
+	return &sessionLayer{c: a, s: s, caching: caching, next: next}
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -332,7 +333,7 @@ func (l *sessionLayer) accepted(cl *call, resp *http.Response) {
 	}
 	s.mu.Lock()
 	witness := s.state.Suspect || s.state.Refused
-	if s.held.AccessToken != cl.token || !witness && (l.c.fam.cache == nil || s.trusted) || !json.Valid(bodyOf(resp)) {
+	if s.held.AccessToken != cl.token || !witness && (!l.caching || s.trusted) || !json.Valid(bodyOf(resp)) {
 		s.mu.Unlock()
 		return
 	}
@@ -355,8 +356,8 @@ func (l *sessionLayer) accepted(cl *call, resp *http.Response) {
 
 // quietCall makes a call of the session's own. It is nobody's, so it has its own time, and the
 // layers above do not repeat it.
-func (c *Client) quietCall(ctx context.Context, path string) (*call, error) {
-	cl, err := c.newCall(ctx, http.MethodPost, routes.ByTemplate(http.MethodPost, path), path, "")
+func (a *agent) quietCall(ctx context.Context, path string) (*call, error) {
+	cl, err := a.newCall(ctx, http.MethodPost, routes.ByTemplate(http.MethodPost, path), path, "")
 	if err != nil {
 		return nil, err
 	}

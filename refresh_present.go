@@ -17,8 +17,7 @@ func (s *session) heldBack(h core.Pair) (core.Event, bool) {
 	if f == nil {
 		return core.Event{}, false
 	}
-	gate := &s.fam.gates[routes.ByTemplate(http.MethodPost, refreshPath).Limiter]
-	hold, asked := gate.remaining()
+	hold, asked := s.gate().remaining()
 	if hold <= 0 {
 		return core.Event{}, false
 	}
@@ -30,6 +29,11 @@ func (s *session) heldBack(h core.Pair) (core.Event, bool) {
 		s.pause(f, wait)
 	}
 	return core.Event{Kind: core.Unsent, Of: h, OK: again, D: wait}, true
+}
+
+// gate is the rate-limit gate of refreshes.
+func (s *session) gate() *gate {
+	return &s.fam.gates[routes.ByTemplate(http.MethodPost, refreshPath).Limiter]
 }
 
 // pause tells those who wait that nothing happens for a while. s.mu is held.
@@ -147,7 +151,7 @@ func (s *session) exchange(cl *call, refreshToken string) (Tokens, error) {
 	s.attempted(cl, resp.StatusCode, nil)
 	if api := errorOf(resp); api != nil {
 		if api.effectiveStatus() == http.StatusTooManyRequests {
-			cl.gate().raise(api.RetryAfter, cl.client.cfg.retry.MaxRetryAfter)
+			s.gate().raise(api.RetryAfter, cl.client.cfg.retry.MaxRetryAfter)
 		}
 		return Tokens{}, api
 	}
@@ -169,7 +173,7 @@ func (s *session) attempted(cl *call, status int, err error) {
 	cl.noteAttempt(status, err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.report(func(*Client) {
+	s.report(func(*agent) {
 		for i := range cl.history {
 			cl.tell(i)
 		}

@@ -32,10 +32,10 @@ type session struct {
 	held    *pair               // state.Held; never nil
 	ticked  time.Time
 	timer   *time.Timer
-	by      *Client       // who has used it last: reports are told by that one
+	by      *agent        // who has used it last: reports are told by that one
 	peek    time.Duration // until the store is looked at while its lock is waited for
 	flight  *flight       // those who wait for a load, a look or a refresh
-	leaving *signOut      // those who wait for a sign-out
+	leaving *leaving      // those who wait for a sign-out
 	setting []chan error  // those who wait for tokens to be saved
 
 	renewAt time.Time

@@ -13,9 +13,9 @@ import (
 
 const revokePath = "/auth/revoke"
 
-// signOut is what those wait for who sign out. The server is told in the goroutine of one of them,
+// leaving is what those wait for who sign out. The server is told in the goroutine of one of them,
 // with its context and its hooks.
-type signOut struct {
+type leaving struct {
 	done    chan struct{}
 	tasks   chan task
 	callers int   // the session's mu guards it
@@ -29,15 +29,15 @@ type task struct {
 	pair   *pair
 }
 
-func (s *session) leavers() *signOut {
+func (s *session) leavers() *leaving {
 	if s.leaving == nil {
-		s.leaving = &signOut{done: make(chan struct{}), tasks: make(chan task, 1)}
+		s.leaving = &leaving{done: make(chan struct{}), tasks: make(chan task, 1)}
 	}
 	return s.leaving
 }
 
 // tell hands a pair to one who waits. Both locks are held.
-func (o *signOut) tell(s *session, h core.Pair, p *pair) func() {
+func (o *leaving) tell(s *session, h core.Pair, p *pair) func() {
 	if o == nil || o.callers == 0 {
 		return func() { s.drive(core.Event{Kind: core.Ended, Pair: h}) }
 	}
@@ -45,7 +45,7 @@ func (o *signOut) tell(s *session, h core.Pair, p *pair) func() {
 	return nil
 }
 
-func (o *signOut) gone() chan struct{} {
+func (o *leaving) gone() chan struct{} {
 	if o == nil {
 		over := make(chan struct{})
 		close(over)
@@ -54,20 +54,16 @@ func (o *signOut) gone() chan struct{} {
 	return o.done
 }
 
-// logout ends the session at the server, then forgets it here and in the store.
-// end tells the server; certain is false where it may not have understood.
-func (c *Client) logout(ctx context.Context, end func(context.Context, Tokens) (certain bool, err error)) error {
-	if ctx == nil {
-		return invalid("ctx", CodeRequired, "must not be nil")
+// signOut ends the session at the server, then forgets it here and in the store. end tells the
+// server; certain is false where it may not have understood. names are those of whom nothing is to
+// stay cached.
+func (s *session) signOut(ctx context.Context, by *agent, end func(context.Context, Tokens) (certain bool, err error)) (names []string, err error) {
+	if _, err := s.current(ctx, by); err != nil {
+		return nil, err
 	}
-	if _, err := c.current(ctx); err != nil {
-		return err
-	}
-	s := c.session
-	var out *signOut
-	var names []string
+	var out *leaving
 	s.enter(func() core.Event {
-		s.by = c
+		s.by = by
 		out, names = s.leavers(), s.names()
 		out.callers++
 		return core.Event{Kind: core.Leave}
@@ -76,28 +72,25 @@ func (c *Client) logout(ctx context.Context, end func(context.Context, Tokens) (
 	for {
 		select {
 		case t := <-out.tasks:
-			if err := c.endAt(ctx, out, t, end); err != nil {
+			if err := s.endAt(ctx, out, t, end); err != nil {
 				s.mu.Lock()
 				out.cause = err
 				s.mu.Unlock()
 			}
 		case <-out.done:
-			if out.err == nil {
-				c.forgetPrincipals(ctx, names)
-			}
-			return out.err
+			return names, out.err
 		case <-ctx.Done():
-			return fmt.Errorf("authos: signing out: %w", s.waited(contextEnd(ctx)))
-		case <-c.ended():
-			return errClosed
-		case <-c.fam.closing.ctx.Done():
-			return errClosed
+			return nil, fmt.Errorf("authos: signing out: %w", s.waited(contextEnd(ctx)))
+		case <-by.done:
+			return nil, errClosed
+		case <-by.fam.closing.ctx.Done():
+			return nil, errClosed
 		}
 	}
 }
 
 // stopLeaving counts a caller out. What it was to tell the server is not told then.
-func (s *session) stopLeaving(out *signOut) {
+func (s *session) stopLeaving(out *leaving) {
 	s.mu.Lock()
 	out.callers--
 	alone := out.callers == 0
@@ -114,13 +107,13 @@ func (s *session) stopLeaving(out *signOut) {
 
 // endAt tells the server that a pair is over, and the session how that ended, whatever the
 // program's hooks do.
-func (c *Client) endAt(
-	ctx context.Context, out *signOut, t task, end func(context.Context, Tokens) (bool, error),
+func (s *session) endAt(
+	ctx context.Context, out *leaving, t task, end func(context.Context, Tokens) (bool, error),
 ) (err error) {
 	e := core.Event{Kind: core.Ended, Pair: t.handle}
 	err = errors.New("the sign-out did not come to its end")
 	defer func() {
-		c.session.enter(func() core.Event {
+		s.enter(func() core.Event {
 			out.cause = err
 			return e
 		})
@@ -135,21 +128,21 @@ func (c *Client) endAt(
 // endQuietly ends tokens that came too late to be of use: nobody has them, and nobody should.
 func (s *session) endQuietly(p *pair) {
 	s.mu.Lock()
-	c := s.by
+	by := s.by
 	s.mu.Unlock()
-	if c == nil || p == nil || p.RefreshToken == "" {
+	if by == nil || p == nil || p.RefreshToken == "" {
 		return
 	}
 	form := url.Values{"token": {p.RefreshToken}, "token_type_hint": {"refresh_token"}}
 	go func() {
 		_ = act(storeTimeout, &s.all.code, make(chan struct{}, 1), func(ctx context.Context) error {
-			cl, err := c.quietCall(ctx, revokePath)
+			cl, err := by.quietCall(ctx, revokePath)
 			if err != nil {
 				return err
 			}
 			_ = cl.encode(form) // a form can always be encoded
 			cl.token = p.RefreshToken
-			_, err = c.below.RoundTrip(cl.request())
+			_, err = by.below.RoundTrip(cl.request())
 			return err
 		})
 	}()
@@ -190,31 +183,20 @@ func (s *session) names() []string {
 	return list
 }
 
-func (c *Client) forgetPrincipals(ctx context.Context, names []string) {
-	for _, who := range names {
-		if c.fam.cache != nil {
-			c.fam.cache.forgetPrincipal(ctx, who)
-		}
-	}
-}
-
 // setTokens replaces the tokens; zero ones forget them. In memory that is done at once, so that no
-// call is sent with the old ones any more.
-func (c *Client) setTokens(ctx context.Context, t Tokens) error {
-	if ctx == nil {
-		return invalid("ctx", CodeRequired, "must not be nil")
-	}
-	if err := c.fam.admit(t); err != nil {
+// call is sent with the old ones any more; then told hears of whom nothing is to stay cached.
+func (s *session) setTokens(ctx context.Context, by *agent, t Tokens, told func(names []string)) error {
+	if err := s.fam.admit(t); err != nil {
 		return fmt.Errorf("authos: SetTokens: %w", err)
 	}
-	t.Origin = c.fam.origin
-	s, done := c.session, make(chan error, 1)
+	t.Origin = s.fam.origin
+	done := make(chan error, 1)
 	var gone chan struct{}
 	var overtaken []chan error
 	var names []string
-	var out *signOut
+	var out *leaving
 	s.enter(func() core.Event {
-		s.by = c
+		s.by = by
 		if t.isZero() {
 			names, overtaken, s.setting = s.names(), s.setting, nil
 			out = s.leavers()
@@ -231,7 +213,7 @@ func (c *Client) setTokens(ctx context.Context, t Tokens) error {
 	for _, earlier := range overtaken {
 		earlier <- nil
 	}
-	c.forgetPrincipals(ctx, names)
+	told(names)
 	var err error
 	select {
 	case err = <-done:
@@ -247,12 +229,8 @@ func (c *Client) setTokens(ctx context.Context, t Tokens) error {
 }
 
 // current gives the tokens in use, for the program.
-func (c *Client) current(ctx context.Context) (Tokens, error) {
-	if ctx == nil {
-		return Tokens{}, invalid("ctx", CodeRequired, "must not be nil")
-	}
-	s := c.session
-	cl := &call{Context: ctx, caller: ctx, client: c}
+func (s *session) current(ctx context.Context, by *agent) (Tokens, error) {
+	cl := &call{Context: ctx, caller: ctx, client: by}
 	if err := s.load(cl); err != nil {
 		if ctx.Err() != nil {
 			return Tokens{}, fmt.Errorf("authos: loading the tokens: %w", contextEnd(ctx))
@@ -263,7 +241,7 @@ func (c *Client) current(ctx context.Context) (Tokens, error) {
 	defer s.mu.Unlock()
 	t := s.held.Tokens
 	if !t.isZero() {
-		t.Origin = c.fam.origin
+		t.Origin = s.fam.origin
 	}
 	return t, nil
 }

@@ -202,8 +202,8 @@ func (s *session) read() {
 			}
 			if s.down && (s.state.Locked || !s.state.Locks) {
 				s.down = false
-				s.report(func(c *Client) {
-					c.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, "authos: token store works again")
+				s.report(func(a *agent) {
+					a.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, "authos: token store works again")
 				})
 			}
 			return core.Event{Kind: core.Read, OK: true, Pair: s.intern(newPair(t))}
@@ -279,8 +279,8 @@ func (s *session) save(h core.Pair, p *pair) {
 				s.unsaved(p, err)
 			} else if s.failing {
 				s.failing = false
-				s.report(func(c *Client) {
-					c.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, "authos: tokens saved after all")
+				s.report(func(a *agent) {
+					a.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, "authos: tokens saved after all")
 				})
 			}
 			return core.Event{Kind: core.Saved, Pair: h, OK: err == nil}
@@ -302,8 +302,8 @@ func (s *session) unsaved(p *pair, err error) {
 	if !s.failing {
 		s.failing = true
 		cause := s.storeErr
-		s.report(func(c *Client) {
-			c.warn("new tokens could not be saved; they are in use, but would not survive this process", cause)
+		s.report(func(a *agent) {
+			a.warn("new tokens could not be saved; they are in use, but would not survive this process", cause)
 		})
 	}
 }

@@ -15,7 +15,7 @@ import (
 // be refreshed: one at a time, for all of them. It ends when it ends, whoever leaves.
 type flight struct {
 	goal  core.Goal
-	by    *Client // whose call began it
+	by    *agent // whose call began it
 	begun time.Time
 	done  chan struct{}
 
@@ -28,8 +28,8 @@ type flight struct {
 	obtained bool // from the server
 	unsaved  error
 	failed   *failure
-	until    time.Time       // of a pause
-	reports  []func(*Client) // hooks and log records, for a waiter's goroutine
+	until    time.Time      // of a pause
+	reports  []func(*agent) // hooks and log records, for a waiter's goroutine
 	thrown   *thrown
 
 	reported atomic.Bool
@@ -37,10 +37,10 @@ type flight struct {
 
 // need joins what the session is about, or begins what is needed. A refresh is not begun where the
 // tokens are others by now than token, the one that the call has: those are what it needs.
-func (s *session) need(c *Client, kind core.Kind, early bool, token string) *flight {
+func (s *session) need(a *agent, kind core.Kind, early bool, token string) *flight {
 	var f *flight
 	s.enter(func() core.Event {
-		s.by = c
+		s.by = a
 		e := core.Event{Kind: kind, Early: early}
 		if s.state.Goal == core.SignOut || s.flight == nil && s.state.Goal != core.Rest {
 			f = &flight{done: s.leaving.gone(), finished: true} // then everything is different
@@ -48,14 +48,14 @@ func (s *session) need(c *Client, kind core.Kind, early bool, token string) *fli
 			return core.Event{Kind: core.Tick}
 		}
 		if kind == core.Need && s.held.AccessToken != token && s.held.AccessToken != "" {
-			f = &flight{done: (*signOut)(nil).gone(), finished: true}
+			f = &flight{done: (*leaving)(nil).gone(), finished: true}
 			f.reported.Store(true)
 			return core.Event{Kind: core.Tick}
 		}
 		if f = s.flight; f == nil {
-			f = &flight{by: c, begun: time.Now(), done: make(chan struct{}), changed: make(chan struct{})}
+			f = &flight{by: a, begun: time.Now(), done: make(chan struct{}), changed: make(chan struct{})}
 			s.flight = f
-			s.tries, s.draw = 0, newBackoff(c.cfg.retry, 2)
+			s.tries, s.draw = 0, newBackoff(a.cfg.retry, 2)
 			switch kind {
 			case core.NeedLoad:
 				f.goal = core.Load
@@ -87,7 +87,7 @@ func (s *session) finish(a core.Action) func() {
 		close(f.done)
 		if abandoned {
 			s.all.code.add(1)
-			go f.tellAlone()
+			go f.tellAlone(&s.all.code)
 		}
 	}
 }
@@ -102,25 +102,25 @@ func (s *session) observe(f *flight, why core.Reason) {
 	if broken {
 		s.down = true
 		cause := s.storeErr
-		f.reports = append(f.reports, func(c *Client) {
-			c.warn("nothing is refreshed without the token store; the tokens held stay in use while they are good", cause)
+		f.reports = append(f.reports, func(a *agent) {
+			a.warn("nothing is refreshed without the token store; the tokens held stay in use while they are good", cause)
 		})
 	}
 	e := RefreshEvent{Duration: time.Since(f.begun), Adopted: f.failed == nil && !f.obtained, Unsaved: f.unsaved}
 	failed := f.failed
-	f.reports = append(f.reports, func(c *Client) { c.observeRefresh(e, failed) })
+	f.reports = append(f.reports, func(a *agent) { a.observeRefresh(e, failed) })
 }
 
 // report has something told by a goroutine of a caller, if there is one. s.mu is held.
-func (s *session) report(tell func(c *Client)) {
+func (s *session) report(tell func(a *agent)) {
 	if f := s.flight; f != nil {
 		f.reports = append(f.reports, tell)
 		return
 	}
-	if c := s.by; c != nil {
-		f := &flight{by: c, reports: []func(*Client){tell}}
+	if a := s.by; a != nil {
+		f := &flight{by: a, reports: []func(*agent){tell}}
 		s.all.code.add(1)
-		go f.tellAlone()
+		go f.tellAlone(&s.all.code)
 	}
 }
 
@@ -134,7 +134,7 @@ func (s *session) throw(err error) {
 		f.thrown = t
 		return
 	}
-	s.report(func(c *Client) { c.warn("the program's code panicked while nobody waited for it", t) })
+	s.report(func(a *agent) { a.warn("the program's code panicked while nobody waited for it", t) })
 }
 
 // tell runs the hooks and the log records of a flight, after its end: once, in the goroutine of one
@@ -152,8 +152,8 @@ func (f *flight) tell() {
 }
 
 // tellAlone is tell where nobody waits any more.
-func (f *flight) tellAlone() {
-	defer f.by.sessions.code.add(-1)
+func (f *flight) tellAlone(code *running) {
+	defer code.add(-1)
 	defer func() {
 		if r := recover(); r != nil {
 			defer func() { _ = recover() }() // the logger is the program's, too
@@ -231,11 +231,9 @@ func (s *session) await(cl *call, f *flight, early bool) error {
 		case <-cl.client.fam.closing.ctx.Done():
 			return &SessionError{RetryAt: time.Now(), Err: errClosed}
 		case <-slow.C:
-			what, reason, wait := s.awaits()
-			if reason != "" {
+			if _, reason, wait := s.awaits(); reason != "" {
 				cl.observeWait(wait, reason)
 			} else {
-				_ = what
 				slow.Reset(slowWait)
 			}
 		case <-hurry:
@@ -291,7 +289,7 @@ func (s *session) waited(end error) error {
 	return fmt.Errorf("waiting for %s: %w", what, end)
 }
 
-func (c *Client) observeRefresh(e RefreshEvent, failed *failure) {
+func (a *agent) observeRefresh(e RefreshEvent, failed *failure) {
 	attrs := []slog.Attr{slog.Duration("duration", e.Duration), slog.Bool("adopted", e.Adopted)}
 	text := "authos: tokens refreshed"
 	if failed != nil {
@@ -299,8 +297,8 @@ func (c *Client) observeRefresh(e RefreshEvent, failed *failure) {
 		text = "authos: tokens not refreshed"
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
 	}
-	c.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, text, attrs...)
-	if f := c.cfg.observer.Refresh; f != nil {
+	a.cfg.logger.LogAttrs(context.Background(), slog.LevelInfo, text, attrs...)
+	if f := a.cfg.observer.Refresh; f != nil {
 		f(e)
 	}
 }

@@ -25,10 +25,8 @@ const maxRepeats = 2
 // parses an error body. net/http sends nothing again by itself beneath it: whatever is sent is
 // known here, and is in the call's history.
 type wireLayer struct {
-	next    http.RoundTripper
-	own     *ownTransport   // nil: the caller's
-	theirs  *http.Transport // nil: our own, or not net/http's
-	timeout time.Duration   // of one attempt, body included; 0: none
+	*connections
+	timeout time.Duration // of one attempt, body included; 0: none
 	// which no call may exceed: the Timeout of the caller's http.Client; 0: none
 	most          time.Duration
 	jar           http.CookieJar // the caller's; nil: none
@@ -36,9 +34,9 @@ type wireLayer struct {
 	plainHTTP2    bool // the caller's transport speaks HTTP/2 without TLS
 }
 
-func newWireLayer(c *Client, next http.RoundTripper) http.RoundTripper {
-	w := &wireLayer{next: next, own: c.fam.own, theirs: c.fam.theirs, timeout: max(c.cfg.retry.AttemptTimeout, 0)}
-	if hc := c.cfg.httpClient; hc != nil {
+func newWireLayer(a *agent, c *connections) http.RoundTripper {
+	w := &wireLayer{connections: c, timeout: max(a.cfg.retry.AttemptTimeout, 0)}
+	if hc := a.cfg.httpClient; hc != nil {
 		w.jar, w.checkRedirect, w.most = hc.Jar, hc.CheckRedirect, max(hc.Timeout, 0)
 	}
 	if t := w.theirs; t != nil && t.Protocols != nil {
@@ -98,7 +96,7 @@ func (w *wireLayer) send(cl *call, req *http.Request, until time.Time) (resp *ht
 	s := w.newSending(cl, req, until)
 	cl.sent = true
 	cl.refused.Store(false)
-	ended := s.carryOut(cl.client.fam)
+	ended := s.carryOut()
 	for range s.resent.Load() {
 		cl.observeAttempt(0, &NetworkError{Op: "send", Method: cl.method, Path: cl.path, Err: errResend})
 		cl.repeats++

@@ -213,3 +213,7 @@ func isHandshakeAlert(err error) bool {
 var handshakeAlerts = []tls.AlertError{
 	40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 51, 60, 70, 71, 86, 109, 110, 111, 112, 113, 114, 115, 116, 120, 121,
 }
+
+// refusedHere reports whether net/http found the request itself unfit to be sent, as with a header
+// value that a foreign store or caller has given.
+func refusedHere(err error) bool { return strings.HasPrefix(err.Error(), "net/http: invalid ") }

@@ -49,7 +49,7 @@ func (w *wireLayer) hop(req *http.Request) (*http.Response, error) {
 			req.AddCookie(cookie)
 		}
 	}
-	resp, err := w.next.RoundTrip(req)
+	resp, err := w.transport.RoundTrip(req)
 	switch {
 	case err != nil:
 		if resp != nil && resp.Body != nil {

@@ -265,8 +265,8 @@ func (k *worker) work() {
 
 // carryOut carries the sending out and reports whether it has ended. One that has not is still at
 // work somewhere: only what is atomic in it may be read.
-func (s *sending) carryOut(f *family) (ended bool) {
-	k, _ := f.workers.Get().(*worker)
+func (s *sending) carryOut() (ended bool) {
+	k, _ := s.wire.workers.Get().(*worker)
 	if k == nil {
 		k = newWorker()
 	}
@@ -275,7 +275,7 @@ func (s *sending) carryOut(f *family) (ended bool) {
 	defer s.end(context.Canceled)
 	if k.wait(s) {
 		k.s = nil
-		f.workers.Put(k)
+		s.wire.workers.Put(k)
 		return true
 	}
 	s.unwanted.Store(true)

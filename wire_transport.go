@@ -12,6 +12,39 @@ import (
 	"time"
 )
 
+// connections is what requests go through, with what that needs.
+type connections struct {
+	transport http.RoundTripper
+	own       *ownTransport   // to be closed with the client; nil when the caller brought one
+	theirs    *http.Transport // the caller's, where it is net/http's
+	workers   sync.Pool       // of *worker
+}
+
+// connect settles what requests go through. Where that is not net/http's, nothing is known of its
+// connections.
+func connect(hc *http.Client) *connections {
+	if hc == nil {
+		own := newOwnTransport()
+		return &connections{own: own, transport: &alone{own, withoutKeepAlive(newTransport())}}
+	}
+	c := &connections{transport: hc.Transport}
+	if c.transport == nil {
+		c.transport = http.DefaultTransport
+	}
+	if t, ok := c.transport.(*http.Transport); ok {
+		c.theirs = t
+		c.transport = &alone{t, withoutKeepAlive(t.Clone())}
+	}
+	return c
+}
+
+// closeIdle closes our own connections that are not in use.
+func (c *connections) closeIdle() {
+	if c.own != nil {
+		c.own.CloseIdleConnections()
+	}
+}
+
 const (
 	// idleConns is how many connections are kept for a busy service: net/http's 2 to a host would
 	// dial for nearly every request of one.

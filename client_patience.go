@@ -13,9 +13,11 @@ import (
 // Every good read has one, so it is made to cost nothing: it is used again, and a context that ends
 // with it is made only when somebody waits for one.
 type patience struct {
-	f     *cacheLayer
-	timer *time.Timer
-	over  chan struct{} // closed when it is
+	pool   *sync.Pool                          // where it goes afterwards
+	wait   time.Duration                       // CachePolicy.Patience
+	lookup func(*call, uint64) *cachedResponse // of the cached response
+	timer  *time.Timer
+	over   chan struct{} // closed when it is
 
 	mu     sync.Mutex
 	cl     *call // nil: none
@@ -25,8 +27,8 @@ type patience struct {
 	end    context.CancelFunc
 }
 
-func (f *cacheLayer) newPatience() *patience {
-	p := &patience{f: f, over: make(chan struct{})}
+func newPatience(pool *sync.Pool, wait time.Duration, lookup func(*call, uint64) *cachedResponse) *patience {
+	p := &patience{pool: pool, wait: wait, lookup: lookup, over: make(chan struct{})}
 	p.timer = time.AfterFunc(time.Hour, p.look)
 	p.timer.Stop()
 	return p
@@ -37,7 +39,7 @@ func (p *patience) start(cl *call, signIn uint64) {
 	p.cl, p.signIn = cl, signIn
 	p.mu.Unlock()
 	cl.patience = p
-	p.timer.Reset(p.f.cache.policy.Patience)
+	p.timer.Reset(p.wait)
 }
 
 // look is the timer's.
@@ -52,7 +54,7 @@ func (p *patience) look() {
 		p.again()
 		return
 	}
-	k := p.f.lookup(cl, signIn)
+	k := p.lookup(cl, signIn)
 	if k == nil {
 		return
 	}
@@ -77,7 +79,7 @@ func (p *patience) again() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cl != nil {
-		p.timer.Reset(p.f.cache.policy.Patience)
+		p.timer.Reset(p.wait)
 	}
 }
 
@@ -95,7 +97,7 @@ func (p *patience) stop() *cachedResponse {
 	p.mu.Unlock()
 	if unused && early == nil {
 		cl.patience = nil
-		p.f.patience.Put(p)
+		p.pool.Put(p)
 	}
 	return early
 }
