@@ -266,7 +266,11 @@ func TestOtherLanguages(t *testing.T) {
 			}
 			if command[0] == "node" {
 				if out, err := exec.Command("node", "--experimental-strip-types", "--version").CombinedOutput(); err != nil {
-					t.Skipf("this Node.js runs no TypeScript: %s", out)
+					// CI has an older one run it all the same, by a loader from the registry.
+					if os.Getenv("AUTHOS_REQUIRE_TYPESCRIPT") == "" {
+						t.Skipf("this Node.js runs no TypeScript: %s", out)
+					}
+					command = []string{"npx", "--yes", "tsx@4", "--test", folder + "authos.test.ts"}
 				}
 			}
 			for range 2 {
