@@ -43,8 +43,8 @@ type DeviceCode struct {
 	// ExpiresAt is when both codes end: 15 minutes after the response arrived, unless the server
 	// says otherwise.
 	ExpiresAt time.Time
-	// Interval is how long to wait before each poll. Where the server names none it is 5 s (RFC
-	// 8628, section 3.2).
+	// Interval is how long to wait before each poll: 5 s where the server names none (RFC 8628,
+	// section 3.2), and never less than 1 s, whatever it names.
 	Interval time.Duration
 }
 
@@ -76,11 +76,13 @@ func (b *deviceCodeBody) missing() string {
 }
 
 const (
-	pollInterval = 5 * time.Second // where the server names none: RFC 8628, section 3.2
-	pollSlowDown = 5 * time.Second // what being told to slow down adds: RFC 8628, section 3.5
-	// the longest wait of the client's own after failures, unless twice the interval is longer
-	maxPollBackoff = time.Minute
-	longestWait    = 100 * 365 * 24 * time.Hour
+	pollInterval    = 5 * time.Second // where the server names none: RFC 8628, section 3.2
+	minPollInterval = time.Second     // RFC 8628 counts in whole seconds
+	pollSlowDown    = 5 * time.Second // what being told to slow down adds: RFC 8628, section 3.5
+	// The wait after failures in a row, unless twice the interval is longer: with it a server that
+	// is down sees two polls of a device in any minute at most.
+	pollOutage  = time.Minute
+	longestWait = 100 * 365 * 24 * time.Hour
 )
 
 // deviceSeconds keeps far below what overflows when two are added up.
@@ -125,7 +127,7 @@ func (s *AuthService) RequestDeviceCode(ctx context.Context, p DeviceCodeParams,
 		ExpiresAt: time.Now().Add(deviceSeconds(body.ExpiresIn)), Interval: pollInterval,
 	}
 	if body.Interval > 0 {
-		code.Interval = deviceSeconds(body.Interval)
+		code.Interval = max(deviceSeconds(body.Interval), minPollInterval)
 	}
 	return code, nil
 }
@@ -339,9 +341,10 @@ type DeviceLoginParams struct {
 // of it ends the sign-in and is returned as it is. opts apply to every request; a [Response] is
 // that of the last one.
 //
-// It waits the server's interval before each poll. A 429 makes that longer, by what the server asks
-// for and 5 s more (section 3.5); 5xx, no response and an open circuit are waited out with growing
-// pauses. That ends when the code does, with an error that matches [CodeDeviceCodeExpired]: a user
+// It waits the server's interval before each poll. A 429 or slow_down makes that longer, by what
+// the server asks for and 5 s more (section 3.5). After a 5xx, no response or an open circuit it
+// waits twice the interval, then a minute each time: a server that is down sees at most two polls a
+// minute. That ends when the code does, with an error that matches [CodeDeviceCodeExpired]: a user
 // who denies looks like one who does not come back, since the server does not tell. If a response
 // got lost before, which may have been the one with the token, the error matches
 // [ErrOutcomeUnknown] too: all there is to do is begin again. Every other response ends it at once
@@ -415,6 +418,10 @@ func (d *devicePace) after(ctx context.Context, err error) (time.Duration, error
 	}
 	limited, isLimited := errors.AsType[*RateLimitError](err)
 	switch {
+	case errors.Is(err, CodeOAuthSlowDown):
+		d.interval += pollSlowDown
+		d.backoff, d.failed = 0, nil
+		return max(d.interval, min(d.last.RetryAfter, longestWait)), nil
 	case errors.Is(err, CodeDeviceCodePending), d.polls == 1 && isNotYetThere(err):
 		d.backoff, d.failed = 0, nil
 		return d.interval, nil
@@ -429,7 +436,10 @@ func (d *devicePace) after(ctx context.Context, err error) (time.Duration, error
 	case ctx.Err() == nil && passes(err):
 		// RFC 8628, section 3.5, has the interval doubled when there is no response. The jitter
 		// keeps devices apart that an outage has brought into step.
-		d.backoff = min(2*max(d.backoff, d.interval), max(2*d.interval, maxPollBackoff))
+		if d.backoff > 0 {
+			d.backoff = pollOutage
+		}
+		d.backoff = max(d.backoff, 2*d.interval)
 		d.failed = err
 		wait := max(d.backoff, min(askedOfRefresh(err), longestWait))
 		return wait + spread(wait), nil

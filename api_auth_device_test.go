@@ -37,6 +37,9 @@ func codeStep(expiresIn, interval float64) reply {
 func authPending() reply { return apiError(400, "DEVICE_CODE_PENDING") }
 func authGranted() reply { return reply{status: 200, body: authToken} }
 
+// authOAuth is an error of RFC 8628, section 3.5.
+func authOAuth(code string) reply { return reply{status: 400, body: fmt.Sprintf(`{"error":%q}`, code)} }
+
 // authLimited is the limiter's 429, which has no content type and names whole seconds, cut off.
 func authLimited(seconds string) reply {
 	return reply{status: 429, header: headers("X-Ratelimit-After", seconds), body: "Too Many Requests! Wait for " + seconds + "s"}
@@ -115,6 +118,8 @@ func TestDeviceLoginEnds(t *testing.T) {
 		{"route gone", emptyReply(404), []error{authos.ErrNotFound, authos.CodeRouteNotFound}, "ROUTE_NOT_FOUND"},
 		{"framework's 422", reply{status: 422, body: "Failed to deserialize"}, []error{authos.ErrInvalid}, "VALIDATION_ERROR"},
 		{"framework's 415", reply{status: 415, body: "Expected request with"}, []error{authos.ErrInvalid}, "UNSUPPORTED_MEDIA_TYPE"},
+		{"expired_token", authOAuth("expired_token"), []error{authos.CodeDeviceCodeExpired}, "expired_token"},
+		{"access_denied", authOAuth("access_denied"), []error{authos.CodeOAuthAccessDenied, authos.CodeAuthorizationError}, "access_denied"},
 		{"documented, nested", reply{status: 400, body: `{"error":{"code":"DEVICE_CODE_EXPIRED","message":"expired"}}`}, []error{authos.CodeDeviceCodeExpired}, "DEVICE_CODE_EXPIRED"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -168,10 +173,15 @@ func TestDeviceLoginGoesOn(t *testing.T) {
 		{"429 that names no wait", []reply{apiError(429, "TOO_MANY_REQUESTS"), authPending()}, []float64{5, 15, 25}, 0},
 		{"documented 429", []reply{apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "60"), authPending()}, []float64{5, 70, 135}, 0},
 		{"429 longer than calls obey", []reply{apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "300")}, []float64{5, 310}, 0},
+		// RFC 8628's own names: told to slow down, the interval is 5 s longer from then on.
+		{"authorization_pending", []reply{authOAuth("authorization_pending"), authPending()}, []float64{5, 10, 15}, 0},
+		{"slow_down", []reply{authOAuth("slow_down"), authPending(), authOAuth("slow_down"), authPending()}, []float64{5, 15, 25, 40, 55}, 0},
+		{"slow_down as a 429", []reply{{status: 429, body: `{"error":"slow_down"}`}, authPending()}, []float64{5, 15, 25}, 0},
+		{"slow_down that names a wait", []reply{{status: 400, header: headers("Retry-After", "30"), body: `{"error":"slow_down"}`}, authPending()}, []float64{5, 35, 45}, 0},
 		// RFC 8628 doubles the interval where there is no response; one brings it back.
 		{"500", []reply{apiError(500, "INTERNAL_SERVER_ERROR"), authPending()}, []float64{5, 15, 20}, 1},
 		{"500 that repeating would not help elsewhere", []reply{apiError(500, "AUDIT_ERROR")}, []float64{5, 15}, 1},
-		{"502 page", []reply{proxyPage(502), proxyPage(502), proxyPage(502), proxyPage(502), proxyPage(502)}, []float64{5, 15, 35, 75, 135, 195}, 9},
+		{"502 page", []reply{proxyPage(502), proxyPage(502), proxyPage(502), proxyPage(502), proxyPage(502)}, []float64{5, 15, 75, 135, 195, 255}, 9},
 		{"503 page", []reply{proxyPage(503), authPending()}, []float64{5, 15, 20}, 1},
 		{"503 that names a wait", []reply{apiError(503, "SERVICE_UNAVAILABLE", "Retry-After", "30"), authPending()}, []float64{5, 35, 40}, 2},
 		{"504", []reply{emptyReply(504), authPending()}, []float64{5, 15, 20}, 1},
@@ -180,8 +190,8 @@ func TestDeviceLoginGoesOn(t *testing.T) {
 		{"refused", []reply{{err: dialRefused(), noConn: true}, authPending()}, []float64{5, 15, 20}, 1},
 		// 35 s, the attempt's own time, and 10
 		{"no response", []reply{{hang: true}, authPending()}, []float64{5, 50, 55}, 1},
-		{"a second outage", []reply{proxyPage(502), proxyPage(502), authPending(), proxyPage(502)}, []float64{5, 15, 35, 40, 50}, 5},
-		{"a second outage, after a 429", []reply{proxyPage(502), proxyPage(502), authLimited("0"), proxyPage(502)}, []float64{5, 15, 35, 45, 65}, 7},
+		{"a second outage", []reply{proxyPage(502), proxyPage(502), authPending(), proxyPage(502)}, []float64{5, 15, 75, 80, 90}, 5},
+		{"a second outage, after a 429", []reply{proxyPage(502), proxyPage(502), authLimited("0"), proxyPage(502)}, []float64{5, 15, 75, 85, 105}, 7},
 		{"between 429s", []reply{authLimited("0"), proxyPage(502), authPending()}, []float64{5, 15, 35, 45}, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -327,7 +337,7 @@ func TestDeviceCodeResponses(t *testing.T) {
 		{"null interval", `{` + whole + `,"expires_in":900,"interval":null}`, 15 * time.Minute, 5 * time.Second},
 		{"interval 0", `{` + whole + `,"expires_in":900,"interval":0}`, 15 * time.Minute, 5 * time.Second},
 		{"negative interval", `{` + whole + `,"expires_in":900,"interval":-5}`, 15 * time.Minute, 5 * time.Second},
-		{"half a second", `{` + whole + `,"expires_in":1.5,"interval":0.5}`, 1500 * time.Millisecond, 500 * time.Millisecond},
+		{"half a second", `{` + whole + `,"expires_in":1.5,"interval":0.5}`, 1500 * time.Millisecond, time.Second},
 		{"for ever", `{` + whole + `,"expires_in":1e300,"interval":1e300}`, 100 * 365 * 24 * time.Hour, 100 * 365 * 24 * time.Hour},
 		{"no life", `{` + whole + `,"interval":5}`, 0, 0},
 		{"no time left", `{` + whole + `,"expires_in":0,"interval":5}`, 0, 0},
@@ -372,6 +382,42 @@ func TestDeviceLoginInterval(t *testing.T) {
 		authErrors(t, "DeviceLogin", end.err, []error{authos.CodeDeviceCodeExpired}, nil)
 		equal(t, "took", end.took, 0)
 	})
+	for _, interval := range []float64{1e-9, 0.001, 0.5, 0.999} { // none makes a device spin
+		synctest.Test(t, func(t *testing.T) {
+			end := authRun(t, scripted(codeStep(10, interval), authPending()))
+			authAt(t, end.polls, []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 0)
+		})
+	}
+}
+
+// However an outage shows, a device asks at most twice in any minute of it, whatever the interval
+// is.
+func TestDeviceLoginOutage(t *testing.T) {
+	for name, down := range map[string]reply{
+		"502 page": proxyPage(502), "503 without a wait": apiError(503, "SERVICE_UNAVAILABLE"), "500": apiError(500, "DATABASE_ERROR"),
+		"503 of a second": apiError(503, "SERVICE_UNAVAILABLE", "Retry-After", "1"), "reset": {err: connectionReset()},
+		"refused": {err: dialRefused(), noConn: true}, "hang": {hang: true}, "408": emptyReply(408),
+	} {
+		for _, interval := range []float64{0.001, 1, 5, 20} {
+			for _, breaker := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) {
+					rt := scripted(codeStep(900, interval), authPending(), down)
+					end := authRun(t, rt, authos.WithBreaker(authos.BreakerPolicy{Disabled: !breaker}))
+					authErrors(t, "DeviceLogin", end.err, []error{authos.CodeDeviceCodeExpired}, nil)
+					polls := end.polls[1:] // from the first that met the outage
+					for i := 2; i < len(polls); i++ {
+						if polls[i]-polls[i-2] < 60 {
+							t.Errorf("%s, interval %v, breaker %t: three polls within a minute: %v", name, interval, breaker, polls)
+							break
+						}
+					}
+					if len(polls) < 8 || len(polls) > 17 {
+						t.Errorf("%s, interval %v, breaker %t: %d polls in 15 minutes", name, interval, breaker, len(polls))
+					}
+				})
+			}
+		}
+	}
 }
 
 // The whole flow with the fake's own state, in both contracts and with the limiters of today's

@@ -133,7 +133,7 @@ func (r *retryLayer) whyNoMore(cl *call, api *APIError, err error) string {
 	}
 	limit := cl.maxAttempts
 	if api != nil {
-		if api.StatusCode == http.StatusTooManyRequests && api.RetryAfter > 0 && !mailLimit(cl, api) {
+		if api.effectiveStatus() == http.StatusTooManyRequests && api.RetryAfter > 0 && !mailLimit(cl, api) {
 			r.fam.gates[cl.limiter()].raise(api.RetryAfter, r.policy.MaxRetryAfter)
 		}
 		if h := api.Hint; h != nil && h.MaxRetries != nil {
@@ -172,7 +172,7 @@ func (r *retryLayer) spend(cl *call, api *APIError) bool {
 	if cl.excused {
 		return true // which the breaker bounds
 	}
-	if !cl.retrying.free && api != nil && api.StatusCode == http.StatusTooManyRequests && api.waitAsked {
+	if !cl.retrying.free && api != nil && api.effectiveStatus() == http.StatusTooManyRequests && api.waitAsked {
 		cl.retrying.free = true
 		return true
 	}

@@ -1,7 +1,6 @@
 package authos
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -43,10 +42,14 @@ func left(wait time.Duration, named time.Time) time.Duration {
 	return max(wait, 0)
 }
 
+// leastWait is twice the least that [Wait] sleeps.
+const leastWait = 2 * time.Second
+
 // Wait sleeps until the call that ended with err may be made again: as long as [RetryAfter] says
-// and a little more, at random, so that many who were told the same do not come back at once; where
-// nobody named a time, half to all of the policy's BaseDelay (200 ms by default). It returns nil
-// then, err at once where waiting does not help, and ctx's error when ctx ends first.
+// and a little more, at random, so that many who were told the same do not come back at once. It is
+// never less than half to all of 2 s, or of the policy's BaseDelay where that is longer: the loop
+// below makes at most one call a second, whatever is wrong. It returns nil then, err at once where
+// waiting does not help, and ctx's error when ctx ends first.
 //
 //	for {
 //		err := call(ctx)
@@ -59,9 +62,9 @@ func Wait(ctx context.Context, err error) error {
 	if !ok {
 		return err
 	}
-	base := defaultBaseDelay
+	base := leastWait
 	if end, _ := lookUp(err); end != nil {
-		base = cmp.Or(end.base, base)
+		base = max(base, end.base)
 	}
 	least := base - time.Duration(rand.Int64N(int64(base/2)+1)) //nolint:gosec // jitter
 	wait = max(min(wait, longest)+spread(wait), least)

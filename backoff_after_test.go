@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,7 +223,7 @@ func TestRetryAfterAndWait(t *testing.T) {
 			switch {
 			case !retry && (waited != 0 || got != err): //nolint:errorlint // the same error
 				t.Errorf("%s: Wait = %v after %v, want %v at once", name, got, waited, err)
-			case retry && (got != nil || waited < max(left, 100*time.Millisecond) || waited > max(left+left/10, 200*time.Millisecond)):
+			case retry && (got != nil || waited < max(left, time.Second) || waited > max(left+left/10, 2*time.Second)):
 				t.Errorf("%s: Wait = %v after %v, want nil after %v or a little more", name, got, waited, left)
 			}
 		}
@@ -245,6 +247,60 @@ func TestRetryAfterAndWait(t *testing.T) {
 			t.Errorf("Wait = %v after %v, want 2 s to 4 s", err, d)
 		}
 	})
+}
+
+// The loop that Wait is for makes at most one call a second, however the server is dead and however
+// soon each call of it fails; nothing else in the client makes up for it.
+func TestWaitLoop(t *testing.T) {
+	const goroutines, span = 4, 2 * time.Minute
+	for name, dead := range map[string]reply{
+		"refused": {err: dialRefused(), noConn: true}, "reset": {err: connectionReset()}, "502 page": proxyPage(502), "503 page": proxyPage(503),
+		"500": apiError(500, "DATABASE_ERROR"), "429 without a wait": apiError(429, "RATE_LIMIT_EXCEEDED"), "408": emptyReply(408),
+		"429 of no time": apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "0"), "503 of no time": apiError(503, "MAINTENANCE", "Retry-After", "0"),
+		"429 of 10 ms": apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "0.01"), "hang": {hang: true},
+	} {
+		for _, opts := range [][]authos.Option{
+			{},
+			{authos.WithBreaker(authos.BreakerPolicy{Disabled: true})},
+			{authos.WithBreaker(authos.BreakerPolicy{Disabled: true}), oneAttempt},
+			{authos.WithBreaker(authos.BreakerPolicy{Disabled: true}), authos.WithRetry(authos.RetryPolicy{BaseDelay: 1, MaxDelay: 1})},
+			{authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: time.Millisecond})},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				rt := scripted(dead)
+				c := newClient(t, testBase, rt, opts...)
+				ctx, cancel := context.WithTimeout(t.Context(), span)
+				defer cancel()
+				var all sync.WaitGroup
+				var calls atomic.Int64
+				for range goroutines {
+					all.Go(func() {
+						for last := time.Now().Add(-time.Second); ; {
+							if since := time.Since(last); since < time.Second {
+								t.Errorf("%s: a call begins %v after the one before it", name, since)
+								return
+							}
+							last = time.Now()
+							calls.Add(1)
+							if authos.Wait(ctx, c.Do(ctx, "GET", "/x/thing", nil, nil)) != nil {
+								return
+							}
+						}
+					})
+				}
+				all.Wait()
+				// A fifth of a retry for each call, a reserve of ten a minute, the first retries of
+				// connections lost together, and of each call where a 429 asks for it.
+				share := 1.2
+				if dead.status == 429 {
+					share = 2.2
+				}
+				if most := int(share*float64(calls.Load())) + 100; rt.count() > most || rt.count() == 0 || calls.Load() == 0 {
+					t.Errorf("%s: the server saw %d requests of %d calls, want %d at most", name, rt.count(), calls.Load(), most)
+				}
+			})
+		}
+	}
 }
 
 // A call's own time for an attempt takes the place of the policy's, longer and shorter.

@@ -72,7 +72,8 @@ func endingOf(cl *call, resp *http.Response, err error, took time.Duration) endi
 	if api == nil {
 		return ending{verdict: verdictGood}
 	}
-	switch status := api.effectiveStatus(); {
+	status := api.effectiveStatus()
+	switch {
 	case status == http.StatusTooManyRequests:
 		return ending{verdict: verdictLimited}
 	case status < 500, status == http.StatusNotImplemented, status == http.StatusHTTPVersionNotSupported,
@@ -80,7 +81,7 @@ func endingOf(cl *call, resp *http.Response, err error, took time.Duration) endi
 		return ending{verdict: verdictGood}
 	}
 	e := ending{verdict: verdictFailed, status: api.StatusCode, code: api.Code}
-	if api.StatusCode == http.StatusServiceUnavailable {
+	if status == http.StatusServiceUnavailable {
 		e.asked = api.RetryAfter
 	}
 	return e

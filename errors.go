@@ -189,7 +189,7 @@ func (e *callEnd) join(own ...error) []error {
 type APIError struct { //nolint:recvcheck // a copy must not print more than the error
 	StatusCode int
 	// Code is what the server sent; where it sent none, the code of the status (see
-	// docs/errors.md's table).
+	// docs/errors.md).
 	Code Code
 	// Message is the server's text, for developers. [UserMessage] has texts for end users.
 	Message string
@@ -295,9 +295,15 @@ func (e *APIError) tokenExpired() bool {
 	return json.Unmarshal(e.Details, &details) == nil && details.Reason == "token_expired"
 }
 
-// effectiveStatus is the status the response means: its own, or, for an error body that came with a
-// good status, the one its code stands for in the catalog.
+// effectiveStatus is the status the response means: its own; for an error body that came with a
+// good status the one its code stands for in the catalog, and likewise for a problem type that is
+// registered, which the draft only recommends a status for.
 func (e *APIError) effectiveStatus() int {
+	if e.Problem != nil {
+		if code := e.Problem.registered(); code != "" {
+			return catalog[code].status
+		}
+	}
 	if e.StatusCode >= 400 {
 		return e.StatusCode
 	}

@@ -91,13 +91,19 @@ const (
 	CodeGatewayTimeout       Code = "GATEWAY_TIMEOUT"
 )
 
-// Codes of the OAuth token endpoint (RFC 6749, section 5.2).
+// Codes of the OAuth token endpoint (RFC 6749, section 5.2), and those of the device flow's standard
+// (RFC 8628, section 3.5), for which AuthOS has codes of its own.
 const (
 	CodeOAuthInvalidRequest Code = "invalid_request"
 	CodeOAuthInvalidGrant   Code = "invalid_grant"
 	CodeOAuthInvalidScope   Code = "invalid_scope"
 	CodeOAuthInvalidClient  Code = "invalid_client"
 	CodeOAuthServerError    Code = "server_error"
+
+	CodeOAuthAuthorizationPending Code = "authorization_pending"
+	CodeOAuthSlowDown             Code = "slow_down"
+	CodeOAuthExpiredToken         Code = "expired_token" // of a device code
+	CodeOAuthAccessDenied         Code = "access_denied"
 )
 
 // Names of failures that are found on this side and have no code of the server. They are keys of
@@ -239,6 +245,7 @@ const (
 	retryAudit  = "reads, and calls with WithIdempotent"
 	retryRenew  = "once, with a refreshed token"
 	retryHinted = "reads and idempotent calls; others when it names a wait"
+	retryPoll   = "by DeviceLogin, at the interval"
 	retryUnsent = "reads and idempotent calls; others when nothing was sent"
 )
 
@@ -299,7 +306,7 @@ var catalog = map[Code]codeInfo{
 		status: 400, retry: retryNo, meaning: "the device code is too old", action: "start the device flow again",
 	},
 	CodeDeviceCodePending: {
-		status: 400, retry: retryNo, meaning: "the user has not approved the device yet (or denied it, or the code was used)",
+		status: 400, retry: retryPoll, meaning: "the user has not approved the device yet (or denied it, or the code was used)",
 		action: "poll again after the interval, until the code expires",
 	},
 	CodeProviderAccountConflict: {
@@ -326,6 +333,21 @@ var catalog = map[Code]codeInfo{
 	},
 	CodeOAuthInvalidScope: {
 		status: 400, retry: retryNo, meaning: "an OAuth scope that does not exist or is not allowed", action: "ask for allowed scopes",
+	},
+	CodeOAuthAuthorizationPending: {
+		status: 400, retry: retryPoll, meaning: "the user has not approved the device yet", action: "poll again after the interval, until the code expires",
+		sameAs: CodeDeviceCodePending,
+	},
+	CodeOAuthSlowDown: {
+		status: 400, retry: retryPoll, meaning: "the user has not approved the device yet, and it polls too often",
+		action: "poll every 5 s less often from now on", parents: []Code{CodeDeviceCodePending},
+	},
+	CodeOAuthExpiredToken: {
+		status: 400, retry: retryNo, meaning: "the device code is too old", action: "start the device flow again", sameAs: CodeDeviceCodeExpired,
+	},
+	CodeOAuthAccessDenied: {
+		status: 400, retry: retryNo, meaning: "the user, or the identity provider, has refused the sign-in", action: "start again if the user wants to",
+		parents: []Code{CodeAuthorizationError},
 	},
 
 	// 401

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/authos-go/authos"
 )
@@ -109,5 +111,54 @@ func TestCodeRelations(t *testing.T) {
 		if !errors.Is(&authos.APIError{Code: c.Code}, c.Code) || !errors.Is(c.Code, c.Code) || c.Code.Error() != string(c.Code) {
 			t.Errorf("%s is not itself", c.Code)
 		}
+	}
+}
+
+// The problem types of the RateLimit draft mean what they are registered for, whatever the status
+// is: the call, also one that may not be repeated otherwise, is made again after the wait, and the
+// breaker does not count a limit.
+func TestRegisteredProblems(t *testing.T) {
+	problem := func(status int, name, after string) reply {
+		return reply{status: status, header: headers("Content-Type", "application/problem+json", "Retry-After", after),
+			body: `{"type":"https://iana.org/assignments/http-problem-types#` + name + `","title":"Not now","violated-policies":["hourly"]}`}
+	}
+	for _, tt := range []struct {
+		name   string
+		status int
+		kind   error
+	}{
+		{"quota-exceeded", 429, authos.ErrRateLimited},
+		{"quota-exceeded", 403, authos.ErrRateLimited},
+		{"abnormal-usage-detected", 429, authos.ErrRateLimited},
+		{"abnormal-usage-detected", 400, authos.ErrRateLimited},
+		{"temporary-reduced-capacity", 503, authos.ErrUnavailable},
+		{"temporary-reduced-capacity", 500, authos.ErrUnavailable},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			rt := scripted(problem(tt.status, tt.name, "3"), okReply())
+			start := time.Now()
+			if err := send(t.Context(), newClient(t, testBase, rt), "POST", "/x/thing"); err != nil {
+				t.Errorf("%d %s: POST = %v", tt.status, tt.name, err)
+			}
+			seen := rt.requests()
+			if len(seen) != 2 || seen[1].at.Sub(start) < 3*time.Second || seen[1].at.Sub(start) > 4*time.Second {
+				t.Errorf("%d %s: the server saw %d requests, the last after %v; want 2, after 3 s", tt.status, tt.name, len(seen), time.Since(start))
+			}
+			limited := tt.kind == authos.ErrRateLimited //nolint:errorlint // the same value
+			c := newClient(t, testBase, scripted(problem(tt.status, tt.name, "100")), authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1}))
+			err := send(t.Context(), c, "POST", "/x/thing")
+			_, typed := errors.AsType[*authos.RateLimitError](err)
+			if !errors.Is(err, tt.kind) || typed != limited || errors.Is(err, authos.ErrOutcomeUnknown) {
+				t.Errorf("%d %s: %v, a RateLimitError: %t", tt.status, tt.name, err, typed)
+			}
+			if api, _ := errors.AsType[*authos.APIError](err); api == nil || string(api.Problem.Extensions["violated-policies"]) != `["hourly"]` {
+				t.Errorf("%d %s: the policies are lost: %+v", tt.status, tt.name, err)
+			}
+			// A limit holds the next call back at the gate, a lack of capacity opens the circuit.
+			err = send(t.Context(), c, "GET", "/x/thing")
+			if errors.Is(err, authos.ErrCircuitOpen) == limited || errors.Is(err, authos.ErrRateLimited) != limited {
+				t.Errorf("%d %s: the next call = %v", tt.status, tt.name, err)
+			}
+		})
 	}
 }

@@ -62,7 +62,7 @@ func parseError(status int, h http.Header, body []byte, now time.Time) *APIError
 		}
 	}
 	waits := readWaits(o, details)
-	e.RetryAfter, e.waitAsked = httpfield.AskedWait(h, status, waits, now)
+	e.RetryAfter, e.waitAsked = httpfield.AskedWait(h, e.effectiveStatus(), waits, now)
 	_, inHeader := httpfield.RetryAfter(h["Retry-After"], now, now)
 	e.waitNamed = inHeader || waits.Asked || !waits.Until.IsZero()
 	if len(e.Fields) > 0 {
@@ -167,6 +167,9 @@ func (e *APIError) readObject(body object, isProblem bool) object {
 		e.Code, e.Message = o.code("code", "error_code"), o.text("detail", "title", "message", "error")
 		e.Problem = o.problem()
 		e.shaped = true
+		if e.Code == "" {
+			e.Code = e.Problem.registered()
+		}
 	case o.isOAuth():
 		e.Code, e.Message = o.code("error"), o.text("error_description")
 		e.shaped = true
@@ -225,7 +228,7 @@ func (e *APIError) readDetails(details object) {
 		}
 		e.Fields = append(e.Fields, f)
 	}
-	if e.StatusCode != http.StatusTooManyRequests && !e.Code.means(CodeRateLimitExceeded) {
+	if e.effectiveStatus() != http.StatusTooManyRequests && !e.Code.means(CodeRateLimitExceeded) {
 		return
 	}
 	limit, hasLimit := details.count("limit")
@@ -333,6 +336,23 @@ func (o object) problem() *Problem {
 		}
 	}
 	return p
+}
+
+// registeredProblems are the problem types that the draft of the RateLimit fields registers
+// (draft-ietf-httpapi-ratelimit-headers-11, section 5), by the fragment of their URI.
+var registeredProblems = map[string]Code{
+	"quota-exceeded":             CodeRateLimitExceeded,
+	"abnormal-usage-detected":    CodeRateLimitExceeded,
+	"temporary-reduced-capacity": CodeServiceUnavailable,
+}
+
+// registered is the code of a problem whose type is in IANA's registry; empty for all others.
+func (p *Problem) registered() Code {
+	registry, name, _ := strings.Cut(p.Type, "#")
+	if strings.Replace(registry, "://www.", "://", 1) != "https://iana.org/assignments/http-problem-types" {
+		return ""
+	}
+	return registeredProblems[name]
 }
 
 // isOAuth recognizes the errors of RFC 6749, section 5.2: "error" is a code, described by

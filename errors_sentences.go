@@ -197,6 +197,14 @@ var sentences = map[Code][sentenceCount]string{
 		"Não foi possível verificar esta aplicação. Contacte o suporte.",
 		"このアプリケーションを確認できませんでした。サポートにお問い合わせください。",
 	},
+	CodeOAuthAccessDenied: {
+		"The sign-in was declined. Please start again if that was not intended.",
+		"Se rechazó el inicio de sesión. Empiece de nuevo si no era su intención.",
+		"La connexion a été refusée. Recommencez si ce n'était pas voulu.",
+		"Die Anmeldung wurde abgelehnt. Bitte beginnen Sie erneut, falls das nicht beabsichtigt war.",
+		"O início de sessão foi recusado. Comece de novo se não foi essa a intenção.",
+		"サインインが拒否されました。意図しない場合は、もう一度やり直してください。",
+	},
 	CodeAuthorizationError: {
 		"You don't have permission to perform this action.",
 		"No tiene permiso para realizar esta acción.",

@@ -12,6 +12,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -120,7 +121,11 @@ func readDocument(fsys fs.FS, file string) (document, error) {
 		case inBlock:
 		default:
 			if m := heading.FindStringSubmatch(text); m != nil {
-				doc.anchors[anchor(m[1])] = true
+				name, again := anchor(m[1]), ""
+				for n := 1; doc.anchors[name+again]; n++ { // the later of equal headings are numbered
+					again = "-" + strconv.Itoa(n)
+				}
+				doc.anchors[name+again] = true
 			}
 			if m := referenceLink.FindStringSubmatch(text); m != nil {
 				doc.links = append(doc.links, line{number, m[1]})

@@ -13,6 +13,8 @@ func TestCheck(t *testing.T) {
 		want   string // part of the only problem; empty: none
 	}{
 		{"links", "# A b, c!\n[x](docs/more.md#more-here) [y](https://example.com/nothing) [z](#a-b-c) ![i](LICENSE \"title\")\n", ""},
+		{"equal headings", "# Twice\n# Twice\n[x](#twice) [y](#twice-1)\n", ""},
+		{"no third", "# Twice\n# Twice\n[x](#twice-2)\n", "no such heading in README.md"},
 		{"reference", "[x]\n\n[x]: LICENSE\n", ""},
 		{"commands", "```sh\ngo get github.com/authos-go/authos@latest\ngo test ./...\n$ cd sub && go run ./cmd  # why\nbash run.sh\n```\n", ""},
 		{"not in code", "```go\n// [x](nowhere)\n```\n`[x](nowhere)`\n", ""},

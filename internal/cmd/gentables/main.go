@@ -1,6 +1,7 @@
 // Command gentables writes what the documents say about error codes, from the catalog in
-// errors_codes.go and the sentences in errors_sentences.go: the table of docs/errors.md and that of
-// docs/messages.md, each between its markers, and docs/errors.json for programs.
+// errors_codes.go, the sentences in errors_sentences.go and the responses in testdata/errors: the
+// sections of docs/errors.md and the table of docs/messages.md, each between its markers, and
+// docs/errors.json for programs.
 //
 //	go run ./internal/cmd/gentables [folder]
 package main
@@ -14,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/authos-go/authos"
@@ -60,8 +60,12 @@ func generate(dir string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	all, err := readRecorded(filepath.Join(dir, "..", "testdata", "errors"))
+	if err != nil {
+		return nil, err
+	}
 	files := map[string][]byte{"errors.json": list}
-	for name, text := range map[string]string{"errors.md": table(authos.Codes()), "messages.md": sentences(authos.Codes())} {
+	for name, text := range map[string]string{"errors.md": sections(authos.Codes(), all), "messages.md": sentences(authos.Codes())} {
 		old, err := fs.ReadFile(os.DirFS(dir), name)
 		if err != nil {
 			return nil, err
@@ -139,26 +143,6 @@ func jsonList(codes []authos.CodeInfo) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// table lists the server's codes by status, then the names of failures found on this side.
-func table(codes []authos.CodeInfo) string {
-	var b strings.Builder
-	b.WriteString("| Code | Status | Meaning | What to do | Repeated by the client | Also matches |\n|---|---|---|---|---|---|\n")
-	local := func(c authos.CodeInfo) bool { return c.Status == 0 }
-	for _, wantLocal := range []bool{false, true} {
-		for _, c := range codes {
-			if local(c) != wantLocal {
-				continue
-			}
-			status := strconv.Itoa(c.Status)
-			if wantLocal {
-				status = "none"
-			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", c.Code, status, meaning(c), c.Action, c.Retry, relations(c, codes))
-		}
-	}
-	return b.String()
-}
-
 // meaning adds the texts that mean the same.
 func meaning(c authos.CodeInfo) string {
 	if len(c.Texts) == 0 {
@@ -168,7 +152,7 @@ func meaning(c authos.CodeInfo) string {
 }
 
 // relations names the codes that mean the same, in both directions, and the wider codes.
-func relations(c authos.CodeInfo, all []authos.CodeInfo) string {
+func relations(c authos.CodeInfo, all []authos.CodeInfo) []string {
 	var names []string
 	add := func(code authos.Code) { names = append(names, "`"+string(code)+"`") }
 	if c.SameAs != "" {
@@ -182,5 +166,5 @@ func relations(c authos.CodeInfo, all []authos.CodeInfo) string {
 	for _, parent := range c.Parents {
 		add(parent)
 	}
-	return strings.Join(names, ", ")
+	return names
 }
