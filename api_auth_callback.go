@@ -17,7 +17,8 @@ import (
 //
 // Before anything else compare the state in v with the one that was given to LoginURL and kept in
 // this browser's session (RFC 6749, section 10.12): without that, a stranger can sign a victim in
-// to the stranger's account. ParseCallback does not know it, so it cannot check it.
+// to the stranger's account. ParseCallback does not know it, so it cannot check it. examples/web is
+// a program that does all of it.
 //
 // A user who needs a second factor is a [*MFARequiredError], whose token goes to
 // [AuthService.CompleteMFA]. A refusal by the provider or the server ("error" and
