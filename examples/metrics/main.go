@@ -43,6 +43,21 @@ func main() {
 }
 
 func run(serve string) error {
+	metrics, traced, err := measure()
+	if err != nil {
+		return err
+	}
+	if serve != "" {
+		http.Handle("/metrics", metrics)
+		fmt.Println("metrics on http://" + serve + "/metrics")
+		return http.ListenAndServe(serve, nil)
+	}
+	show(metrics, traced)
+	return nil
+}
+
+// measure gives the metrics of a client's day, and whether the collector got spans of it.
+func measure() (metrics http.Handler, traced bool, err error) {
 	ctx := context.Background()
 	var received atomic.Int64 // bytes of spans
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -52,18 +67,18 @@ func run(serve string) error {
 	defer collector.Close()
 	spans, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(collector.URL+"/v1/traces"))
 	if err != nil {
-		return err
+		return nil, false, err
 	}
 	tracers := trace.NewTracerProvider(trace.WithBatcher(spans))
 	registry := prometheus.NewRegistry()
 	exporter, err := prometheusexporter.New(prometheusexporter.WithRegisterer(registry))
 	if err != nil {
-		return err
+		return nil, false, err
 	}
 	tel, err := authosotel.New(authosotel.WithTracerProvider(tracers), authosotel.WithPropagator(propagation.TraceContext{}),
 		authosotel.WithMeterProvider(metric.NewMeterProvider(metric.WithReader(exporter))))
 	if err != nil {
-		return err
+		return nil, false, err
 	}
 
 	srv := authostest.New()
@@ -71,25 +86,18 @@ func run(serve string) error {
 	srv.AddUser("ada@example.com", "correct horse")
 	client, err := authos.New(srv.URL, append(tel.Options(), authos.WithCache(authos.CachePolicy{}))...)
 	if err != nil {
-		return err
+		return nil, false, err
 	}
 	defer client.Close()
 	if err := tel.Watch(client); err != nil {
-		return err
+		return nil, false, err
 	}
 	live(ctx, srv, client)
 
 	if err := tracers.Shutdown(ctx); err != nil { // sends what is left
-		return err
+		return nil, false, err
 	}
-	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
-	if serve != "" {
-		http.Handle("/metrics", metrics)
-		fmt.Println("metrics on http://" + serve + "/metrics")
-		return http.ListenAndServe(serve, nil)
-	}
-	show(metrics, received.Load() > 0)
-	return nil
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), received.Load() > 0, nil
 }
 
 // live is the client's day: each call may fail, and is measured.

@@ -75,7 +75,7 @@ func (b *browser) send(method, target string, form []string) {
 	for i := 0; i < len(form); i += 2 {
 		values.Set(form[i], form[i+1])
 	}
-	req, err := http.NewRequest(method, target, strings.NewReader(values.Encode())) //nolint:noctx // the client's own time is enough
+	req, err := http.NewRequest(method, target, strings.NewReader(values.Encode()))
 	if err != nil {
 		b.err = err
 		return

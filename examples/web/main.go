@@ -51,7 +51,7 @@ func serve(addr string, in settings) error {
 	}
 	defer a.Close()
 	fmt.Println("Open", in.self)
-	return http.ListenAndServe(addr, a) //nolint:gosec // an example needs no timeouts
+	return http.ListenAndServe(addr, a)
 }
 
 // fake is an AuthOS that knows this program, with a user who needs a second factor and one who is
