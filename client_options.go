@@ -115,8 +115,12 @@ func WithTokenStore(s TokenStore) Option {
 // rules) and its Timeout (as a bound of each attempt). hc itself is not changed, and its idle
 // connections are not closed by [Client.Close]. Default: a transport of our own that keeps up to
 // 256 idle connections for 90 s, asks HTTP/2 connections for signs of life after 15 s of silence,
-// and leaves all of them where an attempt's whole time passed without a byte. Transports of other
-// makers should send each request once: what they repeat by themselves is only counted.
+// and leaves all of them where an attempt's whole time passed without a byte. It takes proxies from
+// the environment, as [http.ProxyFromEnvironment] does. Transports of other makers should send each
+// request once: what they repeat by themselves is only counted.
+//
+// For a client certificate, roots or a proxy of your own clone [http.DefaultTransport], as the
+// example shows.
 func WithHTTPClient(hc *http.Client) Option {
 	return familyOption("WithHTTPClient", func(c *config) error {
 		if hc == nil {

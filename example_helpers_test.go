@@ -2,9 +2,11 @@ package authos_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"time"
 
 	"github.com/authos-go/authos"
@@ -115,8 +117,8 @@ func ExampleHTTPStatus() {
 	_, err = client.Service.Users.Get(context.Background(), "nobody", authos.WithoutRetry())
 	fmt.Println(authos.HTTPStatus(err), authos.UserMessage(err, "fr-CA, en;q=0.5"))
 	// Output:
-	// 404 La ressource demandée est introuvable.
-	// 502 Une erreur s'est produite. Veuillez réessayer plus tard.
+	// 404 L'élément demandé est introuvable.
+	// 502 Une erreur est survenue. Réessayez plus tard.
 }
 
 func ExampleExplain() {
@@ -140,6 +142,34 @@ func ExampleWithMiddleware() {
 	defer srv.Close()
 	_, _ = client.Service.Info(context.Background())
 	// Output: GET /api/service/info
+}
+
+// A client certificate (mTLS), for a gateway that wants one.
+func ExampleWithHTTPClient() {
+	srv := authostest.New(authostest.InMemory())
+	defer srv.Close()
+	gateway := httptest.NewUnstartedServer(srv)
+	gateway.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13}
+	gateway.StartTLS()
+	defer gateway.Close()
+
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // as net/http documents
+	transport.TLSClientConfig = &tls.Config{
+		Certificates: gateway.TLS.Certificates,                                             // from tls.LoadX509KeyPair
+		RootCAs:      gateway.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, //nolint:forcetypeassert // httptest's; nil: the system's
+		MinVersion:   tls.VersionTLS13,
+	}
+	transport.Proxy = nil // or http.ProxyURL(proxy); a clone takes it from the environment
+	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second}
+	client, err := authos.New(gateway.URL, authos.WithHTTPClient(&http.Client{Transport: transport}), authos.WithAPIKey(srv.AddAPIKey()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close() }()
+	info, err := client.Service.Info(context.Background())
+	fmt.Println(info.Slug, err)
+	// Output: app <nil>
 }
 
 type sender func(*http.Request) (*http.Response, error)
