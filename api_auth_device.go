@@ -442,7 +442,7 @@ func (d *devicePace) after(ctx context.Context, err error) (time.Duration, error
 		d.backoff = max(d.backoff, 2*d.interval)
 		d.failed = err
 		wait := max(d.backoff, min(askedOfRefresh(err), longestWait))
-		return wait + spread(wait), nil
+		return wait + spread(nil, wait), nil
 	}
 	if e, ok := err.(interface{ end() *callEnd }); ok && d.unknown {
 		e.end().unknown = true

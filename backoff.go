@@ -30,7 +30,7 @@ func newRetryLayer(a *agent, next http.RoundTripper) http.RoundTripper {
 	return r
 }
 
-// retryLayer drives a call's attempts: go-retryablehttp runs the loop, backoff/v4 draws the waits,
+// retryLayer drives a call's attempts: go-retryablehttp runs the loop, backoff/v4 bounds the waits,
 // and what is worth repeating is decided here.
 type retryLayer struct {
 	policy RetryPolicy
@@ -176,5 +176,5 @@ func (r *retryLayer) spend(cl *call, api *APIError) bool {
 		cl.retrying.free = true
 		return true
 	}
-	return r.fam.budget.spend()
+	return r.fam.budget.spend(cl.crowded)
 }

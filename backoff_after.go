@@ -67,7 +67,7 @@ func Wait(ctx context.Context, err error) error {
 		base = max(base, end.base)
 	}
 	least := base - time.Duration(rand.Int64N(int64(base/2)+1)) //nolint:gosec // jitter
-	wait = max(min(wait, longest)+spread(wait), least)
+	wait = max(min(wait, longest)+spread(nil, wait), least)
 	if ctx.Err() != nil {
 		return contextEnd(ctx)
 	}

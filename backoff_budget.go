@@ -10,7 +10,9 @@ import (
 // lone call can always be retried. A call's first retry costs nothing where the server asked for
 // the wait with 429, as it refused the call unread and said when to come back; and none does where
 // the connection was lost together with those of others, 160 at a time at most, as such calls fail
-// for one reason.
+// for one reason. While a quarter of the last thirty outcomes or more are 503, a server that cannot
+// take more, a 503 is retried once in ten calls at most, whatever was saved up; that needs the
+// breaker, which counts the outcomes, and twenty of them (MinRequests).
 type RetryBudget struct {
 	// Ratio is retries per call. Default 0.2; negative: no budget, every retry is allowed.
 	Ratio float64
@@ -23,6 +25,7 @@ type budget struct {
 	ratio, reserve float64
 	mu             sync.Mutex
 	stock          float64
+	scarce         float64 // likewise, of what a crowded server gets
 	last           time.Time
 }
 
@@ -31,6 +34,8 @@ const (
 	// retried
 	budgetHistory  = 500
 	reserveRefills = time.Minute
+	// retries per call into a server that refuses many requests since it cannot take more
+	crowdedRatio = 0.1
 )
 
 func newBudget(b RetryBudget) *budget {
@@ -44,10 +49,12 @@ func (b *budget) earn() {
 	}
 	b.mu.Lock()
 	b.stock = min(b.stock+b.ratio, b.reserve+b.ratio*budgetHistory)
+	b.scarce = min(b.scarce+crowdedRatio, 1)
 	b.mu.Unlock()
 }
 
-func (b *budget) spend() bool {
+// spend takes a retry out. crowded says that it goes to a server that cannot take more.
+func (b *budget) spend(crowded bool) bool {
 	if b.ratio < 0 {
 		return true
 	}
@@ -58,8 +65,11 @@ func (b *budget) spend() bool {
 		b.stock = min(b.stock+refill, b.reserve)
 	}
 	b.last = now
-	if b.stock < 1 {
+	if b.stock < 1 || crowded && b.scarce < 1 {
 		return false
+	}
+	if crowded {
+		b.scarce--
 	}
 	b.stock--
 	return true

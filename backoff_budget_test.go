@@ -84,6 +84,57 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// A server that refuses many requests with 503 since it cannot take more gets a tenth more, whatever
+// was saved up. Other failures are retried as ever, and so are the 503s of a client with few calls.
+func TestCrowdedServer(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		status      int
+		before      int // good calls, which save up retries
+		opts        []authos.Option
+		least, most float64
+	}{
+		{name: "503", status: 503, before: 600, least: 1.05, most: 1.1},
+		{name: "503, breaker off", status: 503, before: 600, least: 1.4, most: 1.7, opts: []authos.Option{authos.WithBreaker(authos.BreakerPolicy{Disabled: true})}},
+		{name: "503, no budget", status: 503, before: 600, least: 1.6, most: 1.7, opts: []authos.Option{authos.WithRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: -1}})}},
+		{name: "502", status: 502, before: 600, least: 1.4, most: 1.7},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, web := keyClient(t, tt.opts...)
+				_ = repeatInfo(c, tt.before)
+				n, sent := 0, 0
+				web.play(func(req *http.Request) (*http.Response, error) {
+					sent++
+					if n++; n%5 < 2 {
+						return say(tt.status, "")(req)
+					}
+					return sayInfo(req)
+				})
+				for range 30 { // which tell
+					_ = getInfo(c)
+					time.Sleep(time.Second)
+				}
+				sent = 0
+				for range 200 {
+					_ = getInfo(c)
+					time.Sleep(time.Second)
+				}
+				if per := float64(sent) / 200; per < tt.least || per > tt.most {
+					t.Errorf("%.3f requests a call, want %.2f to %.2f", per, tt.least, tt.most)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c, web := keyClient(t)
+		web.play(say(503, ""))
+		if before := web.count(); getInfo(c) == nil || web.count()-before != 4 {
+			t.Errorf("the first call has sent %d requests, want 4", web.count()-before)
+		}
+	})
+}
+
 // A client that calls now and then can retry each time: the reserve comes back.
 func TestLoneCallIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -4,28 +4,30 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/authos-go/authos/internal/jitter"
 	"github.com/authos-go/authos/internal/routes"
 )
 
 // gateLayer is the way from the loop into one attempt: it waits for as long as the retry layer has
 // decided, then at the rate-limit gate, and starts the attempt's clock.
 type gateLayer struct {
-	gates *[routes.Limiters]gate
-	next  http.RoundTripper
+	gates  *[routes.Limiters]gate
+	random *jitter.Source
+	next   http.RoundTripper
 }
 
 func newGateLayer(fam *family, next http.RoundTripper) http.RoundTripper {
-	return &gateLayer{gates: &fam.gates, next: next}
+	return &gateLayer{gates: &fam.gates, random: fam.random, next: next}
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (g *gateLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl := callOf(req)
-	cl.sent, cl.probe, cl.excused = false, false, false
+	cl.sent, cl.probe, cl.excused, cl.crowded = false, false, false, false
 	if err := cl.pause(cl.retrying.wait); err != nil {
 		return nil, err
 	}
-	if err := pass(&g.gates[cl.limiter()], cl); err != nil {
+	if err := pass(&g.gates[cl.limiter()], g.random, cl); err != nil {
 		return nil, err
 	}
 	cl.began = time.Now()
@@ -42,7 +44,7 @@ func (cl *call) limiter() routes.Limiter {
 // pass waits until the gate is open. Where the wait does not fit, or the call is a single attempt,
 // it fails at once; so it does where the server asked for more than is obeyed, as a request after
 // the hold would only be refused again.
-func pass(g *gate, cl *call) error {
+func pass(g *gate, random *jitter.Source, cl *call) error {
 	longest := cl.client.cfg.retry.MaxRetryAfter
 	var waited time.Duration
 	for {
@@ -55,7 +57,7 @@ func pass(g *gate, cl *call) error {
 		if cl.maxAttempts <= 1 || asked > longest || waited+wait > longest || !cl.fits(wait) {
 			return &RateLimitError{RetryAfter: asked}
 		}
-		if jittered := wait + spread(wait); cl.fits(jittered) {
+		if jittered := wait + g.scatter(random); cl.fits(jittered) {
 			wait = jittered
 		} else {
 			cl.cause = nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -56,7 +57,7 @@ func TestGateHoldsItsBucket(t *testing.T) {
 					t.Errorf("waited %s for another bucket", waited)
 				}
 				if tt.held {
-					scriptAsked(t, waited, 10*time.Second)
+					gateHeld(t, waited, 10*time.Second)
 				}
 				if rt.count() != 1 || resp.Attempts != 1 || resp.History[0].Wait != waited {
 					t.Errorf("sent %d, Response = %+v, want one attempt after %s", rt.count(), resp, waited)
@@ -169,6 +170,41 @@ func TestGateRaisedAgain(t *testing.T) {
 	})
 }
 
+// gateHeld checks that a call waits as long as the gate holds, and as much again at most: ten
+// seconds.
+func gateHeld(t *testing.T, got, hold time.Duration) {
+	t.Helper()
+	if most := hold + min(hold, 10*time.Second); got < hold || got > most {
+		t.Errorf("waited %s, want %s to %s", got, hold, most)
+	}
+}
+
+// However long the gate has held, its calls are back ten seconds later, and after a short hold
+// sooner.
+func TestGateScatters(t *testing.T) {
+	for _, hold := range []time.Duration{time.Second, 40 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			c, rt := scriptHeld(t, strconv.Itoa(int(hold.Seconds())))
+			start := time.Now()
+			var wg sync.WaitGroup
+			time.Sleep(hold - time.Millisecond) // a call that comes late is scattered like the others
+			for range 200 {
+				wg.Go(func() { _ = send(t.Context(), c, "GET", "/api/auth/context") })
+			}
+			wg.Wait()
+			most := time.Duration(0)
+			for _, seen := range rt.requests() {
+				waited := seen.at.Sub(start)
+				gateHeld(t, waited, hold)
+				most = max(most, waited)
+			}
+			if want := hold + min(hold, 10*time.Second)*9/10; most < want { // but once in a billion
+				t.Errorf("a gate that held %v: the last of 200 after %v, want more than %v", hold, most, want)
+			}
+		})
+	}
+}
+
 // Calls that are held back are not sent, and do not all come back in the same instant.
 func TestGateHoldsTheCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -189,11 +225,17 @@ func TestGateHoldsTheCrowd(t *testing.T) {
 		}
 		wg.Wait()
 		var times []time.Duration
+		var quarters [4]int
 		for _, seen := range rt.requests() {
-			scriptAsked(t, seen.at.Sub(start), 10*time.Second)
-			times = append(times, seen.at.Sub(start))
+			waited := seen.at.Sub(start)
+			gateHeld(t, waited, 10*time.Second)
+			times = append(times, waited)
+			quarters[min(int((waited-10*time.Second)/(2500*time.Millisecond)), 3)]++
 		}
 		slices.Sort(times)
+		if slices.Min(quarters[:]) < 5 { // an even draw has fewer with a chance of one in ten million
+			t.Errorf("sent in the four quarters of the ten seconds after the gate's opening: %v, want about 25 each", quarters)
+		}
 		if len(times) != calls || len(slices.Compact(times)) < calls/2 {
 			t.Errorf("sent %d at %d different times, want %d, spread", rt.count(), len(slices.Compact(times)), calls)
 		}

@@ -1,10 +1,11 @@
 package authos
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/authos-go/authos/internal/jitter"
 )
 
 // nextWait is max(what the server asked for, exponential backoff with full jitter). Where the
@@ -27,7 +28,7 @@ func (r *retryLayer) nextWait(cl *call, api *APIError) (wait time.Duration, noMo
 	if !cl.fits(wait) {
 		return 0, noMoreTime
 	}
-	if jittered := wait + spread(asked); cl.fits(jittered) {
+	if jittered := wait + spread(r.fam.random, asked); cl.fits(jittered) {
 		return jittered, ""
 	}
 	cl.cause = nil // only the jitter did not fit
@@ -35,8 +36,8 @@ func (r *retryLayer) nextWait(cl *call, api *APIError) (wait time.Duration, noMo
 }
 
 // spread is what is added to a wait that many may have been told alike.
-func spread(asked time.Duration) time.Duration {
-	return time.Duration(rand.Int64N(int64(min(asked/10, 2*time.Second)) + 1)) //nolint:gosec // jitter
+func spread(random *jitter.Source, asked time.Duration) time.Duration {
+	return random.UpTo(min(asked/10, 2*time.Second))
 }
 
 // draw takes the next wait of the exponential series: evenly from zero to the bound, which is
@@ -51,25 +52,32 @@ func (r *retryLayer) draw(cl *call, api *APIError) time.Duration {
 		if shape == "constant" {
 			multiplier = 1
 		}
-		cl.retrying.draws = newBackoff(r.policy, multiplier)
+		cl.retrying.draws = newBackoff(r.policy, multiplier, r.fam.random)
 	}
-	wait := cl.retrying.draws.NextBackOff()
+	wait := cl.retrying.draws.next()
 	if shape == "linear" {
 		bound := r.policy.MaxDelay
 		if n := time.Duration(cl.attempts); n <= r.policy.MaxDelay/r.policy.BaseDelay {
 			bound = r.policy.BaseDelay * n //nolint:durationcheck // n counts attempts
 		}
-		wait = time.Duration(rand.Int64N(int64(bound) + 1)) //nolint:gosec // jitter
+		wait = r.fam.random.UpTo(bound)
 	}
-	return max(wait, 0)
+	return wait
 }
 
-// newBackoff makes backoff/v4 draw with full jitter: it draws from interval·(1±factor), so half the
-// bound and a factor of 1 give zero to the bound. It would stop by itself after 15 minutes with a
-// negative wait; the call has its own bounds, so it never does.
-func newBackoff(p RetryPolicy, multiplier float64) *backoff.ExponentialBackOff {
-	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(max(p.BaseDelay/2, 1)), backoff.WithMaxInterval(max(p.MaxDelay/2, 1)),
-		backoff.WithMultiplier(multiplier), backoff.WithRandomizationFactor(1), backoff.WithMaxElapsedTime(0),
-	)
+// draws are the waits of an exponential series with full jitter: evenly from zero to a bound, which
+// backoff/v4 computes. Its own jitter cannot be seeded, so it is turned off. It would stop by itself
+// after 15 minutes with a negative wait; what waits has its own bounds, so it never does.
+type draws struct {
+	bounds *backoff.ExponentialBackOff
+	random *jitter.Source
 }
+
+func newBackoff(p RetryPolicy, multiplier float64, random *jitter.Source) *draws {
+	return &draws{random: random, bounds: backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(p.BaseDelay), backoff.WithMaxInterval(p.MaxDelay),
+		backoff.WithMultiplier(multiplier), backoff.WithRandomizationFactor(0), backoff.WithMaxElapsedTime(0),
+	)}
+}
+
+func (d *draws) next() time.Duration { return d.random.UpTo(d.bounds.NextBackOff()) }

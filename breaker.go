@@ -33,7 +33,7 @@ func (b *breakerLayer) RoundTrip(req *http.Request) (resp *http.Response, err er
 	}
 	end := ending{verdict: verdictNone} // what a panicking transport leaves behind
 	defer func() {
-		cl.excused = group.end(admitted, end)
+		cl.excused, cl.crowded = group.end(admitted, end)
 		b.all.deliver()
 	}()
 	cl.probe = admitted.probe

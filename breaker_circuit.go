@@ -3,13 +3,14 @@ package authos
 import (
 	"errors"
 	"hash/maphash"
-	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 	"weak"
 
 	"github.com/sony/gobreaker/v2"
 
+	"github.com/authos-go/authos/internal/jitter"
 	"github.com/authos-go/authos/internal/routes"
 )
 
@@ -29,8 +30,8 @@ type breakers struct {
 	groups map[string]*breakerGroup
 }
 
-func newBreakers(host string, p BreakerPolicy) *breakers {
-	share := 0.8 + 0.4*rand.Float64() //nolint:gosec // not a secret
+func newBreakers(host string, p BreakerPolicy, random *jitter.Source) *breakers {
+	share := 0.8 + 0.4*random.Float64()
 	return &breakers{
 		policy: p, host: host, made: time.Now(), seed: maphash.MakeSeed(), groups: map[string]*breakerGroup{},
 		open: max(time.Duration(float64(p.OpenTimeout)*share), 1),
@@ -221,8 +222,9 @@ func (g *breakerGroup) refuse(c *circuit) *CircuitOpenError {
 }
 
 // end notes how an attempt ended. It reports whether its loss belongs to others that were lost
-// together, and so is no failure.
-func (g *breakerGroup) end(a admission, e ending) (excused bool) {
+// together, and so is no failure, and whether the server says with it and others that it cannot take
+// more.
+func (g *breakerGroup) end(a admission, e ending) (excused, crowded bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch e.verdict {
@@ -237,7 +239,7 @@ func (g *breakerGroup) end(a admission, e ending) (excused bool) {
 	case verdictLimited, verdictNone:
 	}
 	if a.circuit == nil {
-		return excused
+		return excused, false
 	}
 	if a.circuit == g.common && (g.blamed[a.who] != nil || a.number <= g.lifted[a.who]) {
 		e.verdict = verdictNone // it began before its principal was blamed
@@ -251,7 +253,7 @@ func (g *breakerGroup) end(a admission, e ending) (excused bool) {
 		c.note(g.outcome) // also of an attempt that began before the circuit opened
 	}
 	a.done(e.verdict.err())
-	return excused
+	return excused, e.status == http.StatusServiceUnavailable && g.recent.crowded(g.all.policy, now)
 }
 
 // note keeps what refusals say of the last failure.

@@ -1,6 +1,9 @@
 package authos
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 // outcome is how an attempt ended, as the window keeps it.
 type outcome struct {
@@ -83,6 +86,24 @@ func (w *window) share(p BreakerPolicy, now time.Duration, but *principal) (n, f
 	}
 	return n, failed
 }
+
+// crowded reports whether a quarter of the last outcomes or more are 503. Thirty tell that from one
+// in ten at random, of which a quarter are 503 in one case of a hundred.
+func (w *window) crowded(p BreakerPolicy, now time.Duration) bool {
+	n, refused := 0, 0
+	for o := range w.newest {
+		if n == crowdedOf || now-o.at > p.Window {
+			break
+		}
+		n++
+		if o.failed && o.status == http.StatusServiceUnavailable {
+			refused++
+		}
+	}
+	return n >= min(p.MinRequests, crowdedOf) && refused*4 >= n
+}
+
+const crowdedOf = 30 // outcomes
 
 // culprit is the principal with the most failures, of several the one that failed last: among the
 // outcomes young enough to count, and the failures in a row of any age.

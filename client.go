@@ -61,13 +61,13 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	if err := found.err(nil); err != nil {
 		return nil, err
 	}
-	fam := &family{base: base, origin: origin, budget: newBudget(cfg.retry.Budget)}
+	fam := &family{base: base, origin: origin, budget: newBudget(cfg.retry.Budget), random: jitterOf(cfg.httpClient)}
 	fam.closing.ctx, fam.closing.end = context.WithCancel(context.Background()) //nolint:fatcontext // false: no literal here
 	found.refuse("WithTokens", fam.admit(cfg.tokens))
 	if err := found.err(nil); err != nil {
 		return nil, err
 	}
-	all := &shared{connections: connect(cfg.httpClient), breakers: newBreakers(base.Host, cfg.breaker), sessions: newSessions()}
+	all := &shared{connections: connect(cfg.httpClient), breakers: newBreakers(base.Host, cfg.breaker, fam.random), sessions: newSessions()}
 	all.connections.transport = cfg.wrapped(all.connections.transport)
 	if cfg.cache != nil {
 		all.cache = newResponseCache(*cfg.cache, base.String())

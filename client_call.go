@@ -14,8 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"github.com/authos-go/authos/internal/httpfield"
 	"github.com/authos-go/authos/internal/jsonscan"
 	"github.com/authos-go/authos/internal/routes"
@@ -114,6 +112,7 @@ type call struct {
 	owned     bool   // session: owner and signIn are set
 	refreshed bool   // session
 	probe     bool   // breaker: half-open, the attempt must end
+	crowded   bool   // breaker: the attempt's 503 was one of many
 	excused   bool   // breaker: the attempt was lost together with others, which is no failure
 	sent      bool   // wire: this attempt reached the transport
 	unread    bool   // wire: a body may have been left unread on the connection
@@ -158,11 +157,11 @@ type caching struct {
 
 // retrying is what the retry layer knows of a call.
 type retrying struct {
-	draws  *backoff.ExponentialBackOff // of waits; made on the first failure
-	wait   time.Duration               // before the next attempt
-	free   bool                        // a 429's free retry has been used
-	again  bool                        // once more does no harm, though the server may have acted
-	noMore string                      // why there is no other attempt
+	draws  *draws        // of waits; made on the first failure
+	wait   time.Duration // before the next attempt
+	free   bool          // a 429's free retry has been used
+	again  bool          // once more does no harm, though the server may have acted
+	noMore string        // why there is no other attempt
 }
 
 // groupRefresh is the circuit of token refreshes, apart from those of calls.

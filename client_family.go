@@ -2,10 +2,12 @@ package authos
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync/atomic"
 
+	"github.com/authos-go/authos/internal/jitter"
 	"github.com/authos-go/authos/internal/routes"
 )
 
@@ -16,6 +18,7 @@ type family struct {
 	origin  string
 	gates   [routes.Limiters]gate
 	budget  *budget
+	random  *jitter.Source // nil, but in a simulation
 	closing closing
 
 	deprecated deprecations
@@ -26,6 +29,14 @@ type closing struct {
 	closed atomic.Bool
 	ctx    context.Context //nolint:containedctx // ends when the client is closed
 	end    context.CancelFunc
+}
+
+// jitterOf is the source of randomness that the caller's transport brings.
+func jitterOf(hc *http.Client) *jitter.Source {
+	if hc == nil {
+		return nil
+	}
+	return jitter.Of(hc.Transport)
 }
 
 // url is the URL of an escaped path below the base URL.

@@ -25,7 +25,7 @@ func (s *session) heldBack(h core.Pair) (core.Event, bool) {
 	s.why = &RateLimitError{RetryAfter: asked}
 	wait := max(hold, asked)
 	if again {
-		wait = hold + spread(hold)
+		wait = hold + spread(s.fam.random, hold)
 		s.pause(f, wait)
 	}
 	return core.Event{Kind: core.Unsent, Of: h, OK: again, D: wait}, true
@@ -116,9 +116,9 @@ func (s *session) outcome(f *flight, cl *call, h core.Pair, tokens Tokens, err e
 		return core.Event{Kind: core.Lost, Of: h, D: time.Since(cl.presented())}
 	case tokenUnseen:
 	}
-	wait := max(s.draw.NextBackOff(), 0)
+	wait := s.draw.next()
 	if asked := askedOfRefresh(err); asked > 0 {
-		wait = max(wait, asked) + spread(asked)
+		wait = max(wait, asked) + spread(s.fam.random, asked)
 	}
 	retry := f.by.cfg.retry
 	api, _ := err.(*APIError) //nolint:errorlint // as above

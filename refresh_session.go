@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
-
 	"github.com/authos-go/authos/internal/jwt"
 	core "github.com/authos-go/authos/internal/session"
 )
@@ -50,10 +48,10 @@ type session struct {
 	failing      bool // saving, which has been reported
 	down         bool // the store otherwise, which has been reported
 	storeErr     error
-	why          error                       // the last refresh that gave no tokens
-	tries        int                         // of the refresh under way
-	draw         *backoff.ExponentialBackOff // its waits
-	unlock       func(clean bool)            // of the lock that is held
+	why          error            // the last refresh that gave no tokens
+	tries        int              // of the refresh under way
+	draw         *draws           // its waits
+	unlock       func(clean bool) // of the lock that is held
 	// of what is under way: a look, the lock, a presentation
 	cancels [3]context.CancelFunc
 }

@@ -55,7 +55,7 @@ func (s *session) need(a *agent, kind core.Kind, early bool, token string) *flig
 		if f = s.flight; f == nil {
 			f = &flight{by: a, begun: time.Now(), done: make(chan struct{}), changed: make(chan struct{})}
 			s.flight = f
-			s.tries, s.draw = 0, newBackoff(a.cfg.retry, 2)
+			s.tries, s.draw = 0, newBackoff(a.cfg.retry, 2, s.fam.random)
 			switch kind {
 			case core.NeedLoad:
 				f.goal = core.Load
