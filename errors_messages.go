@@ -18,12 +18,14 @@ import (
 type Messages map[string]map[Code]string
 
 // UserMessage returns a sentence about err for the end user. It never is the raw error's text; it
-// is empty for nil.
+// is empty for nil. A program's own error has the sentence of the [Code] or the kind that it wraps,
+// as in fmt.Errorf("no such invoice: %w", authos.ErrNotFound).
 //
 // Each of languages is a tag ("es", "es-MX") or the value of an Accept-Language header (RFC 9110,
 // section 12.5.4: "es-MX, es;q=0.9, en;q=0.8"), most wanted first; the first language that has a
 // sentence is used, else English. English, Spanish, French, German, Portuguese and Japanese are
-// built in. What is no language is passed over, and so is what is longer than 1,000 bytes.
+// built in. A locale of the environment ("es_MX.UTF-8") is a tag too. What is no language is passed
+// over, and so is what is longer than 1,000 bytes.
 //
 // Where it is known how long to wait, a sentence about a rate limit, an outage or a session in
 // doubt says so: "in 2 minutes", rounded up.
@@ -56,6 +58,9 @@ const maxAcceptLanguage = 1000
 func languageTags(value string) []language.Tag {
 	if len(value) > maxAcceptLanguage {
 		return nil
+	}
+	if i := strings.IndexAny(value, ".@,;"); i >= 0 && (value[i] == '.' || value[i] == '@') {
+		value = value[:i] // a locale's encoding and modifier
 	}
 	tags, _, err := language.ParseAcceptLanguage(strings.ReplaceAll(value, "_", "-"))
 	if err != nil {
@@ -258,5 +263,21 @@ func messageCode(err error) (Code, int) {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return CodeTimeout, 0
 	}
+	for _, kind := range kindCodes {
+		if errors.Is(err, kind.is) {
+			return kind.code, catalog[kind.code].status
+		}
+	}
 	return CodeUnknownError, 0
+}
+
+// kindCodes have the sentences of the kinds, for the errors of a program that wrap one.
+var kindCodes = []struct {
+	is   error
+	code Code
+}{
+	{ErrSessionExpired, CodeSessionExpired}, {ErrCircuitOpen, CodeCircuitOpen}, {ErrNetwork, CodeNetworkError},
+	{ErrInvalid, CodeBadRequest},
+	{ErrUnauthenticated, CodeUnauthorized}, {ErrForbidden, CodeForbidden}, {ErrNotFound, CodeNotFound}, {ErrConflict, CodeConflictError},
+	{ErrRateLimited, CodeRateLimitExceeded}, {ErrUnavailable, CodeServiceUnavailable}, {ErrServer, CodeInternalServerError},
 }

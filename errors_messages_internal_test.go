@@ -82,6 +82,24 @@ func TestUserMessageByError(t *testing.T) {
 	}
 }
 
+// A program's own error says what the kind that it wraps says, and a locale is a language.
+func TestUserMessageOfKinds(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kindCodes {
+		for _, locale := range []string{"de_AT.UTF-8", "de@euro", "de_DE.ISO-8859-15@euro", "de;q=0.5"} {
+			err := fmt.Errorf("no invoice 7: %w", kind.is)
+			if got, want := UserMessage(err, locale), UserMessage(kind.code, "de"); got != want || want == UserMessage(CodeUnknownError, "de") {
+				t.Errorf("UserMessage(%v, %s) = %q, want %q", err, locale, got, want)
+			}
+		}
+	}
+	for _, none := range []string{"C.UTF-8", "POSIX", ".", "@"} {
+		if got := UserMessage(ErrNotFound, none, "fr"); got != UserMessage(CodeNotFound, "fr") {
+			t.Errorf("%q is taken for a language: %q", none, got)
+		}
+	}
+}
+
 func TestUserMessageLanguages(t *testing.T) {
 	t.Parallel()
 	english, spanish := builtIn("en", CodeNotFound, 0), builtIn("es", CodeNotFound, 0)

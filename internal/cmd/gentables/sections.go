@@ -39,7 +39,8 @@ type recorded struct {
 
 // senders are the beginnings of the names of recorded responses, the best examples first.
 var senders = []struct{ prefix, from string }{
-	{"server-", "servers"}, {"guide-", "documented"}, {"design-", "documented"}, {"oauth-", "RFC 8628"}, {"problem-", "RFC 9457"}, {"odd-html-", "a proxy"},
+	{"server-", "servers"}, {"guide-", "documented"}, {"design-", "documented"},
+	{"oauth-", "RFC 8628"}, {"problem-", "RFC 9457"}, {"odd-html-", "a proxy"},
 }
 
 // maxExample is the most bytes of a body that is shown.
@@ -51,10 +52,10 @@ func examples(c authos.CodeInfo, all []recorded) []example {
 	for _, sender := range senders {
 		for _, r := range all {
 			body, ok := oneLine(r.Body)
-			if !ok || !strings.HasPrefix(r.Name, sender.prefix) || !r.means(c) || len(list) == 2 || len(list) == 1 && list[0].from == sender.from {
-				continue
+			another := len(list) == 0 || len(list) == 1 && list[0].from != sender.from
+			if ok && another && strings.HasPrefix(r.Name, sender.prefix) && r.means(c) {
+				list = append(list, example{sender.from, r.Status, r.Headers, body})
 			}
-			list = append(list, example{sender.from, r.Status, r.Headers, body})
 		}
 	}
 	if len(list) > 0 || c.Status == 0 {
@@ -65,7 +66,8 @@ func examples(c authos.CodeInfo, all []recorded) []example {
 	case strings.HasPrefix(string(c.Code), "PROVIDER_"):
 		made.body = fmt.Sprintf(`{"error":%q,"error_code":"BAD_REQUEST","timestamp":"2026-05-20T12:00:00Z"}`, c.Code)
 	case len(c.Parents) > 0 && c.Parents[0] == authos.CodeValidationError:
-		made.body = fmt.Sprintf(`{"error":{"code":"VALIDATION_ERROR","message":"Validation failed","details":[{"field":"name","code":%q,"message":%q}]}}`, c.Code, text)
+		made.body = `{"error":{"code":"VALIDATION_ERROR","message":"Validation failed","details":[` +
+			fmt.Sprintf(`{"field":"name","code":%q,"message":%q}]}}`, c.Code, text)
 	default:
 		made.body = fmt.Sprintf(`{"error":%q,"error_code":%q,"timestamp":"2026-05-20T12:00:00Z"}`, text, c.Code)
 	}
@@ -76,7 +78,8 @@ func examples(c authos.CodeInfo, all []recorded) []example {
 // that says more, or one of the texts that mean it.
 func (r *recorded) means(c authos.CodeInfo) bool {
 	for _, code := range r.Want.Is {
-		if info, _ := authos.Explain(code); slices.ContainsFunc(info.Texts, func(text string) bool { return strings.Contains(r.Body, text) }) {
+		info, _ := authos.Explain(code)
+		if slices.ContainsFunc(info.Texts, func(text string) bool { return strings.Contains(r.Body, text) }) {
 			return code == c.Code
 		}
 	}
