@@ -47,8 +47,8 @@ func ParseCallback(v url.Values) (Tokens, error) {
 		return Tokens{}, invalid("access_token", CodeRequired, "must not be empty: is this the fragment of the redirect URI?")
 	}
 	body := tokenBody{AccessToken: v.Get("access_token"), RefreshToken: v.Get("refresh_token")}
-	if seconds, err := strconv.ParseUint(v.Get("expires_in"), 10, 63); err == nil {
-		body.ExpiresIn = float64(seconds)
+	if life, err := strconv.ParseUint(v.Get("expires_in"), 10, 63); err == nil {
+		body.ExpiresIn = seconds(life)
 	}
 	t, err := body.session()
 	if err != nil {

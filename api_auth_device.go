@@ -57,8 +57,8 @@ type deviceCodeBody struct {
 	DeviceCode      string  `json:"device_code"`
 	UserCode        string  `json:"user_code"`
 	VerificationURI string  `json:"verification_uri"`
-	ExpiresIn       float64 `json:"expires_in"` // seconds
-	Interval        float64 `json:"interval"`   // seconds
+	ExpiresIn       seconds `json:"expires_in"`
+	Interval        seconds `json:"interval"`
 }
 
 func (b *deviceCodeBody) missing() string {
@@ -86,8 +86,8 @@ const (
 )
 
 // deviceSeconds keeps far below what overflows when two are added up.
-func deviceSeconds(n float64) time.Duration {
-	return time.Duration(min(n, longestWait.Seconds()) * float64(time.Second))
+func deviceSeconds(n seconds) time.Duration {
+	return time.Duration(min(float64(n), longestWait.Seconds()) * float64(time.Second))
 }
 
 func (c *checks) deviceClient(clientID, org, service string) {

@@ -88,7 +88,7 @@ func (b *magicLinkBody) signIn(ctx context.Context, c *Client, install bool) (To
 		return b.tokenBody.signIn(ctx, c, install)
 	}
 	// There is no expires_in; the token's own claims say how long it lives.
-	preAuth := tokenBody{ExpiresIn: jwtLife(b.PreAuthToken)}
+	preAuth := tokenBody{ExpiresIn: seconds(jwtLife(b.PreAuthToken))}
 	return Tokens{}, &MFARequiredError{
 		PreAuthToken: NewSecret(b.PreAuthToken), ExpiresAt: preAuth.tokens().ExpiresAt, State: b.State,
 	}

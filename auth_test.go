@@ -143,7 +143,8 @@ func TestRefreshResponses(t *testing.T) {
 		{"no expires_in", `{"access_token":"new","refresh_token":"r2"}`, "r2", 0},
 		{"no refresh_token", `{"access_token":"new","expires_in":60}`, "r1", time.Minute},
 		{"empty refresh_token, 300 s", `{"access_token":"new","refresh_token":"","expires_in":300}`, "r1", 5 * time.Minute},
-		{"life of the wrong type", `{"access_token":"new","refresh_token":"r2","expires_in":"60"}`, "r2", 0},
+		{"life as text", `{"access_token":"new","refresh_token":"r2","expires_in":"60"}`, "r2", time.Minute},
+		{"life of the wrong type", `{"access_token":"new","refresh_token":"r2","expires_in":[60]}`, "r2", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

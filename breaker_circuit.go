@@ -78,7 +78,16 @@ func (b *breakers) principalOf(cl *call, s weak.Pointer[session]) principal {
 			return principal{credential: maphash.String(b.seed, own[0])}
 		}
 	}
-	return principal{}
+	if cl.url == nil {
+		return principal{}
+	}
+	// Nobody has said who it is. Whoever a sign-in is about stands in the request itself: one whose
+	// data makes the server fail does not close the door to all others.
+	var h maphash.Hash
+	h.SetSeed(b.seed)
+	_, _ = h.WriteString(cl.concrete + "?" + cl.url.RawQuery)
+	_, _ = h.Write(cl.body)
+	return principal{credential: h.Sum64()}
 }
 
 // breakerGroup is an endpoint group: a circuit for everybody, and one for each principal that

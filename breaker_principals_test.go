@@ -335,6 +335,43 @@ func TestBlamedSession(t *testing.T) {
 	})
 }
 
+// On a public route nobody has said who it is: whoever a sign-in is about counts, so that one whose
+// data makes the server fail does not close the door to all others.
+func TestPublicRequestIsItsOwnPrincipal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		web := &script{respond: func(r seenRequest) reply {
+			if strings.Contains(r.body, "bad@example.com") {
+				return apiError(500, "DATABASE_ERROR")
+			}
+			return apiError(401, "UNAUTHORIZED")
+		}}
+		c := newClient(t, testBase, web, oneAttempt)
+		login := func(email string) error {
+			_, err := c.Auth.Login(t.Context(), authos.LoginParams{Email: email, Password: "correct horse"})
+			return err
+		}
+		for range 20 {
+			_ = login("bad@example.com")
+			if err := login("good@example.com"); !errors.Is(err, authos.ErrUnauthenticated) {
+				t.Fatalf("the good one: %v, want the server's 401", err)
+			}
+		}
+		for range 6 {
+			_ = login("bad@example.com")
+		}
+		if err := login("bad@example.com"); !errors.Is(err, authos.ErrCircuitOpen) {
+			t.Errorf("the bad one: %v, want it refused", err)
+		}
+		web.respond = func(seenRequest) reply { return apiError(500, "DATABASE_ERROR") }
+		for i := range 12 {
+			_ = login(fmt.Sprintf("user%d@example.com", i))
+		}
+		if err := login("good@example.com"); !errors.Is(err, authos.ErrCircuitOpen) {
+			t.Errorf("in an outage: %v, want the circuit open to all", err)
+		}
+	})
+}
+
 // Who calls with a credential of their own is a principal by that.
 func TestOwnCredentialIsAPrincipal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -89,6 +89,8 @@ var notVarying = func() map[string]bool {
 	names := map[string]bool{}
 	for name := range strings.FieldsSeq(`User-Agent X-Request-Id Request-Id X-Correlation-Id Correlation-Id
 		Traceparent Tracestate Baggage B3 X-B3-Traceid X-B3-Spanid X-B3-Parentspanid X-B3-Sampled X-B3-Flags
+		X-Trace-Id X-Span-Id X-Parent-Span-Id X-Client-Trace-Id Correlation-Context X-Instana-T X-Instana-S X-Instana-L
+		Ot-Tracer-Traceid Ot-Tracer-Spanid Ot-Tracer-Sampled Jaeger-Debug-Id Jaeger-Baggage
 		X-Amzn-Trace-Id X-Cloud-Trace-Context Sentry-Trace Uber-Trace-Id Grpc-Trace-Bin X-Ot-Span-Context Elastic-Apm-Traceparent
 		Newrelic X-Datadog-Trace-Id X-Datadog-Parent-Id X-Datadog-Sampling-Priority X-Datadog-Origin X-Datadog-Tags`) {
 		names[name] = true

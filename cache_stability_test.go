@@ -113,6 +113,7 @@ func TestStaleTracingHeaders(t *testing.T) {
 	for _, name := range []string{
 		"Traceparent", "Tracestate", "Baggage", "B3", "X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "X-B3-Sampled", "X-B3-Flags",
 		"X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "Sentry-Trace", "Uber-Trace-Id", "X-Correlation-Id", "X-Request-ID",
+		"X-Trace-Id", "Ot-Tracer-TraceId", "X-Instana-T", "Correlation-Context",
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c, web := keyClient(t, oneAttempt, webCache)

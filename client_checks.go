@@ -87,8 +87,8 @@ func (c *checks) segment(field, value string) {
 // leadsElsewhere reports whether a value would be more than one path segment, or a dot segment, to
 // the server or to something before it that reads escapes once more.
 func leadsElsewhere(value string) bool {
-	for range 3 { // as often as proxies are known to read escapes
-		if value == "." || value == ".." || strings.ContainsAny(value, `/\`) {
+	for range maxEscapes {
+		if isDotSegment(value) || strings.ContainsAny(value, `/\`) {
 			return true
 		}
 		read, err := url.PathUnescape(value)
@@ -98,6 +98,16 @@ func leadsElsewhere(value string) bool {
 		value = read
 	}
 	return false
+}
+
+// maxEscapes is how often proxies are known to read escapes, one upon the other.
+const maxEscapes = 3
+
+// isDotSegment reports whether a segment is one of RFC 3986, section 3.3, or becomes one for
+// servers that take what follows a semicolon off.
+func isDotSegment(segment string) bool {
+	name, _, _ := strings.Cut(segment, ";")
+	return name == "." || name == ".."
 }
 
 // email is the server's rule for addresses: an "@" with something on both sides, no space and no

@@ -40,7 +40,7 @@ func TestIDsAreOnePathSegment(t *testing.T) {
 	for name, call := range calls {
 		for _, id := range []string{
 			"../x", "acme/services/second", "a/", "/", `a\b`, `..\x`, ".", "..", "%2e%2e", "%2E", ".%2e", "a%2fb", "a%2Fb", "a%5Cb", "%252e%252e",
-			"a%252Fb", "..%2f..%2fx", "", " ", "a\nb", "a\x00b", "a\xffb",
+			"a%252Fb", "..%2f..%2fx", "..;", "..;a=b", ".%3bx", "", " ", "a\nb", "a\x00b", "a\xffb",
 		} {
 			script := scripted(ok)
 			err := call(clientWithoutBreaker(t, script, authos.WithAPIKey("sk_a_key")), id)

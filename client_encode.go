@@ -96,11 +96,8 @@ func badText(v reflect.Value, path string, depth int) (field string, bad bool) {
 	if depth > maxDepth {
 		return path, false
 	}
-	if v.IsValid() && v.CanInterface() {
-		if m, ok := reflect.TypeAssert[encoding.TextMarshaler](v); ok && v.Kind() != reflect.Pointer {
-			text, err := m.MarshalText()
-			return path, err == nil && !utf8.Valid(text)
-		}
+	if text, ok := marshaledText(v); ok {
+		return path, !utf8.ValidString(text)
 	}
 	switch v.Kind() { //nolint:exhaustive // the others hold no text
 	case reflect.String:
@@ -127,11 +124,14 @@ func badText(v reflect.Value, path string, depth int) (field string, bad bool) {
 		}
 	case reflect.Map:
 		for entries := v.MapRange(); entries.Next(); {
-			key := entries.Key()
-			if key.Kind() == reflect.String && !utf8.ValidString(key.String()) {
+			key := entries.Key().String()
+			if text, ok := marshaledText(entries.Key()); ok && entries.Key().Kind() != reflect.String {
+				key = text
+			}
+			if !utf8.ValidString(key) {
 				return path, true
 			}
-			if field, bad := badText(entries.Value(), below(path, key.String()), depth+1); bad {
+			if field, bad := badText(entries.Value(), below(path, key), depth+1); bad {
 				return field, true
 			}
 		}
@@ -143,6 +143,25 @@ func badText(v reflect.Value, path string, depth int) (field string, bad bool) {
 		}
 	}
 	return "", false
+}
+
+// marshaledText is the text that a value makes of itself, by a method of its own or of its pointer.
+func marshaledText(v reflect.Value) (text string, ok bool) {
+	if !v.IsValid() || v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+		return "", false // what it points to is looked at next
+	}
+	if v.CanAddr() {
+		v = v.Addr()
+	}
+	if !v.CanInterface() {
+		return "", false
+	}
+	m, ok := reflect.TypeAssert[encoding.TextMarshaler](v)
+	if !ok {
+		return "", false
+	}
+	data, err := m.MarshalText()
+	return string(data), err == nil
 }
 
 // below joins a path with the first of names that is not empty.

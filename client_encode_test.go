@@ -15,6 +15,14 @@ type named string
 
 func (n named) MarshalText() ([]byte, error) { return []byte(n), nil }
 
+type pointerNamed struct{ text string }
+
+func (n *pointerNamed) MarshalText() ([]byte, error) { return []byte(n.text), nil }
+
+type keyNamed struct{ text string }
+
+func (n keyNamed) MarshalText() ([]byte, error) { return []byte(n.text), nil }
+
 // JSON cannot carry text that is not UTF-8, and would change it in silence: such input is refused
 // before anything is sent, and the field is named.
 func TestTextThatIsNotUTF8(t *testing.T) {
@@ -37,30 +45,34 @@ func TestTextThatIsNotUTF8(t *testing.T) {
 		in     any
 		field  string // "": it is fine
 	}{
-		"text":              {"POST", latin1, "in"},
-		"member":            {"POST", outer{inner: inner{Text: latin1}}, "text"},
-		"nested":            {"POST", &outer{Deep: &inner{Text: latin1}}, "deep.text"},
-		"in a list":         {"PUT", outer{List: []inner{{}, {Text: latin1}}}, "list.text"},
-		"in an interface":   {"PATCH", outer{Any: []any{1, map[string]any{"a": latin1}}}, "any.a"},
-		"without a tag":     {"POST", outer{Plain: latin1}, "Plain"},
-		"text marshaler":    {"POST", outer{Text2: latin1}, "text2"},
-		"map value":         {"POST", map[string]string{"name": latin1}, "name"},
-		"map key":           {"POST", map[string]string{latin1: "x"}, "in"},
-		"bytes":             {"POST", []byte(`{"a":"` + latin1 + `"}`), "in"},
-		"raw":               {"POST", json.RawMessage(`{"a":"` + latin1 + `"}`), "in"},
-		"nested raw":        {"POST", map[string]any{"a": json.RawMessage(`"` + latin1 + `"`)}, "in"},
-		"form":              {"POST", url.Values{"q": {"a", latin1}}, "q"},
-		"form key":          {"POST", url.Values{latin1: {"a"}}, "in"},
-		"query":             {"GET", url.Values{"q": {latin1}}, "q"},
-		"not JSON":          {"POST", []byte(`{"a":`), "in"},
-		"nil pointer":       {"POST", (*outer)(nil), "in"},
-		"not sent":          {"POST", outer{inner: inner{Skip: latin1, list: []string{latin1}}}, ""},
-		"UTF-8":             {"POST", outer{inner: inner{Text: "straße \u6f22 \U0001f600"}}, ""},
-		"the character":     {"POST", map[string]string{"a": "\ufffd"}, ""},
-		"the escape":        {"POST", json.RawMessage(`{"a":"\ufffd"}`), ""},
-		"nested escape":     {"POST", map[string]any{"a": json.RawMessage(`"\ufffd"`)}, ""},
-		"text of an escape": {"POST", map[string]string{"a": `\ufffd`}, ""},
-		"bytes as they are": {"POST", []byte(`{"a" : 1}`), ""},
+		"text":                 {"POST", latin1, "in"},
+		"member":               {"POST", outer{inner: inner{Text: latin1}}, "text"},
+		"nested":               {"POST", &outer{Deep: &inner{Text: latin1}}, "deep.text"},
+		"in a list":            {"PUT", outer{List: []inner{{}, {Text: latin1}}}, "list.text"},
+		"in an interface":      {"PATCH", outer{Any: []any{1, map[string]any{"a": latin1}}}, "any.a"},
+		"without a tag":        {"POST", outer{Plain: latin1}, "Plain"},
+		"text marshaler":       {"POST", outer{Text2: latin1}, "text2"},
+		"marshaler's pointer":  {"POST", map[string]any{"a": &pointerNamed{latin1}}, "a"},
+		"marshaler by address": {"POST", &struct{ A pointerNamed }{pointerNamed{latin1}}, "A"},
+		"map key, marshaler":   {"POST", map[keyNamed]int{{latin1}: 1}, "in"},
+		"good key, marshaler":  {"POST", map[keyNamed]string{{"a"}: "\ufffd"}, ""},
+		"map value":            {"POST", map[string]string{"name": latin1}, "name"},
+		"map key":              {"POST", map[string]string{latin1: "x"}, "in"},
+		"bytes":                {"POST", []byte(`{"a":"` + latin1 + `"}`), "in"},
+		"raw":                  {"POST", json.RawMessage(`{"a":"` + latin1 + `"}`), "in"},
+		"nested raw":           {"POST", map[string]any{"a": json.RawMessage(`"` + latin1 + `"`)}, "in"},
+		"form":                 {"POST", url.Values{"q": {"a", latin1}}, "q"},
+		"form key":             {"POST", url.Values{latin1: {"a"}}, "in"},
+		"query":                {"GET", url.Values{"q": {latin1}}, "q"},
+		"not JSON":             {"POST", []byte(`{"a":`), "in"},
+		"nil pointer":          {"POST", (*outer)(nil), "in"},
+		"not sent":             {"POST", outer{inner: inner{Skip: latin1, list: []string{latin1}}}, ""},
+		"UTF-8":                {"POST", outer{inner: inner{Text: "straße \u6f22 \U0001f600"}}, ""},
+		"the character":        {"POST", map[string]string{"a": "\ufffd"}, ""},
+		"the escape":           {"POST", json.RawMessage(`{"a":"\ufffd"}`), ""},
+		"nested escape":        {"POST", map[string]any{"a": json.RawMessage(`"\ufffd"`)}, ""},
+		"text of an escape":    {"POST", map[string]string{"a": `\ufffd`}, ""},
+		"bytes as they are":    {"POST", []byte(`{"a" : 1}`), ""},
 	} {
 		rt := scripted(okReply())
 		err := clientWithoutBreaker(t, rt).Do(t.Context(), tt.method, "/x/thing", tt.in, nil)

@@ -91,7 +91,8 @@ func (e *entry) enter(req *http.Request) (*call, error) {
 	if cl.body, err = e.readForeign(req); err != nil {
 		return nil, err
 	}
-	if lengths := values(req.Header, "Content-Length"); len(lengths) > 0 && lengths[0] != strconv.Itoa(len(cl.body)) {
+	lengths := values(req.Header, "Content-Length")
+	if len(lengths) > 0 && lengths[0] != strconv.Itoa(len(cl.body)) || req.ContentLength > 0 && req.ContentLength != int64(len(cl.body)) {
 		return nil, invalid("header", CodeInvalidFormat, "Content-Length is not the length of the body")
 	}
 	if cl.header == nil {
@@ -145,6 +146,8 @@ func (e *entry) checkCarried(req *http.Request) error {
 	switch {
 	case len(req.Trailer) > 0:
 		return refuse("Trailer")
+	case req.URL.Opaque != "":
+		return refuse("an opaque URL")
 	case req.Host != "" && originOf(&url.URL{Scheme: e.c.fam.base.Scheme, Host: req.Host}) != e.c.fam.origin:
 		return refuse("another Host than the base URL's")
 	}

@@ -115,12 +115,17 @@ func WithTokenStore(s TokenStore) Option {
 // rules) and its Timeout (as a bound of each attempt). hc itself is not changed, and its idle
 // connections are not closed by [Client.Close]. Default: a transport of our own that keeps up to
 // 256 idle connections for 90 s, asks HTTP/2 connections for signs of life after 15 s of silence,
-// and leaves all of them where an attempt's whole time passed without a byte. It takes proxies from
-// the environment, as [http.ProxyFromEnvironment] does. Transports of other makers should send each
-// request once: what they repeat by themselves is only counted.
+// and leaves all of them where nothing came in an attempt's whole time, or for a second in which
+// callers' deadlines passed. It takes proxies from the environment, as [http.ProxyFromEnvironment]
+// does.
 //
 // For a client certificate, roots or a proxy of your own clone [http.DefaultTransport], as the
-// example shows.
+// example shows. On an [*http.Transport] of hc's, silence is noticed when a request on a new
+// connection gets its response: then the idle connections are closed, those to other hosts too.
+// Whoever wants the pings as well sets its HTTP2 field to &http.HTTP2Config{SendPingTimeout: 15 *
+// time.Second, PingTimeout: 10 * time.Second}; net/http's default sends none. Of a RoundTripper of
+// another type nothing is known, and it must do this itself. It should send each request once: what
+// it repeats by itself is only counted.
 func WithHTTPClient(hc *http.Client) Option {
 	return familyOption("WithHTTPClient", func(c *config) error {
 		if hc == nil {

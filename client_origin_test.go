@@ -64,6 +64,7 @@ func TestOAuthErrorInSuccess(t *testing.T) {
 	}{
 		{"/oauth/token", `{"error":"invalid_grant"}`, true},
 		{"/oauth2/token", `{"error":"invalid_grant","error_description":"used up"}`, true},
+		{"/auth/token", `{"error":"expired_token"}`, true},
 		{"/oauth/token", `{"access_token":"a","token_type":"bearer"}`, false},
 		{"/oauth/token", `{"error":""}`, false},
 		{"/x/thing", `{"error":"a word"}`, false},

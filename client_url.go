@@ -125,13 +125,15 @@ func splitPath(raw string) (path, query string, err error) {
 // would reach another route.
 func checkSegments(escaped string) error {
 	for segment := range strings.SplitSeq(escaped, "/") {
-		plain, err := url.PathUnescape(segment)
-		if err != nil {
+		if _, err := url.PathUnescape(segment); err != nil {
 			return errors.New("has a bad percent-encoding")
 		}
-		for part := range strings.FieldsFuncSeq(plain, func(r rune) bool { return r == '/' || r == '\\' }) {
-			if part == "." || part == ".." {
-				return errors.New("must not have dot segments")
+		for range maxEscapes {
+			segment, _ = url.PathUnescape(segment) // empty where that cannot be read once more
+			for part := range strings.FieldsFuncSeq(segment, func(r rune) bool { return r == '/' || r == '\\' }) {
+				if isDotSegment(part) {
+					return errors.New("must not have dot segments")
+				}
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // isAlert reports whether an error is a TLS alert, the other side's or our own. crypto/tls has no
@@ -36,7 +37,13 @@ func permanent(err error) bool {
 		return dns.IsNotFound
 	}
 	proxy, ok := errors.AsType[*proxyRefusal](err)
-	return errors.Is(err, errClosed) || isTLSRefusal(err) || ok && proxy.permanent()
+	return errors.Is(err, errClosed) || isTLSRefusal(err) || ok && proxy.permanent() || isSOCKSRefusal(err)
+}
+
+// isSOCKSRefusal reports whether a SOCKS proxy's rules forbid the connection (RFC 1928, section 6).
+func isSOCKSRefusal(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "socks connect" && strings.HasSuffix(err.Error(), "connection not allowed by ruleset")
 }
 
 // isTLSRefusal reports whether TLS itself failed, which the next attempt would do as well. A

@@ -40,7 +40,7 @@ func parseError(status int, h http.Header, body []byte, now time.Time) *APIError
 	var o object
 	switch {
 	case len(text) == 0:
-	case text[0] == '{' && repeatsAName(text):
+	case text[0] == '{' && repeatsAName(text, false):
 		// Two codes, or two messages: nothing in it can be relied on.
 	case text[0] == '{':
 		o = e.readObject(parseObject(text), strings.HasPrefix(contentType, "application/problem+json"))
@@ -465,15 +465,15 @@ func (o object) seconds(name string) (time.Duration, bool) {
 }
 
 // repeatsAName reports whether an object has two members of one name, or the error nested in it
-// has: nobody can say then which of the two the server means.
-func repeatsAName(body []byte) bool {
+// has: nobody can say then which of the two the server means. What is nested deeper is not read.
+func repeatsAName(body []byte, nested bool) bool {
 	seen := map[string]bool{}
 	for s := jsonscan.Over(body); s.Next(); {
 		name, ok := s.Name()
 		if !ok {
 			continue
 		}
-		if seen[name] || name == "error" && repeatsAName(s.Value) {
+		if seen[name] || !nested && name == "error" && repeatsAName(s.Value, true) {
 			return true
 		}
 		seen[name] = true

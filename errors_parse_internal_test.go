@@ -245,6 +245,18 @@ func TestParseErrorEscapedNames(t *testing.T) {
 	}
 }
 
+// What is nested deeper than an error is not looked into: each level would be read once more.
+func TestParseErrorDeeplyNested(t *testing.T) {
+	t.Parallel()
+	e := parseError(404, nil, []byte(`{"error":{"code":"NOT_FOUND","message":"gone","error":{"a":1,"a":2}}}`), goldenNow)
+	if e.Code != CodeNotFound || e.Message != "gone" {
+		t.Errorf("parseError = %s %q, want NOT_FOUND, gone", e.Code, e.Message)
+	}
+	if e := parseError(404, nil, []byte(`{"error":{"code":"NOT_FOUND","code":"OTHER"}}`), goldenNow); e.coded {
+		t.Errorf("parseError = %s, want no code of an error that has two", e.Code)
+	}
+}
+
 // A cut through a secret leaves a piece that no longer looks like one, and masking what is before
 // moves it to the front.
 func TestErrorLineHidesHalvedSecrets(t *testing.T) {

@@ -2,9 +2,13 @@ package authos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -125,7 +129,21 @@ func (m *memoryStore) Delete(ctx context.Context) error { return m.Save(ctx, Tok
 type tokenBody struct {
 	AccessToken  string  `json:"access_token"`
 	RefreshToken string  `json:"refresh_token"`
-	ExpiresIn    float64 `json:"expires_in"` // seconds
+	ExpiresIn    seconds `json:"expires_in"`
+}
+
+// seconds is a time as a server counts it. A number in quotes is one; what is no number says
+// nothing, since a sign-in must not fail for it, and leaves zero.
+type seconds float64
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (s *seconds) UnmarshalJSON(data []byte) error {
+	n, err := strconv.ParseFloat(strings.Trim(string(data), `"`), 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(n) { // out of range: infinite
+		n = 0
+	}
+	*s = seconds(n)
+	return nil
 }
 
 func (b *tokenBody) missing() string {
@@ -149,7 +167,7 @@ func (b *tokenBody) tokens() Tokens {
 	t := Tokens{AccessToken: b.AccessToken, RefreshToken: b.RefreshToken}
 	const longest = 100 * 365 * 24 * 3600 // seconds: far beyond any session, far from overflow
 	if b.ExpiresIn > 0 {
-		t.ExpiresAt = time.Now().Add(time.Duration(min(b.ExpiresIn, longest) * float64(time.Second)))
+		t.ExpiresAt = time.Now().Add(time.Duration(min(float64(b.ExpiresIn), longest) * float64(time.Second)))
 	}
 	return t
 }

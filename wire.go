@@ -2,6 +2,7 @@ package authos
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"maps"
@@ -111,7 +112,7 @@ func (w *wireLayer) send(cl *call, req *http.Request, until time.Time) (resp *ht
 	if cl.group != groupRefresh { // which is nobody's: there it stays an error
 		surface(s.err)
 	}
-	if s.timedOut {
+	if s.timedOut || errors.Is(cl.Err(), context.DeadlineExceeded) {
 		w.silent(s)
 	}
 	switch {
@@ -165,11 +166,24 @@ func (w *wireLayer) unread(cl *call) {
 	}
 }
 
-// silent leaves our own connections where an attempt's whole time passed without a byte.
+// silent leaves the connections where one of them has gone silent: on our own transport, where an
+// attempt's whole time passed without a byte. A caller's deadline says less about the connection,
+// unless it was long enough, or several have passed and nothing has come on any connection.
 func (w *wireLayer) silent(s *sending) {
 	l, used := s.conn.Load(), s.used.Load()
-	if l != nil && l.meter != nil && used != nil && l.meter.read.Load() == l.read {
-		w.own.leave(used)
+	if l == nil || s.arrived.Load() != nil {
+		return
+	}
+	quiet := w.silence.since(l.at)
+	long := s.timedOut || quiet >= longSilence
+	switch {
+	case used != nil:
+		if long && l.meter != nil && l.meter.read.Load() == l.read {
+			w.own.leave(used)
+			w.silence.heard()
+		}
+	case long && quiet > 0 && w.theirs != nil:
+		w.apart.suspect.Store(true)
 	}
 }
 

@@ -74,7 +74,8 @@ func withoutMark(data []byte) []byte {
 
 // isOAuth reports whether a call is to the OAuth endpoints, which have an error shape of their own.
 func (cl *call) isOAuth() bool {
-	return strings.HasPrefix(cl.concrete, "/oauth/") || strings.HasPrefix(cl.concrete, "/oauth2/")
+	return strings.HasPrefix(cl.concrete, "/oauth/") || strings.HasPrefix(cl.concrete, "/oauth2/") ||
+		cl.concrete == "/auth/token" // RFC 8628, section 3.5
 }
 
 // isOAuthError reports whether a body is an error as RFC 6749, section 5.2, has it: with an "error"

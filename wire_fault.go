@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -58,8 +59,11 @@ func (w *wireLayer) failed(s *sending, stage string, err error) (_ *http.Respons
 		cl.unknown = cl.unknown || cl.mutation && !e.unsent
 	case stage != "send" || l == nil:
 	case s.stopped.Load():
-		e.Err = l.whatHappened(errNotTaken)
-		e.unsent, repeat = s.resendIsSafe(l, e.unsent)
+		if e.unsent, repeat = s.resendIsSafe(l, e.unsent); e.unsent {
+			e.Err = l.whatHappened(errNotTaken)
+		} else {
+			e.Err = l.whatHappened(errResend)
+		}
 	case isUnprocessed(err, l):
 		e.unsent, repeat = true, true
 	}
@@ -189,8 +193,13 @@ func (w *wireLayer) throughProxy(s *sending, err error) error {
 			return &proxyRefusal{status: status}
 		}
 	}
-	return err
+	if err.Error() == "" { // a status without a phrase
+		return errProxy
+	}
+	return fmt.Errorf("%w: %w", errProxy, err)
 }
+
+var errProxy = errors.New("the proxy made no connection")
 
 // foreignCancel is a cancellation of the transport's own, which is not the caller's.
 type foreignCancel struct{ error }
@@ -216,4 +225,6 @@ var handshakeAlerts = []tls.AlertError{
 
 // refusedHere reports whether net/http found the request itself unfit to be sent, as with a header
 // value that a foreign store or caller has given.
-func refusedHere(err error) bool { return strings.HasPrefix(err.Error(), "net/http: invalid ") }
+func refusedHere(err error) bool {
+	return err != nil && strings.HasPrefix(err.Error(), "net/http: invalid ")
+}

@@ -32,7 +32,7 @@ func through(t *testing.T, f func(*http.Request) (*http.Response, error), opts .
 	return clientWithoutBreaker(t, roundTripper(f), opts...)
 }
 
-func answer(status int, body io.ReadCloser, length int64) func(*http.Request) (*http.Response, error) {
+func respondWith(status int, body io.ReadCloser, length int64) func(*http.Request) (*http.Response, error) {
 	return func(req *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: status, Header: http.Header{}, Body: body, ContentLength: length, Request: req}, nil
 	}
@@ -50,14 +50,14 @@ func (b blocking) Cookies(*url.URL) []*http.Cookie                 { <-b; return
 // Nothing foreign outlives an attempt's time, or holds up a caller who has left.
 func TestForeignCodeThatBlocks(t *testing.T) {
 	never := make(blocking)
-	good := roundTripper(answer(200, http.NoBody, 0))
+	good := roundTripper(respondWith(200, http.NoBody, 0))
 	for name, tt := range map[string]struct {
 		hc     http.Client
 		status int
 	}{
 		"transport":        {http.Client{Transport: never}, 0},
-		"body":             {http.Client{Transport: roundTripper(answer(200, never, -1))}, 0},
-		"body of an error": {http.Client{Transport: roundTripper(answer(503, never, -1))}, 503},
+		"body":             {http.Client{Transport: roundTripper(respondWith(200, never, -1))}, 0},
+		"body of an error": {http.Client{Transport: roundTripper(respondWith(503, never, -1))}, 503},
 		"jar":              {http.Client{Transport: good, Jar: never}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestForeignCodeThatBlocks(t *testing.T) {
 				case "jar":
 					hc.Jar = release
 				default:
-					hc.Transport = roundTripper(answer(max(tt.status, 200), release, -1))
+					hc.Transport = roundTripper(respondWith(max(tt.status, 200), release, -1))
 				}
 				c, err := authos.New(testBase, authos.WithHTTPClient(&hc), authos.WithRetry(authos.RetryPolicy{AttemptTimeout: 10 * time.Second, MaxAttempts: 1}))
 				if err != nil {
@@ -111,13 +111,13 @@ func TestForeignCodeThatPanicsOrExits(t *testing.T) {
 				if bad.Load() {
 					end()
 				}
-				return answer(200, http.NoBody, 0)(req)
+				return respondWith(200, http.NoBody, 0)(req)
 			},
 			"body": func(req *http.Request) (*http.Response, error) {
 				if bad.Load() {
-					return answer(200, reader(end), -1)(req)
+					return respondWith(200, reader(end), -1)(req)
 				}
-				return answer(200, http.NoBody, 0)(req)
+				return respondWith(200, http.NoBody, 0)(req)
 			},
 		} {
 			c, err := authos.New(testBase, authos.WithHTTPClient(&http.Client{Transport: rt}))
@@ -228,11 +228,11 @@ func TestHostileBytes(t *testing.T) {
 		t.Errorf("no response and no error: Do = %v, want ErrNetwork", err)
 	}
 	for _, length := range []int64{-1, 0, 7, math.MaxInt64, math.MinInt64} {
-		if err := through(t, answer(204, nil, length)).Do(t.Context(), "GET", "/x/thing", nil, nil); err != nil {
+		if err := through(t, respondWith(204, nil, length)).Do(t.Context(), "GET", "/x/thing", nil, nil); err != nil {
 			t.Errorf("no Body, length %d: Do = %v", length, err)
 		}
 	}
-	if err := through(t, answer(200, idle{}, -1), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1})).Do(t.Context(), "GET", "/x/thing", nil, nil); !errors.Is(err, io.ErrNoProgress) {
+	if err := through(t, respondWith(200, idle{}, -1), authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1})).Do(t.Context(), "GET", "/x/thing", nil, nil); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("a body that gives nothing: Do = %v", err)
 	}
 }
@@ -408,6 +408,37 @@ func TestProxyRefusesToConnect(t *testing.T) {
 			_ = c.Close()
 			proxy.Close()
 		}
+	}
+}
+
+// Of a proxy behind a caller's own transport no more is known than a phrase, or less. The error
+// names the proxy all the same.
+func TestProxyThatSaysLittle(t *testing.T) {
+	for name, said := range map[string]string{
+		"a phrase of its own": "HTTP/1.1 407 Nope\r\n\r\n", "no phrase": "HTTP/1.1 403 \r\n\r\n", "no HTTP": "220 ready\r\n", "nothing": "",
+	} {
+		proxy := &url.URL{Scheme: "http", Host: listenRaw(t, func(c net.Conn) {
+			if readRequest(c) {
+				_, _ = io.WriteString(c, said)
+			}
+		})}
+		c := clientWithoutBreaker(t, &http.Transport{Proxy: http.ProxyURL(proxy)}, h2Quick)
+		err := send(t.Context(), c, "POST", "/x/thing")
+		if !errors.Is(err, authos.ErrNetwork) || !strings.Contains(err.Error(), "the proxy made no connection") || errors.Is(err, authos.ErrOutcomeUnknown) {
+			t.Errorf("%s: Do = %v, want the proxy named and nothing sent", name, err)
+		}
+	}
+	socks := &url.URL{Scheme: "socks5", Host: listenRaw(t, func(c net.Conn) {
+		buf := make([]byte, 400)
+		_, _ = c.Read(buf)
+		_, _ = c.Write([]byte{5, 0})
+		_, _ = c.Read(buf)
+		_, _ = c.Write([]byte{5, 2, 0, 1, 0, 0, 0, 0, 0, 0}) // not allowed by the rules
+	})}
+	var resp authos.Response
+	err := send(t.Context(), clientWithoutBreaker(t, &http.Transport{Proxy: http.ProxyURL(socks)}, h2Quick), "GET", "/x/thing", authos.WithResponse(&resp))
+	if resp.Attempts != 1 || authos.Retryable(err) {
+		t.Errorf("forbidden by a SOCKS proxy: Do = %v after %d attempts, want it final", err, resp.Attempts)
 	}
 }
 

@@ -225,6 +225,102 @@ func TestSilentConnectionIsLeft(t *testing.T) {
 	})
 }
 
+// Most calls end with a deadline of their caller's. A silent connection is left all the same: after
+// one that was long, or a few that were short. So is that of a caller's own transport, where a new
+// connection proves that the server is there.
+func TestSilentConnectionAndDeadlines(t *testing.T) {
+	t.Parallel()
+	for _, own := range []bool{true, false} {
+		for _, tt := range []struct {
+			deadline time.Duration // 0: the attempt's timeout ends it, and the next is good
+			fail     int
+		}{{400 * time.Millisecond, 3}, {1100 * time.Millisecond, 1}, {0, 0}} {
+			for _, version := range []string{"HTTP/1", "HTTP/2"} {
+				t.Run(fmt.Sprintf("own=%t/%s/%s", own, version, tt.deadline), func(t *testing.T) {
+					t.Parallel()
+					transport := &http.Transport{MaxIdleConnsPerHost: 50, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: h2test.Roots, MinVersion: tls.VersionTLS12}}
+					opts := []authos.Option{h2Quick}
+					if !own {
+						opts = append(opts, authos.WithHTTPClient(&http.Client{Transport: transport}))
+						defer transport.CloseIdleConnections()
+					}
+					get := func(path string, c *authos.Client) error {
+						if tt.deadline == 0 {
+							return send(t.Context(), c, "GET", path, authos.WithAttemptTimeout(300*time.Millisecond))
+						}
+						ctx, cancel := context.WithTimeout(t.Context(), tt.deadline)
+						defer cancel()
+						return send(ctx, c, "GET", path)
+					}
+					base, silence := silentServer(t, version)
+					c := scriptReal(t, base, opts...)
+					silence(c)
+					failed := 0
+					for range 6 {
+						if get("/x/thing", c) != nil {
+							failed++
+						}
+					}
+					if failed != tt.fail {
+						t.Errorf("%d calls failed, want %d: the server is healthy", failed, tt.fail)
+					}
+				})
+			}
+		}
+	}
+}
+
+// silentServer is a server on whose connections nothing comes any more once silence was called,
+// which warms them up. New ones work.
+func silentServer(t *testing.T, version string) (base string, silence func(*authos.Client)) {
+	t.Helper()
+	const idle = 5
+	if version == "HTTP/2" {
+		var silent atomic.Bool
+		_, base := h2Serve(t, func(st *h2test.Stream) {
+			if silent.Load() && st.Conn.Number == 1 {
+				st.Conn.Silence()
+				return
+			}
+			st.Respond(200, `{"ok":true}`)
+		})
+		return base, func(c *authos.Client) {
+			noError(t, "warming up", send(t.Context(), c, "GET", "/x/thing"))
+			silent.Store(true)
+		}
+	}
+	var silent atomic.Bool
+	var arrived sync.WaitGroup
+	var old sync.Map // addresses
+	arrived.Add(idle)
+	end := make(chan struct{})
+	srv, _ := scriptServer(t, func(w http.ResponseWriter, r *http.Request) {
+		switch _, known := old.Load(r.RemoteAddr); {
+		case known && silent.Load():
+			<-end
+			panic(http.ErrAbortHandler)
+		case !silent.Load():
+			old.Store(r.RemoteAddr, true)
+			arrived.Done()
+			arrived.Wait()
+		}
+		_, _ = io.WriteString(w, `{"ok":true}`)
+	})
+	t.Cleanup(func() { close(end) })
+	return srv.URL, func(c *authos.Client) {
+		var done sync.WaitGroup
+		for range idle {
+			done.Go(func() {
+				if err := send(t.Context(), c, "GET", "/x/thing"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		done.Wait()
+		silent.Store(true)
+	}
+}
+
 // A connection that is asked for signs of life and gives none is given up, before an attempt's
 // default timeout.
 func TestPing(t *testing.T) {

@@ -56,6 +56,7 @@ type connection struct {
 	tls         *tls.Conn    // nil: plain, or not known
 	plainHTTP2  bool         // what it speaks without TLS
 	reused      bool
+	at          time.Duration // when the request was given it, by the clock of silence
 }
 
 // http2 reports whether the connection speaks HTTP/2.
@@ -159,7 +160,9 @@ func (s *sending) getConn(string) {
 
 // gotConn hears of the connection before anything is written to it.
 func (s *sending) gotConn(info httptrace.GotConnInfo) {
-	l := &connection{meter: meterOf(info.Conn), plainHTTP2: s.wire.plainHTTP2, reused: info.Reused}
+	l := &connection{
+		meter: meterOf(info.Conn), plainHTTP2: s.wire.plainHTTP2, reused: info.Reused, at: s.wire.silence.begin(),
+	}
 	if l.meter != nil {
 		l.read, l.wrote = l.meter.read.Load(), l.meter.wrote.Load()
 	}
@@ -214,6 +217,7 @@ func (s *sending) exchange() {
 		s.err = err
 		return
 	}
+	s.wire.silence.heard()
 	s.arrived.Store(resp)
 	s.resp = resp
 	switch {

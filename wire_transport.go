@@ -17,23 +17,29 @@ type connections struct {
 	transport http.RoundTripper
 	own       *ownTransport   // to be closed with the client; nil when the caller brought one
 	theirs    *http.Transport // the caller's, where it is net/http's
-	workers   sync.Pool       // of *worker
+	apart     *alone          // nil: the caller's is not net/http's
+	silence   silence
+	workers   sync.Pool // of *worker
 }
 
 // connect settles what requests go through. Where that is not net/http's, nothing is known of its
 // connections.
 func connect(hc *http.Client) *connections {
+	c := &connections{silence: silence{made: time.Now()}}
 	if hc == nil {
-		own := newOwnTransport()
-		return &connections{own: own, transport: &alone{own, withoutKeepAlive(newTransport())}}
+		c.own = newOwnTransport()
+		c.apart = &alone{RoundTripper: c.own, single: withoutKeepAlive(newTransport())}
+		c.transport = c.apart
+		return c
 	}
-	c := &connections{transport: hc.Transport}
+	c.transport = hc.Transport
 	if c.transport == nil {
 		c.transport = http.DefaultTransport
 	}
 	if t, ok := c.transport.(*http.Transport); ok {
 		c.theirs = t
-		c.transport = &alone{t, withoutKeepAlive(t.Clone())}
+		c.apart = &alone{RoundTripper: t, single: withoutKeepAlive(t.Clone())}
+		c.transport = c.apart
 	}
 	return c
 }
@@ -114,18 +120,62 @@ func once(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url
 // alone is a transport that gives some requests a connection of their own: a refresh, and what
 // follows a response that may have left a body unread. The server may be closing the connections of
 // the others.
+//
+// Requests go out so, too, while a caller's own transport is suspected of holding a connection that
+// went silent: it cannot be seen what comes on that. A response on a new connection proves it, and
+// the idle ones are closed.
 type alone struct {
 	http.RoundTripper
 
-	single *http.Transport
+	single  *http.Transport
+	suspect atomic.Bool // never where the transport is our own
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (a *alone) RoundTrip(req *http.Request) (*http.Response, error) {
-	if s := sendingOf(req); s != nil && (s.call.group == groupRefresh || s.call.unread) {
-		return a.single.RoundTrip(req)
+	s := sendingOf(req)
+	if s == nil || s.call.group != groupRefresh && !s.call.unread && !a.suspect.Load() {
+		return a.RoundTripper.RoundTrip(req)
 	}
-	return a.RoundTripper.RoundTrip(req)
+	resp, err := a.single.RoundTrip(req)
+	if t, ok := a.RoundTripper.(*http.Transport); ok && err == nil && a.suspect.CompareAndSwap(true, false) {
+		t.CloseIdleConnections()
+	}
+	return resp, err
+}
+
+// longSilence is how long nothing must have come, while requests waited, for connections to be left
+// although no attempt's whole time has passed.
+const longSilence = time.Second
+
+// silence is since when requests have waited and no response has come, on whatever connection.
+type silence struct {
+	made  time.Time
+	began atomic.Int64 // ns after made; 0: nobody waits, or responses come
+}
+
+// begin is called when a request is given a connection, and gives the time.
+func (q *silence) begin() time.Duration {
+	now := time.Since(q.made)
+	q.began.CompareAndSwap(0, max(int64(now), 1))
+	return now
+}
+
+// heard is called when a response has come.
+func (q *silence) heard() {
+	if q.began.Load() != 0 {
+		q.began.Store(0)
+	}
+}
+
+// since is how long the silence lasts that had begun by a time; 0 where a response has come after
+// it.
+func (q *silence) since(at time.Duration) time.Duration {
+	began := time.Duration(q.began.Load())
+	if began == 0 || began > max(at, 1) {
+		return 0
+	}
+	return time.Since(q.made) - began
 }
 
 func withoutKeepAlive(t *http.Transport) *http.Transport {

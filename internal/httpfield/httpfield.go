@@ -297,7 +297,7 @@ func structuredLimits(line, policies string) []ietfLimit {
 		if hasReset {
 			seconds = integer(reset)
 		}
-		if remaining < 0 || seconds < 0 {
+		if remaining < 0 || seconds < 0 || name == "" || name[0] == '(' { // an inner list is no item
 			continue
 		}
 		l := ietfLimit{limit: -1, remaining: int(min(remaining, math.MaxInt)), hasReset: hasReset}

@@ -175,6 +175,8 @@ func TestParseRateLimit(t *testing.T) {
 		{"ietf, decimal r", header("RateLimit", `"a";r=0.0;t=30`, "Date", date), nil},
 		{"ietf, text r", header("RateLimit", `"a";r="0";t=30`, "Date", date), nil},
 		{"ietf, r of 16 digits", header("RateLimit", `"a";r=0000000000000000;t=30`, "Date", date), nil},
+		{"ietf, an inner list", header("RateLimit", `("a");r=0;t=30`, "Date", date), nil},
+		{"ietf, no name", header("RateLimit", `;r=0;t=30`, "Date", date), nil},
 		{"ietf, negative t", header("RateLimit", `"a";r=0;t=-30`, "Date", date), nil},
 		{"ietf, decimal t", header("RateLimit", `"a";r=0;t=1.5`, "Date", date), nil},
 		{"ietf, empty t", header("RateLimit", `"a";r=0;t`, "Date", date), nil},
