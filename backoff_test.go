@@ -261,6 +261,7 @@ func TestRetryDefaults(t *testing.T) {
 
 // A success wins whatever became of the context meanwhile (go-retryablehttp's own policy loses it).
 func TestSuccessBeatsCancellation(t *testing.T) {
+	inMemory(t, "net/http gives the cancellation")
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		rt := scripted(reply{do: func(req *http.Request) (*http.Response, error) {

@@ -333,6 +333,7 @@ func TestAttemptTimeout(t *testing.T) {
 
 // The exponential waits are drawn evenly from zero to a bound that doubles.
 func TestFullJitter(t *testing.T) {
+	inMemory(t, "it makes more requests than are quick on the wire")
 	ms := time.Millisecond
 	for _, tt := range []struct {
 		name   string

@@ -16,6 +16,7 @@ import (
 // A fleet of clients, each with one call a second, lives through an outage: it adds next to nothing
 // to the load, also with retries saved up before, and is back 30 s after its end.
 func TestFleetOutage(t *testing.T) {
+	inMemory(t, "it makes more requests than are quick on the wire")
 	clients := 8
 	outages := []time.Duration{10 * time.Second, time.Minute}
 	if longTests {
@@ -75,6 +76,7 @@ func TestFleetOutage(t *testing.T) {
 
 // Failures at random, at a high rate, open no circuit.
 func TestRandomFailuresOpenNothing(t *testing.T) {
+	inMemory(t, "it makes more requests than are quick on the wire")
 	calls := 2000
 	if longTests {
 		calls = 60_000
@@ -112,6 +114,7 @@ func TestRandomFailuresOpenNothing(t *testing.T) {
 // The total outage in each of its kinds: what reaches the server is what was in flight when the
 // circuits opened.
 func TestBreakerOutage(t *testing.T) {
+	inMemory(t, "it makes more requests than are quick on the wire")
 	const goroutines, each = 200, 20
 	kinds := map[string]handler{
 		"502": say(502, pageBody), "503 of the server": sayError(503, "SERVICE_UNAVAILABLE"), "reset": sayReset,

@@ -314,6 +314,7 @@ var webEnds = []webEnd{
 }
 
 func TestBreakerModel(t *testing.T) {
+	inMemory(t, "it makes more requests than are quick on the wire")
 	steps := 3000
 	if longTests {
 		steps = 30_000

@@ -304,7 +304,7 @@ func TestBlamedSession(t *testing.T) {
 			in := srv.SignIn(name)
 			tokens := authos.WithTokens(authos.Tokens{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken})
 			if len(clients) == 0 {
-				clients = append(clients, newClient(t, srv.URL, srv.Transport(), oneAttempt, tokens,
+				clients = append(clients, localClient(t, srv.Transport(), oneAttempt, tokens,
 					authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: time.Minute})))
 				continue
 			}

@@ -117,6 +117,9 @@ func TestBreakerTrips(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if strings.HasPrefix(tt.name, "one success in six, 20") {
+				notOnUsedConnections(t)
+			}
 			synctest.Test(t, func(t *testing.T) {
 				c, web := keyClient(t, oneAttempt, authos.WithBreaker(tt.policy))
 				var all []bool
@@ -158,6 +161,7 @@ func TestBreakerSlowFailures(t *testing.T) {
 
 // One request in ten fails at random: at least 99.9 % of the calls succeed, and no circuit opens.
 func TestBreakerRandomFailures(t *testing.T) {
+	inMemory(t, "it makes more requests than are quick on the wire")
 	calls := 20_000
 	if longTests {
 		calls = 500_000
@@ -270,6 +274,9 @@ func TestBreakerJudgement(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if strings.HasPrefix(tt.name, "caller cancels, and") {
+				inMemory(t, "net/http gives the cancellation")
+			}
 			synctest.Test(t, func(t *testing.T) {
 				c, web := keyClient(t, oneAttempt, authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1}))
 				web.play(tt.response)
@@ -423,6 +430,7 @@ func TestBreakerOpenEndsRetries(t *testing.T) {
 }
 
 func TestBreakerOpenTimeSpread(t *testing.T) {
+	inMemory(t, "it makes more requests than are quick on the wire")
 	synctest.Test(t, func(t *testing.T) {
 		seen := map[time.Duration]bool{}
 		least, most := time.Hour, time.Duration(0)
@@ -645,6 +653,7 @@ func TestBreakerProbeAlwaysEnds(t *testing.T) {
 		"Goexit": runtime.Goexit,
 	} {
 		t.Run(name, func(t *testing.T) {
+			inMemory(t, "it is a transport that ends so, not a server")
 			synctest.Test(t, func(t *testing.T) {
 				c, web := keyClient(t, oneAttempt)
 				away := func() {
@@ -889,7 +898,7 @@ func TestBreakerRefresh(t *testing.T) {
 					n := 0
 					policy.Group = func(string, string) string { n++; return fmt.Sprint(n) }
 				}
-				c := newClient(t, srv.URL, srv.Transport(), oneAttempt, authos.WithBreaker(policy),
+				c := localClient(t, srv.Transport(), oneAttempt, authos.WithBreaker(policy),
 					authos.WithTokens(authos.Tokens{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken}))
 				if crowded {
 					for range 100 {
@@ -926,7 +935,7 @@ func TestBreakerRefresh(t *testing.T) {
 			srv := authostest.New()
 			defer srv.Close()
 			in := srv.SignIn("ada@example.com")
-			c := newClient(t, srv.URL, srv.Transport(), oneAttempt,
+			c := localClient(t, srv.Transport(), oneAttempt,
 				authos.WithTokens(authos.Tokens{AccessToken: in.AccessToken, RefreshToken: in.RefreshToken}))
 			srv.Fault(authostest.Fault{Path: "/api/auth/login", Status: 500})
 			var err error

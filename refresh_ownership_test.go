@@ -64,6 +64,7 @@ func TestCallKeepsItsOwner(t *testing.T) {
 // goroutines: one refresh, no call fails. So with a store of their own each, whose rows are the
 // same.
 func TestThousandClientsOneRefresh(t *testing.T) {
+	inMemory(t, "it makes more requests than are quick on the wire")
 	for _, stores := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			srv := fakeServer(t)

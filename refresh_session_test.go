@@ -36,12 +36,7 @@ func fakeServer(t *testing.T, opts ...authostest.Option) *authostest.Server {
 
 func localClient(t *testing.T, rt http.RoundTripper, opts ...authos.Option) *authos.Client {
 	t.Helper()
-	c, err := authos.New("http://127.0.0.1", append([]authos.Option{authos.WithHTTPClient(&http.Client{Transport: rt})}, opts...)...)
-	if err != nil {
-		t.Fatalf("New = %v", err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
+	return newClient(t, "http://127.0.0.1", rt, opts...)
 }
 
 // signIn opens a session. Its expiry is not told to the client.
@@ -333,6 +328,7 @@ func (o *sessionOrders) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func TestTenThousandCallersOneRefresh(t *testing.T) {
+	inMemory(t, "it makes more requests than are quick on the wire")
 	const callers = 10_000
 	for name, options := range contracts {
 		for _, method := range []string{"GET", "POST"} {
@@ -381,6 +377,7 @@ func TestTenThousandCallersOneRefresh(t *testing.T) {
 }
 
 func TestSessionStress(t *testing.T) {
+	inMemory(t, "it makes more requests than are quick on the wire")
 	const workers, calls = 200, 50
 	for name, before := range map[string]time.Duration{"ahead": 0, "on refusal only": -1} {
 		t.Run(name, func(t *testing.T) {

@@ -495,6 +495,9 @@ func TestRefreshInDoubt(t *testing.T) {
 		{"a proxy's 404", authostest.Fault{Status: 404, Body: "404 page not found"}, false, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			if overHTTP == "1" && strings.HasPrefix(tc.name, "larger") {
+				t.Skip("a pipe holds nothing: TLS says good-bye on it to a server that writes")
+			}
 			synctest.Test(t, func(t *testing.T) {
 				srv := fakeServer(t, authostest.WithTokenLife(50*time.Second, 24*time.Hour))
 				c := localClient(t, srv.Transport(), authos.WithTokens(signInFor(srv, adaEmail)),

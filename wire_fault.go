@@ -35,7 +35,7 @@ func (w *wireLayer) failed(s *sending, stage string, err error) (_ *http.Respons
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err // its text holds the URL, query included
 	}
-	e := &NetworkError{Op: stage, Method: cl.method, Path: cl.path, Err: err, reused: l != nil && l.reused}
+	e := &NetworkError{Op: stage, Method: cl.method, Path: cl.path, Err: err, reused: l != nil && l.reused && !isReset(err)}
 	// unsent is what is certain, repeat what another connection would cure.
 	switch {
 	case l == nil && s.asked.Load(), isDial(err) && !s.moved.Load():
@@ -62,7 +62,7 @@ func (w *wireLayer) failed(s *sending, stage string, err error) (_ *http.Respons
 		if e.unsent, repeat = s.resendIsSafe(l, e.unsent); e.unsent {
 			e.Err = l.whatHappened(errNotTaken)
 		} else {
-			e.Err = l.whatHappened(errResend)
+			e.Err, e.reused = l.whatHappened(errResend), e.reused && !l.http2() // it may be a reset
 		}
 	case isUnprocessed(err, l):
 		e.unsent, repeat = true, true
@@ -152,6 +152,12 @@ type streamError struct {
 	StreamID uint32
 	Code     streamErrorCode
 	Cause    error
+}
+
+// isReset reports whether the server has ended the stream alone: its connection lives.
+func isReset(err error) bool {
+	_, reset := errors.AsType[streamError](err)
+	return reset || err != nil && strings.Contains(err.Error(), "[stream error: ") // of one whose request had a body
 }
 
 type streamErrorCode uint32

@@ -163,6 +163,32 @@ func TestUnprocessedIsRepeatedTwice(t *testing.T) {
 	}
 }
 
+// A server that resets streams is not one whose connections were lost: each reset is a failure of
+// its own, and they open the circuit.
+func TestResetStreamsOpenTheCircuit(t *testing.T) {
+	for _, code := range []uint32{h2test.ProtocolError, h2test.InternalError} {
+		for _, method := range []string{"GET", "PUT"} {
+			var received atomic.Int64
+			_, base := h2Serve(t, func(st *h2test.Stream) {
+				if received.Add(1) > 1 { // so that the connection has been used before
+					st.Reset(code)
+					return
+				}
+				st.Respond(200, `{"ok":true}`)
+			})
+			c, err := authos.New(base, authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1}))
+			noError(t, "New", err)
+			for range 10 {
+				err = send(t.Context(), c, method, "/x/thing")
+			}
+			if !errors.Is(err, authos.ErrCircuitOpen) {
+				t.Errorf("code %d, %s: the tenth call = %v after %d requests, want the circuit open", code, method, err, received.Load())
+			}
+			_ = c.Close()
+		}
+	}
+}
+
 // A connection that went silent is left after one attempt's time, with all others of its transport.
 func TestSilentConnectionIsLeft(t *testing.T) {
 	t.Run("HTTP/2", func(t *testing.T) {

@@ -230,6 +230,7 @@ func meterOf(conn net.Conn) *meteredConn {
 // ownTransport is the transport of a client that was given none. It can leave all its connections
 // behind at once.
 type ownTransport struct {
+	fresh   func() *http.Transport
 	current atomic.Pointer[http.Transport]
 
 	mu      sync.Mutex
@@ -242,8 +243,8 @@ type retired struct {
 }
 
 func newOwnTransport() *ownTransport {
-	o := &ownTransport{}
-	o.current.Store(newTransport())
+	o := &ownTransport{fresh: newTransport}
+	o.current.Store(o.fresh())
 	return o
 }
 
@@ -261,7 +262,7 @@ func (o *ownTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 // others, and each would cost an attempt of its own. Requests under way on them may end. The next
 // request is on a new connection also where net/http has not yet noticed that the last one ended.
 func (o *ownTransport) leave(t *http.Transport) {
-	if !o.current.CompareAndSwap(t, newTransport()) {
+	if !o.current.CompareAndSwap(t, o.fresh()) {
 		return // somebody else has left it
 	}
 	o.mu.Lock()
