@@ -77,7 +77,7 @@ func TestOAuthErrorInSuccess(t *testing.T) {
 	}
 }
 
-// A write that is answered with neither a success nor an error may have been applied.
+// A write whose response is neither a success nor an error may have been applied.
 func TestWriteWithoutResult(t *testing.T) {
 	for _, status := range []int{101, 300, 302, 303, 304, 307} {
 		for _, method := range []string{"POST", "PATCH", "DELETE", "GET"} {
