@@ -70,11 +70,7 @@ func TestSuitesOverHTTP(t *testing.T) {
 	}
 	binary, err := os.Executable()
 	noError(t, "Executable", err)
-	versions := []string{"2"}
-	if longTests {
-		versions = []string{"2", "1"}
-	}
-	for _, version := range versions {
+	for _, version := range []string{"2"} {
 		t.Run("HTTP/"+version, func(t *testing.T) {
 			run := exec.CommandContext(t.Context(), binary, "-test.run", "^("+strings.Join(names, "|")+")$")
 			run.Env = append(os.Environ(), "AUTHOS_TEST_HTTP="+version)
