@@ -68,15 +68,17 @@ func (l *lab) kill(m *mutant, folders []string) (bool, error) {
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), limit)
 			cmd := s.command(ctx, m.id, "-test.failfast", "-test.run", "^("+strings.Join(some, "|")+")$")
-			failed := cmd.Run() != nil
+			passed := passes(cmd)
 			cancel()
-			if failed {
+			if !passed {
 				return true, nil
 			}
 		}
 	}
 	return false, nil
 }
+
+func passes(cmd *exec.Cmd) bool { return cmd.Run() == nil }
 
 func (s *suite) command(ctx context.Context, alive int, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.binary, args...)
