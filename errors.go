@@ -300,7 +300,7 @@ func (e *APIError) tokenExpired() bool {
 // registered, which the draft only recommends a status for.
 func (e *APIError) effectiveStatus() int {
 	if e.Problem != nil {
-		if code := e.Problem.registered(); code != "" {
+		if code := registeredProblem(e.Problem.Type); code != "" {
 			return catalog[code].status
 		}
 	}

@@ -168,7 +168,7 @@ func (e *APIError) readObject(body object, isProblem bool) object {
 		e.Problem = o.problem()
 		e.shaped = true
 		if e.Code == "" {
-			e.Code = e.Problem.registered()
+			e.Code = registeredProblem(e.Problem.Type)
 		}
 	case o.isOAuth():
 		e.Code, e.Message = o.code("error"), o.text("error_description")
@@ -346,9 +346,9 @@ var registeredProblems = map[string]Code{
 	"temporary-reduced-capacity": CodeServiceUnavailable,
 }
 
-// registered is the code of a problem whose type is in IANA's registry; empty for all others.
-func (p *Problem) registered() Code {
-	registry, name, _ := strings.Cut(p.Type, "#")
+// registeredProblem is the code of a problem type that is in IANA's registry; empty for all others.
+func registeredProblem(uri string) Code {
+	registry, name, _ := strings.Cut(uri, "#")
 	if strings.Replace(registry, "://www.", "://", 1) != "https://iana.org/assignments/http-problem-types" {
 		return ""
 	}

@@ -154,9 +154,9 @@ func ExampleWithHTTPClient() {
 	defer gateway.Close()
 
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // as net/http documents
-	transport.TLSClientConfig = &tls.Config{
+	transport.TLSClientConfig = &tls.Config{                     //nolint:forcetypeassert // httptest's client
 		Certificates: gateway.TLS.Certificates,                                             // from tls.LoadX509KeyPair
-		RootCAs:      gateway.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, //nolint:forcetypeassert // httptest's; nil: the system's
+		RootCAs:      gateway.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, // nil: the system's
 		MinVersion:   tls.VersionTLS13,
 	}
 	transport.Proxy = nil // or http.ProxyURL(proxy); a clone takes it from the environment
