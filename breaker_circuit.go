@@ -64,6 +64,7 @@ func (b *breakers) of(name string) *breakerGroup {
 type principal struct {
 	session    weak.Pointer[session]
 	credential uint64
+	public     bool // the credential is the request's own content: it has no other
 }
 
 func (b *breakers) principalOf(cl *call, s weak.Pointer[session]) principal {
@@ -87,7 +88,7 @@ func (b *breakers) principalOf(cl *call, s weak.Pointer[session]) principal {
 	h.SetSeed(b.seed)
 	_, _ = h.WriteString(cl.concrete + "?" + cl.url.RawQuery)
 	_, _ = h.Write(cl.body)
-	return principal{credential: h.Sum64()}
+	return principal{credential: h.Sum64(), public: true}
 }
 
 // breakerGroup is an endpoint group: a circuit for everybody, and one for each principal that
@@ -376,15 +377,36 @@ func (g *breakerGroup) show() {
 	g.all.notify.add(now)
 }
 
-// stateFor is the state as a principal finds it.
+// stateFor is the state as a principal finds it; as nobody, the worst that a request without a
+// credential finds.
 func (g *breakerGroup) stateFor(who principal) BreakerState {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.pardon()
-	c := g.circuitOf(who)
+	state := g.stateOf(g.circuitOf(who))
+	if who != (principal{}) {
+		return state
+	}
+	for each, c := range g.blamed {
+		if each.public {
+			state = worse(state, g.stateOf(c))
+		}
+	}
+	return state
+}
+
+func (g *breakerGroup) stateOf(c *circuit) BreakerState {
 	c.breaker.State() // gobreaker turns half-open when it is looked at
 	if g.isHeld(c) {
 		return BreakerOpen
 	}
 	return c.state
+}
+
+// worse is the state in which more is refused.
+func worse(a, b BreakerState) BreakerState {
+	if a == BreakerOpen || b == BreakerClosed {
+		return a
+	}
+	return b
 }

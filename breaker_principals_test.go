@@ -362,6 +362,9 @@ func TestPublicRequestIsItsOwnPrincipal(t *testing.T) {
 		if err := login("bad@example.com"); !errors.Is(err, authos.ErrCircuitOpen) {
 			t.Errorf("the bad one: %v, want it refused", err)
 		}
+		if got := c.BreakerStates()["auth"]; got != authos.BreakerOpen {
+			t.Errorf("state of auth = %s while one request is refused, want open", got)
+		}
 		web.respond = func(seenRequest) reply { return apiError(500, "DATABASE_ERROR") }
 		for i := range 12 {
 			_ = login(fmt.Sprintf("user%d@example.com", i))

@@ -1,6 +1,7 @@
 package authos
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -309,8 +310,8 @@ func (c *Client) Shutdown(ctx context.Context) error {
 }
 
 // BreakerStates gives the state of every endpoint group that has been used, as this client's calls
-// find it: the worst where its session and its API key find different ones. It is empty where the
-// breaker is disabled.
+// find it: the worst where its session, its API key and calls without either find different ones.
+// It is empty where the breaker is disabled.
 func (c *Client) BreakerStates() map[string]BreakerState {
 	states := map[string]BreakerState{}
 	b, sess := c.breakers, weak.Make(c.session)
@@ -321,9 +322,7 @@ func (c *Client) BreakerStates() map[string]BreakerState {
 	for name, g := range b.groups {
 		for _, auth := range []routes.Auth{routes.AuthNone, routes.AuthBearer, routes.AuthAPIKey} {
 			state := g.stateFor(b.principalOf(&call{client: c.agent, auth: auth}, sess))
-			if states[name] != BreakerOpen && state != BreakerClosed || states[name] == "" {
-				states[name] = state
-			}
+			states[name] = worse(cmp.Or(states[name], BreakerClosed), state)
 		}
 	}
 	b.mu.RUnlock()

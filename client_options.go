@@ -309,7 +309,7 @@ func WithInsecureHTTP() Option {
 // enough.
 func newRequestID(context.Context) string {
 	var buf [32]byte
-	b := strconv.AppendUint(buf[:0], rand.Uint64()|1<<63, 16)
-	b = strconv.AppendUint(b, rand.Uint64()|1<<63, 16)
+	b := strconv.AppendUint(buf[:0], rand.Uint64()|1<<63, 16) //nolint:gosec // it is no secret
+	b = strconv.AppendUint(b, rand.Uint64()|1<<63, 16)        //nolint:gosec // it is no secret
 	return string(b)
 }

@@ -57,7 +57,9 @@ func (o *leaving) gone() chan struct{} {
 // signOut ends the session at the server, then forgets it here and in the store. end tells the
 // server; certain is false where it may not have understood. names are those of whom nothing is to
 // stay cached.
-func (s *session) signOut(ctx context.Context, by *agent, end func(context.Context, Tokens) (certain bool, err error)) (names []string, err error) {
+func (s *session) signOut(
+	ctx context.Context, by *agent, end func(context.Context, Tokens) (certain bool, err error),
+) (names []string, err error) {
 	if _, err := s.current(ctx, by); err != nil {
 		return nil, err
 	}
