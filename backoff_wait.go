@@ -54,7 +54,7 @@ func (r *retryLayer) draw(cl *call, api *APIError) time.Duration {
 		}
 		cl.retrying.draws = newBackoff(r.policy, multiplier, r.fam.random)
 	}
-	wait := cl.retrying.draws.next()
+	wait := cl.retrying.draws.Next()
 	if shape == "linear" {
 		bound := r.policy.MaxDelay
 		if n := time.Duration(cl.attempts); n <= r.policy.MaxDelay/r.policy.BaseDelay {
@@ -65,19 +65,13 @@ func (r *retryLayer) draw(cl *call, api *APIError) time.Duration {
 	return wait
 }
 
-// draws are the waits of an exponential series with full jitter: evenly from zero to a bound, which
-// backoff/v4 computes. Its own jitter cannot be seeded, so it is turned off. It would stop by itself
-// after 15 minutes with a negative wait; what waits has its own bounds, so it never does.
-type draws struct {
-	bounds *backoff.ExponentialBackOff
-	random *jitter.Source
-}
-
-func newBackoff(p RetryPolicy, multiplier float64, random *jitter.Source) *draws {
-	return &draws{random: random, bounds: backoff.NewExponentialBackOff(
+// newBackoff makes a series of waits with full jitter: evenly from zero to a bound, which backoff/v4
+// computes. Its own jitter cannot be seeded, so it is turned off. It would stop by itself after 15
+// minutes with a negative wait; what waits has its own bounds, so it never does.
+func newBackoff(p RetryPolicy, multiplier float64, random *jitter.Source) *jitter.Series {
+	bounds := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(p.BaseDelay), backoff.WithMaxInterval(p.MaxDelay),
 		backoff.WithMultiplier(multiplier), backoff.WithRandomizationFactor(0), backoff.WithMaxElapsedTime(0),
-	)}
+	)
+	return &jitter.Series{Bound: bounds.NextBackOff, Source: random}
 }
-
-func (d *draws) next() time.Duration { return d.random.UpTo(d.bounds.NextBackOff()) }

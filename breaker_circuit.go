@@ -232,8 +232,8 @@ func (g *breakerGroup) refuse(c *circuit) *CircuitOpenError {
 }
 
 // end notes how an attempt ended. It reports whether its loss belongs to others that were lost
-// together, and so is no failure, and whether the server says with it and others that it cannot take
-// more.
+// together, and so is no failure, and whether the server says with it and others that it cannot
+// take more.
 func (g *breakerGroup) end(a admission, e ending) (excused, crowded bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

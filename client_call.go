@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/authos-go/authos/internal/httpfield"
+	"github.com/authos-go/authos/internal/jitter"
 	"github.com/authos-go/authos/internal/jsonscan"
 	"github.com/authos-go/authos/internal/routes"
 )
@@ -157,11 +158,11 @@ type caching struct {
 
 // retrying is what the retry layer knows of a call.
 type retrying struct {
-	draws  *draws        // of waits; made on the first failure
-	wait   time.Duration // before the next attempt
-	free   bool          // a 429's free retry has been used
-	again  bool          // once more does no harm, though the server may have acted
-	noMore string        // why there is no other attempt
+	draws  *jitter.Series // of waits; made on the first failure
+	wait   time.Duration  // before the next attempt
+	free   bool           // a 429's free retry has been used
+	again  bool           // once more does no harm, though the server may have acted
+	noMore string         // why there is no other attempt
 }
 
 // groupRefresh is the circuit of token refreshes, apart from those of calls.

@@ -116,7 +116,7 @@ func (s *session) outcome(f *flight, cl *call, h core.Pair, tokens Tokens, err e
 		return core.Event{Kind: core.Lost, Of: h, D: time.Since(cl.presented())}
 	case tokenUnseen:
 	}
-	wait := s.draw.next()
+	wait := s.draw.Next()
 	if asked := askedOfRefresh(err); asked > 0 {
 		wait = max(wait, asked) + spread(s.fam.random, asked)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/authos-go/authos/internal/jitter"
 	"github.com/authos-go/authos/internal/jwt"
 	core "github.com/authos-go/authos/internal/session"
 )
@@ -50,7 +51,7 @@ type session struct {
 	storeErr     error
 	why          error            // the last refresh that gave no tokens
 	tries        int              // of the refresh under way
-	draw         *draws           // its waits
+	draw         *jitter.Series   // its waits
 	unlock       func(clean bool) // of the lock that is held
 	// of what is under way: a look, the lock, a presentation
 	cancels [3]context.CancelFunc

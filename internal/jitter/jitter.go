@@ -55,3 +55,12 @@ func (s *Source) Float64() float64 {
 	defer s.mu.Unlock()
 	return s.seeded.Float64()
 }
+
+// Series is draws up to a bound that changes from one to the next.
+type Series struct {
+	Bound  func() time.Duration
+	Source *Source
+}
+
+// Next draws.
+func (s *Series) Next() time.Duration { return s.Source.UpTo(s.Bound()) }

@@ -63,3 +63,19 @@ func TestUpTo(t *testing.T) {
 		}
 	}
 }
+
+func TestSeries(t *testing.T) {
+	bound := time.Duration(0)
+	s := jitter.Series{Bound: func() time.Duration { bound += time.Minute; return bound }, Source: jitter.Seeded(1, 2)}
+	most := time.Duration(0)
+	for range 100 {
+		got := s.Next()
+		if got > bound {
+			t.Errorf("drawn %v beyond %v", got, bound)
+		}
+		most = max(most, got)
+	}
+	if most < 30*time.Minute {
+		t.Errorf("the most of 100 draws is %v, their bound %v", most, bound)
+	}
+}

@@ -23,7 +23,7 @@ type Result struct {
 	mu      sync.Mutex
 	plan    plan
 	clients []struct{ calls, requests int } // of the trigger
-	took    [3][]time.Duration              // of good calls that began before, in and after the trigger
+	took    [3][]time.Duration              // of good calls, begun before, in and after the trigger
 	open    int
 }
 

@@ -10,7 +10,7 @@ import (
 const (
 	hop           = 5 * time.Millisecond  // from client to server, and back
 	serverTimeout = 30 * time.Second      // then it answers 408, as AuthOS's does
-	workTime      = 50 * time.Millisecond // of one request on one worker, mean; longer where the server is small
+	workTime      = 50 * time.Millisecond // of one request, mean; longer where the server is small
 	minWorkers    = 4
 	replicas      = 4
 	shedCost      = 0.05 // of a request's work, to refuse one
