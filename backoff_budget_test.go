@@ -86,7 +86,8 @@ func TestBudget(t *testing.T) {
 }
 
 // A server that refuses many requests with 503 since it cannot take more gets a tenth more,
-// whatever was saved up. Other failures are retried as ever, and so are the 503s of a client with few calls.
+// whatever was saved up. Other failures are retried as ever, and so are the 503s of a client with
+// few calls.
 func TestCrowdedServer(t *testing.T) {
 	for _, tt := range []struct {
 		name        string

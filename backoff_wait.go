@@ -65,9 +65,9 @@ func (r *retryLayer) draw(cl *call, api *APIError) time.Duration {
 	return wait
 }
 
-// newBackoff makes a series of waits with full jitter: evenly from zero to a bound, which backoff/v4
-// computes. Its own jitter cannot be seeded, so it is turned off. It would stop by itself after 15
-// minutes with a negative wait; what waits has its own bounds, so it never does.
+// newBackoff makes a series of waits with full jitter: evenly from zero to a bound, which
+// backoff/v4 computes. Its own jitter cannot be seeded, so it is turned off. It would stop by
+// itself after 15 minutes with a negative wait; what waits has its own bounds, so it never does.
 func newBackoff(p RetryPolicy, multiplier float64, random *jitter.Source) *jitter.Series {
 	bounds := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(p.BaseDelay), backoff.WithMaxInterval(p.MaxDelay),
