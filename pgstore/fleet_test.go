@@ -33,10 +33,10 @@ func TestFleet(t *testing.T) {
 	}
 	s := migrated(t)
 	summary, err := authostest.TestTokenStoreFleet(authostest.Fleet{
-		Open: openMember, Where: s.url() + "&pool_max_conns=4", Away: func(d time.Duration) {
-			s.kill()
+		Open: openMember, Where: s.URL() + "&pool_max_conns=4", Away: func(d time.Duration) {
+			s.Kill()
 			time.Sleep(d)
-			s.start()
+			s.Start()
 		},
 	})
 	t.Log(summary)

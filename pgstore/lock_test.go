@@ -143,14 +143,14 @@ func TestConnectionsAreLost(t *testing.T) {
 			}
 		},
 		"the server is restarted": func(_ *testing.T, s *server) {
-			s.signal(syscall.SIGINT) // it ends its clients, and itself
+			s.Signal(syscall.SIGINT) // it ends its clients, and itself
 			time.Sleep(300 * time.Millisecond)
-			s.kill()
-			s.start()
+			s.Kill()
+			s.Start()
 		},
 		"the server crashes": func(_ *testing.T, s *server) {
-			s.kill()
-			s.start()
+			s.Kill()
+			s.Start()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -179,7 +179,7 @@ func TestConnectionsAreLost(t *testing.T) {
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ away, back func(s *server) }{
-		"down": {(*server).kill, func(s *server) { s.start() }},
+		"down": {(*server).Kill, func(s *server) { s.Start() }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

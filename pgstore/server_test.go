@@ -6,18 +6,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strconv"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/authos-go/authos"
@@ -26,146 +19,24 @@ import (
 	"github.com/authos-go/authos/pgstore"
 )
 
-// requirePostgres makes a missing PostgreSQL a failure: CI installs one.
-const requirePostgres = "AUTHOS_REQUIRE_POSTGRES"
-
 var (
 	keyA = pgstore.Key(bytes.Repeat([]byte("a"), 32))
 	keyB = pgstore.Key(bytes.Repeat([]byte("b"), 32))
 )
 
-// server is a PostgreSQL of a test's own, on a loopback port, with its data in a folder of its own.
+// server is a PostgreSQL of a test's own.
 type server struct {
-	t       testing.TB
-	dir     string
-	addr    string
-	args    []string
-	process *servertest.Process
-}
+	*servertest.Postgres
 
-// binary finds a program of PostgreSQL, which Debian keeps out of PATH.
-func binary(t testing.TB, name string) string {
-	t.Helper()
-	if found, err := filepath.Glob("/usr/lib/postgresql/*/bin/" + name); err == nil && len(found) > 0 {
-		slices.Sort(found)
-		return found[len(found)-1]
-	}
-	servertest.Need(t, requirePostgres, name, "it is in the package postgresql of Debian and Ubuntu")
-	return name
-}
-
-// asUser makes a command of PostgreSQL's, which refuses to run as root.
-func asUser(command ...string) []string {
-	if os.Getuid() != 0 {
-		return command
-	}
-	return append([]string{"setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--"}, command...)
-}
-
-var cluster struct {
-	once sync.Once
-	dir  string // a fresh database, which each server gets a copy of
-	err  error
+	t testing.TB
 }
 
 func startPostgres(t testing.TB, args ...string) *server {
 	t.Helper()
-	initdb := binary(t, "initdb")
-	cluster.once.Do(func() {
-		cluster.dir, cluster.err = os.MkdirTemp("", "pgstore") //nolint:usetesting // it outlives the test
-		if cluster.err != nil {
-			return
-		}
-		cluster.err = run(t, "chown", "-R", owner(), cluster.dir)
-		if cluster.err == nil {
-			command := asUser(initdb, "-D", cluster.dir+"/data", "-A", "trust", "-U", "app", "-E", "UTF8", "--no-sync", "--no-instructions")
-			cluster.err = run(t, command[0], command[1:]...)
-		}
-	})
-	if cluster.err != nil {
-		t.Fatal(cluster.err)
-	}
-	dir := openFolder(t)
-	if err := errors.Join(run(t, "cp", "-a", cluster.dir+"/data", dir), run(t, "chown", "-R", owner(), dir)); err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, dir: dir + "/data", args: args}
-	for try := range 5 { // another process may take the port before PostgreSQL does
-		s.addr, _ = servertest.FreeAddr(t)
-		if s.start() {
-			return s
-		}
-		t.Logf("try %d: PostgreSQL did not start on %s", try, s.addr)
-	}
-	t.Fatal("PostgreSQL does not start")
-	return nil
+	return &server{servertest.StartPostgres(t, args...), t}
 }
 
-// openFolder makes a folder that PostgreSQL's user may enter, unlike the test's own.
-func openFolder(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "pgstore") //nolint:usetesting // as above
-	if err == nil {
-		err = os.Chmod(dir, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
-
-func owner() string {
-	if os.Getuid() == 0 {
-		return "postgres"
-	}
-	return strconv.Itoa(os.Getuid())
-}
-
-func run(t testing.TB, command string, args ...string) error {
-	t.Helper()
-	cmd := exec.Command(command, args...)
-	cmd.Dir = os.TempDir()
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return errors.New(command + ": " + err.Error() + ": " + string(output))
-	}
-	return nil
-}
-
-// start runs the process and waits until it responds.
-func (s *server) start() bool {
-	s.t.Helper()
-	_ = os.Remove(s.dir + "/postmaster.pid")
-	_, port, _ := net.SplitHostPort(s.addr)
-	command := asUser(slices.Concat([]string{
-		binary(s.t, "postgres"), "-D", s.dir, "-p", port, "-h", "127.0.0.1", "-k", "", "-c", "fsync=off", "-c", "max_connections=60",
-	}, s.args)...)
-	s.process = servertest.Start(s.t, command[0], command[1:]...)
-	deadline := time.Now().Add(10 * time.Second)
-	for time.Now().Before(deadline) {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		conn, err := pgx.Connect(ctx, s.url())
-		if err == nil {
-			_ = conn.Close(ctx)
-		}
-		cancel()
-		if err == nil {
-			return true
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	s.kill()
-	return false
-}
-
-// kill ends PostgreSQL as a crash does. Its children notice soon.
-func (s *server) kill() { s.process.Kill() }
-
-func (s *server) signal(sig syscall.Signal) { s.process.Signal(sig) }
-
-func (s *server) url() string { return "postgres://app@" + s.addr + "/postgres?sslmode=disable" }
-
-func (s *server) pool() *pgxpool.Pool { return newPool(s.t, s.url()) }
+func (s *server) pool() *pgxpool.Pool { return newPool(s.t, s.URL()) }
 
 func newPool(t testing.TB, url string) *pgxpool.Pool {
 	t.Helper()
@@ -252,8 +123,6 @@ func locked(t testing.TB, store authos.LockingTokenStore, patience time.Duration
 func TestMain(m *testing.M) {
 	authostest.FleetMember(openMember)
 	code := m.Run()
-	if cluster.dir != "" {
-		_ = os.RemoveAll(cluster.dir)
-	}
+	servertest.RemoveCluster()
 	os.Exit(code)
 }

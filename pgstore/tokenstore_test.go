@@ -224,7 +224,7 @@ func TestCheck(t *testing.T) {
 	if err := store.Check(t.Context()); err != nil {
 		t.Errorf("Check gave %v", err)
 	}
-	store = newTokens(t, newPool(t, s.url()+"&synchronous_commit=off"), time.Minute)
+	store = newTokens(t, newPool(t, s.URL()+"&synchronous_commit=off"), time.Minute)
 	want("synchronous_commit")
 	store = newTokens(t, newPool(t, "postgres://app@127.0.0.1:1/postgres?sslmode=disable"), time.Minute)
 	want("127.0.0.1")

@@ -26,9 +26,9 @@ func TestPgBouncer(t *testing.T) {
 	for _, mode := range []string{"transaction", "statement"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			servertest.Need(t, requirePostgres, "pgbouncer", "it is in the package pgbouncer of Debian and Ubuntu")
+			servertest.Need(t, servertest.RequirePostgres, "pgbouncer", "it is in the package pgbouncer of Debian and Ubuntu")
 			s := migrated(t)
-			addr := startPgBouncer(t, s.addr, mode)
+			addr := startPgBouncer(t, s.Addr, mode)
 			url := "postgres://app@" + addr + "/postgres?sslmode=disable&pool_max_conns=8"
 			a, b := newTokens(t, newPool(t, url), time.Minute), newTokens(t, newPool(t, url), time.Minute)
 			for n := range 20 {
@@ -57,7 +57,7 @@ func startPgBouncer(t *testing.T, database, mode string) (addr string) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(database)
 	addr, own := servertest.FreeAddr(t)
-	dir := openFolder(t)
+	dir := servertest.OpenFolder(t)
 	config := filepath.Join(dir, "pgbouncer.ini")
 	text := strings.Join([]string{
 		"[databases]", "postgres = host=" + host + " port=" + port + " user=app dbname=postgres",
@@ -67,7 +67,7 @@ func startPgBouncer(t *testing.T, database, mode string) (addr string) {
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	command := asUser("pgbouncer", config)
+	command := servertest.AsPostgres("pgbouncer", config)
 	servertest.Start(t, command[0], command[1:]...)
 	servertest.Eventually(t, "pgbouncer listens", func() bool {
 		conn, err := net.Dial("tcp", addr)
@@ -79,24 +79,10 @@ func startPgBouncer(t *testing.T, database, mode string) (addr string) {
 	return addr
 }
 
-// standbyOf starts a hot standby of a server, on a copy of its data.
+// standbyOf starts a hot standby of a server.
 func standbyOf(t *testing.T, primary *server) *server {
 	t.Helper()
-	host, port, _ := net.SplitHostPort(primary.addr)
-	dir := openFolder(t)
-	if err := run(t, "chown", owner(), dir); err != nil {
-		t.Fatal(err)
-	}
-	command := asUser(binary(t, "pg_basebackup"), "-h", host, "-p", port, "-U", "app", "-D", dir+"/data", "-R", "-X", "stream", "-c", "fast", "--no-sync")
-	if err := run(t, command[0], command[1:]...); err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, dir: dir + "/data"}
-	s.addr, _ = servertest.FreeAddr(t)
-	if !s.start() {
-		t.Fatal("the standby does not start")
-	}
-	return s
+	return &server{servertest.StartStandby(t, primary.Postgres), t}
 }
 
 // TestStandby is refused, also for reading: it may give old tokens. Promoted while it lagged, it
@@ -118,7 +104,7 @@ func TestStandby(t *testing.T) {
 	}
 
 	// The store's connections follow the failover, as a service name does.
-	pool := newPool(t, "postgres://app@"+primary.addr+","+standby.addr+"/postgres?sslmode=disable&target_session_attrs=read-write")
+	pool := newPool(t, "postgres://app@"+primary.Addr+","+standby.Addr+"/postgres?sslmode=disable&target_session_attrs=read-write")
 	store = newTokens(t, pool, time.Minute)
 	holds(t, store, numbered(1))
 	rows := standby.pool()
@@ -133,7 +119,7 @@ func TestStandby(t *testing.T) {
 		return err == nil && links == 0
 	})
 	save(t, store, numbered(2))
-	primary.kill()
+	primary.Kill()
 	if _, err := rows.Exec(t.Context(), "SELECT pg_promote(true, 30)"); err != nil {
 		t.Fatal(err)
 	}

@@ -258,7 +258,7 @@ func TestHungRedisCostsNoTime(t *testing.T) {
 	s := startRedis(t)
 	c := newCache(t, s.client(), redisstore.CacheOptions{})
 	set(t, c, "a/b", "v")
-	s.freeze()
+	s.Freeze()
 	for name, call := range map[string]func(context.Context) error{
 		"Get":          func(ctx context.Context) error { _, _, err := c.Get(ctx, "a/b"); return err },
 		"Set":          func(ctx context.Context) error { return c.Set(ctx, "a/b", []byte("w"), time.Minute) },

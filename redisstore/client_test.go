@@ -15,6 +15,7 @@ import (
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/internal/servertest"
 	"github.com/authos-go/authos/redisstore"
 )
 
@@ -75,7 +76,7 @@ func TestOneRefreshForAll(t *testing.T) {
 
 // TestTokensWorkWithoutRedis: while Redis is away the tokens held are used, and not refreshed.
 func TestTokensWorkWithoutRedis(t *testing.T) {
-	s, srv := startRedis(t, durable...), authostest.New()
+	s, srv := startRedis(t, servertest.Durable...), authostest.New()
 	defer srv.Close()
 	session := srv.SignIn("ada@example.com")
 	store := s.tokens(time.Minute)
@@ -84,7 +85,7 @@ func TestTokensWorkWithoutRedis(t *testing.T) {
 	if _, err := c.User.Get(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.kill()
+	s.Kill()
 	for range 3 {
 		if _, err := c.User.Get(t.Context()); err != nil {
 			t.Fatalf("a good token is not used while Redis is away: %v", err)
@@ -100,7 +101,7 @@ func TestTokensWorkWithoutRedis(t *testing.T) {
 	if n := srv.Count(http.MethodPost, refreshPath); n != 0 {
 		t.Fatalf("%d refreshes without the lock", n)
 	}
-	s.start()
+	s.Start()
 	eventually(t, "calls succeed again", func() bool { _, err := c.User.Get(t.Context()); return err == nil })
 	if n := srv.Count(http.MethodPost, refreshPath); n != 1 {
 		t.Errorf("%d refreshes, want 1", n)
@@ -110,7 +111,7 @@ func TestTokensWorkWithoutRedis(t *testing.T) {
 // TestRedisGoesBetweenRefreshAndSave: the new tokens are in use at once, and in Redis before
 // anybody else can refresh.
 func TestRedisGoesBetweenRefreshAndSave(t *testing.T) {
-	s, srv := startRedis(t, durable...), authostest.New()
+	s, srv := startRedis(t, servertest.Durable...), authostest.New()
 	defer srv.Close()
 	session := srv.SignIn("ada@example.com")
 	store, next := s.tokens(time.Minute), s.tokens(time.Minute)
@@ -126,7 +127,7 @@ func TestRedisGoesBetweenRefreshAndSave(t *testing.T) {
 	if !strings.Contains(log.text(), "could not be saved") || strings.Contains(log.text(), session.RefreshToken) {
 		t.Errorf("the log is\n%s", log.text())
 	}
-	s.start()
+	s.Start()
 	other := newClient(t, srv.URL, authos.WithTokenStore(next))
 	if _, err := other.User.Get(t.Context()); err != nil {
 		t.Errorf("the next process: %v", err)
@@ -145,7 +146,7 @@ type redisGoes struct {
 func (g *redisGoes) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := g.next.RoundTrip(r)
 	if r.URL.Path == refreshPath {
-		g.s.kill()
+		g.s.Kill()
 	}
 	return resp, err
 }
@@ -258,7 +259,7 @@ func TestCachedResponsesAreShared(t *testing.T) {
 	if _, err := open(stranger).Service.Users.Get(t.Context(), user.ID, authos.WithResponse(&r)); err == nil || r.Stale {
 		t.Errorf("another key got %v, stale: %v; want the failure", err, r.Stale)
 	}
-	s.kill()
+	s.Kill()
 	if _, err := open(key).Service.Users.Get(t.Context(), user.ID, authos.WithResponse(&r)); !errors.Is(err, authos.ErrUnavailable) || r.Stale {
 		t.Errorf("without Redis: %v, want the server's failure and no other", err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/internal/servertest"
 	"github.com/authos-go/authos/redisstore"
 )
 
@@ -28,12 +29,12 @@ func TestFleet(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes most of a minute")
 	}
-	s := startRedis(t, durable...)
+	s := startRedis(t, servertest.Durable...)
 	summary, err := authostest.TestTokenStoreFleet(authostest.Fleet{
-		Open: openMember, Where: s.addr, Away: func(d time.Duration) {
-			s.kill()
+		Open: openMember, Where: s.Addr, Away: func(d time.Duration) {
+			s.Kill()
 			time.Sleep(d)
-			s.start()
+			s.Start()
 		},
 	})
 	t.Log(summary)

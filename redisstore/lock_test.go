@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/servertest"
 	"github.com/authos-go/authos/redisstore"
 )
 
@@ -163,7 +164,7 @@ func TestNoUpdateIsLost(t *testing.T) {
 // TestLostResponses loses responses of Redis after it has acted: go-redis sends the command again.
 func TestLostResponses(t *testing.T) {
 	s := startRedis(t)
-	p := startLossy(t, s.addr)
+	p := startLossy(t, s.Addr)
 	store := newTokens(t, s.clientAt(p.addr), redisstore.TokenOptions{}, time.Minute)
 	other := s.tokens(time.Minute)
 	for i := range 10 {
@@ -196,10 +197,10 @@ func TestLockThatNobodyWaitedFor(t *testing.T) {
 			s := startRedis(t)
 			left, other := s.tokens(time.Minute), s.tokens(time.Minute)
 			holds(t, left, authos.Tokens{}) // connected
-			s.freeze()
+			s.Freeze()
 			locked(t, left, 100*time.Millisecond)
 			time.Sleep(hung)
-			s.thaw()
+			s.Thaw()
 			lock(t, other)() // within the 10 s of lock, far from a minute
 		})
 	}
@@ -240,12 +241,12 @@ func TestLockGrantedLate(t *testing.T) {
 // again.
 func TestUnlockWithoutRedis(t *testing.T) {
 	t.Parallel()
-	s := startRedis(t, durable...)
+	s := startRedis(t, servertest.Durable...)
 	holder, other := s.tokens(time.Minute), s.tokens(time.Minute)
 	unlock := lock(t, holder)
-	s.kill()
+	s.Kill()
 	unlock()
-	s.start()
+	s.Start()
 	lock(t, other)()
 	lock(t, holder)()
 }
@@ -257,14 +258,14 @@ func TestRedisAway(t *testing.T) {
 		name       string
 		away, back func(s *server)
 	}{
-		{"stopped", (*server).kill, func(s *server) { s.start() }},
-		{"hung", (*server).freeze, (*server).thaw},
+		{"stopped", (*server).Kill, func(s *server) { s.Start() }},
+		{"hung", (*server).Freeze, (*server).Thaw},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			s := startRedis(t, durable...)
+			s := startRedis(t, servertest.Durable...)
 			// with its own patience, which is longer
-			rdb := redis.NewClient(&redis.Options{Addr: s.addr})
+			rdb := redis.NewClient(&redis.Options{Addr: s.Addr})
 			defer rdb.Close()
 			store := newTokens(t, rdb, redisstore.TokenOptions{}, time.Minute)
 			save(t, store, numbered(1))
@@ -293,8 +294,8 @@ func TestRedisLosesItsData(t *testing.T) {
 	holder, other := s.tokens(time.Minute), s.tokens(time.Minute)
 	save(t, holder, numbered(1))
 	unlock := lock(t, holder)
-	s.kill()
-	s.start()
+	s.Kill()
+	s.Start()
 	eventually(t, "Save is refused", func() bool {
 		return errors.Is(holder.Save(context.Background(), numbered(2)), redisstore.ErrLockLost)
 	})

@@ -8,11 +8,9 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,9 +22,6 @@ import (
 	"github.com/authos-go/authos/redisstore"
 )
 
-// requireRedis makes a missing redis-server a failure: CI installs one.
-const requireRedis = "AUTHOS_REQUIRE_REDIS"
-
 func TestMain(m *testing.M) {
 	authostest.FleetMember(openMember)
 	redis.SetLogger(quiet{}) // servers are stopped on purpose here
@@ -37,65 +32,20 @@ type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
 
-// server is a redis-server process of a test's own, on a loopback port, with its files in a folder
-// of its own.
+// server is a redis-server process of a test's own.
 type server struct {
-	t       testing.TB
-	args    []string
-	addr    string
-	process *servertest.Process
-}
+	*servertest.Redis
 
-// durable makes Redis write every change to disk before it responds.
-var durable = []string{"--appendonly", "yes", "--appendfsync", "always"}
+	t testing.TB
+}
 
 func startRedis(t testing.TB, args ...string) *server {
 	t.Helper()
-	servertest.Need(t, requireRedis, "redis-server", "it is in the package redis-server of Debian and Ubuntu")
-	s := &server{t: t}
-	dir := t.TempDir()
-	for try := range 5 { // another process may take the port before Redis does
-		var port string
-		s.addr, port = servertest.FreeAddr(t)
-		s.args = slices.Concat([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--loglevel", "warning"}, args)
-		if s.start() {
-			return s
-		}
-		t.Logf("try %d: redis-server did not start on %s", try, s.addr)
-	}
-	t.Fatal("redis-server does not start")
-	return nil
+	return &server{servertest.StartRedis(t, args...), t}
 }
-
-// start runs the process and waits until it responds.
-func (s *server) start() bool {
-	s.t.Helper()
-	s.process = servertest.Start(s.t, "redis-server", s.args...)
-	for range 500 {
-		conn, err := net.DialTimeout("tcp", s.addr, time.Second)
-		if err == nil {
-			_, _ = io.WriteString(conn, "PING\r\n")
-			response := make([]byte, 5)
-			_ = conn.SetReadDeadline(time.Now().Add(time.Second))
-			_, err = io.ReadFull(conn, response)
-			_ = conn.Close()
-			if err == nil && string(response) == "+PONG" {
-				return true
-			}
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	s.kill()
-	return false
-}
-
-// kill ends Redis as a crash does; with durable its data is there when it starts again.
-func (s *server) kill()   { s.process.Kill() }
-func (s *server) freeze() { s.process.Signal(syscall.SIGSTOP) }
-func (s *server) thaw()   { s.process.Signal(syscall.SIGCONT) }
 
 func (s *server) client() *redis.Client {
-	return s.clientAt(s.addr)
+	return s.clientAt(s.Addr)
 }
 
 func (s *server) clientAt(addr string) *redis.Client {
@@ -128,7 +78,7 @@ func startCluster(t testing.TB) *redis.ClusterClient {
 	if err := node.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
-	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.addr}})
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Addr}})
 	t.Cleanup(func() { _ = cluster.Close() })
 	for range 500 {
 		if cluster.Set(t.Context(), "ready", "yes", 0).Err() == nil {

@@ -131,7 +131,7 @@ func TestHiddenPolicy(t *testing.T) {
 	if err := s.client().Do(t.Context(), "ACL", "SETUSER", "app", "on", ">secret", "~authos:*", "+@all", "-info", "-config").Err(); err != nil {
 		t.Fatal(err)
 	}
-	rdb := redis.NewClient(&redis.Options{Addr: s.addr, Username: "app", Password: "secret"})
+	rdb := redis.NewClient(&redis.Options{Addr: s.Addr, Username: "app", Password: "secret"})
 	defer rdb.Close()
 	store := newTokens(t, rdb, redisstore.TokenOptions{Key: keyA}, time.Minute)
 	if err := store.Check(t.Context()); err != nil {
@@ -160,7 +160,7 @@ func TestReplicaIsRefused(t *testing.T) {
 	t.Parallel()
 	primary := startRedis(t, "--repl-diskless-sync-delay", "0")
 	save(t, primary.tokens(time.Minute), numbered(1))
-	store := replicaOf(t, primary.addr).tokens(time.Minute)
+	store := replicaOf(t, primary.Addr).tokens(time.Minute)
 	_, loadErr := store.Load(t.Context())
 	_, lockErr := store.Lock(t.Context())
 	for what, err := range map[string]error{
@@ -177,9 +177,9 @@ func TestReplicaIsRefused(t *testing.T) {
 func TestLaggingReplicaIsPromoted(t *testing.T) {
 	t.Parallel()
 	primary := startRedis(t, "--repl-diskless-sync-delay", "0")
-	link := startLossy(t, primary.addr) // between the two
+	link := startLossy(t, primary.Addr) // between the two
 	replica := replicaOf(t, link.addr)
-	front := startLossy(t, primary.addr)
+	front := startLossy(t, primary.Addr)
 	store := newTokens(t, primary.clientAt(front.addr), redisstore.TokenOptions{Key: keyA}, time.Minute)
 	save(t, store, numbered(1))
 	rdb := replica.client()
@@ -190,11 +190,11 @@ func TestLaggingReplicaIsPromoted(t *testing.T) {
 	if sequence(rdb) == sequence(primary.client()) {
 		t.Fatal("the replica does not lag")
 	}
-	primary.kill()
+	primary.Kill()
 	if err := rdb.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
-	front.to.Store(&replica.addr)
+	front.to.Store(&replica.Addr)
 
 	eventually(t, "the new primary responds", func() bool {
 		_, err := store.Load(context.Background())
@@ -231,7 +231,7 @@ func TestSlotMoves(t *testing.T) {
 	}
 	do(a, "CLUSTER", "ADDSLOTSRANGE", 0, 8191)
 	do(b, "CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
-	host, port, _ := net.SplitHostPort(two.addr)
+	host, port, _ := net.SplitHostPort(two.Addr)
 	do(a, "CLUSTER", "MEET", host, port)
 	ready := func(rdb *redis.Client) bool {
 		info := rdb.ClusterInfo(context.Background()).Val()
@@ -239,7 +239,7 @@ func TestSlotMoves(t *testing.T) {
 	}
 	eventually(t, "the cluster is ready", func() bool { return ready(a) && ready(b) })
 
-	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{one.addr}})
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{one.Addr}})
 	defer cluster.Close()
 	slot := int(a.ClusterKeySlot(ctx, record).Val())
 	from, to, target := a, b, two
@@ -264,7 +264,7 @@ func TestSlotMoves(t *testing.T) {
 	do(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", fromID)
 	do(from, "CLUSTER", "SETSLOT", slot, "MIGRATING", toID)
 	use("the slot is moving, the record is not", 2)
-	host, port, _ = net.SplitHostPort(target.addr)
+	host, port, _ = net.SplitHostPort(target.Addr)
 	do(from, "MIGRATE", host, port, record, 0, 5000)
 	use("the record has moved, the slot has not", 3)
 	do(to, "CLUSTER", "SETSLOT", slot, "NODE", toID)
