@@ -129,6 +129,75 @@ func TestSpentTokens(t *testing.T) {
 	}
 }
 
+// wentBackStore went back to a pair of which this process knows nothing, and says so, until
+// something is saved.
+type wentBackStore struct {
+	*lockStore
+
+	behind bool
+}
+
+type wentBackError struct{}
+
+func (wentBackError) Error() string { return "went back" }
+func (wentBackError) Behind() bool  { return true }
+
+func (s *wentBackStore) Load(ctx context.Context) (authos.Tokens, error) {
+	t, err := s.lockStore.Load(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil || !s.behind:
+		return t, err
+	case !s.held:
+		return authos.Tokens{}, wentBackError{}
+	}
+	return t, wentBackError{}
+}
+
+func (s *wentBackStore) Save(ctx context.Context, t authos.Tokens) error {
+	s.mu.Lock()
+	s.behind = false
+	s.mu.Unlock()
+	return s.lockStore.Save(ctx, t)
+}
+
+// A store that says that it went back is put right: what it has is not presented, although nobody
+// here has held it, and the pair in use is written back. Who has nothing takes what is there.
+func TestStoreSaysThatItWentBack(t *testing.T) {
+	for name, holds := range map[string]bool{"newer tokens are held": true, "nothing is held": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				old := signIn(srv, adaEmail)
+				store := &wentBackStore{lockStore: newLockStore()}
+				store.put(old)
+				other := localClient(t, srv.Transport(), authos.WithTokenStore(&testStore{tokens: old}))
+				if holds {
+					srv.ExpireAccessTokens()
+					noError(t, "Get of another process", getUser(t, other))
+					store.put(heldTokens(t, other))
+				}
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+				if holds {
+					noError(t, "Get", getUser(t, c))
+				}
+				store.put(old)
+				store.behind = true
+				srv.ExpireAccessTokens()
+				err := getUser(t, c)
+				equal(t, "replays", srv.Replays(), 0)
+				if holds {
+					noError(t, "Get after the store went back", err)
+					equal(t, "the store has what is held", store.get(), anywhere(heldTokens(t, c)))
+				} else if err == nil {
+					t.Error("a store that went back is believed without the lock")
+				}
+			})
+		})
+	}
+}
+
 // A sign-out that returns nil has ended the session, also where another process has refreshed it;
 // what another user has put into the store meanwhile stays.
 func TestSignOutIsWhole(t *testing.T) {

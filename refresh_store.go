@@ -26,6 +26,13 @@ const (
 // expiringLock is implemented by stores whose lock ends by itself, 45 s after it was got.
 type expiringLock interface{ LockExpires() bool }
 
+// behindError is how a store says that it went back: what it holds is older than what it has given
+// before. Under the lock it gives that together with the error.
+type behindError interface {
+	error
+	Behind() bool
+}
+
 // tokenStore is how a session uses its store. Each use is bounded in time, and nothing that the
 // store's code does (hang, panic, end its goroutine) reaches those who wait, or the next use.
 type tokenStore struct {
@@ -192,10 +199,18 @@ func (s *session) read() {
 	go func() {
 		defer cancel()
 		t, err := perform(ctx, &s.all.code, s.store.reading, s.store.Load, nil)
-		if err == nil {
-			err = s.fam.admit(t)
+		behind, went := errors.AsType[behindError](err)
+		if went = went && behind.Behind(); err == nil || went {
+			if bad := s.fam.admit(t); bad != nil {
+				err, went = bad, false
+			}
 		}
 		s.enter(func() core.Event {
+			if went {
+				if e, ok := s.wentBack(t); ok {
+					return e
+				}
+			}
 			if err != nil {
 				s.storeFailed("loading the tokens", err)
 				return core.Event{Kind: core.Read}
@@ -209,6 +224,23 @@ func (s *session) read() {
 			return core.Event{Kind: core.Read, OK: true, Pair: s.intern(newPair(t))}
 		})
 	}()
+}
+
+// wentBack is what a look at a store means that went back, where this session holds newer tokens:
+// on the way to the lock, that there is nothing new; under it, that what is there was replaced by
+// what is held, which is then put back. Both locks are held.
+func (s *session) wentBack(there Tokens) (core.Event, bool) {
+	held := s.pairs[s.state.Held]
+	if held == nil {
+		return core.Event{}, false
+	}
+	e := core.Event{Kind: core.Read, OK: true, Pair: s.state.Held}
+	if s.state.Locked {
+		old := newPair(there)
+		e.Pair = s.intern(old)
+		s.all.remember(old.hash, fate{kind: core.Superseded, heir: held.hash})
+	}
+	return e, true
 }
 
 // admit checks tokens that come from outside.

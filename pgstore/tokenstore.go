@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ var ErrLockLost = lease.ErrLost
 
 // ErrBehind says that the database holds an older version of the session than this store value has
 // read or written: it was restored, or failed over to a standby that lagged. Under the lock, Load
-// gives what is there all the same, so that the client can put it right.
+// gives what is there together with the error, once; the client then puts back what it holds.
 var ErrBehind = atrest.ErrBehind
 
 // TokenStore keeps the tokens of one session in one row. It is an [authos.TokenStoreAcquirer], for
@@ -149,10 +150,13 @@ func (s *TokenStore) load(ctx context.Context) (authos.Tokens, error) {
 	if err != nil || r.stored == nil {
 		return authos.Tokens{}, err
 	}
-	if err := s.seq.Read(r.seq, before, s.lock.Owner() != ""); err != nil {
-		return authos.Tokens{}, err
+	locked := s.lock.Owner() != ""
+	behind := s.seq.Read(r.seq, before, locked)
+	if behind != nil && !locked {
+		return authos.Tokens{}, behind
 	}
-	return s.box.OpenTokens(s.name, r.seq, r.stored)
+	t, err := s.box.OpenTokens(s.name, r.seq, r.stored)
+	return t, cmp.Or(err, behind)
 }
 
 // Save keeps t. It needs the lock, and fails with [ErrLockLost] if another process has held the

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -40,7 +41,7 @@ var ErrLockLost = lease.ErrLost
 
 // ErrBehind says that Redis holds an older version of the session than this store value has read or
 // written: it was restored, or failed over to a replica that lagged. Under the lock, Load gives
-// what is there all the same, so that the client can put it right.
+// what is there together with the error, once; the client then puts back what it holds.
 var ErrBehind = atrest.ErrBehind
 
 // TokenStore keeps the tokens of one session in one record in Redis. It is an
@@ -114,10 +115,13 @@ func (s *TokenStore) load(ctx context.Context) (authos.Tokens, error) {
 		return authos.Tokens{}, nil
 	}
 	seq := reply.number(2)
-	if err := s.seq.Read(seq, before, s.lock.Owner() != ""); err != nil {
-		return authos.Tokens{}, err
+	locked := s.lock.Owner() != ""
+	behind := s.seq.Read(seq, before, locked)
+	if behind != nil && !locked {
+		return authos.Tokens{}, behind
 	}
-	return s.box.OpenTokens(s.name, seq, []byte(reply.text(1)))
+	t, err := s.box.OpenTokens(s.name, seq, []byte(reply.text(1)))
+	return t, cmp.Or(err, behind)
 }
 
 // Save keeps t. It needs the lock, and fails with [ErrLockLost] if another process has held the

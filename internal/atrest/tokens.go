@@ -51,9 +51,16 @@ func (b Box) OpenTokens(name string, seq int64, stored []byte) (authos.Tokens, e
 	}, nil
 }
 
-// ErrBehind says that a store went back.
-var ErrBehind = errors.New("the record is older than one that was read before: " +
-	"the store was restored, or failed over to a copy that lagged")
+// ErrBehind says that a store went back. The client knows it by its method Behind.
+var ErrBehind error = behind{}
+
+type behind struct{}
+
+func (behind) Error() string {
+	return "the record is older than one that was read before: the store was restored, or failed over to a copy that lagged"
+}
+
+func (behind) Behind() bool { return true }
 
 // Sequence remembers the newest record of a session that a process has read or written. The zero
 // value has seen none.
@@ -70,19 +77,19 @@ func (s *Sequence) Seen() int64 {
 }
 
 // Read takes note of a record that was read, and refuses one that is older than what had been seen
-// before. Under the lock it is taken as it is: who holds the lock puts right what is wrong.
+// before. Who reads it under the lock is told once, puts right what is wrong, and else goes on with
+// it.
 func (s *Sequence) Read(seq, before int64, locked bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case seq >= before:
+	if seq >= before {
 		s.seen = max(s.seen, seq)
-	case locked:
-		s.seen = seq
-	default:
-		return ErrBehind
+		return nil
 	}
-	return nil
+	if locked {
+		s.seen = seq
+	}
+	return ErrBehind
 }
 
 // Next is the sequence number of the next record: above the one that is there, the ones that were
