@@ -39,31 +39,34 @@ const (
 	taintNobody  = -1
 )
 
-// taintOperations is how many operations a run has: AUTHOS_TAINT_OPERATIONS, or the short form.
-func taintOperations(t *testing.T) int {
-	if text := os.Getenv("AUTHOS_TAINT_OPERATIONS"); text != "" {
-		n, err := strconv.Atoi(text)
-		noError(t, "AUTHOS_TAINT_OPERATIONS", err)
-		return n
+// taintNumber is what an environment variable says of a run, or a default.
+func taintNumber(t *testing.T, name string, otherwise int) int {
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
 	}
-	if longTests {
-		return 300_000
-	}
-	return 20_000
+	n, err := strconv.Atoi(text)
+	noError(t, name, err)
+	return n
 }
 
 func TestTaint(t *testing.T) {
-	operations, began := taintOperations(t), time.Now() // outside the bubble: real time
+	otherwise := 20_000
+	if longTests {
+		otherwise = 300_000
+	}
+	operations, seed := taintNumber(t, "AUTHOS_TAINT_OPERATIONS", otherwise), taintNumber(t, "AUTHOS_TAINT_SEED", 1)
+	began := time.Now() // outside the bubble: real time
 	var w *taintWorld
 	synctest.Test(t, func(t *testing.T) {
-		w = newTaintWorld(t)
+		w = newTaintWorld(t, uint64(seed)) //nolint:gosec // any number is a seed
 		w.run(operations)
 		for _, p := range w.processes {
 			p.restart()
 		}
 	})
 	took := time.Since(began)
-	t.Logf("%d operations in %.1f s, %.0f a second: %s", operations, took.Seconds(), float64(operations)/took.Seconds(), &w.total)
+	t.Logf("seed %d: %d operations in %.1f s, %.0f a second: %s", seed, operations, took.Seconds(), float64(operations)/took.Seconds(), &w.total)
 	// A run in which nothing happens proves nothing.
 	for what, n := range map[string]*atomic.Int64{
 		"fresh responses": &w.total.fresh, "stale responses": &w.total.stale, "refreshes": &w.total.refreshes, "sign-outs": &w.total.signOuts,
@@ -108,6 +111,7 @@ func (w *taintWorld) name(principal int) string {
 
 type taintWorld struct {
 	t          *testing.T
+	seed       uint64
 	principals []taintPrincipal
 	servers    [taintServers]*taintServer
 	seats      []*taintSeat
@@ -116,11 +120,11 @@ type taintWorld struct {
 	total      taintTotal
 }
 
-func newTaintWorld(t *testing.T) *taintWorld {
-	w := &taintWorld{t: t, cache: &taintCache{entries: map[string]map[string]taintEntry{}}}
+func newTaintWorld(t *testing.T, seed uint64) *taintWorld {
+	w := &taintWorld{t: t, seed: seed, cache: &taintCache{entries: map[string]map[string]taintEntry{}}}
 	for server := range taintServers {
 		w.servers[server] = &taintServer{
-			w: w, index: server, draw: rand.New(rand.NewPCG(7, uint64(server))), access: map[string]*taintSession{}, refresh: map[string]*taintSession{},
+			w: w, index: server, draw: w.draw(100 + server), access: map[string]*taintSession{}, refresh: map[string]*taintSession{},
 		}
 		for user := range taintUsers {
 			for _, org := range []string{"acme", "globex"} {
@@ -149,13 +153,18 @@ func newTaintWorld(t *testing.T) *taintWorld {
 		w.processes[i] = &taintProcess{w: w}
 		w.processes[i].start()
 	}
-	draw := rand.New(rand.NewPCG(3, 3))
+	draw := w.draw(200)
 	for _, seat := range w.seats {
 		if !w.hasKey(seat) {
 			w.signIn(draw, w.processes[0], seat)
 		}
 	}
 	return w
+}
+
+// draw gives a source of chance for one of the run's parts.
+func (w *taintWorld) draw(part int) *rand.Rand {
+	return rand.New(rand.NewPCG(w.seed, uint64(part))) //nolint:gosec // no secret, and no negative part
 }
 
 // run does the operations in several goroutines, while the servers go down and come back.
@@ -170,7 +179,7 @@ func (w *taintWorld) run(operations int) {
 	var working sync.WaitGroup
 	for worker := range workers {
 		working.Go(func() {
-			draw := rand.New(rand.NewPCG(1, uint64(worker)))
+			draw := w.draw(worker)
 			for int(done.Add(1)) <= operations && !w.t.Failed() {
 				w.operation(draw)
 				time.Sleep(time.Duration(draw.Int64N(int64(think))))
