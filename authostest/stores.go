@@ -41,6 +41,7 @@ const (
 type suite struct {
 	persistent bool
 	lockEnds   time.Duration // 0: not told
+	crash      func() error  // nil: not told
 	mu         sync.Mutex
 	errs       []error
 	hung       bool // a call did not return: nothing more is tried
@@ -133,6 +134,9 @@ func TestTokenStore(open func() (authos.TokenStore, error), opts ...StoreOption)
 	t.givesWhatItTook(first)
 	t.survivesCancel(first)
 	t.concurrent(first)
+	if s.crash != nil {
+		t.crashes(first)
+	}
 	_, locks := first.(authos.LockingTokenStore)
 	if s.persistent || locks {
 		if second, err := open(); !s.broken("opening a second time", err) {

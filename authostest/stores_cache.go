@@ -32,6 +32,9 @@ func TestCacheStore(open func() (authos.CacheStore, error), opts ...StoreOption)
 	c.survivesCancel(store)
 	c.concurrent(store)
 	c.mixesNothing(store)
+	if s.crash != nil {
+		c.crashes(store)
+	}
 	if s.persistent {
 		if second, err := open(); !s.broken("opening a second time", err) {
 			c.set(store, cacheRoot+"shared", []byte("value"), time.Minute)

@@ -27,6 +27,9 @@ func TestSeen(open func() (authoswebhook.SeenStore, error), opts ...StoreOption)
 	t.expires(store)
 	t.survivesCancel(store)
 	t.concurrent(store)
+	if s.crash != nil {
+		t.crashes(store)
+	}
 	if s.persistent {
 		if second, err := open(); !s.broken("opening a second time", err) {
 			t.record(store, t.prefix+"shared", time.Minute)

@@ -21,6 +21,29 @@ func TestSeenStoreSuite(t *testing.T) {
 	}
 }
 
+// What PostgreSQL has confirmed is there after it was killed.
+func TestStoresThroughACrash(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	pool := s.pool()
+	crash := authostest.Crashes(func() error {
+		s.Kill()
+		if !s.Start() {
+			return errors.New("PostgreSQL does not start again")
+		}
+		return nil
+	})
+	for name, err := range map[string]error{
+		"TestSeen":       authostest.TestSeen(func() (webhook.SeenStore, error) { return pgstore.NewSeenStore(pool, "mailer") }, crash),
+		"TestCacheStore": authostest.TestCacheStore(func() (authos.CacheStore, error) { return newCache(t, s, pgstore.CacheOptions{}), nil }, crash),
+		"TestTokenStore": authostest.TestTokenStore(func() (authos.TokenStore, error) { return newTokens(t, pool, time.Second), nil }, crash),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // Receivers are apart, a shorter record never takes from a longer one, and what is over goes.
 func TestSeenStoreApart(t *testing.T) {
 	pool := migrated(t).pool()

@@ -1,3 +1,5 @@
+//go:build unix
+
 package redisstore_test
 
 import (
@@ -9,6 +11,7 @@ import (
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/internal/servertest"
 	"github.com/authos-go/authos/redisstore"
 	"github.com/authos-go/authos/webhook"
 )
@@ -27,6 +30,32 @@ func TestSeenStoreSuite(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// What Redis has confirmed is there after it was killed, with appendfsync always.
+func TestStoresThroughACrash(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t, servertest.Durable...)
+	rdb := s.client()
+	crash := authostest.Crashes(func() error {
+		s.Kill()
+		if !s.Start() {
+			return errors.New("redis-server does not start again")
+		}
+		return nil
+	})
+	tokens := func() (authos.TokenStore, error) {
+		return newTokens(t, rdb, redisstore.TokenOptions{Key: keyA}, time.Second), nil
+	}
+	for name, err := range map[string]error{
+		"TestSeen":       authostest.TestSeen(func() (webhook.SeenStore, error) { return redisstore.NewSeenStore(rdb, "mailer") }, crash),
+		"TestCacheStore": authostest.TestCacheStore(func() (authos.CacheStore, error) { return newCache(t, rdb, redisstore.CacheOptions{}), nil }, crash),
+		"TestTokenStore": authostest.TestTokenStore(tokens, crash),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -1,6 +1,6 @@
 //go:build unix
 
-package stability
+package stability_test
 
 import (
 	"bufio"
@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -48,7 +47,8 @@ type outcome struct {
 	First, Slowest            time.Duration // the first good response after the process's begin, the slowest one
 	Checked, CheckedStale     int           // tokens that verify accepted, and of those with stored keys
 	Unknown                   bool          // a token with an unknown key is told to come back
-	SignIn                    string        // what a new sign-in got
+	SignIn                    string        // what a new sign-in got, for its user
+	SignInUnavailable         bool          // and that it may work later
 	SignInTook                time.Duration
 }
 
@@ -210,5 +210,6 @@ func (p *process) outage(ctx context.Context) {
 	start := time.Now()
 	_, err = p.base.Auth.Login(ctx, authos.LoginParams{Email: "eve@example.com", Password: "battery staple"})
 	p.out.SignInTook = time.Since(start)
-	p.out.SignIn = fmt.Sprintf("%t %t %s", errors.Is(err, authos.ErrUnavailable), authos.Retryable(err), authos.UserMessage(err, "en"))
+	p.out.SignInUnavailable = errors.Is(err, authos.ErrUnavailable) && authos.Retryable(err)
+	p.out.SignIn = authos.UserMessage(err, "en")
 }
