@@ -3,10 +3,12 @@ package authos
 import (
 	"crypto/sha256"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 	"weak"
 
+	"github.com/authos-go/authos/internal/runlog"
 	core "github.com/authos-go/authos/internal/session"
 )
 
@@ -33,6 +35,9 @@ type sessions struct {
 	active map[*session]struct{} // those with something under way, which must not be collected
 	idle   chan struct{}         // closed when active becomes empty
 	code   running               // the program's, which sessions have called
+
+	watch func(*runlog.Step) // a test's; nil in programs
+	known int                // sessions that it has been told of
 }
 
 // tokenHash names a refresh token, or where there is none the access token.
@@ -57,7 +62,7 @@ type fate struct {
 func newSessions() *sessions {
 	return &sessions{
 		byStore: map[TokenStore]weak.Pointer[session]{}, byToken: map[tokenHash]weak.Pointer[session]{},
-		fates: map[tokenHash]fate{}, active: map[*session]struct{}{}, sweepAt: 64,
+		fates: map[tokenHash]fate{}, active: map[*session]struct{}{}, sweepAt: 64, watch: runlog.Watcher(),
 	}
 }
 
@@ -143,6 +148,25 @@ func (r *sessions) heir(p *pair) *pair {
 		}
 	}
 	return nil
+}
+
+// tell shows a step to the test that watches. Both locks are held.
+func (r *sessions) tell(s *session, e core.Event, actions []core.Action) {
+	if r.watch == nil {
+		return
+	}
+	l := &runlog.Step{Event: e, Actions: slices.Clone(actions), State: s.state, Pairs: map[core.Pair]runlog.Pair{}}
+	if s.number == 0 {
+		r.known++
+		s.number, l.Born = r.known, true
+	}
+	l.Session = s.number
+	for handle, p := range s.pairs {
+		l.Pairs[handle] = runlog.Pair{
+			Name: runlog.Name(p.RefreshToken), Owner: p.owner, Issued: p.issued, Renewable: p.RefreshToken != "",
+		}
+	}
+	r.watch(l)
 }
 
 // enter makes a session known by its store.

@@ -55,6 +55,7 @@ type session struct {
 	unlock       func(clean bool) // of the lock that is held
 	// of what is under way: a look, the lock, a presentation
 	cancels [3]context.CancelFunc
+	number  int // names it to a test that watches
 }
 
 const (
@@ -89,12 +90,13 @@ func newSession(cfg *config, fam *family, all *sessions) *session {
 	s.store.use(cfg.store)
 	s.state.Locks, s.state.Expires = s.store.locks()
 	all.enter(s)
+	all.mu.Lock()
+	defer all.mu.Unlock()
 	if s.private && !s.seed.isZero() {
-		all.mu.Lock()
 		s.adopt(newPair(s.seed))
 		all.hold(s, s.held)
-		all.mu.Unlock()
 	}
+	all.tell(s, core.Event{}, nil)
 	return s
 }
 
@@ -143,6 +145,7 @@ func (s *session) step(e core.Event) (later []func()) {
 	held := s.state.Held
 	next, actions := core.Default.Step(s.state, e, facts{s})
 	s.state = next
+	s.all.tell(s, e, actions.All())
 	if next.Held != held {
 		s.switched()
 	}

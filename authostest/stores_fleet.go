@@ -9,10 +9,12 @@ import (
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/runlog"
 )
 
 // A Fleet is several processes that share one session through one token store, while
@@ -45,20 +47,27 @@ const (
 	fleetWorkers = 2 // goroutines of each member
 	fleetPace    = 6 * time.Millisecond
 	fleetLife    = 200 * time.Millisecond // of an access token
-	fleetUser    = "worker@example.com"
 	fleetLogin   = "correct horse"
+	// a member signs out, and in again as any of them, once in that many calls
+	fleetChange = 300
 )
+
+var fleetUsers = []string{"worker@example.com", "other@example.com"}
 
 // TestTokenStoreFleet runs a fleet to its end and judges it: every call of a member that lives ends
 // in success, or names the lost session; a session is lost only where the response to a refresh
 // died with its process (or came to one that was frozen past its lock's end), and nobody presents a
-// refresh token twice. It returns what happened, in words, and everything that was wrong, joined.
-// With the defaults a run takes about half a minute. It is for Unix, where processes can be frozen.
+// refresh token twice. Now and then a member signs out, and in again as the same or another user:
+// no call is sent for two users. What all sessions did is written to a journal, and replayed in the
+// rules that they follow. It returns what happened, in words, and everything that was wrong,
+// joined. With the defaults a run takes about half a minute. It is for Unix, where processes can be
+// frozen.
 func TestTokenStoreFleet(what Fleet) (summary string, err error) {
 	what.Size, what.Calls, what.Fates = cmp.Or(what.Size, 8), cmp.Or(what.Calls, 2000), cmp.Or(what.Fates, 7)
 	f := &fleet{
 		suite: newSuite(nil), what: what, srv: New(InMemory(), WithTokenLife(fleetLife, time.Hour)),
-		every: 5,
+		every:  5,
+		owners: map[string]string{}, calls: map[string]string{},
 		procs: map[string]*os.Process{}, killed: map[string]bool{}, usedBy: map[string]map[string]bool{}, reports: map[string][]fleetReport{},
 		fates: map[fleetFate]int{}, thawed: map[string]time.Time{},
 	}
@@ -67,7 +76,19 @@ func TestTokenStoreFleet(what Fleet) (summary string, err error) {
 		f.plan = append(f.plan, all[n%len(all)])
 	}
 	defer f.srv.Close()
-	f.srv.AddUser(fleetUser, fleetLogin)
+	for _, user := range fleetUsers {
+		f.srv.AddUser(user, fleetLogin)
+	}
+	dir, err := os.MkdirTemp("", "fleet")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	f.journal, err = os.OpenFile(filepath.Join(dir, "journal"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer f.journal.Close()
 	web := httptest.NewServer(f)
 	defer web.Close()
 
@@ -78,13 +99,15 @@ func TestTokenStoreFleet(what Fleet) (summary string, err error) {
 	}
 	defer first.Close()
 	ctx := context.Background()
-	fresh, err := first.Auth.Login(ctx, authos.LoginParams{Email: fleetUser, Password: fleetLogin})
+	fresh, err := first.Auth.Login(ctx, authos.LoginParams{Email: fleetUsers[0], Password: fleetLogin})
 	if err != nil {
 		return "", err
 	}
 	store, err := what.Open(what.Where)
 	if err == nil {
+		f.note(runlog.Line{What: runlog.Puts, Pair: runlog.Name(fresh.RefreshToken)})
 		err = store.Save(ctx, fresh)
+		f.note(runlog.Line{What: runlog.Put, Pair: runlog.Name(fresh.RefreshToken)})
 	}
 	if err != nil {
 		return "", fmt.Errorf("the first tokens: %w", err)
@@ -122,5 +145,6 @@ func TestTokenStoreFleet(what Fleet) (summary string, err error) {
 	places.Wait()
 	close(ended)
 	trouble.Wait()
-	return f.judge(time.Since(start), outage), f.result()
+	summary = f.judge(time.Since(start), outage)
+	return summary + f.replay(), f.result()
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/runlog"
 )
 
 // fleetOrder is what a member is told.
@@ -24,13 +25,15 @@ type fleetOrder struct {
 	URL   string `json:"url"`
 	Where string `json:"where"`
 	Calls int    `json:"calls"`
+	// Journal is the file that the steps of the member's session are appended to.
+	Journal string `json:"journal"`
 }
 
 // fleetReport is a line of a member.
 type fleetReport struct {
 	At time.Time `json:"at"`
-	// What is start; then ok, lost (the session, and the error says so), wait (RetryAt says until when)
-	// or failed; or it is warn.
+	// What is start; then ok, lost (the session, and the error says so), other (somebody else has
+	// signed in), wait (RetryAt says until when) or failed; or it is warn or change.
 	What string `json:"what"`
 	Text string `json:"text,omitempty"`
 }
@@ -86,19 +89,31 @@ func fleetServe(o fleetOrder, open func(string) (authos.LockingTokenStore, error
 	if err != nil {
 		return err
 	}
+	file, err := os.OpenFile(o.Journal, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	note := func(l runlog.Line) {
+		l.At, l.By = time.Now(), o.Name
+		runlog.Write(file, l)
+	}
+	runlog.Watch(func(s *runlog.Step) { note(runlog.Line{What: runlog.Stepped, Step: s}) })
 	client, err := authos.New(o.URL, authos.WithTokenStore(store), authos.WithUserAgent(o.Name), authos.WithLogger(slog.New(fleetWarnings{})))
 	if err != nil {
 		return err
 	}
-	w := fleetWorker{client, store, authos.LoginParams{Email: fleetUser, Password: fleetLogin}}
+	w := fleetWorker{client, store, note}
 	var left atomic.Int64
 	left.Store(int64(o.Calls))
 	var group sync.WaitGroup
 	for range fleetWorkers {
 		group.Go(func() {
 			var seen authos.Tokens
-			for left.Add(-1) >= 0 {
-				seen = w.once(seen)
+			for n := left.Add(-1); n >= 0; n = left.Add(-1) {
+				seen = w.once(fmt.Sprint(o.Name, n), seen)
+				if rand.N(fleetChange) == 0 {
+					w.change()
+				}
 				time.Sleep(fleetPace/2 + rand.N(fleetPace))
 			}
 		})
@@ -108,21 +123,24 @@ func fleetServe(o fleetOrder, open func(string) (authos.LockingTokenStore, error
 }
 
 // once is worker.do, step by step, so that the outcome of every call is told.
-func (w fleetWorker) once(seen authos.Tokens) authos.Tokens {
+func (w fleetWorker) once(call string, seen authos.Tokens) authos.Tokens {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	fleetSay("start", "")
 	lost, err := w.client.Tokens(ctx)
 	if err == nil {
-		_, err = w.client.User.Get(ctx)
+		_, err = w.client.User.Get(ctx, authos.WithHeader(fleetCall, call))
 	}
 	pending, _ := errors.AsType[*authos.SessionError](err)
 	switch {
 	case err == nil:
 		fleetSay("ok", "")
 		return authos.Tokens{}
-	case errors.Is(err, authos.ErrSessionExpired):
+	case errors.Is(err, authos.ErrSessionExpired), pending == nil && errors.Is(err, authos.ErrUnauthenticated):
 		fleetSay("lost", err.Error())
+	case pending != nil && pending.RetryAt.IsZero():
+		fleetSay("other", err.Error())
+		return authos.Tokens{}
 	case pending != nil:
 		fleetSay("wait", err.Error())
 		time.Sleep(min(time.Until(pending.RetryAt), time.Second))
@@ -141,7 +159,31 @@ func (w fleetWorker) once(seen authos.Tokens) authos.Tokens {
 type fleetWorker struct {
 	client *authos.Client
 	store  authos.LockingTokenStore
-	login  authos.LoginParams
+	note   func(runlog.Line)
+}
+
+// fleetCall is the header that names a call to the server.
+const fleetCall = "X-Fleet-Call"
+
+func (w fleetWorker) login(ctx context.Context) (authos.Tokens, error) {
+	return w.client.Auth.Login(ctx, authos.LoginParams{Email: fleetUsers[rand.N(len(fleetUsers))], Password: fleetLogin})
+}
+
+// change signs out, and in again as any of the users.
+func (w fleetWorker) change() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	err := w.client.Auth.Logout(ctx)
+	if err == nil {
+		fleetSay("change", "")
+		var fresh authos.Tokens
+		if fresh, err = w.login(ctx); err == nil {
+			err = w.client.SetTokens(ctx, fresh)
+		}
+	}
+	if err != nil {
+		fleetSay("warn", "changing the user: "+err.Error())
+	}
 }
 
 // fleetSignIn signs in if the store still holds the lost tokens, or what it held before another try
@@ -152,7 +194,11 @@ func (w fleetWorker) signIn(ctx context.Context, lost, seen authos.Tokens) (auth
 	if err != nil {
 		return seen, err
 	}
-	defer unlock()
+	w.note(runlog.Line{What: runlog.Locked})
+	defer func() {
+		w.note(runlog.Line{What: runlog.Unlocks})
+		unlock()
+	}()
 	stored, err := w.store.Load(ctx)
 	if err != nil {
 		return seen, err
@@ -160,9 +206,13 @@ func (w fleetWorker) signIn(ctx context.Context, lost, seen authos.Tokens) (auth
 	if r := stored.RefreshToken; r != "" && r != lost.RefreshToken && r != seen.RefreshToken {
 		return stored, nil // another process has signed in
 	}
-	fresh, err := w.client.Auth.Login(ctx, w.login)
+	fresh, err := w.login(ctx)
 	if err != nil {
 		return seen, err
 	}
-	return fresh, w.store.Save(ctx, fresh)
+	w.note(runlog.Line{What: runlog.Puts, Pair: runlog.Name(fresh.RefreshToken)})
+	if err = w.store.Save(ctx, fresh); err == nil {
+		w.note(runlog.Line{What: runlog.Put, Pair: runlog.Name(fresh.RefreshToken)})
+	}
+	return fresh, err
 }

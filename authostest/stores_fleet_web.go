@@ -14,12 +14,16 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/authos-go/authos/internal/runlog"
 )
 
 // fleetFate is what becomes of one refresh.
@@ -56,6 +60,7 @@ type fleetFamily struct {
 	last    fleetRefresh // the last that succeeded
 	refused []fleetRefresh
 	fates   []fleetFate // other than goesWell
+	ended   bool        // by a sign-out
 }
 
 // fleetFreeze is a member's time on ice.
@@ -85,6 +90,18 @@ type fleet struct {
 	thawed    map[string]time.Time
 	freezes   []fleetFreeze
 	reports   map[string][]fleetReport
+	revoked   []string          // refresh tokens, by sign-outs
+	spent     int               // of those had been used
+	owners    map[string]string // of access and refresh tokens
+	calls     map[string]string // whom each call was sent for
+	wrong     int               // calls that were sent for two
+	journal   *os.File
+}
+
+// note writes a line of the journal.
+func (f *fleet) note(l runlog.Line) {
+	l.At = time.Now()
+	runlog.Write(f.journal, l)
 }
 
 // ServeHTTP stands between the members and the server.
@@ -94,27 +111,61 @@ func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/api/auth/refresh":
 		f.refresh(w, r, name)
 	case "/api/auth/login":
-		response := f.response(r, nil)
+		body, _ := io.ReadAll(r.Body)
+		var in struct{ Email string }
+		_ = json.Unmarshal(body, &in)
+		response := f.response(r, body)
 		if t := fleetTokens(response); t.Refresh != "" {
 			f.mu.Lock()
 			f.signIns = append(f.signIns, fleetSignIn{time.Now(), name, t.Refresh, t.Access})
 			f.current = t.Refresh
+			f.own(t, in.Email)
+			f.note(runlog.Line{What: runlog.SignedIn, By: name, Pair: runlog.Name(t.Refresh), Owner: in.Email, Until: time.Now().Add(fleetLife)})
 			f.mu.Unlock()
 		}
+		fleetForward(w, response)
+	case "/auth/revoke":
+		body, _ := io.ReadAll(r.Body)
+		form, _ := url.ParseQuery(string(body))
+		f.mu.Lock()
+		response := f.response(r, body)
+		f.revoked = append(f.revoked, form.Get("token"))
+		if slices.ContainsFunc(f.refreshes, func(r fleetRefresh) bool { return r.refresh == form.Get("token") && r.refreshed != "" }) {
+			f.spent++
+		}
+		f.note(runlog.Line{What: runlog.Ended, By: name, Pair: runlog.Name(form.Get("token"))})
+		f.mu.Unlock()
 		fleetForward(w, response)
 	default:
 		response := f.response(r, nil)
-		if response.Code == http.StatusOK {
-			token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-			f.mu.Lock()
-			if f.usedBy[token] == nil {
-				f.usedBy[token] = map[string]bool{}
-			}
-			f.usedBy[token][name] = true
-			f.mu.Unlock()
-		}
+		f.called(name, r, response.Code)
 		fleetForward(w, response)
 	}
+}
+
+func (f *fleet) own(t fleetPair, user string) {
+	f.owners[t.Refresh], f.owners[t.Access] = user, user
+}
+
+// called notes whom a call was sent for, and whether the server took its token.
+func (f *fleet) called(name string, r *http.Request, status int) {
+	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	call := r.Header.Get(fleetCall)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := runlog.Line{What: runlog.Denied, By: name, Owner: f.owners[token], Call: call}
+	if status == http.StatusOK {
+		l.What = runlog.Served
+		if f.usedBy[token] == nil {
+			f.usedBy[token] = map[string]bool{}
+		}
+		f.usedBy[token][name] = true
+	}
+	f.note(l)
+	if before := f.calls[call]; before != "" && before != l.Owner {
+		f.wrong++
+	}
+	f.calls[call] = l.Owner
 }
 
 func (f *fleet) response(r *http.Request, body []byte) *httptest.ResponseRecorder {
@@ -166,9 +217,18 @@ func (f *fleet) refresh(w http.ResponseWriter, r *http.Request, name string) {
 		f.freeze(name)()
 	default: // later
 	}
+	f.note(runlog.Line{What: runlog.Got, By: name, Pair: runlog.Name(sent.Refresh)})
+	f.mu.Lock()
 	response := f.response(r, body)
 	got := fleetTokens(response)
-	f.mu.Lock()
+	if got.Refresh != "" {
+		f.own(got, f.owners[sent.Refresh])
+		f.note(runlog.Line{
+			What: runlog.Took, By: name, Pair: runlog.Name(sent.Refresh), Gave: runlog.Name(got.Refresh), Until: time.Now().Add(fleetLife),
+		})
+	} else {
+		f.note(runlog.Line{What: runlog.Refused, By: name, Pair: runlog.Name(sent.Refresh)})
+	}
 	f.refreshes = append(f.refreshes, fleetRefresh{time.Now(), name, sent.Refresh, got.Refresh, got.Access, course})
 	f.current = cmp.Or(got.Refresh, f.current)
 	f.mu.Unlock()
@@ -224,6 +284,7 @@ func (f *fleet) signal(name string, sig os.Signal) {
 // freeze stops a member for longer than its lock lasts; thaw lets it go on.
 func (f *fleet) freeze(name string) (thaw func()) {
 	from := time.Now()
+	f.note(runlog.Line{What: runlog.Froze, By: name})
 	f.signal(name, syscall.SIGSTOP)
 	time.Sleep(2 * FleetLockTTL)
 	return func() {
@@ -231,6 +292,7 @@ func (f *fleet) freeze(name string) (thaw func()) {
 		f.freezes = append(f.freezes, fleetFreeze{name, from, time.Now()})
 		f.mu.Unlock()
 		f.signal(name, syscall.SIGCONT)
+		f.note(runlog.Line{What: runlog.Thawed, By: name})
 	}
 }
 
@@ -239,6 +301,7 @@ func (f *fleet) kill(name string) {
 	defer f.mu.Unlock()
 	if p := f.procs[name]; p != nil {
 		f.killed[name] = true
+		f.note(runlog.Line{What: runlog.Killed, By: name})
 		_ = p.Kill()
 	}
 }
@@ -247,11 +310,11 @@ func (f *fleet) kill(name string) {
 func (f *fleet) slot(url string, place int) {
 	left := f.what.Calls
 	for life := 0; left > 0 && !f.failed(); life++ {
-		o := fleetOrder{Name: fmt.Sprintf("member-%d.%d/1", place, life), URL: url, Where: f.what.Where, Calls: left}
+		o := fleetOrder{Name: fmt.Sprintf("member-%d.%d/1", place, life), URL: url, Where: f.what.Where, Calls: left, Journal: f.journal.Name()}
 		told, err := f.live(o)
 		for _, r := range told {
 			switch r.What {
-			case "ok", "lost", "wait", "failed":
+			case "ok", "lost", "other", "wait", "failed":
 				left--
 			}
 		}

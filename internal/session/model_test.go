@@ -353,7 +353,7 @@ func scopes() (list []scope) {
 // served in another's name, a sign-out without an error has ended the session, it deletes only its
 // own, and from every state there is a way to an end.
 func TestModel(t *testing.T) {
-	long := os.Getenv("SESSION_MODEL") == "long"
+	long := os.Getenv("AUTHOS_LONG_TESTS") != ""
 	total, began := 0, time.Now()
 	for _, sc := range scopes() {
 		if sc.long && !long {
