@@ -14,6 +14,7 @@ import (
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
 	"github.com/authos-go/authos/filestore"
+	"github.com/authos-go/authos/internal/killtest"
 )
 
 // openMember opens the store of a fleet's member. The fake server is done much sooner than a real
@@ -28,6 +29,7 @@ func openMember(path string) (authos.LockingTokenStore, error) {
 
 func TestMain(m *testing.M) {
 	authostest.FleetMember(openMember)
+	killtest.Process(killtest.Store{Open: openKilled})
 	os.Exit(m.Run())
 }
 

@@ -18,12 +18,14 @@ import (
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/internal/killtest"
 	"github.com/authos-go/authos/internal/servertest"
 	"github.com/authos-go/authos/redisstore"
 )
 
 func TestMain(m *testing.M) {
 	authostest.FleetMember(openMember)
+	killtest.Process(killtest.Store{Open: openKilled})
 	redis.SetLogger(quiet{}) // servers are stopped on purpose here
 	os.Exit(m.Run())
 }
