@@ -103,7 +103,7 @@ func (f *fleet) replay() (summary string) {
 	}
 	lines, err := runlog.Read(f.journal)
 	if err == nil {
-		err = replay.Check(replay.Setup{Expires: !f.what.LockStays, LockLife: FleetLockTTL, Slack: time.Second}, lines)
+		err = replay.Check(replay.Setup{Expires: !f.what.LockStays, LockLife: FleetLockTTL, Slack: 5 * time.Second}, lines)
 	}
 	if err != nil {
 		f.failf("the journal: %v", err)

@@ -112,7 +112,9 @@ func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.refresh(w, r, name)
 	case "/api/auth/login":
 		body, _ := io.ReadAll(r.Body)
-		var in struct{ Email string }
+		var in struct {
+			Email string `json:"email"`
+		}
 		_ = json.Unmarshal(body, &in)
 		response := f.response(r, body)
 		if t := fleetTokens(response); t.Refresh != "" {

@@ -31,7 +31,8 @@ import (
 // Store is the store that the processes share.
 type Store struct {
 	// Open opens it, in the processes and in the test; step is to be called between the steps of
-	// what it does. The lock of a process that dies must end soon after: the server is done at once.
+	// what it does. The lock of a process that dies must end soon after: the server is done at
+	// once.
 	Open func(where string, step func()) (authos.TokenStore, error)
 	// Where makes an empty one.
 	Where func() string
@@ -43,8 +44,11 @@ const env = "AUTHOS_TEST_KILLED"
 
 // order is what a process is told.
 type order struct {
-	Name, URL, Where, Journal string
-	DieAt                     int // the number of the step; 0: none
+	Name    string `json:"name"`
+	URL     string `json:"url"`
+	Where   string `json:"where"`
+	Journal string `json:"journal"`
+	DieAt   int    `json:"die_at"` // the number of the step; 0: none
 }
 
 // How a process's call ended, by its exit code.

@@ -322,7 +322,7 @@ func (j *judge) got(p *process, s *session, at time.Time, clean bool) error {
 		if clean && s != nil {
 			return fmt.Errorf("%s got the lock as if it had been released, but %s has left it in doubt", p.name, was.by.name)
 		}
-		if early := was.at.Add(j.LockLife - j.Slack).Sub(at); early > 0 {
+		if early := was.at.Add(j.LockLife - min(j.Slack, j.LockLife/2)).Sub(at); early > 0 {
 			return fmt.Errorf("%s got the lock that %s has left in doubt %v too early", p.name, was.by.name, early)
 		}
 	}
