@@ -60,7 +60,7 @@ func pass(g *gate, random *jitter.Source, cl *call) error {
 		if jittered := wait + g.scatter(random); cl.fits(jittered) {
 			wait = jittered
 		} else {
-			cl.cause = nil
+			cl.late = false
 		}
 		cl.refused.Store(true)
 		cl.observeWait(wait, "gate")

@@ -31,7 +31,7 @@ func (r *retryLayer) nextWait(cl *call, api *APIError) (wait time.Duration, noMo
 	if jittered := wait + spread(r.fam.random, asked); cl.fits(jittered) {
 		return jittered, ""
 	}
-	cl.cause = nil // only the jitter did not fit
+	cl.late = false // only the jitter did not fit
 	return wait, ""
 }
 

@@ -34,11 +34,14 @@ func (t *benchTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-const benchToken = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1In0.c2ln"
+const (
+	benchKey   = "sk_0123456789ab_secret"
+	benchToken = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1In0.c2ln"
+)
 
 // plainGet is what a careful program without a client would do: the same headers, the whole body,
 // errors looked at.
-func plainGet(b *testing.B, hc *http.Client, base string) {
+func plainGet(b testing.TB, hc *http.Client, base, header, credential string, out any) {
 	b.Helper()
 	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, base+"/api/service/users/42", nil)
 	if err != nil {
@@ -47,21 +50,20 @@ func plainGet(b *testing.B, hc *http.Client, base string) {
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "bench/1.0")
 	req.Header.Set("X-Request-ID", "0123456789abcdef0123456789abcdef")
-	req.Header.Set("X-Api-Key", "sk_0123456789ab_secret")
+	req.Header.Set(header, credential)
 	resp, err := hc.Do(req)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var u authos.ServiceUser
-	if err := json.NewDecoder(resp.Body).Decode(&u); err != nil || resp.StatusCode != http.StatusOK {
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil || resp.StatusCode != http.StatusOK {
 		b.Fatal(err, resp.StatusCode)
 	}
 }
 
-func benchClient(b *testing.B, base string, hc *http.Client, opts ...authos.Option) *authos.Client {
+func benchClient(b testing.TB, base string, hc *http.Client, opts ...authos.Option) *authos.Client {
 	b.Helper()
-	c, err := authos.New(base, append([]authos.Option{authos.WithHTTPClient(hc), authos.WithAPIKey("sk_0123456789ab_secret")}, opts...)...)
+	c, err := authos.New(base, append([]authos.Option{authos.WithHTTPClient(hc), authos.WithAPIKey(benchKey)}, opts...)...)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -69,7 +71,7 @@ func benchClient(b *testing.B, base string, hc *http.Client, opts ...authos.Opti
 	return c
 }
 
-func sdkGet(b *testing.B, c *authos.Client) {
+func sdkGet(b testing.TB, c *authos.Client) {
 	b.Helper()
 	if _, err := c.Service.Users.Get(b.Context(), "42"); err != nil {
 		b.Fatal(err)
@@ -82,7 +84,7 @@ func BenchmarkGet(b *testing.B) {
 	b.Run("plain", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			plainGet(b, hc, base)
+			plainGet(b, hc, base, "X-Api-Key", benchKey, new(authos.ServiceUser))
 		}
 	})
 	b.Run("authos", func(b *testing.B) {
@@ -122,7 +124,7 @@ func BenchmarkGetLoopback(b *testing.B) {
 	b.Run("plain", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			plainGet(b, timed, srv.URL)
+			plainGet(b, timed, srv.URL, "X-Api-Key", benchKey, new(authos.ServiceUser))
 		}
 	})
 	b.Run("authos", func(b *testing.B) {

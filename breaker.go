@@ -108,7 +108,7 @@ func endingOfError(cl *call, err error, took time.Duration) ending {
 
 // over reports whether the call's time is up: the caller's, or the policy's MaxElapsed.
 func (cl *call) over() bool {
-	return cl.Err() != nil || !cl.deadline.IsZero() && !time.Now().Before(cl.deadline)
+	return cl.Err() != nil || cl.most > 0 && time.Since(cl.start) >= cl.most
 }
 
 // lost reports whether a connection broke under a request: nothing else is known to be wrong, not

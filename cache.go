@@ -89,7 +89,7 @@ func (f *cacheLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 	if k == nil {
 		return resp, err
 	}
-	cl.stale, cl.age, cl.failure = true, f.cache.age(k), cl.fail(failure)
+	cl.stale = &staleness{f.cache.age(k), cl.fail(failure)}
 	f.c.observeStale(cl)
 	return k.response(req), nil
 }
@@ -151,7 +151,7 @@ func forgets(status int) bool {
 // outage reports whether a call ended because the server could not be reached or is broken. The
 // caller's own cancellation is not that, and neither is a session that ended or a limit that holds.
 func (f *cacheLayer) outage(cl *call, err error) bool {
-	if errors.Is(cl.caller.Err(), context.Canceled) {
+	if errors.Is(cl.Context.Err(), context.Canceled) {
 		return false
 	}
 	switch e := err.(type) { //nolint:errorlint // layers return their errors unwrapped
@@ -188,10 +188,10 @@ func (f *cacheLayer) principal(cl *call, token string) (who string, signIn uint6
 
 func (f *cacheLayer) storeContext(cl *call) (context.Context, context.CancelFunc) {
 	if f.cache.policy.Store == nil {
-		return cl.caller, func() {} // memory does not wait
+		return cl.Context, func() {} // memory does not wait
 	}
 	// The call's own context may be over: that is when a cached response is wanted.
-	return context.WithTimeout(context.WithoutCancel(cl.caller), cacheTimeout)
+	return context.WithTimeout(context.WithoutCancel(cl.Context), cacheTimeout)
 }
 
 // lookup gives the cached response, unless the principal has left since the call began, or the

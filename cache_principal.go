@@ -56,7 +56,7 @@ func refusesSender(cl *call, api *APIError) bool {
 
 // refused forgets what only the refused credential could see.
 func (f *cacheLayer) refused(cl *call) {
-	ctx := cl.caller
+	ctx := cl.Context
 	switch cl.auth {
 	case routes.AuthAPIKey:
 		if !f.keyRefused.Swap(true) {

@@ -201,8 +201,8 @@ func (c *Client) exchange(cl *call, in, out any, opts []RequestOption) error {
 		switch {
 		case err == nil:
 			cl.keep(resp)
-		case cl.stale:
-			cl.stale, cl.age, err = false, 0, cl.failure // what was cached is of no use
+		case cl.stale != nil:
+			err, cl.stale = cl.stale.failure, nil // what was cached is of no use
 		}
 	}
 	if err != nil {
@@ -264,7 +264,7 @@ func (c *Client) roundTrip(cl *call) (*http.Response, error) {
 		return nil, err
 	}
 	cl.responseBody = bodyOf(resp)
-	if !cl.stale {
+	if cl.stale == nil {
 		cl.status, cl.responseHeader = resp.StatusCode, resp.Header
 	}
 	return resp, nil

@@ -72,18 +72,17 @@ func (r Response) text() string {
 //
 // One goroutine at a time works on a call; what outlives it in net/http (dialing) reads nothing but
 // Context.
+//
+// Every call has one, so it is kept small: what few calls need is a record of its own, made for
+// those, and what can be told from other fields has none.
 type call struct {
-	// the caller's, or one derived from it by the stale fallback; fixed before anything is sent
-	context.Context
-	caller context.Context //nolint:containedctx // the caller's own, to tell its end from our impatience
-	client *agent
+	context.Context // the caller's
+	client          *agent
 
 	// What to send. Fixed before the layers see it.
-	method string
-	route  *routes.Route // nil: not a route we know
-	// for errors, logs and rules: the route's template, or the literal path; never a query
-	path        string
-	concrete    string // the escaped path below the base URL
+	method      string
+	route       *routes.Route // nil: not a route we know
+	concrete    string        // the escaped path below the base URL
 	url         *url.URL
 	header      http.Header // the caller's own headers; nil: none
 	body        []byte
@@ -101,7 +100,7 @@ type call struct {
 	// instead of the policy's; 0: that, negative: none
 	attemptTimeout time.Duration
 	start          time.Time
-	deadline       time.Time // of the whole call, from RetryPolicy.MaxElapsed; zero: none
+	most           time.Duration // the whole call, from start; RetryPolicy.MaxElapsed; 0: no bound
 	response       *Response
 
 	// What happened. Written by the layer named.
@@ -119,30 +118,39 @@ type call struct {
 	unread    bool   // wire: a body may have been left unread on the connection
 	repeats   int    // wire: sendings in history that were made again at once
 	began     time.Time
-	sendBy    time.Time    // session: a refresh's body may not leave later; zero: no limit
-	leftAt    atomic.Int64 // wire: when the body was asked for last, in ns after began
 	wait      time.Duration
-	attempts  int // retry
-	history   []Attempt
+	// session: nil, or the presentation of a refresh token that this is
+	presenting *presentation
+	attempts   int // retry
+	history    []Attempt
 	// most calls have one attempt: its record needs no allocation of its own
 	firsts   [1]Attempt
 	retrying retrying        // retry
 	last     *APIError       // retry: the server's last response that was an error
-	unknown  bool            // retry: a mutation may have been applied
-	cause    error           // retry: what stopped the call although a response was there
-	observed context.Context //nolint:containedctx // the observer's, handed back to it
-	stale    bool            // cache
-	age      time.Duration   // cache
-	// cache: what the caller would have got instead of a cached response
-	failure error
-	caching caching // cache
+	observed context.Context //nolint:containedctx // the observer's, handed back to it; nil: none
+	stale    *staleness      // cache: nil, or what is known of the cached response that is served
+	caching  caching         // cache
 	// cache: nil, or how long the call is tried while a cached response is at hand
 	patience *patience
 	// the server's last word was a 4xx, or the gate holds: set from there to the next send
 	refused        atomic.Bool
-	status         int // the last response's
+	unknown        bool // retry: a mutation may have been applied
+	late           bool // retry: the caller's deadline stops the call although a response was there
+	status         int  // the last response's
 	responseHeader http.Header
 	responseBody   []byte // of what the caller gets
+}
+
+// staleness is what is known of a cached response that is served.
+type staleness struct {
+	age     time.Duration
+	failure error // what the caller would have got instead
+}
+
+// presentation is the sending of a refresh token.
+type presentation struct {
+	by     time.Time    // it may not leave later; zero: no limit
+	leftAt atomic.Int64 // wire: when it left last, or was about to, in ns after the call began
 }
 
 // keeper caches a good response, once it has proved to be what the route promises.
@@ -174,12 +182,12 @@ func (a *agent) newCall(ctx context.Context, method string, r *routes.Route, con
 		return nil, invalid("ctx", CodeRequired, "must not be nil")
 	}
 	cl := &call{
-		Context: ctx, caller: ctx, client: a, method: method, route: r, path: concrete, concrete: concrete,
+		Context: ctx, client: a, method: method, route: r, concrete: concrete,
 		maxAttempts: a.cfg.retry.MaxAttempts, start: time.Now(), auth: authFor(r, concrete),
 		mutation: !isRead(method), idempotent: repeatable(method), header: a.cfg.headers.Clone(),
+		most: max(a.cfg.retry.MaxElapsed, 0),
 	}
 	if r != nil {
-		cl.path = r.Template
 		cl.idempotent = r.Has(routes.Repeatable)
 		cl.singleUse = r.Has(routes.SingleUse)
 		// A GET that consumes a token changes something, whatever its method says.
@@ -187,9 +195,6 @@ func (a *agent) newCall(ctx context.Context, method string, r *routes.Route, con
 	}
 	cl.url = a.fam.url(concrete, query)
 	cl.group = a.cfg.breaker.Group(method, concrete)
-	if a.cfg.retry.MaxElapsed > 0 {
-		cl.deadline = cl.start.Add(a.cfg.retry.MaxElapsed)
-	}
 	return cl, nil
 }
 
@@ -200,7 +205,7 @@ func (cl *call) settle() {
 		cl.idempotent = false
 	}
 	if cl.requestID = cl.header.Get("X-Request-ID"); cl.requestID == "" {
-		cl.requestID = cl.client.cfg.requestID(cl.caller)
+		cl.requestID = cl.client.cfg.requestID(cl.Context)
 	}
 	if cl.ownCredential("Authorization", routes.AuthBearer) || cl.ownCredential("X-Api-Key", routes.AuthAPIKey) {
 		cl.auth = routes.AuthNone
@@ -222,7 +227,7 @@ type callKey struct{}
 
 // String names the call. A transport or a hook that prints a request's context must not print what
 // the call carries, tokens among it.
-func (cl *call) String() string { return "authos.call(" + cl.method + " " + cl.path + ")" }
+func (cl *call) String() string { return "authos.call(" + cl.method + " " + cl.path() + ")" }
 
 // Format implements [fmt.Formatter] for every verb, as String.
 func (cl *call) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, cl.String()) }
@@ -233,7 +238,15 @@ func (cl *call) Value(key any) any {
 	if key == (callKey{}) {
 		return cl
 	}
-	return cl.Context.Value(key)
+	return cl.watch().Value(key)
+}
+
+// path is for errors, logs and rules: the route's template, or the literal path; never a query.
+func (cl *call) path() string {
+	if cl.route != nil {
+		return cl.route.Template
+	}
+	return cl.concrete
 }
 
 // callOf is the call a request belongs to. Every request in the layers has one: do and the entry of
@@ -243,10 +256,18 @@ func callOf(req *http.Request) *call {
 	return cl
 }
 
+// ends is when the call has taken as long as the policy allows; zero: never.
+func (cl *call) ends() time.Time {
+	if cl.most == 0 {
+		return time.Time{}
+	}
+	return cl.start.Add(cl.most)
+}
+
 // left is how much time the call has: until the caller's deadline or the policy's MaxElapsed,
 // whichever is first. byCaller says that it is the caller's. ok is false when there is no limit.
 func (cl *call) left() (d time.Duration, byCaller, ok bool) {
-	limit := cl.deadline
+	limit := cl.ends()
 	if dl, has := cl.Deadline(); has && (limit.IsZero() || dl.Before(limit)) {
 		limit, byCaller = dl, true
 	}
@@ -265,7 +286,7 @@ func (cl *call) fits(wait time.Duration) bool {
 		return true
 	}
 	if byCaller {
-		cl.cause = context.DeadlineExceeded
+		cl.late = true
 	}
 	return false
 }
@@ -311,9 +332,12 @@ func (cl *call) fail(err error) error {
 		return err
 	}
 	end := callEnd{
-		method: cl.method, path: cl.path, requestID: cl.requestID, attempts: cl.attempts,
-		unknown: cl.unknown, cause: cl.cause, last: cl.last, noMore: cl.retrying.noMore, at: time.Now(),
+		method: cl.method, path: cl.path(), requestID: cl.requestID, attempts: cl.attempts,
+		unknown: cl.unknown, last: cl.last, noMore: cl.retrying.noMore, at: time.Now(),
 		repeatable: cl.retrying.again, base: cl.client.cfg.retry.BaseDelay,
+	}
+	if cl.late {
+		end.cause = context.DeadlineExceeded
 	}
 	switch e := err.(type) { //nolint:errorlint // our own layers' errors, never wrapped
 	case *APIError:
@@ -322,10 +346,10 @@ func (cl *call) fail(err error) error {
 		e.callEnd = end
 		return cl.refine(e)
 	case *NetworkError:
-		e.Method, e.Path, e.Attempts, e.History, e.ClientRequestID = cl.method, cl.path, cl.attempts, cl.history, cl.requestID
+		e.Method, e.Path, e.Attempts, e.History, e.ClientRequestID = cl.method, cl.path(), cl.attempts, cl.history, cl.requestID
 		e.callEnd = end
 	case *DecodeError:
-		e.Method, e.Path = cl.method, cl.path
+		e.Method, e.Path = cl.method, cl.path()
 		if e.RequestID == "" {
 			e.RequestID = cl.requestID
 		}
@@ -350,7 +374,7 @@ func (cl *call) fail(err error) error {
 
 // describe puts the call's own facts on the server's response.
 func (cl *call) describe(e *APIError) {
-	e.Method, e.Path, e.Attempts, e.History, e.ClientRequestID = cl.method, cl.path, cl.attempts, cl.history, cl.requestID
+	e.Method, e.Path, e.Attempts, e.History, e.ClientRequestID = cl.method, cl.path(), cl.attempts, cl.history, cl.requestID
 	if e.RequestID == "" {
 		e.RequestID = cl.requestID
 	}
@@ -449,8 +473,8 @@ func (cl *call) fill(err error) {
 		RequestID: cl.requestID, Attempts: cl.attempts, History: cl.history, Duration: time.Since(cl.start),
 		Refreshed: cl.refreshed, RateLimit: rateLimitOf(httpfield.ParseRateLimit(cl.responseHeader)),
 	}
-	if cl.stale {
-		cl.response.Stale, cl.response.Age, cl.response.Cause = true, cl.age, cl.failure
+	if cl.stale != nil {
+		cl.response.Stale, cl.response.Age, cl.response.Cause = true, cl.stale.age, cl.stale.failure
 		cl.response.Body = bytes.Clone(cl.responseBody) // the store may hold the same bytes
 	}
 	if cl.response.Body == nil && cl.last != nil {

@@ -179,7 +179,7 @@ func (cl *call) decode(resp *http.Response, out any) error {
 		return nil
 	case *[]byte:
 		*out = body
-		if cl.stale {
+		if cl.stale != nil {
 			*out = bytes.Clone(body) // the store may hold the same bytes
 		}
 		return nil

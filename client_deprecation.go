@@ -39,7 +39,7 @@ func (a *agent) observeDeprecation(cl *call) {
 	if len(deprecated) == 0 && len(sunset) == 0 {
 		return
 	}
-	event := DeprecationEvent{Method: cl.method, Route: cl.path}
+	event := DeprecationEvent{Method: cl.method, Route: cl.path()}
 	said := false
 	if len(deprecated) > 0 {
 		event.Since, said = deprecationTime(deprecated[0])
@@ -49,7 +49,7 @@ func (a *agent) observeDeprecation(cl *call) {
 			event.Sunset, said = t, true
 		}
 	}
-	if !said || !a.fam.deprecated.isNews(cl.method+" "+cl.path) {
+	if !said || !a.fam.deprecated.isNews(cl.method+" "+cl.path()) {
 		return
 	}
 	attrs := append(cl.attrs(), slog.Time("since", event.Since), slog.Time("sunset", event.Sunset))

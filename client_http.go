@@ -54,9 +54,9 @@ func (e *entry) RoundTrip(req *http.Request) (*http.Response, error) {
 	cl.keep(resp)
 	e.c.observeDone(cl, nil)
 	resp.Request = lastOf(req, resp.Request)
-	if cl.stale {
+	if cl.stale != nil {
 		// RFC 9111, section 5.1: a response from a cache says its age.
-		resp.Header.Set("Age", strconv.FormatInt(int64(cl.age/time.Second), 10))
+		resp.Header.Set("Age", strconv.FormatInt(int64(cl.stale.age/time.Second), 10))
 	}
 	return resp, nil
 }

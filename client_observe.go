@@ -12,28 +12,19 @@ func (a *agent) observeStart(cl *call) {
 	if f == nil {
 		return
 	}
-	if ctx := f(cl.caller, CallStart{cl.method, cl.path, cl.requestID}); ctx != nil {
+	if ctx := f(cl.Context, CallStart{cl.method, cl.path(), cl.requestID}); ctx != nil {
 		cl.observed = ctx
-		cl.Context = observedContext{cl.caller, ctx}
 	}
 }
 
-// observedContext is the caller's context with the values of the one that CallStart returned. The
-// end of a call is the caller's to decide: an observer that returned a context of its own, or one
+// watch is the context that CallStart returned, else the caller's. Its values are the call's; when
+// the call ends is the caller's to decide: an observer that returned a context of its own, or one
 // that ends with its span, must not detach or end it.
-type observedContext struct {
-	context.Context
-	values context.Context //nolint:containedctx // it is one
-}
-
-// Value implements [context.Context].
-func (c observedContext) Value(key any) any { return c.values.Value(key) }
-
 func (cl *call) watch() context.Context {
 	if cl.observed != nil {
 		return cl.observed
 	}
-	return cl.caller
+	return cl.Context
 }
 
 func (a *agent) observeDone(cl *call, err error) {
@@ -42,22 +33,22 @@ func (a *agent) observeDone(cl *call, err error) {
 	if errors.Is(err, CodeDeviceCodePending) {
 		level = slog.LevelDebug // the expected response to a poll: up to 180 of them to one sign-in
 	}
-	if err != nil && a.cfg.logger.Enabled(cl.caller, level) {
+	if err != nil && a.cfg.logger.Enabled(cl.Context, level) {
 		a.cfg.logger.LogAttrs(cl.watch(), level, "authos: call failed", append(cl.attrs(), slog.Int("attempts", cl.attempts),
 			slog.Duration("duration", time.Since(cl.start)), slog.String("error", err.Error()),
 			slog.String("no_more", cl.retrying.noMore))...)
 	}
 	if f := a.cfg.observer.CallDone; f != nil {
 		f(cl.watch(), CallDone{
-			Method: cl.method, Route: cl.path, RequestID: cl.requestID, StatusCode: cl.status, Attempts: cl.attempts,
-			Duration: time.Since(cl.start), Refreshed: cl.refreshed, Stale: cl.stale, Err: err, NoMore: cl.retrying.noMore,
+			Method: cl.method, Route: cl.path(), RequestID: cl.requestID, StatusCode: cl.status, Attempts: cl.attempts,
+			Duration: time.Since(cl.start), Refreshed: cl.refreshed, Stale: cl.stale != nil, Err: err, NoMore: cl.retrying.noMore,
 		})
 	}
 }
 
 // attrs are the allow-list of what a log record says about a call: no query, no header, no body.
 func (cl *call) attrs() []slog.Attr {
-	return []slog.Attr{slog.String("method", cl.method), slog.String("route", cl.path), slog.String("request_id", safeText(cl.requestID))}
+	return []slog.Attr{slog.String("method", cl.method), slog.String("route", cl.path()), slog.String("request_id", safeText(cl.requestID))}
 }
 
 // snapshot is an error as it is now. The call goes on to write into its own.
@@ -104,7 +95,7 @@ func (cl *call) tellAttempt() { cl.tell(len(cl.history) - 1) }
 func (cl *call) tell(i int) {
 	a, number := cl.history[i], cl.attempts-len(cl.history)+1+i
 	cfg := cl.client.cfg
-	if cfg.logger.Enabled(cl.caller, slog.LevelDebug) {
+	if cfg.logger.Enabled(cl.Context, slog.LevelDebug) {
 		attrs := append(cl.attrs(), slog.Int("status", a.StatusCode), slog.Duration("duration", a.Duration), slog.Int("attempt", number))
 		if a.Err != nil {
 			attrs = append(attrs, slog.String("error", safeText(a.Err.Error())))
@@ -115,18 +106,18 @@ func (cl *call) tell(i int) {
 		cfg.logger.LogAttrs(cl.watch(), slog.LevelDebug, "authos: attempt", attrs...)
 	}
 	if f := cfg.observer.Attempt; f != nil {
-		f(cl.watch(), AttemptEvent{cl.method, cl.path, cl.requestID, number, a.StatusCode, a.Err, a.Duration, a.NoMore})
+		f(cl.watch(), AttemptEvent{cl.method, cl.path(), cl.requestID, number, a.StatusCode, a.Err, a.Duration, a.NoMore})
 	}
 }
 
 func (cl *call) observeWait(wait time.Duration, reason string) {
 	cfg := cl.client.cfg
-	if cfg.logger.Enabled(cl.caller, slog.LevelInfo) {
+	if cfg.logger.Enabled(cl.Context, slog.LevelInfo) {
 		cfg.logger.LogAttrs(cl.watch(), slog.LevelInfo, "authos: waiting",
 			append(cl.attrs(), slog.Duration("wait", wait), slog.String("reason", reason))...)
 	}
 	if f := cfg.observer.Wait; f != nil {
-		f(cl.watch(), WaitEvent{cl.method, cl.path, cl.requestID, reason, wait})
+		f(cl.watch(), WaitEvent{cl.method, cl.path(), cl.requestID, reason, wait})
 	}
 }
 
@@ -139,12 +130,12 @@ func (a *agent) observeBreaker(e BreakerEvent) {
 }
 
 func (a *agent) observeStale(cl *call) {
-	if a.cfg.logger.Enabled(cl.caller, slog.LevelWarn) {
+	if a.cfg.logger.Enabled(cl.Context, slog.LevelWarn) {
 		a.cfg.logger.LogAttrs(cl.watch(), slog.LevelWarn, "authos: serving a cached response",
-			append(cl.attrs(), slog.Duration("age", cl.age), slog.String("cause", safeText(cl.failure.Error())))...)
+			append(cl.attrs(), slog.Duration("age", cl.stale.age), slog.String("cause", safeText(cl.stale.failure.Error())))...)
 	}
 	if f := a.cfg.observer.Stale; f != nil {
-		f(cl.watch(), StaleEvent{cl.method, cl.path, cl.requestID, cl.age, cl.failure})
+		f(cl.watch(), StaleEvent{cl.method, cl.path(), cl.requestID, cl.stale.age, cl.stale.failure})
 	}
 }
 

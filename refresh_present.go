@@ -80,7 +80,7 @@ func (s *session) present(ctx context.Context, f *flight, p *pair, h core.Pair, 
 			return Tokens{}, err
 		}
 		cl = made
-		cl.sendBy = by
+		cl.presenting = &presentation{by: by}
 		return s.exchange(cl, p.RefreshToken)
 	}, nil)
 	s.enter(func() core.Event { return s.outcome(f, cl, h, tokens, err) })
@@ -137,11 +137,11 @@ func (s *session) exchange(cl *call, refreshToken string) (Tokens, error) {
 	_ = cl.encode(map[string]string{"refresh_token": refreshToken}) // texts can always be encoded
 	// not sent as a credential, but scrubbed from messages that repeat it
 	cl.token = refreshToken
-	cl.deadline = cl.began.Add(core.Default.Doubt) // there is no caller who could cancel it
+	cl.most = cl.began.Sub(cl.start) + core.Default.Doubt // there is no caller who could cancel it
 	resp, err := cl.client.below.RoundTrip(cl.request())
 	if err != nil {
 		if ne, ok := errors.AsType[*NetworkError](err); ok {
-			ne.Method, ne.Path, ne.ClientRequestID = cl.method, cl.path, cl.requestID
+			ne.Method, ne.Path, ne.ClientRequestID = cl.method, cl.path(), cl.requestID
 		}
 		if cl.sent {
 			s.attempted(cl, 0, err)

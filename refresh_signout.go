@@ -232,7 +232,7 @@ func (s *session) setTokens(ctx context.Context, by *agent, t Tokens, told func(
 
 // current gives the tokens in use, for the program.
 func (s *session) current(ctx context.Context, by *agent) (Tokens, error) {
-	cl := &call{Context: ctx, caller: ctx, client: by}
+	cl := &call{Context: ctx, client: by}
 	if err := s.load(cl); err != nil {
 		if ctx.Err() != nil {
 			return Tokens{}, fmt.Errorf("authos: loading the tokens: %w", contextEnd(ctx))

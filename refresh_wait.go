@@ -205,8 +205,8 @@ func (s *session) await(cl *call, f *flight, early bool) error {
 		defer timer.Stop()
 		hurry = timer.C
 	}
-	if !cl.deadline.IsZero() {
-		timer := time.NewTimer(time.Until(cl.deadline))
+	if end := cl.ends(); !end.IsZero() {
+		timer := time.NewTimer(time.Until(end))
 		defer timer.Stop()
 		over = timer.C
 	}
@@ -255,7 +255,7 @@ func (s *session) paused(cl *call, f *flight, hurried bool) (changed <-chan stru
 	if wait := time.Until(f.until); s.why != nil && wait > 0 {
 		if left, byCaller, ok := cl.left(); ok && left < wait {
 			if byCaller {
-				cl.cause = context.DeadlineExceeded
+				cl.late = true
 			}
 			return nil, &SessionError{RetryAt: f.until, Err: s.why}
 		}

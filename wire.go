@@ -78,8 +78,8 @@ func (w *wireLayer) bound(cl *call) (until time.Time) {
 	if timeout > 0 {
 		until = time.Now().Add(timeout)
 	}
-	if !cl.deadline.IsZero() && (until.IsZero() || cl.deadline.Before(until)) {
-		until = cl.deadline
+	if end := cl.ends(); !end.IsZero() && (until.IsZero() || end.Before(until)) {
+		until = end
 	}
 	return until
 }
@@ -99,7 +99,7 @@ func (w *wireLayer) send(cl *call, req *http.Request, until time.Time) (resp *ht
 	cl.refused.Store(false)
 	ended := s.carryOut()
 	for range s.resent.Load() {
-		cl.observeAttempt(0, &NetworkError{Op: "send", Method: cl.method, Path: cl.path, Err: errResend})
+		cl.observeAttempt(0, &NetworkError{Op: "send", Method: cl.method, Path: cl.path(), Err: errResend})
 		cl.repeats++
 	}
 	if !ended { // a status that has arrived is the response

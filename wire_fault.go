@@ -35,7 +35,7 @@ func (w *wireLayer) failed(s *sending, stage string, err error) (_ *http.Respons
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err // its text holds the URL, query included
 	}
-	e := &NetworkError{Op: stage, Method: cl.method, Path: cl.path, Err: err, reused: l != nil && l.reused && !isReset(err)}
+	e := &NetworkError{Op: stage, Method: cl.method, Path: cl.path(), Err: err, reused: l != nil && l.reused && !isReset(err)}
 	// unsent is what is certain, repeat what another connection would cure.
 	switch {
 	case l == nil && s.asked.Load(), isDial(err) && !s.moved.Load():

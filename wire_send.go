@@ -188,8 +188,12 @@ func (s *sending) stop() {
 // leave is called when a request is about to leave. A refresh token does not, where getting a
 // connection took too long: its body is emptied before anybody has read it.
 func (cl *call) leave(s *sending) {
+	p := cl.presenting
+	if p == nil {
+		return
+	}
 	now := time.Now()
-	if by := cl.sendBy; !by.IsZero() && (now.After(by) || now.Round(0).After(by.Round(0))) {
+	if by := p.by; !by.IsZero() && (now.After(by) || now.Round(0).After(by.Round(0))) {
 		s.stale.Store(true)
 		if s.body != nil {
 			s.body.Reset(nil)
@@ -197,11 +201,13 @@ func (cl *call) leave(s *sending) {
 		s.end(context.Canceled)
 		return
 	}
-	cl.leftAt.Store(int64(now.Sub(cl.began)))
+	p.leftAt.Store(int64(now.Sub(cl.began)))
 }
 
-// presented is when the body left, or was about to.
-func (cl *call) presented() time.Time { return cl.began.Add(time.Duration(cl.leftAt.Load())) }
+// presented is when a refresh token left, or was about to.
+func (cl *call) presented() time.Time {
+	return cl.began.Add(time.Duration(cl.presenting.leftAt.Load()))
+}
 
 // nextHop forgets the connection of a request that was answered with a redirect.
 func (s *sending) nextHop() {
