@@ -20,8 +20,8 @@ lint: ## gofmt, vet, staticcheck and golangci-lint, as pinned in tools/go.mod
 fuzz: ## every fuzz target for two seconds
 	bash .ci/run fuzz
 
-bench: ## benchmarks beside plain net/http; compare ratios and allocations
-	go test -run '^$$' -bench . -benchmem -count 6 .
+bench: ## measure everything beside the peers on both Go releases, and write docs/performance.md
+	cd bench && go run -tags peers .
 
 examples: ## run every example
 	bash .ci/run examples

@@ -1,0 +1,5 @@
+//go:build !peers
+
+package main
+
+var large []peer
