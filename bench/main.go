@@ -60,6 +60,7 @@ func run(target string) error {
 		r.Releases = append(r.Releases, one)
 	}
 	r.Newest = r.Releases[len(r.Releases)-1]
+	r.Trouble = r.Newest
 	text, err := r.render()
 	if err != nil {
 		return err
@@ -72,6 +73,7 @@ type report struct {
 	Peers    []peer
 	Releases []results
 	Newest   results
+	Trouble  results // whose table of outages is shown: it is the same with every release
 	OS, CPU  string
 	Cores    int
 	Rounds   int

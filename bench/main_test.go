@@ -12,7 +12,7 @@ func TestPage(t *testing.T) {
 		Go: "go1.0", Behavior: map[string]behavior{ours.name: {Session: &refresh{Refreshes: 1, Succeeded: 1000}}},
 		Write: map[string]cost{"0": {}, "100": {Ratio: 1.5}},
 	}}
-	r.Newest = r.Releases[0]
+	r.Newest, r.Trouble = r.Releases[0], r.Releases[0]
 	text, err := r.render()
 	if err != nil {
 		t.Fatal(err)
