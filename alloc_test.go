@@ -44,7 +44,8 @@ func measure(run func()) (allocs, bytes float64) {
 		runtime.ReadMemStats(&before)
 		allocs = min(allocs, testing.AllocsPerRun(runs, run))
 		runtime.ReadMemStats(&after)
-		bytes = min(bytes, float64(after.TotalAlloc-before.TotalAlloc)/(runs+1)) // which warms up with one
+		// which warms up with one
+		bytes = min(bytes, float64(after.TotalAlloc-before.TotalAlloc)/(runs+1))
 	}
 	return allocs, bytes
 }

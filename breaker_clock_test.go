@@ -8,10 +8,11 @@ import (
 	"testing"
 )
 
-// A wall clock that is set back must hold no circuit, gate or budget for the whole jump. Differences
-// of times that package time has read are free of that, until a time loses its monotonic reading:
-// these are the only ways to lose it, and none of them is taken where waits are reckoned. (The wall
-// clock cannot be set in a test, and that of testing/synctest only goes forward.)
+// A wall clock that is set back must hold no circuit, gate or budget for the whole jump.
+// Differences of times that package time has read are free of that, until a time loses its
+// monotonic reading: these are the only ways to lose it, and none of them is taken where waits are
+// reckoned. (The wall clock cannot be set in a test, and that of testing/synctest only goes
+// forward.)
 func TestWaitsAreReckonedWithoutTheWallClock(t *testing.T) {
 	strips := regexp.MustCompile(`\.(Round|Truncate|UnixNano|UnixMicro|UnixMilli|Unix|UTC|Local|In|AddDate|GobEncode)\(|time\.(Date|Unix|Parse)\(`)
 	found := 0

@@ -31,14 +31,15 @@ func TestHTTPClientRefusesWhatItCannotCarry(t *testing.T) {
 		"Host":                   {func(r *http.Request) { r.Host = "other.test" }, false},
 		"Host on another port":   {func(r *http.Request) { r.Host = "authos.test:8443" }, false},
 		"a wrong Content-Length": {func(r *http.Request) { r.Header.Set("Content-Length", "3") }, false},
-		"another ContentLength":  {func(r *http.Request) { r.ContentLength = 200 }, false}, // as of a body that was cut
-		"an opaque URL":          {func(r *http.Request) { r.URL.Opaque = "//authos.test/x/other" }, false},
-		"the Content-Length":     {func(r *http.Request) { r.Header.Set("Content-Length", "7") }, true},
-		"the Host":               {func(r *http.Request) { r.Host = "AUTHOS.test:443" }, true},
-		"no Host":                {func(r *http.Request) { r.Host = "" }, true},
-		"Connection keep-alive":  {func(r *http.Request) { r.Header.Set("Connection", "keep-alive") }, true},
-		"Connection close":       {func(r *http.Request) { r.Header.Set("Connection", "close") }, true},
-		"Range":                  {func(r *http.Request) { r.Header.Set("Range", "bytes=0-1") }, true},
+		// as of a body that was cut
+		"another ContentLength": {func(r *http.Request) { r.ContentLength = 200 }, false},
+		"an opaque URL":         {func(r *http.Request) { r.URL.Opaque = "//authos.test/x/other" }, false},
+		"the Content-Length":    {func(r *http.Request) { r.Header.Set("Content-Length", "7") }, true},
+		"the Host":              {func(r *http.Request) { r.Host = "AUTHOS.test:443" }, true},
+		"no Host":               {func(r *http.Request) { r.Host = "" }, true},
+		"Connection keep-alive": {func(r *http.Request) { r.Header.Set("Connection", "keep-alive") }, true},
+		"Connection close":      {func(r *http.Request) { r.Header.Set("Connection", "close") }, true},
+		"Range":                 {func(r *http.Request) { r.Header.Set("Range", "bytes=0-1") }, true},
 	} {
 		rt := scripted(okReply())
 		body := &closer{Reader: strings.NewReader(`{"a":1}`)}

@@ -91,8 +91,8 @@ const (
 	CodeGatewayTimeout       Code = "GATEWAY_TIMEOUT"
 )
 
-// Codes of the OAuth token endpoint (RFC 6749, section 5.2), and those of the device flow's standard
-// (RFC 8628, section 3.5), for which AuthOS has codes of its own.
+// Codes of the OAuth token endpoint (RFC 6749, section 5.2), and those of the device flow's
+// standard (RFC 8628, section 3.5), for which AuthOS has codes of its own.
 const (
 	CodeOAuthInvalidRequest Code = "invalid_request"
 	CodeOAuthInvalidGrant   Code = "invalid_grant"

@@ -155,9 +155,11 @@ func ExampleWithHTTPClient() {
 
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // as net/http documents
 	transport.TLSClientConfig = &tls.Config{                     //nolint:forcetypeassert // httptest's client
-		Certificates: gateway.TLS.Certificates,                                             // from tls.LoadX509KeyPair
-		RootCAs:      gateway.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, // nil: the system's
-		MinVersion:   tls.VersionTLS13,
+		// from tls.LoadX509KeyPair
+		Certificates: gateway.TLS.Certificates,
+		// nil: the system's
+		RootCAs:    gateway.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs,
+		MinVersion: tls.VersionTLS13,
 	}
 	transport.Proxy = nil // or http.ProxyURL(proxy); a clone takes it from the environment
 	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second}

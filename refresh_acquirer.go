@@ -14,10 +14,10 @@ import "context"
 // A store whose lock would be given away although new tokens cannot be saved, as on a full disk,
 // fails instead, so that no refresh token is spent.
 //
-// A store that can tell that it went back (restored, or failed over to a copy that lagged) lets Load
-// fail with an error that has a method Behind() bool, which returns true; under the lock, it gives
-// what is there together with the error. A client that holds newer tokens does not present what is
-// there, and puts its own back.
+// A store that can tell that it went back (restored, or failed over to a copy that lagged) lets
+// Load fail with an error that has a method Behind() bool, which returns true; under the lock, it
+// gives what is there together with the error. A client that holds newer tokens does not present
+// what is there, and puts its own back.
 type TokenStoreAcquirer interface {
 	LockingTokenStore
 	Acquire(ctx context.Context) (release func(clean bool), clean bool, err error)

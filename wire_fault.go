@@ -157,7 +157,8 @@ type streamError struct {
 // isReset reports whether the server has ended the stream alone: its connection lives.
 func isReset(err error) bool {
 	_, reset := errors.AsType[streamError](err)
-	return reset || err != nil && strings.Contains(err.Error(), "[stream error: ") // of one whose request had a body
+	// of one whose request had a body
+	return reset || err != nil && strings.Contains(err.Error(), "[stream error: ")
 }
 
 type streamErrorCode uint32

@@ -53,6 +53,6 @@ func TestKilledAtEveryStep(t *testing.T) {
 	s, n := startRedis(t), 0
 	killtest.Sweep(t, killtest.Store{Open: openKilled, Expires: true, Where: func() string {
 		n++
-		return s.addr + "/" + strconv.Itoa(n)
+		return s.Addr + "/" + strconv.Itoa(n)
 	}}, os.Getenv("AUTHOS_LONG_TESTS") != "")
 }

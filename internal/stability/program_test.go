@@ -44,12 +44,14 @@ type signedIn struct{ Name, Access, Refresh string }
 type outcome struct {
 	Good, Stale, Fresh, Wrong int
 	Errors                    []string
-	First, Slowest            time.Duration // the first good response after the process's begin, the slowest one
-	Checked, CheckedStale     int           // tokens that verify accepted, and of those with stored keys
-	Unknown                   bool          // a token with an unknown key is told to come back
-	SignIn                    string        // what a new sign-in got, for its user
-	SignInUnavailable         bool          // and that it may work later
-	SignInTook                time.Duration
+	// the first good response after the process's begin, the slowest one
+	First, Slowest time.Duration
+	// tokens that verify accepted, and of those with stored keys
+	Checked, CheckedStale int
+	Unknown               bool   // a token with an unknown key is told to come back
+	SignIn                string // what a new sign-in got, for its user
+	SignInUnavailable     bool   // and that it may work later
+	SignInTook            time.Duration
 }
 
 var key = sha256.Sum256([]byte("a key for this test"))

@@ -122,7 +122,8 @@ func (w *world) job(kind, where string) job {
 		j.Paths = append(j.Paths, fmt.Sprintf("/api/organizations?limit=%d", i+1))
 	}
 	parts := strings.Split(w.users[0].Access, ".")
-	parts[0] = "eyJ0eXAiOiJhdXRob3MtbWFuYWdlbWVudCtqd3QiLCJhbGciOiJSUzI1NiIsImtpZCI6Im5ldyJ9" // its kid is "new"
+	// its kid is "new"
+	parts[0] = "eyJ0eXAiOiJhdXRob3MtbWFuYWdlbWVudCtqd3QiLCJhbGciOiJSUzI1NiIsImtpZCI6Im5ldyJ9"
 	j.Strange = strings.Join(parts, ".")
 	return j
 }

@@ -277,14 +277,17 @@ func (s *soak) trouble(ctx context.Context) {
 		case 6:
 			command, body = "sessions/revoke", map[string]any{"email": s.emails[rand.IntN(5)]}
 		case 7:
-			command, body = "faults", map[string]any{"path": "/api/*", "status": 502, "times": 40} // an outage
+			// an outage
+			command, body = "faults", map[string]any{"path": "/api/*", "status": 502, "times": 40}
 		}
-		if err := s.fake.control(command, body, nil); err != nil && command != "connections" { // whose own connection is cut, too
+		// whose own connection is cut, too
+		if err := s.fake.control(command, body, nil); err != nil && command != "connections" {
 			s.wrong.Add(1)
 			fmt.Fprintf(os.Stderr, "soak: %s: %v\n", command, err)
 		}
 		if rand.IntN(20) == 0 {
-			_ = s.fake.control("reset", map[string]any{"state": "keep"}, nil) // forgets the journal and what is left of the faults
+			// forgets the journal and what is left of the faults
+			_ = s.fake.control("reset", map[string]any{"state": "keep"}, nil)
 		}
 		select {
 		case <-ctx.Done():
