@@ -57,7 +57,11 @@ func pass(g *gate, random *jitter.Source, cl *call) error {
 		if cl.maxAttempts <= 1 || asked > longest || waited+wait > longest || !cl.fits(wait) {
 			return &RateLimitError{RetryAfter: asked}
 		}
-		if jittered := wait + g.scatter(random); cl.fits(jittered) {
+		extra := g.scatter(random)
+		if waited+wait+extra > longest {
+			extra = spread(random, wait)
+		}
+		if jittered := wait + extra; cl.fits(jittered) {
 			wait = jittered
 		} else {
 			cl.late = false

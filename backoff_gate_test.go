@@ -205,6 +205,28 @@ func TestGateScatters(t *testing.T) {
 	}
 }
 
+// Coming back one after the other makes nobody wait longer than MaxRetryAfter, but for the little
+// that is always added.
+func TestGateScattersWithinMaxRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, rt := scriptHeld(t, "8", authos.WithRetry(authos.RetryPolicy{MaxRetryAfter: 10 * time.Second}))
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() { _ = send(t.Context(), c, "GET", "/api/auth/context") })
+		}
+		wg.Wait()
+		for _, seen := range rt.requests() {
+			if waited := seen.at.Sub(start); waited < 8*time.Second || waited > 10*time.Second {
+				t.Errorf("waited %s, want 8 to 10 s", waited)
+			}
+		}
+		if rt.count() != 200 {
+			t.Errorf("%d calls came back, want 200", rt.count())
+		}
+	})
+}
+
 // Calls that are held back are not sent, and do not all come back in the same instant.
 func TestGateHoldsTheCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

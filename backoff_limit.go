@@ -50,9 +50,10 @@ func (g *gate) remaining() (hold, asked time.Duration) {
 const maxScatter = 10 * time.Second
 
 // scatter is when after the gate's opening a call goes on: within as much time again as it has
-// held, ten seconds at most. Whoever shares the limiter was told the same; if all that have
-// gathered behind their gates came at once, it would refuse nearly all of them again, and where it
-// no longer limits, they would be more than the server can serve (docs/resilience.md).
+// held, ten seconds at most, where that is within MaxRetryAfter. Whoever shares the limiter was
+// told the same; if all that have gathered behind their gates came at once, it would refuse nearly
+// all of them again, and where it no longer limits, they would be more than the server can serve
+// (docs/resilience.md).
 func (g *gate) scatter(random *jitter.Source) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
