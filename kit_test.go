@@ -219,7 +219,7 @@ func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { ret
 // newClient makes a client of a transport.
 func newClient(t testing.TB, base string, rt http.RoundTripper, opts ...authos.Option) *authos.Client {
 	t.Helper()
-	if _, real := rt.(*http.Transport); overHTTP != "" && rt != nil && !real {
+	if _, theirs := rt.(*http.Transport); overHTTP != "" && rt != nil && !theirs {
 		return wiredClient(t, base, rt, opts...)
 	}
 	c, err := authos.New(base, append([]authos.Option{authos.WithHTTPClient(&http.Client{Transport: rt})}, opts...)...)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -212,9 +213,7 @@ func isLoss(err error) bool {
 func (w *wired) respond(to http.ResponseWriter, resp *http.Response) {
 	h := to.Header()
 	h["Date"], h["Content-Type"] = nil, nil // which the server would add
-	for name, lines := range resp.Header {
-		h[name] = lines
-	}
+	maps.Copy(h, resp.Header)
 	var body []byte
 	var err error
 	if resp.Body != nil {

@@ -59,7 +59,7 @@ func TestTaint(t *testing.T) {
 	began := time.Now() // outside the bubble: real time
 	var w *taintWorld
 	synctest.Test(t, func(t *testing.T) {
-		w = newTaintWorld(t, uint64(seed)) //nolint:gosec // any number is a seed
+		w = newTaintWorld(t, uint64(seed))
 		w.run(operations)
 		for _, p := range w.processes {
 			p.restart()
@@ -164,7 +164,7 @@ func newTaintWorld(t *testing.T, seed uint64) *taintWorld {
 
 // draw gives a source of chance for one of the run's parts.
 func (w *taintWorld) draw(part int) *rand.Rand {
-	return rand.New(rand.NewPCG(w.seed, uint64(part))) //nolint:gosec // no secret, and no negative part
+	return rand.New(rand.NewPCG(w.seed, uint64(part)))
 }
 
 // run does the operations in several goroutines, while the servers go down and come back.

@@ -365,7 +365,7 @@ func TestTLSRefusals(t *testing.T) {
 					})
 					opts := []authos.Option{h2Quick}
 					if tt.client != nil {
-						transport := &http.Transport{TLSClientConfig: tt.client, ForceAttemptHTTP2: true}
+						transport := &http.Transport{TLSClientConfig: tt.client.Clone(), ForceAttemptHTTP2: true}
 						t.Cleanup(transport.CloseIdleConnections)
 						opts = append(opts, authos.WithHTTPClient(&http.Client{Transport: transport}))
 					}

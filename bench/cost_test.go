@@ -114,7 +114,7 @@ func loopback(t *testing.T, http2 bool) setup {
 		srv.Start()
 	}
 	t.Cleanup(srv.Close)
-	transport := srv.Client().Transport.(*http.Transport)
+	transport := srv.Client().Transport.(*http.Transport) //nolint:forcetypeassert // httptest makes it
 	transport.MaxIdleConnsPerHost = 32
 	// Every client is given the attempt timeout that ours has by default.
 	return setup{base: srv.URL, transport: transport, timeout: 35 * time.Second}

@@ -43,7 +43,8 @@ func run(target string) error {
 	r := newReport()
 	for _, release := range releases {
 		file := filepath.Join(tmp, release)
-		cmd := exec.Command("go", "test", "-tags", "peers", "-count=1", "-timeout=30m", "-run", "^TestMeasure$", ".", "-args", "-write", file)
+		cmd := exec.Command("go", "test", "-tags", "peers", "-count=1", "-timeout=30m",
+			"-run", "^TestMeasure$", ".", "-args", "-write", file)
 		cmd.Env = append(os.Environ(), "GOTOOLCHAIN="+release)
 		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 		if err := cmd.Run(); err != nil {

@@ -32,7 +32,8 @@ func openAzure(s setup, credential policy.Policy) *azureClient {
 	if s.once {
 		options.Retry.MaxRetries = -1
 	}
-	return &azureClient{s.base, runtime.NewPipeline("bench", "v1.0.0", runtime.PipelineOptions{PerRetry: []policy.Policy{credential}}, &options)}
+	perRetry := runtime.PipelineOptions{PerRetry: []policy.Policy{credential}}
+	return &azureClient{s.base, runtime.NewPipeline("bench", "v1.0.0", perRetry, &options)}
 }
 
 type azureClient struct {

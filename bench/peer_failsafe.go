@@ -11,8 +11,8 @@ import (
 var failsafeGo = peer{
 	name:    "failsafe-go",
 	modules: []string{"github.com/failsafe-go/failsafe-go"},
-	about: "its default HTTP retry policy (2 retries without a wait) around a breaker for errors and 5xx; that opens after 5 failures in a row, " +
-		"for its default minute, since its default is the first failure",
+	about: "its default HTTP retry policy (2 retries without a wait) around a breaker for errors and 5xx; that opens after 5 " +
+		"failures in a row, for its default minute, since its default is the first failure",
 	breaker: true,
 	open: func(s setup) (caller, error) {
 		breaker := circuitbreaker.NewBuilder[*http.Response]().HandleIf(func(resp *http.Response, err error) bool {

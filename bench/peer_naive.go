@@ -12,7 +12,8 @@ import (
 var naiveStack = peer{
 	name:    "the three libraries, stacked",
 	modules: []string{"github.com/hashicorp/go-retryablehttp", "github.com/sony/gobreaker/v2", "github.com/cenkalti/backoff/v4"},
-	about:   "gobreaker around go-retryablehttp with the waits of backoff/v4, each with its defaults (more than 5 failed calls in a row, 60 s)",
+	about: "gobreaker around go-retryablehttp with the waits of backoff/v4, each with its defaults " +
+		"(more than 5 failed calls in a row, 60 s)",
 	breaker: true,
 	open: func(s setup) (caller, error) {
 		c := newRetrying(s)

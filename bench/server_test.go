@@ -104,7 +104,7 @@ func (t *tokens) refresh(w http.ResponseWriter, in string) {
 	}
 	t.issued++
 	t.good[accessToken(t.issued)] = true
-	_ = json.NewEncoder(w).Encode(tokenPair{accessToken(t.issued), refreshToken(t.issued), 3600})
+	_ = json.NewEncoder(w).Encode(tokenPair{accessToken(t.issued), refreshToken(t.issued), 3600}) //nolint:errchkjson // texts and a number
 }
 
 // network is a network in memory, where virtual time passes. Every host is the server.

@@ -74,7 +74,8 @@ func StartStandby(t testing.TB, primary *Postgres) *Postgres {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(primary.Addr)
 	dir := OpenFolder(t)
-	command := AsPostgres(PostgresProgram(t, "pg_basebackup"), "-h", host, "-p", port, "-U", "app", "-D", dir+"/data", "-R", "-X", "stream", "-c", "fast", "--no-sync")
+	command := AsPostgres(PostgresProgram(t, "pg_basebackup"),
+		"-h", host, "-p", port, "-U", "app", "-D", dir+"/data", "-R", "-X", "stream", "-c", "fast", "--no-sync")
 	if err := errors.Join(run("chown", postgresOwner(), dir), run(command[0], command[1:]...)); err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +148,7 @@ func OpenFolder(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pgstore") //nolint:usetesting // see above
 	if err == nil {
-		err = os.Chmod(dir, 0o755) //nolint:gosec // see above
+		err = os.Chmod(dir, 0o755)
 	}
 	if err != nil {
 		t.Fatal(err)
