@@ -77,9 +77,9 @@ func toJSON(in any) ([]byte, error) {
 	if err != nil {
 		return nil, invalid("in", CodeInvalidFormat, "cannot be encoded as JSON: "+err.Error())
 	}
-	// encoding/json puts a replacement character, escaped, where bytes are not UTF-8: different
-	// passwords would become one. Whoever means the character itself gets it unescaped.
-	if !utf8.Valid(body) || bytes.Contains(body, []byte(`\ufffd`)) {
+	// encoding/json puts a replacement character where bytes are not UTF-8, escaped before Go 1.27:
+	// different passwords would become one. Whoever means the character itself has it in the value.
+	if !utf8.Valid(body) || bytes.Contains(body, []byte(`\ufffd`)) || bytes.ContainsRune(body, utf8.RuneError) {
 		if field, bad := badText(v, "", 0); bad || !utf8.Valid(body) {
 			return nil, invalid(cmp.Or(field, "in"), CodeInvalidFormat, notUTF8)
 		}
