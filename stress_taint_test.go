@@ -508,14 +508,14 @@ func (s *taintServer) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, dialRefused()
 	}
 	s.delay(req)
-	status, answer := s.serve(req, body)
+	status, payload := s.serve(req, body)
 	if n := s.lose.Load(); n > 0 && s.lose.CompareAndSwap(n, n-1) {
 		s.w.total.lost.Add(1)
 		return nil, connectionReset()
 	}
 	return &http.Response{
 		StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Content-Type": {"application/json"}},
-		Body: io.NopCloser(strings.NewReader(answer)), ContentLength: int64(len(answer)), Request: req,
+		Body: io.NopCloser(strings.NewReader(payload)), ContentLength: int64(len(payload)), Request: req,
 	}, nil
 }
 
@@ -543,7 +543,7 @@ func sleepContext(ctx context.Context, d time.Duration) error {
 
 const taintError = `{"error":"no","error_code":%q,"timestamp":"2026-01-01T00:00:00+00:00"}`
 
-func (s *taintServer) serve(req *http.Request, body []byte) (status int, answer string) {
+func (s *taintServer) serve(req *http.Request, body []byte) (status int, payload string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch req.URL.Path {
@@ -609,7 +609,7 @@ func (s *taintServer) note(seen *taintCall, who int, credential string) {
 }
 
 // exchange takes a refresh token, once: a second time ends the session.
-func (s *taintServer) exchange(token string) (status int, answer string) {
+func (s *taintServer) exchange(token string) (status int, payload string) {
 	in := s.session(token)
 	switch {
 	case in == nil:

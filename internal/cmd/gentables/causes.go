@@ -27,7 +27,7 @@ var causes = map[authos.Code]string{
 	"invalid_request":                 "A parameter of the OAuth token endpoint is missing or given twice.",
 	"invalid_scope":                   "The OAuth token endpoint does not know the scope, or the client may not have it.",
 	"authorization_pending":           "RFC 8628's name for `DEVICE_CODE_PENDING`. AuthOS itself does not send it.",
-	"slow_down":                       "The device polls faster than the interval allows. AuthOS itself answers 429 instead.",
+	"slow_down":                       "The device polls faster than the interval allows. AuthOS itself responds 429 instead.",
 	"expired_token":                   "RFC 8628's name for `DEVICE_CODE_EXPIRED`. AuthOS itself does not send it.",
 	"access_denied":                   "A click on \"no\" at the provider; it comes back in the redirect URI, which `ParseCallback` reads.",
 

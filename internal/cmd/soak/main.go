@@ -344,17 +344,17 @@ func (f *fake) control(command string, body, result any) error {
 		return err
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
+	payload, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%d: %s", resp.StatusCode, answer)
+		return fmt.Errorf("%d: %s", resp.StatusCode, payload)
 	}
 	if result == nil {
 		return nil
 	}
-	return json.Unmarshal(answer, result)
+	return json.Unmarshal(payload, result)
 }
 
 // usage is what this process uses; memory in MiB.

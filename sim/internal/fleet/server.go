@@ -9,7 +9,7 @@ import (
 // Constants of the server and its network.
 const (
 	hop           = 5 * time.Millisecond  // from client to server, and back
-	serverTimeout = 30 * time.Second      // then it answers 408, as AuthOS's does
+	serverTimeout = 30 * time.Second      // then it responds 408, as AuthOS's does
 	workTime      = 50 * time.Millisecond // of one request, mean; longer where the server is small
 	minWorkers    = 4
 	replicas      = 4
