@@ -273,9 +273,10 @@ func (c *Client) roundTrip(cl *call) (*http.Response, error) {
 // Close ends the client. Calls made afterwards fail with [net.ErrClosed], and so do those that wait
 // for anything: nothing more is sent for them. Of a client made by [Client.With] it ends that one
 // only. Of one made by [New] it ends all that were made from it, too: tokens on their way from the
-// server may arrive and be saved for 5 s, see [Client.Shutdown], idle connections are closed, and
-// code of the program (a store, a transport) that ignores the end of its context is waited for
-// another 10 s. It always returns nil, so that it can be deferred.
+// server may arrive and be saved for 5 s, see [Client.Shutdown], idle connections are closed, the
+// others when the requests under way have ended, and code of the program (a store, a transport)
+// that ignores the end of its context is waited for another 10 s. It always returns nil, so that it
+// can be deferred.
 func (c *Client) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
@@ -302,7 +303,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	c.fam.closing.closed.Store(true)
 	c.fam.closing.end()
 	whole := c.sessions.end(ctx.Done())
-	c.connections.closeIdle()
+	c.connections.close()
 	if !whole {
 		return fmt.Errorf("authos: a refresh of tokens was given up: %w", contextEnd(ctx))
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/h2test"
 )
 
 // The tests of this file need real connections.
@@ -327,6 +328,41 @@ func TestCloseClosesConnections(t *testing.T) {
 	_ = c.Close()
 	select {
 	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("the connection is still open")
+	}
+}
+
+// net/http closes no HTTP/2 connection on which a request is under way, nor afterwards.
+func TestCloseClosesConnectionsInUse(t *testing.T) {
+	arrived, respond, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	s := &h2test.Server{Handle: func(st *h2test.Stream) {
+		close(arrived)
+		<-respond
+		st.Respond(200, `{"ok":true}`)
+	}}
+	defer s.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	noError(t, "Listen", err)
+	defer func() { _ = l.Close() }()
+	go func() {
+		defer close(ended)
+		if conn, err := l.Accept(); err == nil {
+			s.Serve(conn)
+		}
+	}()
+	c, err := authos.New("https://" + l.Addr().String())
+	noError(t, "New", err)
+	got := make(chan error)
+	go func() { got <- send(t.Context(), c, "GET", "/x/thing") }()
+	<-arrived
+	_ = c.Close()
+	close(respond)
+	if err := <-got; err != nil {
+		t.Errorf("Do = %v, want the response that was under way", err)
+	}
+	select {
+	case <-ended:
 	case <-time.After(10 * time.Second):
 		t.Error("the connection is still open")
 	}

@@ -7,25 +7,25 @@ import (
 )
 
 // NewTransportForTest is the transport of a client that was given none.
-var NewTransportForTest = newTransport
+func NewTransportForTest() *http.Transport { return newTransport(&made{}) }
 
 // DialForTest has the transport of a client that was given none connect by dial, and wraps what the
 // client sends through. One that was given an http.Client is left as it is.
 func DialForTest(c *Client, dial func(context.Context) (net.Conn, error), wrap func(http.RoundTripper) http.RoundTripper) {
+	conns := c.connections
+	if conns.own == nil {
+		return
+	}
 	fresh := func() *http.Transport {
-		t := newTransport()
+		t := newTransport(conns.own.made)
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			conn, err := dial(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return &meteredConn{Conn: conn}, nil
+			return conns.own.made.add(conn)
 		}
 		return t
-	}
-	conns := c.connections
-	if conns.own == nil {
-		return
 	}
 	conns.own.fresh = fresh
 	conns.own.current.Store(fresh())

@@ -251,7 +251,7 @@ func listenRaw(t *testing.T, f func(net.Conn)) (address string) {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
-	var conns []net.Conn
+	conns := map[net.Conn]bool{}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -260,10 +260,15 @@ func listenRaw(t *testing.T, f func(net.Conn)) (address string) {
 				return
 			}
 			mu.Lock()
-			conns = append(conns, c)
+			conns[c] = true
 			mu.Unlock()
 			wg.Go(func() {
-				defer func() { _ = c.Close() }()
+				defer func() {
+					_ = c.Close()
+					mu.Lock()
+					defer mu.Unlock()
+					delete(conns, c)
+				}()
 				f(c)
 			})
 		}
@@ -271,7 +276,7 @@ func listenRaw(t *testing.T, f func(net.Conn)) (address string) {
 	t.Cleanup(func() {
 		_ = l.Close()
 		mu.Lock()
-		for _, c := range conns {
+		for c := range conns {
 			_ = c.Close()
 		}
 		mu.Unlock()

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,19 +20,18 @@ import (
 	"github.com/authos-go/authos/internal/h2test"
 )
 
-// randomResponses is how many random responses each version of HTTP gets; AUTHOS_RANDOM_RESPONSES
-// asks for another number.
-func randomResponses(t *testing.T, short int) int {
+// randomResponses is which random responses each version of HTTP gets: AUTHOS_RANDOM_RESPONSES asks
+// for others, as "from,count".
+func randomResponses(t *testing.T, short int) (from uint64, n int) {
 	t.Helper()
 	text := os.Getenv("AUTHOS_RANDOM_RESPONSES")
 	if text == "" {
-		return short
+		return 0, short
 	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
+	if _, err := fmt.Sscanf(text, "%d,%d", &from, &n); err != nil {
 		t.Fatal(err)
 	}
-	return n
+	return from, n
 }
 
 // Whatever bytes a server sends, a call ends within its time with a result or an error of this
@@ -43,6 +41,8 @@ func TestRandomResponses(t *testing.T) {
 	defer log.SetOutput(os.Stderr)
 	t.Run("HTTP/1", func(t *testing.T) {
 		var seed atomic.Uint64
+		from, n := randomResponses(t, 2000)
+		seed.Store(from)
 		address := listenRaw(t, func(c net.Conn) {
 			for readRequest(c) {
 				r := rand.New(rand.NewPCG(seed.Add(1), 1))
@@ -56,38 +56,41 @@ func TestRandomResponses(t *testing.T) {
 				}
 			}
 		})
-		askAtRandom(t, "http://"+address, randomResponses(t, 2000))
+		askAtRandom(t, "http://"+address, n)
 	})
 	t.Run("HTTP/2", func(t *testing.T) {
 		var seed atomic.Uint64
+		from, n := randomResponses(t, 500)
+		seed.Store(from)
 		s, base := h2Serve(t, func(st *h2test.Stream) {
 			r := rand.New(rand.NewPCG(seed.Add(1), 2))
-			for range 1 + r.IntN(6) {
-				randomFrame(r, st)
-			}
-			if r.IntN(100) > 0 {
+			st.Conn.Raw(randomHTTP2(r, st.ID))
+			if r.IntN(10) > 0 {
 				_ = st.Conn.Close()
 			}
 		})
-		askAtRandom(t, base, randomResponses(t, 500))
+		askAtRandom(t, base, n)
 		s.Close()
 	})
 }
 
+// askAtRandom makes n requests, each of which is alone on its connection: what comes on it is meant
+// for it. Many are under way at once, since some wait until their time is up.
 func askAtRandom(t *testing.T, base string, n int) {
 	t.Helper()
-	const limit = 200 * time.Millisecond
+	const limit = 300 * time.Millisecond
 	before := runtime.NumGoroutine()
-	c, err := authos.New(base, authos.WithBreaker(authos.BreakerPolicy{Disabled: true}),
-		authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1, AttemptTimeout: limit}))
-	if err != nil {
-		t.Fatal(err)
-	}
 	work := make(chan int)
 	var wg sync.WaitGroup
-	var good, slow atomic.Int64
-	for range 8 {
+	var good, answered, slow atomic.Int64
+	for range 32 {
+		c, err := authos.New(base, authos.WithBreaker(authos.BreakerPolicy{Disabled: true}),
+			authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1, AttemptTimeout: limit}))
+		if err != nil {
+			t.Fatal(err)
+		}
 		wg.Go(func() {
+			defer func() { _ = c.Close() }()
 			for i := range work {
 				var out any
 				start := time.Now()
@@ -100,14 +103,15 @@ func askAtRandom(t *testing.T, base string, n int) {
 				if took := time.Since(start); took > limit+5*time.Second {
 					slow.Add(1)
 				}
-				if err == nil {
-					good.Add(1)
-					continue
-				}
 				_, network := errors.AsType[*authos.NetworkError](err)
 				_, api := errors.AsType[*authos.APIError](err)
 				_, decode := errors.AsType[*authos.DecodeError](err)
-				if !network && !api && !decode {
+				switch {
+				case err == nil:
+					good.Add(1)
+				case api, decode:
+					answered.Add(1)
+				case !network:
 					t.Errorf("request %d: %v (%T), want an error of this package", i, err, err)
 				}
 			}
@@ -118,20 +122,21 @@ func askAtRandom(t *testing.T, base string, n int) {
 	}
 	close(work)
 	wg.Wait()
-	_ = c.Close()
-	t.Logf("%d requests, %d good responses", n, good.Load())
+	t.Logf("%d requests: %d good responses, %d other responses, the rest none", n, good.Load(), answered.Load())
+	if good.Load() < int64(n/200) || answered.Load() < int64(n/20) {
+		t.Error("too few of them are responses to try anything but net/http")
+	}
 	if slow.Load() > 0 {
 		t.Errorf("%d calls took far longer than their time", slow.Load())
 	}
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		// the server's own goroutines, one for each connection that is still open, end with the
-		// test
-		if left := runtime.NumGoroutine() - before; left <= 40 || time.Now().After(deadline) {
-			if left > 40 {
-				buf := make([]byte, 1<<16)
-				t.Errorf("%d goroutines are left\n%s", left, buf[:runtime.Stack(buf, true)])
-			}
+		left := runtime.NumGoroutine() - before
+		if left <= 0 {
 			return
+		}
+		if time.Now().After(deadline) {
+			buf := make([]byte, 1<<16)
+			t.Fatalf("%d goroutines are left\n%s", left, buf[:runtime.Stack(buf, true)])
 		}
 	}
 }
@@ -161,7 +166,12 @@ func randomHTTP1(r *rand.Rand) []byte {
 		b.WriteString(http1Fields[r.IntN(len(http1Fields))])
 	}
 	b.WriteString("\r\n" + http1Bodies[r.IntN(len(http1Bodies))])
-	data := []byte(b.String())
+	return spoiled(r, []byte(b.String()))
+}
+
+// spoiled leaves half of what it is given as it is; in the rest some bytes change, and the end is
+// missing.
+func spoiled(r *rand.Rand, data []byte) []byte {
 	if r.IntN(2) == 0 {
 		return data
 	}
@@ -173,28 +183,54 @@ func randomHTTP1(r *rand.Rand) []byte {
 	return data[:r.IntN(len(data)+1)]
 }
 
+// written is a connection that keeps what is written to it.
+type written struct {
+	net.Conn
+	data []byte
+}
+
+func (w *written) Write(p []byte) (int, error) {
+	w.data = append(w.data, p...)
+	return len(p), nil
+}
+
+// randomHTTP2 is a response made of likely frames, some bytes of which are not what they were.
+func randomHTTP2(r *rand.Rand, id uint32) []byte {
+	var w written
+	st := &h2test.Stream{ID: id, Conn: &h2test.Conn{Conn: &w}}
+	for range 1 + r.IntN(6) {
+		randomFrame(r, st)
+	}
+	return spoiled(r, w.data)
+}
+
 // randomFrame writes a frame that may be a part of a response, or of nothing.
 func randomFrame(r *rand.Rand, st *h2test.Stream) {
-	switch r.IntN(8) {
-	case 0:
-		st.Respond([]int{200, 204, 302, 404, 429, 503, 100, 101}[r.IntN(8)], http1Bodies[r.IntN(len(http1Bodies))], "content-type", "application/json")
-	case 1:
-		st.Headers([]int{200, 500, 0, 99999}[r.IntN(4)], r.IntN(2) == 0, "content-length", fmt.Sprint(r.Int64()), "retry-after", fmt.Sprint(r.Uint64()))
-	case 2:
-		st.Data(http1Bodies[r.IntN(len(http1Bodies))], r.IntN(2) == 0)
-	case 3:
-		st.Reset(r.Uint32N(16))
-	case 4:
-		st.Conn.GoAway(r.Uint32N(4), r.Uint32N(16))
+	body := http1Bodies[r.IntN(len(http1Bodies))]
+	switch r.IntN(12) {
+	case 0, 1, 2:
+		st.Respond([]int{200, 204, 302, 404, 429, 503, 100, 101}[r.IntN(8)], body, "content-type", "application/json")
+	case 3, 4:
+		st.Headers([]int{200, 200, 500, 103, 0, 99999}[r.IntN(6)], r.IntN(4) == 0)
 	case 5:
-		st.Conn.Raw(randomBytes(r))
+		st.Headers(200, r.IntN(2) == 0, "content-length", fmt.Sprint(r.Int64()), "retry-after", fmt.Sprint(r.Uint64()), "content-encoding", "gzip")
+	case 6, 7:
+		st.Data(body, r.IntN(2) == 0)
+	case 8:
+		st.Reset(r.Uint32N(16))
+	case 9:
+		st.Conn.GoAway(r.Uint32N(4), r.Uint32N(16))
+	case 10: // of a length that the kind may have
+		kind := byte(r.IntN(10))
+		length := []int{r.IntN(40), r.IntN(40), 5, 4, 6 * r.IntN(3), 4 + r.IntN(40), 8, 8, 4, r.IntN(40)}[kind]
+		st.Conn.Frame(kind, byte(r.IntN(256)), []uint32{0, st.ID}[r.IntN(2)], randomBytes(r, length))
 	default:
-		st.Conn.Frame(byte(r.IntN(12)), byte(r.IntN(256)), []uint32{0, st.ID, st.ID + 2, 2}[r.IntN(4)], randomBytes(r))
+		st.Conn.Frame(byte(r.IntN(12)), byte(r.IntN(256)), []uint32{0, st.ID, st.ID + 2, 2}[r.IntN(4)], randomBytes(r, r.IntN(40)))
 	}
 }
 
-func randomBytes(r *rand.Rand) []byte {
-	p := make([]byte, r.IntN(40))
+func randomBytes(r *rand.Rand, n int) []byte {
+	p := make([]byte, n)
 	for i := range p {
 		p[i] = byte(r.IntN(256))
 	}

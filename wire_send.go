@@ -281,6 +281,8 @@ func (s *sending) carryOut() (ended bool) {
 		k = newWorker()
 	}
 	k.s = s
+	s.wire.underWay.Add(1)
+	defer s.wire.ended()
 	go k.run()
 	defer s.end(context.Canceled)
 	if k.wait(s) {

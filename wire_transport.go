@@ -20,6 +20,9 @@ type connections struct {
 	apart     *alone          // nil: the caller's is not net/http's
 	silence   silence
 	workers   sync.Pool // of *worker
+	// how many sendings are under way, and that no more begin
+	underWay atomic.Int64
+	closed   atomic.Bool
 }
 
 // connect settles what requests go through. Where that is not net/http's, nothing is known of its
@@ -27,8 +30,9 @@ type connections struct {
 func connect(hc *http.Client) *connections {
 	c := &connections{silence: silence{made: time.Now()}}
 	if hc == nil {
-		c.own = newOwnTransport()
-		c.apart = &alone{RoundTripper: c.own, single: withoutKeepAlive(newTransport())}
+		made := &made{}
+		c.own = newOwnTransport(made)
+		c.apart = &alone{RoundTripper: c.own, single: withoutKeepAlive(newTransport(made))}
 		c.transport = c.apart
 		return c
 	}
@@ -44,10 +48,22 @@ func connect(hc *http.Client) *connections {
 	return c
 }
 
-// closeIdle closes our own connections that are not in use.
-func (c *connections) closeIdle() {
-	if c.own != nil {
-		c.own.CloseIdleConnections()
+// close closes our own connections: those in use when the last request on any of them has ended.
+func (c *connections) close() {
+	if c.own == nil {
+		return
+	}
+	c.own.CloseIdleConnections()
+	c.closed.Store(true)
+	if c.underWay.Load() == 0 {
+		c.own.made.close()
+	}
+}
+
+// ended is called when a sending has ended.
+func (c *connections) ended() {
+	if c.underWay.Add(-1) == 0 && c.closed.Load() && c.own != nil {
+		c.own.made.close()
 	}
 }
 
@@ -69,7 +85,7 @@ const (
 )
 
 // newTransport is net/http's default transport with room for a busy service, and bounds.
-func newTransport() *http.Transport {
+func newTransport(made *made) *http.Transport {
 	dialer := &net.Dialer{
 		Timeout: 10 * time.Second,
 		// An idle connection that a router has forgotten is found out in half a minute.
@@ -82,7 +98,7 @@ func newTransport() *http.Transport {
 			if err != nil {
 				return nil, err
 			}
-			return &meteredConn{Conn: conn}, nil
+			return made.add(conn)
 		},
 		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 			if resp.StatusCode == http.StatusOK {
@@ -183,12 +199,59 @@ func withoutKeepAlive(t *http.Transport) *http.Transport {
 	return t
 }
 
+// made is the connections that a client's own transports have made and that are open. When the
+// client is closed they are: net/http closes only what is idle, and over HTTP/2 a connection whose
+// last request was given up, or whose handshake was, is not for some time.
+type made struct {
+	mu     sync.Mutex
+	open   map[*meteredConn]struct{}
+	closed bool
+}
+
+func (m *made) add(conn net.Conn) (net.Conn, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		_ = conn.Close()
+		return nil, net.ErrClosed
+	}
+	if m.open == nil {
+		m.open = map[*meteredConn]struct{}{}
+	}
+	c := &meteredConn{Conn: conn, made: m}
+	m.open[c] = struct{}{}
+	return c, nil
+}
+
+func (m *made) remove(c *meteredConn) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.open, c)
+}
+
+func (m *made) close() {
+	m.mu.Lock()
+	open := m.open
+	m.open, m.closed = nil, true
+	m.mu.Unlock()
+	for c := range open {
+		_ = c.Conn.Close()
+	}
+}
+
 // meteredConn counts what passes through a connection, so that "nothing was written" and "nothing
 // came" are known and not guessed. Beneath TLS it counts what TLS makes of it, which is as good.
 type meteredConn struct {
 	net.Conn
+	made        *made
 	read, wrote atomic.Int64
 	failure     atomic.Pointer[error] // the last one
+}
+
+// Close implements [net.Conn].
+func (c *meteredConn) Close() error {
+	c.made.remove(c)
+	return c.Conn.Close()
 }
 
 func (c *meteredConn) Read(p []byte) (int, error) {
@@ -230,6 +293,7 @@ func meterOf(conn net.Conn) *meteredConn {
 // ownTransport is the transport of a client that was given none. It can leave all its connections
 // behind at once.
 type ownTransport struct {
+	made    *made
 	fresh   func() *http.Transport
 	current atomic.Pointer[http.Transport]
 
@@ -242,8 +306,8 @@ type retired struct {
 	at time.Time
 }
 
-func newOwnTransport() *ownTransport {
-	o := &ownTransport{fresh: newTransport}
+func newOwnTransport(made *made) *ownTransport {
+	o := &ownTransport{made: made, fresh: func() *http.Transport { return newTransport(made) }}
 	o.current.Store(o.fresh())
 	return o
 }

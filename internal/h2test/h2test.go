@@ -91,7 +91,7 @@ type Server struct {
 
 	mu     sync.Mutex
 	closed bool
-	open   []io.Closer
+	open   map[io.Closer]bool
 	ended  sync.WaitGroup
 }
 
@@ -140,14 +140,24 @@ func (s *Server) own(c io.Closer) {
 		_ = c.Close()
 		return
 	}
-	s.open = append(s.open, c)
+	if s.open == nil {
+		s.open = map[io.Closer]bool{}
+	}
+	s.open[c] = true
+}
+
+func (s *Server) disown(c io.Closer) {
+	_ = c.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
 }
 
 // Close ends all connections and waits for what serves them.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
-	for _, c := range s.open {
+	for c := range s.open {
 		_ = c.Close()
 	}
 	s.mu.Unlock()
@@ -157,7 +167,7 @@ func (s *Server) Close() {
 // Serve serves one connection, TLS included, until it ends.
 func (s *Server) Serve(raw net.Conn) {
 	s.own(raw)
-	defer func() { _ = raw.Close() }()
+	defer s.disown(raw)
 	secure := tls.Server(raw, &tls.Config{
 		Certificates: []tls.Certificate{Certificate}, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12,
 	})
