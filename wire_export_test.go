@@ -2,12 +2,26 @@ package authos
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 )
 
 // NewTransportForTest is the transport of a client that was given none.
 func NewTransportForTest() *http.Transport { return newTransport(&made{}) }
+
+// ResumeTLSForTest has the transport of a client that was given none make the cheapest handshakes
+// that there are.
+func ResumeTLSForTest(c *Client) {
+	own := c.connections.own
+	fresh, sessions := own.fresh, tls.NewLRUClientSessionCache(1)
+	own.fresh = func() *http.Transport {
+		t := fresh()
+		t.TLSClientConfig.MaxVersion, t.TLSClientConfig.ClientSessionCache = tls.VersionTLS12, sessions
+		return t
+	}
+	own.current.Store(own.fresh())
+}
 
 // DialForTest has the transport of a client that was given none connect by dial, and wraps what the
 // client sends through. One that was given an http.Client is left as it is.

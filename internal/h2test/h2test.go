@@ -61,6 +61,9 @@ var Roots = func() *x509.CertPool {
 	return pool
 }()
 
+// secured is one for all connections, so that a client may resume a session.
+var secured = &tls.Config{Certificates: []tls.Certificate{Certificate}, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12}
+
 func makeCertificate() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -168,9 +171,7 @@ func (s *Server) Close() {
 func (s *Server) Serve(raw net.Conn) {
 	s.own(raw)
 	defer s.disown(raw)
-	secure := tls.Server(raw, &tls.Config{
-		Certificates: []tls.Certificate{Certificate}, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12,
-	})
+	secure := tls.Server(raw, secured)
 	start := make([]byte, len(preface))
 	if _, err := io.ReadFull(secure, start); err != nil || string(start) != preface {
 		return
