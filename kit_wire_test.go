@@ -71,9 +71,14 @@ func TestSuitesOverHTTP(t *testing.T) {
 	}
 	binary, err := os.Executable()
 	noError(t, "Executable", err)
-	for _, version := range []string{"2"} {
+	versions := []string{"2"}
+	if longTests {
+		versions = []string{"2", "1"}
+	}
+	for _, version := range versions {
 		t.Run("HTTP/"+version, func(t *testing.T) {
-			run := exec.CommandContext(t.Context(), binary, "-test.run", "^("+strings.Join(names, "|")+")$")
+			// one that does not end says where it is
+			run := exec.CommandContext(t.Context(), binary, "-test.timeout", "8m", "-test.run", "^("+strings.Join(names, "|")+")$")
 			run.Env = append(os.Environ(), "AUTHOS_TEST_HTTP="+version)
 			if out, err := run.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)
