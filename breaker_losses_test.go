@@ -262,8 +262,8 @@ func TestBalancersRestart(t *testing.T) {
 	})
 }
 
-// The same on real connections. Over HTTP/2 the calls of a client that is in use share one. Those of
-// a new client begin at once and dial at once, nearly one for each call. On a busy machine it takes
+// The same on real connections. Over HTTP/2 the calls of a client in use share one. Those of a new
+// client begin at once and dial at once, nearly one for each call. On a busy machine it takes
 // longer to end a hundred connections than the calls wait before they are repeated, on those that
 // are still to be ended: that is no longer a loss in one moment, so that there are few calls there.
 func TestLostConnectionOnTheWire(t *testing.T) {
