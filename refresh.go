@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/authos-go/authos/internal/routes"
+	"github.com/authos-go/authos/internal/runlog"
 	core "github.com/authos-go/authos/internal/session"
 )
 
@@ -112,16 +113,24 @@ func (s *session) begin(cl *call) {
 	}
 	s.mu.Lock()
 	if !s.held.isZero() {
-		cl.owned, cl.signIn, cl.owner = true, s.state.SignIn, s.held.owner
+		s.bind(cl)
 	}
 	s.mu.Unlock()
+}
+
+// bind makes a call that of the tokens held. s.mu is held.
+func (s *session) bind(cl *call) {
+	cl.owned, cl.signIn, cl.owner = true, s.state.SignIn, s.held.owner
+	if watch := s.all.watch; watch != nil {
+		watch(&runlog.Step{Session: s.number, Call: cl.requestID})
+	}
 }
 
 // use gives a call the tokens held, if it may have them. s.mu is held.
 func (s *session) use(cl *call) error {
 	switch {
 	case !cl.owned:
-		cl.owned, cl.signIn, cl.owner = true, s.state.SignIn, s.held.owner
+		s.bind(cl)
 	case core.Default.Serves(s.state, cl.signIn, cl.owner != "" && cl.owner == s.held.owner):
 	case s.held.isZero():
 		return &SessionError{Err: errSignedOut}

@@ -74,7 +74,19 @@ func (r *sessions) find(cfg *config) *session {
 		if !canCompare(cfg.store) {
 			return nil
 		}
-		return r.byStore[cfg.store].Value()
+		s := r.byStore[cfg.store].Value()
+		if s == nil || cfg.tokens.isZero() {
+			return s
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		switch {
+		case s.state.Loaded && s.held.isZero():
+			return nil // its store was empty: a session of its own begins with these
+		case s.seed.isZero():
+			s.seed = cfg.tokens
+		}
+		return s
 	}
 	return r.byToken[r.last(hashOf(cfg.tokens))].Value()
 }
@@ -173,8 +185,8 @@ func (r *sessions) tell(s *session, e core.Event, actions []core.Action) {
 func (r *sessions) enter(s *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !s.private && canCompare(s.store) {
-		r.byStore[s.store] = weak.Make(s)
+	if store := s.store.TokenStore; !s.private && canCompare(store) {
+		r.byStore[store] = weak.Make(s)
 	}
 	r.sweep()
 }

@@ -258,10 +258,12 @@ func TestProgramsCodeInARefresh(t *testing.T) {
 				noError(t, "Get", getUser(t, c))
 				srv.ExpireAccessTokens()
 				store.onSave = func() error { leave(); return nil }
-				func() {
-					defer func() { _ = recover() }()
+				raised := func() (value any) {
+					defer func() { value = recover() }()
 					_ = getUser(t, c)
+					return nil
 				}()
+				equal(t, "raised in the caller", raised, map[string]any{"panic": "a bug of the store's", "Goexit": nil}[name])
 				store.onSave = nil
 				noError(t, "Get afterwards", getUser(t, c))
 				time.Sleep(time.Minute)
@@ -289,6 +291,27 @@ func TestCloseOfAWithClient(t *testing.T) {
 		if getUser(t, two) == nil {
 			t.Error("a client of a family that was shut down still calls")
 		}
+	})
+}
+
+// A call that waits for the response to a refresh says so: in an event, and in its error.
+func TestWaitForTheResponseIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		var reasons []string
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)), authos.WithObserver(&authos.Observer{
+			Wait: func(_ context.Context, e authos.WaitEvent) { reasons = append(reasons, e.Reason) },
+		}))
+		noError(t, "Get", getUser(t, c))
+		srv.ExpireAccessTokens()
+		srv.Fault(authostest.Fault{Path: refreshPath, Delay: 5 * time.Second})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.User.Get(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "waiting for the response to the refresh") {
+			t.Errorf("Get = %v, want the deadline and the response", err)
+		}
+		equal(t, "events", strings.Join(reasons, ","), "refresh in doubt")
 	})
 }
 

@@ -276,7 +276,7 @@ func (p *process) RoundTrip(req *http.Request) (*http.Response, error) {
 		r.end(p.name, access, false)
 		got = reply{status: 200, body: `{"message":"Logged out"}`}
 	default:
-		got = r.serve(p.name, access, req.Header.Get("X-Call"))
+		got = r.serve(p.name, access, req.Header.Get("X-Request-ID"))
 	}
 	if r.happens("responses are lost", 0.1) {
 		return nil, connectionReset()
@@ -487,7 +487,10 @@ func (p *process) work(t *testing.T) {
 				r.mu.Unlock()
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second+r.upTo(2*time.Minute))
 				began := time.Now()
-				_, _ = p.client.User.Get(ctx, authos.WithHeader("X-Call", id))
+				user, err := p.client.User.Get(ctx, authos.WithHeader("X-Request-ID", id))
+				if err == nil {
+					p.log(runlog.Line{What: runlog.Returned, Call: id, Owner: user.ID})
+				}
 				if took := time.Since(began); took > 3*time.Minute {
 					t.Errorf("seed %d: a call took %v", r.seed, took)
 				}
@@ -657,7 +660,13 @@ func TestJournalsThatAreNotAllowed(t *testing.T) {
 			slices.ContainsFunc(l.Step.Actions, func(a core.Action) bool { return verb != 0 && a.Verb == verb }))
 	}
 	for name, change := range map[string]func(l *runlog.Line) bool{
-		"a step of another core": func(l *runlog.Line) bool { l.Step.State.SignIn++; return true },
+		"a step of another core": func(l *runlog.Line) bool {
+			is := l.Step != nil && l.Step.Call == ""
+			if is {
+				l.Step.State.SignIn++
+			}
+			return is
+		},
 		"time that did not pass": func(l *runlog.Line) bool {
 			if stepped(l, core.Tick, 0) && l.Step.Event.D > time.Second {
 				l.Step.Event.D -= time.Second
@@ -689,6 +698,14 @@ func TestJournalsThatAreNotAllowed(t *testing.T) {
 			again := l.What == runlog.Served && l.Call != "1"
 			l.Call, l.Owner = "1", "mallory"
 			return again
+		},
+		"another's data, from the client": func(l *runlog.Line) bool {
+			l.Owner = "mallory"
+			return l.What == runlog.Returned
+		},
+		"a call that nobody began": func(l *runlog.Line) bool {
+			l.Call = "1234"
+			return l.What == runlog.Served
 		},
 		"a session that lives on": func(l *runlog.Line) bool {
 			was := l.What

@@ -533,6 +533,7 @@ func TestSetTokensDuringRefresh(t *testing.T) {
 					equal(t, "held", heldTokens(t, c), next)
 					equal(t, "stored", plain.get(), next)
 					equal(t, "refreshes", srv.count(refreshPath), 1)
+					equal(t, "sessions that came too late and were ended", srv.count("/auth/revoke"), 1)
 					for _, r := range srv.requests() {
 						if r.auth == "stray" {
 							t.Error("the refresh's tokens were used")

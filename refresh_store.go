@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"sync"
 	"time"
 
@@ -249,7 +250,10 @@ func (f *family) admit(t Tokens) error {
 		return nil
 	}
 	if t.Origin != "" && t.Origin != f.origin {
-		return errElsewhere
+		// the port may be left out
+		if u, err := url.Parse(t.Origin); err != nil || originOf(u) != f.origin {
+			return errElsewhere
+		}
 	}
 	return t.check()
 }
@@ -304,7 +308,7 @@ func (s *session) release(clean bool) func() {
 func (s *session) save(h core.Pair, p *pair) {
 	t := p.Tokens
 	t.Origin = s.fam.origin
-	write := func() {
+	s.write(func() {
 		err := act(storeTimeout, &s.all.code, s.store.writing, func(ctx context.Context) error { return s.store.Save(ctx, t) })
 		s.enter(func() core.Event {
 			if err != nil {
@@ -317,12 +321,16 @@ func (s *session) save(h core.Pair, p *pair) {
 			}
 			return core.Event{Kind: core.Saved, Pair: h, OK: err == nil}
 		})
-	}
+	})
+}
+
+// write changes the store: in a goroutine of its own, unless that is our memory.
+func (s *session) write(change func()) {
 	if s.private {
-		write()
+		change()
 		return
 	}
-	go write()
+	go change()
 }
 
 // unsaved reports tokens that could not be saved; the first time of a row. s.mu is held.
@@ -342,7 +350,7 @@ func (s *session) unsaved(p *pair, err error) {
 
 // remove deletes what the store holds.
 func (s *session) remove() {
-	write := func() {
+	s.write(func() {
 		err := act(storeTimeout, &s.all.code, s.store.writing, s.store.Delete)
 		s.enter(func() core.Event {
 			if err != nil {
@@ -350,10 +358,5 @@ func (s *session) remove() {
 			}
 			return core.Event{Kind: core.Deleted, OK: err == nil}
 		})
-	}
-	if s.private {
-		write()
-		return
-	}
-	go write()
+	})
 }

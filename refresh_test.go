@@ -241,6 +241,21 @@ func TestUncured401(t *testing.T) {
 			equal(t, "refreshes", srv.count(refreshPath), 1)
 		})
 	})
+	t.Run("every token dies on the way", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			n := 0
+			srv := &script{respond: func(r seenRequest) reply {
+				if r.path == refreshPath {
+					n++
+					return reply{status: 200, body: fmt.Sprintf(`{"access_token":"a%d","refresh_token":"r%d","expires_in":1}`, n, n+1)}
+				}
+				return reply{status: 401, body: deadTokenBody, took: 2 * time.Second}
+			}}
+			c := localClient(t, srv, authos.WithTokens(oldTokens), authos.WithRefreshBefore(-1))
+			is401(t, getUser(t, c))
+			equal(t, "refreshes", n, 2)
+		})
+	})
 	t.Run("a refreshed token that died on the way", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n := 0
@@ -479,6 +494,7 @@ func TestRefreshInDoubt(t *testing.T) {
 		{"no response", authostest.Fault{Kind: authostest.Hang}, false, 5 * time.Second},
 		{"no response after", authostest.Fault{Kind: authostest.HangAfter}, true, 5 * time.Second},
 		{"408", authostest.Fault{Status: 408}, false, 0},
+		{"AuthOS's own 408", authostest.Fault{Status: 408, Body: `{"error":"x","error_code":"REQUEST_TIMEOUT","timestamp":"2026-05-20T12:00:00+00:00"}`}, false, 0},
 		{"500", authostest.Fault{Status: 500, Body: `{"error":"x","error_code":"DATABASE_ERROR","timestamp":"2026-05-20T12:00:00+00:00"}`}, false, 0},
 		{"502", authostest.Fault{Status: 502, Body: page}, false, 0},
 		{"503", authostest.Fault{Status: 503}, false, 0},

@@ -27,7 +27,8 @@ type Tokens struct {
 	// server refuses it.
 	ExpiresAt time.Time
 	// Origin is the server that the tokens are for, such as "https://sso.example.com". The client
-	// sets it in what it saves and returns, and refuses tokens of another server. Empty: not known.
+	// sets it in what it saves and returns, there with its port, and refuses tokens of another
+	// server. Empty: not known.
 	Origin string
 }
 

@@ -42,14 +42,12 @@ func (s *session) need(a *agent, kind core.Kind, early bool, token string) *flig
 	s.enter(func() core.Event {
 		s.by = a
 		e := core.Event{Kind: kind, Early: early}
-		if s.state.Goal == core.SignOut || s.flight == nil && s.state.Goal != core.Rest {
-			f = &flight{done: s.leaving.gone(), finished: true} // then everything is different
-			f.reported.Store(true)
+		switch {
+		case s.state.Goal == core.SignOut: // after that, everything is different
+			f = &flight{done: s.leaving.gone(), finished: true}
 			return core.Event{Kind: core.Tick}
-		}
-		if kind == core.Need && s.held.AccessToken != token && s.held.AccessToken != "" {
+		case kind == core.Need && s.held.AccessToken != token && s.held.AccessToken != "":
 			f = &flight{done: (*leaving)(nil).gone(), finished: true}
-			f.reported.Store(true)
 			return core.Event{Kind: core.Tick}
 		}
 		if f = s.flight; f == nil {

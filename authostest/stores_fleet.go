@@ -58,7 +58,7 @@ var fleetUsers = []string{"worker@example.com", "other@example.com"}
 // in success, or names the lost session; a session is lost only where the response to a refresh
 // died with its process (or came to one that was frozen past its lock's end), and nobody presents a
 // refresh token twice. Now and then a member signs out, and in again as the same or another user:
-// no call is sent for two users. What all sessions did is written to a journal, and replayed in the
+// no call is sent for two users, and each that succeeds returns the data of whom it began for. What all sessions did is written to a journal, and replayed in the
 // rules that they follow. It returns what happened, in words, and everything that was wrong,
 // joined. With the defaults a run takes about half a minute. It is for Unix, where processes can be
 // frozen.
@@ -67,7 +67,7 @@ func TestTokenStoreFleet(what Fleet) (summary string, err error) {
 	f := &fleet{
 		suite: newSuite(nil), what: what, srv: New(InMemory(), WithTokenLife(fleetLife, time.Hour)),
 		every:  5,
-		owners: map[string]string{}, calls: map[string]string{},
+		owners: map[string]string{}, calls: map[string]fleetSeen{}, revoked: map[string]time.Time{},
 		procs: map[string]*os.Process{}, killed: map[string]bool{}, usedBy: map[string]map[string]bool{}, reports: map[string][]fleetReport{},
 		fates: map[fleetFate]int{}, thawed: map[string]time.Time{},
 	}
@@ -145,6 +145,6 @@ func TestTokenStoreFleet(what Fleet) (summary string, err error) {
 	places.Wait()
 	close(ended)
 	trouble.Wait()
-	summary = f.judge(time.Since(start), outage)
+	summary = f.judge(start, outage)
 	return summary + f.replay(), f.result()
 }

@@ -14,9 +14,10 @@ import (
 )
 
 // judge compares what the members told with what the server saw.
-func (f *fleet) judge(took time.Duration, outage [2]time.Time) (summary string) {
+func (f *fleet) judge(began time.Time, outage [2]time.Time) (summary string) {
+	end := time.Now()
 	count := map[string]int{}
-	inFlight, warned := 0, map[string]int{}
+	inFlight, warned, again := 0, map[string]int{}, map[string]int{}
 	for name, told := range f.reports {
 		open := 0
 		for _, r := range told {
@@ -24,10 +25,14 @@ func (f *fleet) judge(took time.Duration, outage [2]time.Time) (summary string) 
 			switch r.What {
 			case "start":
 				open++
-			case "ok", "lost", "other", "wait", "failed":
+			case "ok", "lost", "out", "other", "wait", "failed":
 				open--
 			case "warn":
 				warned[r.Text]++
+			}
+			f.judgeReport(name, r)
+			if r.What == "again" {
+				again[r.Text]++
 			}
 			if r.What == "wait" && (r.At.Before(outage[0]) || r.At.After(outage[1].Add(5*time.Second))) {
 				f.failf("%s: %q at %v, when the store was there (it was away from %v to %v)", name, r.Text, r.At, outage[0], outage[1])
@@ -41,7 +46,7 @@ func (f *fleet) judge(took time.Duration, outage [2]time.Time) (summary string) 
 		}
 		inFlight += open
 	}
-	done := count["ok"] + count["lost"] + count["other"] + count["wait"] + count["failed"]
+	done := count["ok"] + count["lost"] + count["out"] + count["other"] + count["wait"] + count["failed"]
 	if done != f.what.Size*f.what.Calls || count["start"] != done+inFlight {
 		f.failf("%d calls began, %d ended and %d died with their process; want %d to end",
 			count["start"], done, inFlight, f.what.Size*f.what.Calls)
@@ -51,21 +56,28 @@ func (f *fleet) judge(took time.Duration, outage [2]time.Time) (summary string) 
 	lost, ended := 0, 0
 	for i, fam := range families {
 		switch {
-		case fam.ended:
-			ended++
-		case len(fam.refused) > 0:
+		case len(fam.refused) > 0 && (fam.ended.IsZero() || fam.refused[0].at.Before(fam.ended)):
 			lost++
 			if why := f.reason(fam); why == "" {
 				f.failf("session %d was lost, though its tokens had been saved: last refreshed by %s at %v, refused to %s at %v",
 					i, fam.last.by, fam.last.at, fam.refused[0].by, fam.refused[0].at)
 			}
+			if at := fam.refused[0].at; i == len(families)-1 && end.Sub(at) > 2*FleetLockTTL {
+				f.failf("session %d was lost at %v, and nobody signed in again until %v", i, at, end)
+			}
+		case !fam.ended.IsZero():
+			ended++
+		}
+	}
+	for lost, times := range again {
+		if times > 1 && lost != "" {
+			f.failf("%s was lost, and %d sign-ins replaced it: the store's lock is not one, or it gave old tokens", lost, times)
 		}
 	}
 	if f.wrong > 0 {
-		f.failf("%d calls were sent for two users", f.wrong)
+		f.failf("%d calls were sent for two users, or returned another's data", f.wrong)
 	}
-	// A sign-out may end a session by a token that was used.
-	if server := f.srv.Replays(); server < replays || server > replays+f.spent {
+	if server := f.srv.Replays(); server != replays+f.spent {
 		f.failf("the server counted %d replays, the refreshes seen show %d, the sign-outs %d", server, replays, f.spent)
 	}
 	for name, at := range f.thawed {
@@ -87,11 +99,22 @@ func (f *fleet) judge(took time.Duration, outage [2]time.Time) (summary string) 
 	if f.what.Away != nil && outage[1].IsZero() {
 		f.failf("the test ended before the store went away")
 	}
-	return fmt.Sprintf("%v; %d processes, %d killed; %d calls: %d succeeded, %d named a lost session, %d another user, %d were told to wait "+
+	return fmt.Sprintf("%v; %d processes, %d killed; %d calls: %d succeeded, %d named a lost session, %d got a 401, %d named another user, %d were told to wait "+
 		"for the store, %d died with their process; %d under a wrong principal\n%d refreshes, %d replays; %d sessions lost, %d signed out "+
 		"(%d told so), %d sign-ins\nfates: %v; warnings: %v",
-		took.Round(time.Second), len(f.reports), len(f.killed), count["start"], count["ok"], count["lost"], count["other"], count["wait"],
+		end.Sub(began).Round(time.Second), len(f.reports), len(f.killed), count["start"], count["ok"], count["lost"], count["out"], count["other"], count["wait"],
 		inFlight, f.wrong, len(f.refreshes), replays, lost, ended, count["change"], len(families), f.fates, warned)
+}
+
+// judgeReport compares what a member tells of a call with what the server saw of it.
+func (f *fleet) judgeReport(name string, r fleetReport) {
+	seen := f.calls[r.Call]
+	switch {
+	case r.What == "ok" && seen.served != r.Text:
+		f.wrong++
+	case r.What == "out" && seen.refused == 0:
+		f.failf("%s: %q, which the server did not say", name, r.Text)
+	}
 }
 
 // replay judges the journal.
@@ -121,9 +144,9 @@ func (f *fleet) families() (all []*fleetFamily, replays int) {
 		all = append(all, fam)
 	}
 	defer func() {
-		for _, token := range f.revoked {
-			if fam := of[token]; fam != nil {
-				fam.ended = true
+		for token, at := range f.revoked {
+			if fam := of[token]; fam != nil && (fam.ended.IsZero() || at.Before(fam.ended)) {
+				fam.ended = at
 			}
 		}
 	}()

@@ -32,9 +32,12 @@ type fleetOrder struct {
 // fleetReport is a line of a member.
 type fleetReport struct {
 	At time.Time `json:"at"`
-	// What is start; then ok, lost (the session, and the error says so), other (somebody else has
-	// signed in), wait (RetryAt says until when) or failed; or it is warn or change.
+	// What is start; then ok, lost (the session, and the error says so), out (a 401: there are no
+	// tokens, or new ones do not help), other (somebody else has signed in), wait (RetryAt says until
+	// when) or failed; or it is warn, change (a sign-out succeeded), or again (a sign-in in place of
+	// the lost tokens in Text).
 	What string `json:"what"`
+	Call string `json:"call,omitempty"`
 	Text string `json:"text,omitempty"`
 }
 
@@ -65,8 +68,8 @@ func fleetProcess(text string, open func(string) (authos.LockingTokenStore, erro
 	return 0
 }
 
-func fleetSay(what, text string) {
-	line, err := json.Marshal(fleetReport{time.Now(), what, text})
+func fleetSay(what, call, text string) {
+	line, err := json.Marshal(fleetReport{time.Now(), what, call, text})
 	if err != nil {
 		line = []byte(err.Error())
 	}
@@ -80,7 +83,7 @@ func (fleetWarnings) Enabled(_ context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn
 }
 func (fleetWarnings) Handle(_ context.Context, r slog.Record) error {
-	fleetSay("warn", r.Message)
+	fleetSay("warn", "", r.Message)
 	return nil
 }
 
@@ -126,31 +129,35 @@ func fleetServe(o fleetOrder, open func(string) (authos.LockingTokenStore, error
 func (w fleetWorker) once(call string, seen authos.Tokens) authos.Tokens {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	fleetSay("start", "")
+	fleetSay("start", call, "")
 	lost, err := w.client.Tokens(ctx)
+	var user *authos.User
 	if err == nil {
-		_, err = w.client.User.Get(ctx, authos.WithHeader(fleetCall, call))
+		user, err = w.client.User.Get(ctx, authos.WithHeader(fleetCall, call))
 	}
 	pending, _ := errors.AsType[*authos.SessionError](err)
 	switch {
 	case err == nil:
-		fleetSay("ok", "")
+		w.note(runlog.Line{What: runlog.Returned, Call: call, Owner: user.Email})
+		fleetSay("ok", call, user.Email)
 		return authos.Tokens{}
-	case errors.Is(err, authos.ErrSessionExpired), pending == nil && errors.Is(err, authos.ErrUnauthenticated):
-		fleetSay("lost", err.Error())
+	case errors.Is(err, authos.ErrSessionExpired):
+		fleetSay("lost", call, err.Error())
+	case pending == nil && errors.Is(err, authos.ErrUnauthenticated):
+		fleetSay("out", call, err.Error())
 	case pending != nil && pending.RetryAt.IsZero():
-		fleetSay("other", err.Error())
+		fleetSay("other", call, err.Error())
 		return authos.Tokens{}
 	case pending != nil:
-		fleetSay("wait", err.Error())
+		fleetSay("wait", call, err.Error())
 		time.Sleep(min(time.Until(pending.RetryAt), time.Second))
 		return seen
 	default:
-		fleetSay("failed", err.Error())
+		fleetSay("failed", call, err.Error())
 		return seen
 	}
 	if seen, err = w.signIn(ctx, lost, seen); err != nil {
-		fleetSay("warn", "signing in: "+err.Error())
+		fleetSay("warn", "", "signing in: "+err.Error())
 	}
 	return seen
 }
@@ -163,7 +170,7 @@ type fleetWorker struct {
 }
 
 // fleetCall is the header that names a call to the server.
-const fleetCall = "X-Fleet-Call"
+const fleetCall = "X-Request-ID"
 
 func (w fleetWorker) login(ctx context.Context) (authos.Tokens, error) {
 	return w.client.Auth.Login(ctx, authos.LoginParams{Email: fleetUsers[rand.N(len(fleetUsers))], Password: fleetLogin})
@@ -175,14 +182,14 @@ func (w fleetWorker) change() {
 	defer cancel()
 	err := w.client.Auth.Logout(ctx)
 	if err == nil {
-		fleetSay("change", "")
+		fleetSay("change", "", "")
 		var fresh authos.Tokens
 		if fresh, err = w.login(ctx); err == nil {
 			err = w.client.SetTokens(ctx, fresh)
 		}
 	}
 	if err != nil {
-		fleetSay("warn", "changing the user: "+err.Error())
+		fleetSay("warn", "", "changing the user: "+err.Error())
 	}
 }
 
@@ -213,6 +220,7 @@ func (w fleetWorker) signIn(ctx context.Context, lost, seen authos.Tokens) (auth
 	w.note(runlog.Line{What: runlog.Puts, Pair: runlog.Name(fresh.RefreshToken)})
 	if err = w.store.Save(ctx, fresh); err == nil {
 		w.note(runlog.Line{What: runlog.Put, Pair: runlog.Name(fresh.RefreshToken)})
+		fleetSay("again", "", runlog.Name(stored.RefreshToken))
 	}
 	return fresh, err
 }

@@ -60,7 +60,7 @@ type fleetFamily struct {
 	last    fleetRefresh // the last that succeeded
 	refused []fleetRefresh
 	fates   []fleetFate // other than goesWell
-	ended   bool        // by a sign-out
+	ended   time.Time   // by a sign-out; zero: it was not
 }
 
 // fleetFreeze is a member's time on ice.
@@ -90,12 +90,19 @@ type fleet struct {
 	thawed    map[string]time.Time
 	freezes   []fleetFreeze
 	reports   map[string][]fleetReport
-	revoked   []string          // refresh tokens, by sign-outs
-	spent     int               // of those had been used
-	owners    map[string]string // of access and refresh tokens
-	calls     map[string]string // whom each call was sent for
-	wrong     int               // calls that were sent for two
+	revoked   map[string]time.Time // refresh tokens, by sign-outs: when first
+	spent     int                  // of the sign-outs' tokens had been used
+	owners    map[string]string    // of access and refresh tokens
+	calls     map[string]fleetSeen
+	wrong     int // calls that were sent for two users, or returned another's data
 	journal   *os.File
+}
+
+// fleetSeen is what the server has seen of a call.
+type fleetSeen struct {
+	owner   string // whom it was sent for
+	served  string // and served for
+	refused int    // how often
 }
 
 // note writes a line of the journal.
@@ -131,7 +138,9 @@ func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		form, _ := url.ParseQuery(string(body))
 		f.mu.Lock()
 		response := f.response(r, body)
-		f.revoked = append(f.revoked, form.Get("token"))
+		if f.revoked[form.Get("token")].IsZero() {
+			f.revoked[form.Get("token")] = time.Now()
+		}
 		if slices.ContainsFunc(f.refreshes, func(r fleetRefresh) bool { return r.refresh == form.Get("token") && r.refreshed != "" }) {
 			f.spent++
 		}
@@ -164,10 +173,16 @@ func (f *fleet) called(name string, r *http.Request, status int) {
 		f.usedBy[token][name] = true
 	}
 	f.note(l)
-	if before := f.calls[call]; before != "" && before != l.Owner {
+	seen, again := f.calls[call]
+	if again && seen.owner != l.Owner {
 		f.wrong++
 	}
-	f.calls[call] = l.Owner
+	if seen.owner = l.Owner; status == http.StatusOK {
+		seen.served = l.Owner
+	} else {
+		seen.refused++
+	}
+	f.calls[call] = seen
 }
 
 func (f *fleet) response(r *http.Request, body []byte) *httptest.ResponseRecorder {
@@ -316,7 +331,7 @@ func (f *fleet) slot(url string, place int) {
 		told, err := f.live(o)
 		for _, r := range told {
 			switch r.What {
-			case "ok", "lost", "other", "wait", "failed":
+			case "ok", "lost", "out", "other", "wait", "failed":
 				left--
 			}
 		}

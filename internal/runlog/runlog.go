@@ -44,6 +44,7 @@ const (
 	Ended    What = "ended"     // Pair's session is over
 	Served   What = "served"    // Call, sent for Owner, was carried out
 	Denied   What = "denied"    // or got a 401
+	Returned What = "returned"  // Call gave its caller Owner's data
 
 	// To a process.
 	Killed What = "killed"
@@ -57,9 +58,11 @@ const (
 	Put     What = "put"
 )
 
-// Step is one step of a session's core.
+// Step is one step of a session's core. With a Call it is none: Call has begun, as that of the
+// tokens held then.
 type Step struct {
 	Session int                `json:"session"` // of the process
+	Call    string             `json:"call,omitempty"`
 	Born    bool               `json:"born,omitempty"`
 	Event   core.Event         `json:"event"`
 	Actions []core.Action      `json:"actions,omitempty"`
@@ -122,6 +125,9 @@ func Read(r io.Reader) (list []Line, err error) {
 
 // MarshalJSON leaves out what is zero.
 func (s *Step) MarshalJSON() ([]byte, error) {
+	if s.Call != "" {
+		return json.Marshal(map[string]any{"session": s.Session, "call": s.Call})
+	}
 	actions := make([]map[string]any, len(s.Actions))
 	for i, a := range s.Actions {
 		actions[i] = filled(a)

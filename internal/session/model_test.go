@@ -419,7 +419,7 @@ func TestEachMechanismIsNeeded(t *testing.T) {
 			if r.bad == "" {
 				t.Fatalf("%s: no counterexample in %d states", tc.scope, r.states)
 			}
-			t.Logf("%s, in %d steps (%s):\n  %s", r.bad, len(r.trace), tc.scope, strings.Join(r.trace, "\n  "))
+			t.Logf("%s: %v", tc.scope, r)
 		})
 	}
 }

@@ -274,8 +274,8 @@ func (m *step) set(e Event) {
 		} else if m.Unsaved != p {
 			m.finishSet(OK)
 		}
-		if !m.Flying {
-			m.Why, m.Hold = m.keptReason()
+		if !m.Flying && m.Why != Doubt { // set again, it is still not to be presented then
+			m.Why, m.Hold = OK, 0
 		}
 		return
 	}
@@ -297,14 +297,6 @@ func (m *step) set(e Event) {
 	m.overtake()
 	m.use(p)
 	m.Unsaved, m.Setting, m.Forced, m.Mine, m.Retry, m.Backoff = p, true, true, false, 0, 0
-}
-
-// keptReason is why a pair that is set again is still not to be presented.
-func (m *step) keptReason() (Reason, time.Duration) {
-	if m.Why == Doubt {
-		return m.Why, m.Hold
-	}
-	return OK, 0
 }
 
 // close begins the end: what is in flight may still arrive and be saved, nothing new begins. cut

@@ -689,10 +689,12 @@ func (sc *scope) commit(n *world, k int) {
 		unaware := n.unaware || n.b.back < sc.budget.back && !sc.newer(n, m)
 		// exception E3
 		late := sc.kind == redisStore && n.srv.expired[m.pair] && n.shlf.pair != n.srv.current[s] && sc.excused
-		if who := sc.holds(n, n.srv.current[s]); who != "" && !late && !unaware {
+		// exception E9: sent by a process that was started again since
+		before := sc.kind == plainStore && m.inc != n.c[m.from-1].inc
+		if who := sc.holds(n, n.srv.current[s]); who != "" && !late && !unaware && !before {
 			n.bad = fmt.Sprintf("a replay of %d destroyed a session that %s still had (%d)", m.pair, who, n.srv.current[s])
 		}
-		if sc.newer(n, m) && !n.unaware {
+		if sc.newer(n, m) && !n.unaware && !before {
 			n.bad = fmt.Sprintf("%d was presented by a process that had the newer pair", m.pair)
 		}
 		n.srv.alive[s] = false

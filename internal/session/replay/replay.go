@@ -49,7 +49,7 @@ type judge struct {
 	families map[string]*family // by pair
 	number   map[string]int     // of each pair, as they were given
 	expiry   map[string]time.Time
-	calls    map[string]string // whose data each got
+	calls    map[string]string // whom each began for
 	unaware  bool              // a process was given old tokens that it has no memory of: exception E7
 
 	writes []write // of the store, in the order in which they began
@@ -184,11 +184,10 @@ func (j *judge) serve(p *process, l runlog.Line) error {
 		if f != nil {
 			f.over = true
 		}
-	case runlog.Served, runlog.Denied:
-		if who := j.calls[l.Call]; l.Call != "" && who != "" && who != l.Owner {
-			return fmt.Errorf("a call that was sent for %s was sent for %s", who, l.Owner)
+	case runlog.Served, runlog.Denied, runlog.Returned:
+		if who, known := j.calls[l.Call]; l.Call != "" && (!known || who != l.Owner) {
+			return fmt.Errorf("a call that began for %q was %s for %q", who, l.What, l.Owner)
 		}
-		j.calls[l.Call] = l.Owner
 	}
 	return nil
 }
@@ -346,6 +345,16 @@ func (j *judge) step(p *process, l runlog.Line) error {
 	}
 	if s == nil {
 		return fmt.Errorf("session %d of %s was not begun", at.Session, p.name)
+	}
+	if at.Call != "" {
+		if who, known := j.calls[at.Call]; known {
+			return fmt.Errorf("a call that began for %q began again", who)
+		}
+		j.calls[at.Call] = ""
+		if f := j.families[s.names[s.state.Held].Name]; f != nil {
+			j.calls[at.Call] = f.owner
+		}
+		return nil
 	}
 	maps.Copy(s.names, at.Pairs)
 	if err := j.told(p, s, l); err != nil {
@@ -644,6 +653,9 @@ var (
 func stepText(s *runlog.Step) string {
 	if s.Born {
 		return fmt.Sprintf("session %d begins", s.Session)
+	}
+	if s.Call != "" {
+		return fmt.Sprintf("session %d: call %s begins", s.Session, s.Call)
 	}
 	e := s.Event
 	text := fmt.Sprintf("session %d: %s %s", s.Session, kinds[e.Kind], s.Pairs[e.Pair].Name)

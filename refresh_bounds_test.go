@@ -1,0 +1,311 @@
+package authos_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/authostest"
+)
+
+// stuckStore has uses that do not return before they are let go, whatever their context says.
+type stuckStore struct {
+	*lockStore
+	lock, load, save, let chan struct{}
+}
+
+func untilLet(ch chan struct{}) {
+	if ch != nil {
+		<-ch
+	}
+}
+
+func (s *stuckStore) Lock(context.Context) (func(), error) {
+	untilLet(s.lock)
+	return s.lockStore.Lock(context.Background())
+}
+
+func (s *stuckStore) Load(ctx context.Context) (authos.Tokens, error) {
+	untilLet(s.load)
+	return s.lockStore.Load(ctx)
+}
+
+func (s *stuckStore) Save(ctx context.Context, t authos.Tokens) error {
+	untilLet(s.save)
+	return s.lockStore.Save(ctx, t)
+}
+
+// Each use of a store has its time, and a call that waits for it ends then. The store may do later
+// what it was asked to do: it does no harm, and a lock that comes then is given back.
+func TestStoreThatDoesNotReturn(t *testing.T) {
+	const grace = 100 * time.Millisecond // for saying why
+	for name, tc := range map[string]struct {
+		stuck func(s *stuckStore)
+		took  time.Duration
+		says  string // empty: the call succeeds
+	}{
+		"Lock": {func(s *stuckStore) { s.lock = s.let }, 70*time.Second + grace, "locking the token store"},
+		"Load": {func(s *stuckStore) { s.load = s.let }, 10*time.Second + grace, "loading the tokens"},
+		"Save": {func(s *stuckStore) { s.save = s.let }, 10*time.Second + grace, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				store := &stuckStore{lockStore: newLockStore(), let: make(chan struct{})}
+				store.put(signIn(srv, adaEmail))
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithRetry(authos.RetryPolicy{MaxElapsed: -1}))
+				noError(t, "Get", getUser(t, c))
+				srv.ExpireAccessTokens()
+				tc.stuck(store)
+				start := time.Now()
+				err := getUser(t, c)
+				equal(t, "the call took", time.Since(start), tc.took)
+				if tc.says == "" {
+					noError(t, "Get with tokens that could not be saved", err)
+				} else if e := uncertainError(t, err); !strings.Contains(e.Error(), tc.says) {
+					t.Errorf("Get = %v, want %q in it", e, tc.says)
+				}
+				close(store.let)
+				time.Sleep(time.Minute)
+				noError(t, "Get afterwards", getUser(t, c))
+				equal(t, "stored", store.get(), anywhere(heldTokens(t, c)))
+				equal(t, "replays", srv.Replays(), 0)
+				holdLock(t, store.lockStore)()
+			})
+		})
+	}
+}
+
+// Close gives a refresh that hangs 5 s, and then gives it up.
+func TestCloseGivesUpWhatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)))
+		noError(t, "Get", getUser(t, c))
+		srv.ExpireAccessTokens()
+		srv.Fault(authostest.Fault{Path: refreshPath, Kind: authostest.Hang})
+		waiter := make(chan error, 1)
+		go func() { waiter <- getUser(t, c) }()
+		time.Sleep(time.Second)
+		start := time.Now()
+		noError(t, "Close", c.Close())
+		equal(t, "Close took", time.Since(start), 5*time.Second)
+		sessionUncertain(t, <-waiter)
+	})
+}
+
+// A refresh ahead of expiry gets half of the time that a call has, whose token is still good.
+func TestEarlyRefreshLeavesTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+		c := localClient(t, srv.Transport(), authos.WithTokens(signInFor(srv, adaEmail)))
+		noError(t, "Get", getUser(t, c))
+		time.Sleep(time.Hour - 20*time.Second)
+		srv.Fault(authostest.Fault{Path: refreshPath, Kind: authostest.Hang})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := c.User.Get(ctx)
+		noError(t, "Get", err)
+		equal(t, "it waited", time.Since(start), 5*time.Second)
+	})
+}
+
+// releasingSlowly is a store whose lock takes a while to be released.
+type releasingSlowly struct{ *lockStore }
+
+func (s releasingSlowly) Lock(ctx context.Context) (func(), error) {
+	unlock, err := s.lockStore.Lock(ctx)
+	return func() { time.Sleep(time.Second / 2); unlock() }, err
+}
+
+// When those who wait for a refresh go on, its lock is free: the process may end with them.
+func TestLockIsFreeAfterACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := releasingSlowly{newLockStore()}
+		store.put(signIn(srv, adaEmail))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		noError(t, "Get", getUser(t, c))
+		srv.ExpireAccessTokens()
+		noError(t, "Get", getUser(t, c))
+		equal(t, "the lock is held", store.held, false)
+		equal(t, "locks", store.locks, 1)
+	})
+}
+
+// A session that nobody uses gives its lock up when its doubt has ended.
+func TestIdleSessionFreesTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		store.put(signIn(srv, adaEmail))
+		idle := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		noError(t, "Get", getUser(t, idle))
+		srv.ExpireAccessTokens()
+		srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Kind: authostest.ResetBefore})
+		start := time.Now()
+		sessionUncertain(t, getUser(t, idle))
+		noError(t, "Get of another process", getUser(t, localClient(t, srv.Transport(), authos.WithTokenStore(store))))
+		equal(t, "it waited", time.Since(start), 35*time.Second)
+		equal(t, "replays", srv.Replays(), 0)
+	})
+}
+
+// A doubt about a refresh token is over when the server takes the access token of its pair, which
+// would have died with it. A refusal before the expiry then is no sign that it was taken.
+func TestAcceptedTokenEndsTheSuspicion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+		store := newLockStore()
+		store.put(signInFor(srv, adaEmail))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithRefreshBefore(10*time.Minute))
+		noError(t, "Get", getUser(t, c))
+		time.Sleep(51 * time.Minute)
+		srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Kind: authostest.ResetBefore})
+		noError(t, "Get, whose refresh is lost", getUser(t, c))
+		equal(t, "refreshes", refreshCount(srv), 1)
+		time.Sleep(time.Minute)
+		noError(t, "Get", getUser(t, c))
+		srv.ExpireAccessTokens()
+		noError(t, "Get that refreshes at once", getUser(t, c))
+		equal(t, "refreshes", refreshCount(srv), 2)
+		equal(t, "replays", srv.Replays(), 0)
+	})
+}
+
+// A client that waits for what another one of its family presents goes on as soon as that is there.
+func TestWaitForAnotherClientsRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		row := &testStore{tokens: signIn(srv, adaEmail)}
+		root := localClient(t, srv.Transport())
+		srv.ExpireAccessTokens()
+		srv.Fault(authostest.Fault{Path: refreshPath, Delay: 5 * time.Second})
+		start := time.Now()
+		var group sync.WaitGroup
+		for range 3 { // each has a store of its own on the row, so that they are not one session
+			c, err := root.With(authos.WithTokenStore(&htLateSave{TokenStore: row}))
+			noError(t, "With", err)
+			group.Go(func() {
+				noError(t, "Get", getUser(t, c))
+				equal(t, "it took", time.Since(start), 5*time.Second)
+			})
+		}
+		group.Wait()
+		equal(t, "refreshes", refreshCount(srv), 1)
+	})
+}
+
+// All clients that use a store are one session: it is asked for the tokens once.
+func TestOneSessionForAStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		store.put(signIn(srv, adaEmail))
+		root := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		for range 10 {
+			c, err := root.With(authos.WithTokenStore(store))
+			noError(t, "With", err)
+			noError(t, "Get", getUser(t, c))
+		}
+		equal(t, "loads", store.loads, 1)
+	})
+}
+
+// Tokens given together with a store that another client has found, or will find, empty go into it.
+func TestSeedOfAStoreInUse(t *testing.T) {
+	for name, used := range map[string]bool{"found empty": true, "not asked yet": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				store := &testStore{}
+				root := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+				if used {
+					equal(t, "held", heldTokens(t, root), authos.Tokens{})
+				}
+				tokens := signIn(srv, adaEmail)
+				c, err := root.With(authos.WithTokenStore(store), authos.WithTokens(tokens))
+				noError(t, "With", err)
+				noError(t, "Get", getUser(t, c))
+				equal(t, "stored", store.get(), anywhere(tokens))
+				noError(t, "Get of the first client", getUser(t, root))
+			})
+		})
+	}
+}
+
+// Tokens find their session also where it has been refreshed more than once since: no client makes
+// one of its own with a refresh token that was used.
+func TestTokensOfLongAgo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		first := signIn(srv, adaEmail)
+		root := localClient(t, srv.Transport())
+		c, err := root.With(authos.WithTokens(first))
+		noError(t, "With", err)
+		for range 3 {
+			srv.ExpireAccessTokens()
+			noError(t, "Get", getUser(t, c))
+		}
+		again, err := root.With(authos.WithTokens(first))
+		noError(t, "With", err)
+		noError(t, "Get", getUser(t, again))
+		equal(t, "held", heldTokens(t, again), heldTokens(t, c))
+		equal(t, "refreshes", refreshCount(srv), 3)
+		equal(t, "replays", srv.Replays(), 0)
+	})
+}
+
+// A call is its principal's from its beginning, also where it waits before anything is sent for it.
+func TestCallIsOwnedFromItsBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		alice, bob := signIn(srv, "alice@example.com"), signIn(srv, "bob@example.com")
+		c := localClient(t, srv.Transport(), authos.WithTokens(alice))
+		srv.Fault(authostest.Fault{Path: "/api/user", Times: 1, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"5"}}})
+		ended := make(chan error, 2)
+		for range 2 { // the first gets the 429, and the second waits behind it
+			go func() { ended <- getUser(t, c) }()
+			time.Sleep(time.Second)
+		}
+		equal(t, "requests so far", srv.Count("", ""), 1)
+		noError(t, "SetTokens", c.SetTokens(t.Context(), bob))
+		sessionForeign(t, <-ended)
+		sessionForeign(t, <-ended)
+		equal(t, "requests", srv.Count("", ""), 1)
+	})
+}
+
+// What the client saves says whose tokens they are, and what a store gives is checked as what the
+// program gives is.
+func TestStoredTokensAreChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := &testStore{}
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		tokens := signIn(srv, adaEmail)
+		noError(t, "SetTokens", c.SetTokens(t.Context(), tokens))
+		origin := store.tokens.Origin
+		equal(t, "Origin", strings.HasSuffix(origin, "://127.0.0.1:80") || strings.HasSuffix(origin, "://127.0.0.1:443"), true)
+		tokens.Origin = origin[:strings.LastIndex(origin, ":")] // as a program may write it
+		noError(t, "SetTokens", c.SetTokens(t.Context(), tokens))
+		for name, bad := range map[string]authos.Tokens{
+			"access token":  {AccessToken: tokens.AccessToken + "\n", RefreshToken: tokens.RefreshToken},
+			"refresh token": {AccessToken: tokens.AccessToken, RefreshToken: tokens.RefreshToken + "\n"},
+		} {
+			store.put(bad)
+			e := uncertainError(t, getUser(t, localClient(t, srv.Transport(), authos.WithTokenStore(store))))
+			if invalid := (*authos.ValidationError)(nil); !errors.As(e, &invalid) {
+				t.Errorf("%s: %v, want an error that names the field", name, e)
+			}
+		}
+		equal(t, "requests", srv.Count("", ""), 0)
+	})
+}
