@@ -3,13 +3,13 @@
 package authos_test
 
 import (
-	"math"
 	"net/http"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/alloc"
 )
 
 // allocations are those of one call, on the transport in memory. They are exact: whoever changes
@@ -34,22 +34,6 @@ const (
 	mostWithoutWire = 30 // for a call that sends nothing
 )
 
-// measure gives the allocations and the bytes of one run. Other goroutines of the test binary
-// allocate too, so the least of a few rounds counts.
-func measure(run func()) (allocs, bytes float64) {
-	const runs = 200
-	allocs, bytes = math.Inf(1), math.Inf(1)
-	for range 5 {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		allocs = min(allocs, testing.AllocsPerRun(runs, run))
-		runtime.ReadMemStats(&after)
-		// which warms up with one
-		bytes = min(bytes, float64(after.TotalAlloc-before.TotalAlloc)/(runs+1))
-	}
-	return allocs, bytes
-}
-
 func TestAllocations(t *testing.T) {
 	const base = "https://authos.test"
 	hc := &http.Client{Transport: newBenchTransport()}
@@ -62,23 +46,23 @@ func TestAllocations(t *testing.T) {
 
 	var got allocations
 	var plain, plainBytes, bytes [2]float64 // with an API key, with an access token
-	plain[0], plainBytes[0] = measure(func() { plainGet(t, hc, base, "X-Api-Key", benchKey, new(authos.ServiceUser)) })
-	plain[1], plainBytes[1] = measure(func() { plainGet(t, hc, base, "Authorization", "Bearer "+benchToken, new(authos.User)) })
+	plain[0], plainBytes[0] = alloc.Count(func() { plainGet(t, hc, base, "X-Api-Key", benchKey, new(authos.ServiceUser)) })
+	plain[1], plainBytes[1] = alloc.Count(func() { plainGet(t, hc, base, "Authorization", "Bearer "+benchToken, new(authos.User)) })
 	c := benchClient(t, base, hc)
-	got.apiKey, bytes[0] = measure(func() { sdkGet(t, c) })
+	got.apiKey, bytes[0] = alloc.Count(func() { sdkGet(t, c) })
 	bearer := benchClient(t, base, hc, tokens)
-	got.bearer, bytes[1] = measure(func() {
+	got.bearer, bytes[1] = alloc.Count(func() {
 		if _, err := bearer.User.Get(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	})
 	cached := benchClient(t, base, hc, cache)
-	got.cached, _ = measure(func() { sdkGet(t, cached) })
+	got.cached, _ = alloc.Count(func() { sdkGet(t, cached) })
 	open := benchClient(t, base, down(), once)
 	for range 6 {
 		_, _ = open.Service.Users.Get(t.Context(), "42")
 	}
-	got.open, _ = measure(func() {
+	got.open, _ = alloc.Count(func() {
 		if _, err := open.Service.Users.Get(t.Context(), "42"); err == nil {
 			t.Fatal("the breaker is not open")
 		}
@@ -87,7 +71,7 @@ func TestAllocations(t *testing.T) {
 	for range 6 {
 		_, _ = stale.Service.Users.Get(t.Context(), "42")
 	}
-	got.stale, _ = measure(func() {
+	got.stale, _ = alloc.Count(func() {
 		var body []byte
 		if err := stale.Do(t.Context(), http.MethodGet, "/api/service/users/42", nil, &body); err != nil {
 			t.Fatal(err)

@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -17,6 +15,7 @@ import (
 	"time"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/alloc"
 )
 
 const memoryBase = "https://authos.test"
@@ -53,8 +52,18 @@ func compare(rounds int, ways []timed) map[string]cost {
 	}
 	costs := make(map[string]cost, len(ways))
 	for i, w := range ways {
-		allocs, bytes := allocations(w.run)
-		costs[w.name] = cost{Allocs: allocs, Bytes: bytes, Nanos: median(took[i]), Ratio: median(ratio[i])}
+		costs[w.name] = cost{Nanos: median(took[i]), Ratio: median(ratio[i])}
+	}
+	return costs
+}
+
+// measure compares, and counts what each way allocates.
+func measure(rounds int, ways []timed) map[string]cost {
+	costs := compare(rounds, ways)
+	for _, w := range ways {
+		c := costs[w.name]
+		c.Allocs, c.Bytes = alloc.Count(w.run)
+		costs[w.name] = c
 	}
 	return costs
 }
@@ -62,20 +71,6 @@ func compare(rounds int, ways []timed) map[string]cost {
 func median(all []float64) float64 {
 	slices.Sort(all)
 	return all[len(all)/2]
-}
-
-// allocations counts those of one run: the least of a few rounds, since others allocate too.
-func allocations(run func()) (allocs, bytes float64) {
-	const runs = 100
-	allocs, bytes = math.Inf(1), math.Inf(1)
-	for range 3 {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		allocs = min(allocs, testing.AllocsPerRun(runs, run))
-		runtime.ReadMemStats(&after)
-		bytes = min(bytes, float64(after.TotalAlloc-before.TotalAlloc)/(runs+1))
-	}
-	return allocs, bytes
 }
 
 // must makes a call that cannot fail of one that can.
@@ -90,7 +85,7 @@ func must(t *testing.T, call func() error) func() {
 // callCosts are those of a good GET and a good POST with every client, each from one setup.
 func callCosts(t *testing.T, rounds int, s setup) (get, create map[string]cost) {
 	var gets, creates []timed
-	for _, p := range peers {
+	for _, p := range append(slices.Clone(peers), control) {
 		if p.variant {
 			continue
 		}
@@ -101,7 +96,7 @@ func callCosts(t *testing.T, rounds int, s setup) (get, create map[string]cost) 
 		gets = append(gets, timed{p.name, must(t, func() error { _, err := c.get(t.Context(), "42"); return err })})
 		creates = append(creates, timed{p.name, must(t, func() error { _, err := c.create(t.Context(), "ada@example.com"); return err })})
 	}
-	return compare(rounds, gets), compare(rounds, creates)
+	return measure(rounds, gets), measure(rounds, creates)
 }
 
 // loopback serves over loopback, with HTTP/2 over TLS or with plain HTTP/1.
@@ -180,7 +175,7 @@ func staleCosts(t *testing.T, rounds int) map[string]cost {
 		var body []byte
 		return stale.Do(t.Context(), http.MethodGet, usersPath+"/42", nil, &body)
 	}
-	return compare(rounds, []timed{
+	return measure(rounds, []timed{
 		{netHTTP.name, must(t, func() error { _, err := plain.get(t.Context(), "42"); return err })},
 		{"cache", must(t, get(cached))},
 		{"stale, decoded", must(t, get(stale))},
@@ -189,24 +184,31 @@ func staleCosts(t *testing.T, rounds int) map[string]cost {
 }
 
 // writeCosts are those of a PATCH while so many responses are cached, all of the collection that it
-// changes. They are compared with a client without a cache.
+// changes. The first number is what the others are compared with.
 func writeCosts(t *testing.T, rounds int, entries []int) map[string]cost {
-	hc := &http.Client{Transport: newMemory()}
+	transport := newMemory()
 	var ways []timed
 	for _, n := range entries {
-		opts := []authos.Option{authos.WithHTTPClient(hc), authos.WithAPIKey(apiKey)}
-		if n > 0 {
-			opts = append(opts, authos.WithCache(authos.CachePolicy{MaxEntries: 2 * n, MaxBytes: 1 << 30}))
-		}
-		c, err := authos.New(memoryBase, opts...)
+		c, err := authos.New(memoryBase, authos.WithHTTPClient(&http.Client{Transport: transport}), authos.WithAPIKey(apiKey),
+			authos.WithCache(authos.CachePolicy{MaxEntries: 2 * (n + 1), MaxBytes: 1 << 30}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = c.Close() }()
+		read := func(i int, opts ...authos.RequestOption) error {
+			return c.Do(t.Context(), http.MethodGet, fmt.Sprintf("%s?offset=%d", usersPath, i), nil, nil, opts...)
+		}
 		for i := range n {
-			must(t, func() error {
-				return c.Do(t.Context(), http.MethodGet, fmt.Sprintf("%s?offset=%d", usersPath, i), nil, nil)
-			})()
+			must(t, func() error { return read(i) })()
+		}
+		if n > 0 { // the first is still there
+			var r authos.Response
+			transport.down = true
+			must(t, func() error { return read(0, authos.WithoutRetry(), authos.WithResponse(&r)) })()
+			transport.down = false
+			if !r.Stale {
+				t.Fatalf("of %d responses the first is not cached", n)
+			}
 		}
 		in := map[string]string{"email": "ada@example.com"}
 		ways = append(ways, timed{fmt.Sprint(n), must(t, func() error {

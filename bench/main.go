@@ -1,5 +1,6 @@
 // Command bench measures this package beside its peers and writes docs/performance.md. It is run in
-// its own folder, takes a few minutes, and wants a machine that does nothing else:
+// its own folder, takes a few minutes, most of them to compile the peers, and wants a machine that
+// does nothing else:
 //
 //	make bench
 //
@@ -61,7 +62,6 @@ func run(target string) error {
 		r.Releases = append(r.Releases, one)
 	}
 	r.Newest = r.Releases[len(r.Releases)-1]
-	r.Trouble = r.Newest
 	text, err := r.render()
 	if err != nil {
 		return err
@@ -74,20 +74,39 @@ type report struct {
 	Peers    []peer
 	Releases []results
 	Newest   results
-	Trouble  results // whose table of outages is shown: it is the same with every release
 	OS, CPU  string
 	Cores    int
 	Rounds   int
-	// the columns of a good call
-	Memory, Loopback []string
+	// the rows and columns of a good call
+	Rows, Memory, Loopback []string
 }
 
 func newReport() report {
+	var rows []string
+	for _, p := range peers {
+		if !p.variant {
+			rows = append(rows, p.name)
+		}
+	}
 	return report{
+		Rows:  append(rows, again),
 		Peers: peers, Rounds: rounds, Memory: []string{"GET memory", "POST memory"},
 		Loopback: []string{"GET HTTP/1", "POST HTTP/1", "GET HTTP/2", "POST HTTP/2"},
 		OS:       runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU(), CPU: processor(),
 	}
+}
+
+// Goals are each goal's figures of all releases.
+func (r report) Goals() (rows [][]goal) {
+	for _, release := range r.Releases {
+		for i, g := range release.goals() {
+			if i == len(rows) {
+				rows = append(rows, nil)
+			}
+			rows[i] = append(rows[i], g)
+		}
+	}
+	return rows
 }
 
 func (r report) render() ([]byte, error) {
@@ -96,7 +115,6 @@ func (r report) render() ([]byte, error) {
 		"about":    func(p peer) string { return p.about },
 		"name":     func(p peer) string { return p.name },
 		"breaker":  func(p peer) bool { return p.breaker },
-		"variant":  func(p peer) bool { return p.variant },
 		"micro":    func(c cost) string { return significant(c.Nanos/1000) + " µs" },
 		"times":    func(c cost) string { return strconv.FormatFloat(c.Ratio, 'f', 2, 64) },
 		"bytes":    func(c cost) string { return strconv.FormatFloat(c.Bytes, 'f', 0, 64) },

@@ -35,7 +35,7 @@ func TestMeasure(t *testing.T) {
 			refusals = append(refusals, timed{p.name, refuse})
 		}
 	}
-	r.Refused = compare(rounds, refusals)
+	r.Refused = measure(rounds, refusals)
 	r.Stale = staleCosts(t, rounds)
 	r.Write = writeCosts(t, rounds, []int{0, 100, 10_000, 100_000})
 	r.Error = errorCosts(t, 11, 50_000) // one takes as long as 1,000 of the others

@@ -123,7 +123,8 @@ func (a *album) write(name, title, about string, width, height vg.Length, panels
 	if _, err := c.WriteTo(&out); err != nil {
 		return err
 	}
-	svg := out.String()
+	// A viewer without the font must not take one with serifs.
+	svg := strings.ReplaceAll(out.String(), "font-family:Liberation Sans", "font-family:Liberation Sans,Arial,Helvetica,sans-serif")
 	at := strings.Index(svg, "<svg")
 	at += strings.Index(svg[at:], ">") + 1
 	svg = svg[:at] + "\n<title>" + title + "</title>\n<desc>" + about + "</desc>" + svg[at:]

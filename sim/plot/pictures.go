@@ -36,7 +36,7 @@ func timeline(t *testing.T, a *album, scenario, title string, shown []drawn) err
 		return err
 	}
 	top := panel(title+", 1,000 clients", "", "goodput, % of calls")
-	bottom := panel("", "seconds since it began", "requests a call")
+	bottom := panel("", "seconds since the trouble began; it lasts as long as the shade", "requests a call")
 	c := results[0].Config
 	end := seconds(c.Trigger)
 	for _, p := range []*plot.Plot{top, bottom} {
@@ -65,7 +65,8 @@ func timeline(t *testing.T, a *album, scenario, title string, shown []drawn) err
 		bottom.Add(lower)
 		bottom.Legend.Add(d.label, lower)
 	}
-	bottom.Legend.Top, bottom.Legend.YOffs = true, -42
+	// Names stand right of their lines, where there is room for a wider font than the one measured.
+	bottom.Legend.Top, bottom.Legend.Left, bottom.Legend.XOffs, bottom.Legend.YOffs = true, true, 415, -42
 	about := fmt.Sprintf("Goodput and requests a call of 1,000 clients, one call a second each, at 60 %% of the capacity; "+
 		"the trigger is shaded, moving mean of 3 s, seed %d.", a.seed)
 	return a.write(scenario, title, about, 640, 470, [][]*plot.Plot{{top}, {bottom}})
@@ -161,7 +162,7 @@ func recovery(t *testing.T, a *album) error {
 				p.Legend.Add(d.label, l, dots)
 			}
 		}
-		p.Legend.Top, p.Legend.YOffs = true, -34
+		p.Legend.Top, p.Legend.Left, p.Legend.XOffs, p.Legend.YOffs = true, true, 14, -34
 		row = append(row, p)
 	}
 	about := fmt.Sprintf("How long after the trigger goodput is back at 95 %% for good: median, best and worst of seeds %d to %d "+
