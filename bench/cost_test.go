@@ -26,20 +26,20 @@ type timed struct {
 	run  func()
 }
 
-// compare runs the ways in alternation, so that whatever else the machine does meets all of them,
-// and gives the median of each one's time, in all and as a multiple of the first's in the same
-// round. A batch is shorter than what a busy system gives a thread at once.
+// compare runs the ways in turns, so that whatever else the machine does meets all of them, and gives
+// the time of each: of its turns the one that a tenth were faster than, as the slower ones hold other
+// programs' time too. A turn is shorter than what a busy system gives a thread at once.
 func compare(rounds int, ways []timed) map[string]cost {
-	const batch = 500 * time.Microsecond
+	const turn = 500 * time.Microsecond
 	runs := make([]int, len(ways))
 	for i, w := range ways {
 		w.run()
 		start := time.Now()
-		for runs[i] = 1; time.Since(start) < batch; runs[i]++ {
+		for runs[i] = 1; time.Since(start) < turn; runs[i]++ {
 			w.run()
 		}
 	}
-	took, ratio := make([][]float64, len(ways)), make([][]float64, len(ways))
+	took := make([][]float64, len(ways))
 	for range rounds {
 		for i, w := range ways {
 			start := time.Now()
@@ -47,12 +47,16 @@ func compare(rounds int, ways []timed) map[string]cost {
 				w.run()
 			}
 			took[i] = append(took[i], float64(time.Since(start))/float64(runs[i]))
-			ratio[i] = append(ratio[i], took[i][len(took[i])-1]/took[0][len(took[0])-1])
 		}
 	}
-	costs := make(map[string]cost, len(ways))
+	costs, first := make(map[string]cost, len(ways)), 0.0
 	for i, w := range ways {
-		costs[w.name] = cost{Nanos: median(took[i]), Ratio: median(ratio[i])}
+		slices.Sort(took[i])
+		nanos := took[i][rounds/10]
+		if i == 0 {
+			first = nanos
+		}
+		costs[w.name] = cost{Nanos: nanos, Ratio: nanos / first}
 	}
 	return costs
 }

@@ -38,7 +38,7 @@ func TestMeasure(t *testing.T) {
 	r.Refused = measure(rounds, refusals)
 	r.Stale = staleCosts(t, rounds)
 	r.Write = writeCosts(t, rounds, []int{0, 100, 10_000, 100_000})
-	r.Error = errorCosts(t, 11, 50_000) // one takes as long as 1,000 of the others
+	r.Error = errorCosts(t, 21, 50_000) // one takes as long as 1,000 of the others
 	for _, p := range peers {
 		r.Behavior[p.name] = behave(t, p, false)
 	}

@@ -1,13 +1,13 @@
 package main
 
 // rounds is how often each call is timed against the others.
-const rounds = 201
+const rounds = 501
 
 // cost is what one call takes.
 type cost struct {
 	Allocs, Bytes float64 // exact
-	Nanos         float64 // the median of the rounds
-	Ratio         float64 // to the first of those that were compared, the median of the rounds
+	Nanos         float64 // of an undisturbed turn
+	Ratio         float64 // to the first of those that were compared
 }
 
 // behavior is what one client does in trouble. Times are virtual.
