@@ -75,6 +75,7 @@ type report struct {
 	Releases []results
 	Newest   results
 	OS, CPU  string
+	Load     string // average of the last minute: what other programs do
 	Cores    int
 	Rounds   int
 	// the rows and columns of a good call
@@ -92,7 +93,7 @@ func newReport() report {
 		Rows:  append(rows, again),
 		Peers: peers, Rounds: rounds, Memory: []string{"GET memory", "POST memory"},
 		Loopback: []string{"GET HTTP/1", "POST HTTP/1", "GET HTTP/2", "POST HTTP/2"},
-		OS:       runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU(), CPU: processor(),
+		OS:       runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU(), CPU: processor(), Load: load(),
 	}
 }
 
@@ -160,4 +161,14 @@ func processor() string {
 	_, rest, _ := strings.Cut(string(data), "model name")
 	name, _, _ := strings.Cut(rest, "\n")
 	return strings.TrimLeft(name, "\t :")
+}
+
+// load is the system's load average, where it tells.
+func load() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	minute, _, _ := strings.Cut(string(data), " ")
+	return minute
 }

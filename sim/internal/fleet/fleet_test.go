@@ -58,14 +58,19 @@ func TestBars(t *testing.T) {
 				back, ok := r.Recovery()
 				mean, worst := r.Amplification()
 				t.Logf("back after %v (%t), %.3f requests a call, %.3f the worst client, goodput %.3f in the trigger", back, ok, mean, worst, Goodput(r.Trigger()))
-				if !ok || back > 30*time.Second {
-					t.Errorf("goodput is not back at 95 %% within 30 s: %v, %t", back, ok)
-				}
-				most := 1.1
-				if s.Name == "half" {
+				most, within := 1.1, 30*time.Second
+				switch {
+				case size == 10_000:
+					// Six calls of a client in the trigger are few to learn from, for ten retries in
+					// reserve and four tenants who may be to blame: docs/resilience.md.
+					most, within = 1.7, 45*time.Second
+				case s.Name == "half":
 					// A client with 60 calls cannot tell 17 % that are shed from 10 % that fail at
 					// random, and of those 99.9 % must succeed, which takes 1.11 requests a call.
 					most = 1.2
+				}
+				if !ok || back > within {
+					t.Errorf("goodput is not back at 95 %% within %v: %v, %t", within, back, ok)
 				}
 				if s.Sheds && mean > most {
 					t.Errorf("%.3f requests a call, want at most %v", mean, most)
