@@ -26,9 +26,9 @@ type timed struct {
 	run  func()
 }
 
-// compare runs the ways in turns, so that whatever else the machine does meets all of them, and gives
-// the time of each: of its turns the one that a tenth were faster than, as the slower ones hold other
-// programs' time too. A turn is shorter than what a busy system gives a thread at once.
+// compare runs the ways in turns, so that whatever else the machine does meets all of them, and
+// gives the time of each: of its turns the one that a tenth were faster than, as the slower ones
+// hold other programs' time too. A turn is shorter than what a busy system gives a thread at once.
 func compare(rounds int, ways []timed) map[string]cost {
 	const turn = 500 * time.Microsecond
 	runs := make([]int, len(ways))
@@ -70,11 +70,6 @@ func measure(rounds int, ways []timed) map[string]cost {
 		costs[w.name] = c
 	}
 	return costs
-}
-
-func median(all []float64) float64 {
-	slices.Sort(all)
-	return all[len(all)/2]
 }
 
 // must makes a call that cannot fail of one that can.

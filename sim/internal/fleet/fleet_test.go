@@ -61,8 +61,8 @@ func TestBars(t *testing.T) {
 				most, within := 1.1, 30*time.Second
 				switch {
 				case size == 10_000:
-					// Six calls of a client in the trigger are few to learn from, for ten retries in
-					// reserve and four tenants who may be to blame: docs/resilience.md.
+					// Six calls of a client in the trigger are few to learn from, for ten retries
+					// in reserve and four tenants who may be to blame: docs/resilience.md.
 					most, within = 1.7, 45*time.Second
 				case s.Name == "half":
 					// A client with 60 calls cannot tell 17 % that are shed from 10 % that fail at
