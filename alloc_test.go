@@ -13,7 +13,7 @@ import (
 )
 
 // allocations are those of one call, on the transport in memory. They are exact: whoever changes
-// one changes it here and in docs/performance.md.
+// one changes it here, and docs/performance.md by "make bench".
 type allocations struct {
 	apiKey float64 // a good GET with an API key, decoded
 	bearer float64 // with an access token

@@ -35,7 +35,7 @@ func (r results) goals() []goal {
 	most("total outage: requests a call", b.Outage.Requests, 0.1, "%.2f")
 	most("total outage: connections", float64(b.Outage.Dials), 200, "%.0f")
 	most("total outage, breaker off: requests a call", off.Outage.Requests, 1.25, "%.2f")
-	most("10 % fail: share of the calls that fail", 100*(1-b.Tenth.Success), 0.1, "%.2f %%")
+	most("10 % of the requests get a 503: share of the calls that fail", 100*(1-b.Tenth.Success), 0.1, "%.2f %%")
 	if s := b.Session; s != nil {
 		most("1,000 calls meet a dead token: refreshes", float64(s.Refreshes), 1, "%.0f")
 		most("the same: calls that fail", float64(1000-s.Succeeded), 0, "%.0f")
