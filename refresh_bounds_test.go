@@ -3,6 +3,7 @@ package authos_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -140,6 +141,39 @@ func TestLockIsFreeAfterACall(t *testing.T) {
 	})
 }
 
+// tellingStore writes down how its lock is released.
+type tellingStore struct {
+	*lockStore
+	clean []bool
+}
+
+func (s *tellingStore) Acquire(ctx context.Context) (release func(clean bool), clean bool, err error) {
+	unlock, err := s.Lock(ctx)
+	return func(clean bool) {
+		s.mu.Lock()
+		s.clean = append(s.clean, clean)
+		s.mu.Unlock()
+		unlock()
+	}, true, err
+}
+
+// The lock is released as clean after a refresh, and not after one in doubt.
+func TestHowTheLockIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := &tellingStore{lockStore: newLockStore()}
+		store.put(signIn(srv, adaEmail))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		srv.ExpireAccessTokens()
+		noError(t, "Get", getUser(t, c))
+		srv.ExpireAccessTokens()
+		srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Kind: authostest.ResetBefore})
+		sessionUncertain(t, getUser(t, c))
+		time.Sleep(36 * time.Second)
+		equal(t, "released as clean", fmt.Sprint(store.clean), "[true false]")
+	})
+}
+
 // A session that nobody uses gives its lock up when its doubt has ended.
 func TestIdleSessionFreesTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -258,6 +292,9 @@ func TestTokensOfLongAgo(t *testing.T) {
 		noError(t, "With", err)
 		noError(t, "Get", getUser(t, again))
 		equal(t, "held", heldTokens(t, again), heldTokens(t, c))
+		elsewhere, err := root.With(authos.WithTokenStore(&testStore{tokens: first}))
+		noError(t, "With", err)
+		noError(t, "Get with a store that holds them", getUser(t, elsewhere))
 		equal(t, "refreshes", refreshCount(srv), 3)
 		equal(t, "replays", srv.Replays(), 0)
 	})
@@ -291,7 +328,7 @@ func TestStoredTokensAreChecked(t *testing.T) {
 		store := &testStore{}
 		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
 		tokens := signIn(srv, adaEmail)
-		noError(t, "SetTokens", c.SetTokens(t.Context(), tokens))
+		noError(t, "SetTokens", c.SetTokens(t.Context(), anywhere(tokens)))
 		origin := store.tokens.Origin
 		equal(t, "Origin", strings.HasSuffix(origin, "://127.0.0.1:80") || strings.HasSuffix(origin, "://127.0.0.1:443"), true)
 		tokens.Origin = origin[:strings.LastIndex(origin, ":")] // as a program may write it
