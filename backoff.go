@@ -50,9 +50,6 @@ func (r *retryLayer) RoundTrip(req *http.Request) (*http.Response, error) {
 		cl.unknown, cl.retrying.noMore = false, ""
 		return emptySuccess(resp), nil
 	case err == nil:
-		if errorOf(resp) == nil && resp.StatusCode/100 == 2 {
-			cl.unknown = false
-		}
 		return resp, nil
 	}
 	if ue, ok := errors.AsType[*url.Error](err); ok {

@@ -109,3 +109,17 @@ func FuzzNamesThatDifferByCase(f *testing.F) {
 		}
 	})
 }
+
+// A response that cannot be read is not the error that an attempt before it met.
+func TestDecodeErrorAfterAnotherError(t *testing.T) {
+	rt := scripted(apiError(502, "BAD_GATEWAY"), reply{status: 200, body: "no JSON"})
+	c := clientWithoutBreaker(t, rt, authos.WithRetry(authos.RetryPolicy{BaseDelay: 1, MaxDelay: 1}))
+	var out any
+	err := c.Do(t.Context(), "GET", "/x/thing", nil, &out)
+	if _, ok := errors.AsType[*authos.DecodeError](err); !ok || rt.count() != 2 {
+		t.Fatalf("Do = %v after %d requests, want a DecodeError after two", err, rt.count())
+	}
+	if e, ok := errors.AsType[*authos.APIError](err); ok || errors.Is(err, authos.ErrUnavailable) {
+		t.Errorf("the error holds %v, which is an earlier response", e)
+	}
+}

@@ -55,6 +55,13 @@ func TestHTTPClientRefusesWhatItCannotCarry(t *testing.T) {
 		if !body.closed {
 			t.Errorf("%s: the body was not closed", name)
 		}
+		for _, seen := range rt.requests() {
+			for _, framing := range []string{"Connection", "Content-Length", "Host"} {
+				if lines := seen.header[framing]; lines != nil {
+					t.Errorf("%s: sent with %s %q, which is the transport's to say", name, framing, lines)
+				}
+			}
+		}
 	}
 }
 

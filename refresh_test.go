@@ -198,6 +198,20 @@ func TestUncured401(t *testing.T) {
 			equal(t, "refreshes", srv.count(refreshPath), 3)
 		})
 	})
+	t.Run("of the tokens before", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			srv := stubborn(0)
+			c := localClient(t, srv, authos.WithTokens(oldTokens))
+			is401(t, getUser(t, c))
+			is401(t, getUser(t, c))
+			equal(t, "refreshes", srv.count(refreshPath), 1)
+			noError(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: "old", RefreshToken: "another"}))
+			noError(t, "another call", c.Do(t.Context(), "GET", "/x/good", nil, nil))
+			equal(t, "refreshes", srv.count(refreshPath), 2)
+			is401(t, getUser(t, c)) // which may help this user
+			equal(t, "refreshes", srv.count(refreshPath), 3)
+		})
+	})
 	t.Run("at once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			srv := stubborn(0)
@@ -1471,6 +1485,21 @@ func TestSetTokensBeforeDoubt(t *testing.T) {
 		// under the lock that the refresh has got
 		equal(t, "it took", time.Since(start), 0)
 		equal(t, "stored", store.get(), tokens)
+	})
+}
+
+// Tokens that are held already are saved all the same: they may be missing in the store.
+func TestSetTokensSavesWhatIsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := &testStore{}
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		tokens := signIn(srv, adaEmail)
+		for range 2 {
+			noError(t, "SetTokens", c.SetTokens(t.Context(), tokens))
+			equal(t, "stored", store.get(), tokens)
+			store.put(authos.Tokens{})
+		}
 	})
 }
 

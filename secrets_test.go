@@ -165,6 +165,24 @@ func printsNothing(t *testing.T, shape func(string) reply, access string) {
 	}
 }
 
+// The credentials of the call are not in the texts of an error either, which a program may show.
+func TestCredentialsAreMasked(t *testing.T) {
+	for path, secret := range map[string]string{"/api/service/info": scriptKey, "/api/user/profile": scriptOpaque} {
+		rt := scripted(reply{status: 422, body: `{"error":{"code":"VALIDATION_ERROR","message":"` + secret + ` is revoked",` +
+			`"details":[{"field":"key","code":"` + secret + `","message":"not ` + secret + `"}]}}`})
+		c := clientWithoutBreaker(t, rt, authos.WithAPIKey(scriptKey), authos.WithTokens(authos.Tokens{AccessToken: scriptOpaque}))
+		e, ok := errors.AsType[*authos.APIError](c.Do(t.Context(), "GET", path, nil, nil))
+		if !ok || len(e.Fields) != 1 {
+			t.Fatalf("%s: error = %+v, want one with a field", path, e)
+		}
+		for _, text := range []string{e.Message, e.Fields[0].Message, string(e.Fields[0].Code)} {
+			if text == "" || strings.Contains(text, secret) {
+				t.Errorf("%s: a text is %q, want it without the credential", path, text)
+			}
+		}
+	}
+}
+
 // What was sent is taken out of the server's sentences, but not out of its words: the gap would
 // tell what a password was, and nobody could read the rest.
 func TestSentValuesInSentences(t *testing.T) {
