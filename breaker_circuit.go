@@ -330,7 +330,6 @@ func (g *breakerGroup) changed(c *circuit, to BreakerState) {
 		c.probeAt = g.all.now() + g.all.open + 1
 		g.opened(c)
 	case BreakerClosed:
-		c.hold = 0
 		for who, blamed := range g.blamed {
 			if blamed == c {
 				g.lift(who)

@@ -40,23 +40,21 @@ func (n *notifier) next() (c breakerChange, ok bool) {
 	return c, true
 }
 
-// each hands out what is queued. A change that is added while this ends is seen by the loop.
-func (n *notifier) each(hand func(breakerChange)) {
+// deliver hands out what is queued. A change that is added while this ends is seen by the loop.
+func (b *breakers) deliver() {
+	n := &b.notify
 	for n.waiting.Load() > 0 && n.delivering.TryLock() {
-		func() {
-			defer n.delivering.Unlock() // also when a hook panics: the next goroutine goes on
-			for c, ok := n.next(); ok; c, ok = n.next() {
-				hand(c)
-			}
-		}()
+		b.deliverAll()
 	}
 }
 
-func (b *breakers) deliver() {
-	b.notify.each(func(c breakerChange) {
+func (b *breakers) deliverAll() {
+	n := &b.notify
+	defer n.delivering.Unlock() // also when a hook panics: the next goroutine goes on
+	for c, ok := n.next(); ok; c, ok = n.next() {
 		b.report(BreakerEvent{c.group, c.from, c.to, c.blamed})
 		if hook := b.policy.OnStateChange; hook != nil && c.from != c.to {
 			hook(c.group, c.from, c.to)
 		}
-	})
+	}
 }

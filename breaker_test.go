@@ -107,7 +107,7 @@ func TestBreakerTrips(t *testing.T) {
 		{"the window holds 100: 49 of them", authos.BreakerPolicy{FailureThreshold: 40}, [][]bool{repeat(300, good), repeat(49, bad)}, 0, false},
 		{"the window holds 100: 50 of them", authos.BreakerPolicy{FailureThreshold: 40}, [][]bool{repeat(300, good), repeat(50, bad)}, 0, true},
 		{"old outcomes do not count", authos.BreakerPolicy{}, [][]bool{repeat(50, good), repeat(5, bad)}, 121 * time.Second, true},
-		{"outcomes of two minutes count", authos.BreakerPolicy{}, [][]bool{repeat(50, good), repeat(5, bad)}, 119 * time.Second, false},
+		{"outcomes of two minutes count", authos.BreakerPolicy{}, [][]bool{repeat(50, good), repeat(5, bad)}, 2 * time.Minute, false},
 		{"failures in a row have no age", authos.BreakerPolicy{}, [][]bool{repeat(4, bad), {bad}}, time.Hour, true},
 		{"no ratio: five in a row", authos.BreakerPolicy{FailureRatio: -1}, [][]bool{repeat(100, good), repeat(5, bad)}, 0, true},
 		{"no ratio: half of all", authos.BreakerPolicy{FailureRatio: -1}, [][]bool{repeat(60, bad, good)}, 0, false},

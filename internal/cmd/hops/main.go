@@ -1,7 +1,8 @@
 // Command hops counts what a reader goes through who follows one call: function calls, distinct
 // functions, files, and changes from one file to another, for four calls: client.User.Get, the same
-// with a token refresh, a stale response, and a 404. "go run ./internal/cmd/hops" in the root; -v
-// prints the way.
+// with a token refresh, a stale response, and a 404; and how many of the calls the standard library
+// makes, back into hooks, contexts and connections of ours, which nobody reads one after the other.
+// "go run ./internal/cmd/hops" in the root; -v prints the way, with a star before those.
 //
 // It builds a copy of the package whose every function reports its beginning (go build's -overlay;
 // nothing in the working tree is written), and runs a small program on it against authostest.
@@ -114,11 +115,15 @@ func instrument(name string) ([]byte, error) {
 
 // count prints a row for each block of lines that begins with "# name".
 func count(out io.Writer, text string, verbose bool) error {
-	fmt.Fprintln(out, "| call | calls | functions | files | file switches |\n|---|---|---|---|---|")
+	fmt.Fprintln(out, "| call | calls | functions | files | file switches | calls back |\n|---|---|---|---|---|---|")
 	for block := range strings.SplitSeq(strings.TrimPrefix(text, "# "), "\n# ") {
 		lines := strings.Split(strings.TrimSpace(block), "\n")
-		functions, files, switches, last := map[string]bool{}, map[string]bool{}, 0, ""
+		functions, files, switches, back, last := map[string]bool{}, map[string]bool{}, 0, 0, ""
 		for _, line := range lines[1:] {
+			line, isBack := strings.CutPrefix(line, "*")
+			if isBack {
+				back++
+			}
 			file, _, _ := strings.Cut(line, ":")
 			functions[line], files[file] = true, true
 			if file != last && last != "" {
@@ -126,7 +131,7 @@ func count(out io.Writer, text string, verbose bool) error {
 			}
 			last = file
 		}
-		fmt.Fprintf(out, "| %s | %d | %d | %d | %d |\n", lines[0], len(lines)-1, len(functions), len(files), switches)
+		fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %d |\n", lines[0], len(lines)-1, len(functions), len(files), switches, back)
 		if verbose {
 			fmt.Fprintln(out, strings.Join(lines[1:], "\n"))
 		}
@@ -136,7 +141,11 @@ func count(out io.Writer, text string, verbose bool) error {
 
 const tracer = `package authos
 
-import "sync"
+import (
+	"runtime"
+	"strings"
+	"sync"
+)
 
 var hops struct {
 	mu    sync.Mutex
@@ -147,9 +156,26 @@ var hops struct {
 func HopsTrace(place string) {
 	hops.mu.Lock()
 	defer hops.mu.Unlock()
-	if hops.on {
-		hops.lines = append(hops.lines, place)
+	if !hops.on {
+		return
 	}
+	pc := make([]uintptr, 2)
+	runtime.Callers(2, pc) // the function itself, then its caller
+	frames := runtime.CallersFrames(pc)
+	_, _ = frames.Next()
+	caller, _ := frames.Next()
+	if ofStandardLibrary(caller.Function) {
+		place = "*" + place
+	}
+	hops.lines = append(hops.lines, place)
+}
+
+// ofStandardLibrary reports whether a function is: the paths of other packages begin with a domain.
+// A goroutine begins in package runtime, which is no call back.
+func ofStandardLibrary(name string) bool {
+	first, _, nested := strings.Cut(name, "/")
+	pkg, _, _ := strings.Cut(first, ".")
+	return nested && pkg == first || !nested && pkg != "main" && pkg != "runtime"
 }
 
 func HopsStart() { hops.mu.Lock(); hops.on, hops.lines = true, nil; hops.mu.Unlock() }

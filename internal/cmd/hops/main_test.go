@@ -24,10 +24,10 @@ func TestInstrument(t *testing.T) {
 
 func TestCount(t *testing.T) {
 	var out strings.Builder
-	if err := count(&out, "# one\na.go:A\nb.go:B\nb.go:D\na.go:C\n# two\na.go:A\n", false); err != nil {
+	if err := count(&out, "# one\na.go:A\n*b.go:B\nb.go:D\n*a.go:C\n# two\na.go:A\n", false); err != nil {
 		t.Fatal(err)
 	}
-	for _, row := range []string{"| one | 4 | 4 | 2 | 2 |", "| two | 1 | 1 | 1 | 0 |"} {
+	for _, row := range []string{"| one | 4 | 4 | 2 | 2 | 2 |", "| two | 1 | 1 | 1 | 0 | 0 |"} {
 		if !strings.Contains(out.String(), row) {
 			t.Errorf("no row %q in\n%s", row, out.String())
 		}

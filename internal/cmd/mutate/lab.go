@@ -19,6 +19,7 @@ import (
 // lab builds the mutants into test binaries and runs them.
 type lab struct {
 	tmp     string
+	tests   string            // which are tried
 	files   map[string][]byte // sources
 	mutants []*mutant         // by id, which counts from 1
 	suites  map[string]*suite // by folder
@@ -115,7 +116,7 @@ func (l *lab) build(dir string) (*suite, error) {
 		}
 	}
 	log := filepath.Join(l.tmp, "reached")
-	cmd := s.command(context.Background(), -1, "-test.v", "-test.timeout=15m")
+	cmd := s.command(context.Background(), -1, "-test.v", "-test.timeout=15m", "-test.run", l.tests)
 	cmd.Env = append(cmd.Env, "AUTHOS_MUTANT_LOG="+log)
 	out, err := cmd.CombinedOutput()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {

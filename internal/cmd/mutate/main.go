@@ -4,6 +4,7 @@
 //	go run ./internal/cmd/mutate                     a sample of every group of files
 //	go run ./internal/cmd/mutate -n 10 breaker wire  a smaller one of two groups
 //	go run ./internal/cmd/mutate -since origin/main  of the lines that were changed only
+//	go run ./internal/cmd/mutate -run TestX breaker  tried on some of the tests only
 //
 // All mutants are compiled into one test binary for each package of tests, and an environment
 // variable says which of them is alive: a build for each would take longer than its tests. One run
@@ -50,14 +51,15 @@ func main() {
 	perGroup := flag.Int("n", 40, "mutants of each group of files, at most")
 	seed := flag.Uint64("seed", 1, "of the sample")
 	since := flag.String("since", "", "a commit: only mutants on lines that were changed after it")
+	tests := flag.String("run", ".", "which tests are tried; what survives may still be found by others")
 	flag.Parse()
-	if err := run(flag.Args(), *perGroup, *seed, *since); err != nil {
+	if err := run(flag.Args(), *perGroup, *seed, *since, *tests); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(names []string, perGroup int, seed uint64, since string) error {
+func run(names []string, perGroup int, seed uint64, since, tests string) error {
 	changed, err := changedLines(since)
 	if err != nil {
 		return err
@@ -67,7 +69,7 @@ func run(names []string, perGroup int, seed uint64, since string) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	l := &lab{tmp: tmp, suites: map[string]*suite{}}
+	l := &lab{tmp: tmp, tests: tests, suites: map[string]*suite{}}
 	chosen := map[string][]*mutant{}
 	random := rand.New(rand.NewPCG(seed, 0))
 	for _, g := range groups {
