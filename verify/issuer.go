@@ -12,7 +12,7 @@ import (
 func canonicalURL(raw string) string {
 	trimmed := strings.TrimRight(raw, "/")
 	u, err := url.Parse(trimmed)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+	if err != nil || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		return trimmed
 	}
 	host := strings.ToLower(u.Hostname())

@@ -438,3 +438,16 @@ func TestWriteErrorOfAnother(t *testing.T) {
 		}
 	}
 }
+
+// A handler further out may have set fields for the response that it expected.
+func TestWriteErrorReplacesWhatWasSet(t *testing.T) {
+	w := httptest.NewRecorder()
+	for key, value := range map[string]string{"Content-Length": "5", "Content-Type": "text/html", "Cache-Control": "max-age=60", "Vary": "Origin"} {
+		w.Header().Set(key, value)
+	}
+	verify.WriteError(w, &verify.Error{Reason: verify.ErrExpired})
+	h := w.Header()
+	if h.Get("Content-Length") != "" || h.Get("Content-Type") != "application/json" || h.Get("Cache-Control") != "no-store" || h.Get("Vary") != "Origin" {
+		t.Errorf("%v", h)
+	}
+}

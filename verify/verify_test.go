@@ -468,6 +468,9 @@ func TestNewRefuses(t *testing.T) {
 		{"one bad of two", issuer, verify.Config{Audience: web.Or(verify.OrganizationAudience(""))}, []string{"Audience"}},
 		{"plain http", "http://sso.example.com", verify.Config{Audience: web}, []string{"http"}},
 		{"no URL", "", verify.Config{Audience: web}, []string{"Issuer", "base URL"}},
+		{"no host", "https:///sso", verify.Config{Audience: web}, []string{"Issuer", "base URL"}},
+		{"no scheme", "sso.example.com", verify.Config{Audience: web}, []string{"Issuer", "base URL"}},
+		{"no port", "https://sso.example.com:port", verify.Config{Audience: web}, []string{"Issuer", "base URL"}},
 		{"bad issuer", issuer, verify.Config{Audience: web, Issuer: "acme"}, []string{"Issuer"}},
 		{"issuer with a password", issuer, verify.Config{Audience: web, Issuer: "https://u:p@sso.example.com"}, []string{"Issuer"}},
 		{"tolerance", issuer, verify.Config{Audience: web, ClockTolerance: 6 * time.Minute}, []string{"ClockTolerance"}},
@@ -516,5 +519,19 @@ func TestIssuer(t *testing.T) {
 		if _, err := v.Verify(t.Context(), signed(goodHeader(), with(goodClaims(now), object{"iss": row.iss}), firstKey())); err != nil {
 			t.Errorf("%+v: %v", row, err)
 		}
+	}
+}
+
+// What is another URL, or none, is another issuer.
+func TestOtherIssuers(t *testing.T) {
+	v := newVerifier(t, issuer, usual(), verify.Config{Audience: verify.AnyAudience()})
+	for _, iss := range []string{
+		"", "/", issuer + "/", issuer + "/sso", issuer + "?", issuer + "?a=b", issuer + "#a", "https://u@sso.example.com", "http://sso.example.com",
+		"https://sso.example.com:80", "https://sso.example.com.", "https://sso.example.org", "sso.example.com", "//sso.example.com",
+		"https:sso.example.com", "https:///sso.example.com", "https://", "https://sso.example.com:port", "https://[::1", "%", "://",
+	} {
+		token := signed(goodHeader(), with(goodClaims(time.Now()), object{"iss": iss}), firstKey())
+		_, err := v.Verify(t.Context(), token)
+		checkRefused(t, err, verify.ErrIssuer, token)
 	}
 }
