@@ -476,25 +476,37 @@ func (t tokenSuite) refused(what string, store authos.LockingTokenStore) {
 	}
 }
 
-// excludes lets many want the lock at once.
+// excludes lets many want the lock at once, and count in what the store keeps: no update is lost.
 func (t tokenSuite) excludes(a, b authos.LockingTokenStore) {
-	var inside, entered atomic.Int32
+	const workers, rounds = 8, 5
+	if t.broken("Save", t.save(a, pair(0))) {
+		return
+	}
+	var inside atomic.Int32
+	var two sync.Once
 	var group sync.WaitGroup
-	for i := range 8 {
+	for i := range workers {
 		store := []authos.LockingTokenStore{a, b}[i%2]
 		group.Go(func() {
-			unlock, err := t.lock(store, storePatience)
-			if t.broken("Lock while others want it too", err) {
-				return
+			for range rounds {
+				unlock, err := t.lock(store, storePatience)
+				if t.broken("Lock while others want it too", err) {
+					return
+				}
+				if inside.Add(1) > 1 {
+					two.Do(func() { t.failf("two hold the lock at the same time") })
+				}
+				got, err := t.load(store)
+				time.Sleep(time.Millisecond)
+				if !t.broken("Load under the lock", err) {
+					n, _ := strconv.Atoi(strings.TrimPrefix(got.AccessToken, "access-"))
+					t.broken("Save under the lock", t.save(store, pair(n+1)))
+				}
+				inside.Add(-1)
+				t.unlock("unlock while others wait", unlock)
 			}
-			defer t.unlock("unlock while others wait", unlock)
-			if inside.Add(1) > 1 {
-				t.failf("two hold the lock at the same time")
-			}
-			entered.Add(1)
-			time.Sleep(2 * time.Millisecond)
-			inside.Add(-1)
 		})
 	}
 	group.Wait()
+	t.holds("counted by many, each under the lock", a, pair(workers*rounds))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,6 +131,7 @@ func TestBrokenTokenStores(t *testing.T) {
 			return s.Save(ctx, tokens)
 		}}
 	}
+	var waiting atomic.Int32
 	for _, tc := range []struct {
 		name  string
 		store hooked
@@ -247,6 +249,14 @@ func TestBrokenTokenStores(t *testing.T) {
 				<-s.turn
 			}, nil
 		}}, "releasing a lock twice: did not return within 10s"},
+		{"lets the third in", hooked{lock: func(ctx context.Context, s sharedTokens) (func(), error) {
+			if waiting.Add(1) > 2 {
+				waiting.Add(-1)
+				return func() {}, nil
+			}
+			defer waiting.Add(-1)
+			return s.Lock(ctx)
+		}}, "counted by many, each under the lock: the access token differs"},
 		{"takes more than it gives", hooked{load: func(ctx context.Context, s plainTokens) (authos.Tokens, error) {
 			got, err := s.Load(ctx)
 			if len(got.AccessToken) > 1<<20 {

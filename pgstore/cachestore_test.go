@@ -3,8 +3,6 @@
 package pgstore_test
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/internal/storetest"
 	"github.com/authos-go/authos/pgstore"
 )
 
@@ -27,28 +26,6 @@ func newCache(t testing.TB, s *server, opts pgstore.CacheOptions) *pgstore.Cache
 	return c
 }
 
-func set(t testing.TB, c authos.CacheStore, key, value string, ttl time.Duration) {
-	t.Helper()
-	if err := c.Set(context.Background(), key, []byte(value), ttl); err != nil {
-		t.Fatalf("Set: %v", err)
-	}
-}
-
-func keeps(t testing.TB, c authos.CacheStore, key, want string) {
-	t.Helper()
-	got, ok, err := c.Get(context.Background(), key)
-	if err != nil || !ok || string(got) != want {
-		t.Fatalf("Get(%q) = %q, %v, %v, want %q", key, got, ok, err, want)
-	}
-}
-
-func lacks(t testing.TB, c authos.CacheStore, key string) {
-	t.Helper()
-	if _, ok, err := c.Get(context.Background(), key); err != nil || ok {
-		t.Fatalf("Get(%q) = %v, %v, want nothing", key, ok, err)
-	}
-}
-
 func TestCacheStoreSuite(t *testing.T) {
 	pool := migrated(t).pool()
 	err := authostest.TestCacheStore(func() (authos.CacheStore, error) {
@@ -59,51 +36,47 @@ func TestCacheStoreSuite(t *testing.T) {
 	}
 }
 
-// TestCacheAtRest: values are encrypted and bound to their keys, namespaces and keys apart.
-func TestCacheAtRest(t *testing.T) {
+func TestResponsesAtRest(t *testing.T) {
 	t.Parallel()
 	s := migrated(t)
 	pool := s.pool()
-	a, rotated := newCache(t, s, pgstore.CacheOptions{}), newCache(t, s, pgstore.CacheOptions{Key: keyB, OldKeys: []pgstore.Key{keyA}})
-	set(t, a, "users/1", "the secret response", time.Minute)
-	set(t, a, "users/2", "another", time.Minute)
-	var stored []byte
-	if err := pool.QueryRow(t.Context(), "SELECT value FROM authos_cache WHERE key = 'users/1'").Scan(&stored); err != nil {
-		t.Fatal(err)
-	}
-	if bytes.Contains(stored, []byte("secret")) {
-		t.Error("a response can be read in the database")
-	}
-	keeps(t, rotated, "users/1", "the secret response")
-	refused := func(what string, c *pgstore.CacheStore, key string) {
-		t.Helper()
-		got, ok, err := c.Get(t.Context(), key)
-		if err == nil || ok || got != nil || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: Get gave %q, %v, %v, want an error alone", what, got, ok, err)
-		}
-	}
-	refused("another key", newCache(t, s, pgstore.CacheOptions{Key: keyB}), "users/1")
-	if _, err := pool.Exec(t.Context(), "UPDATE authos_cache SET value = $1 WHERE key = 'users/2'", stored); err != nil {
-		t.Fatal(err)
-	}
-	refused("moved from another row", a, "users/2")
-	stored[len(stored)-1] ^= 1
-	if _, err := pool.Exec(t.Context(), "UPDATE authos_cache SET value = $1 WHERE key = 'users/1'", stored); err != nil {
-		t.Fatal(err)
-	}
-	refused("tampered with", a, "users/1")
+	storetest.TestResponsesAtRest(t, storetest.Rest[authos.CacheStore]{
+		Open: func(_ string, key pgstore.Key, old ...pgstore.Key) authos.CacheStore {
+			return newCache(t, s, pgstore.CacheOptions{Key: key, OldKeys: old})
+		},
+		Raw: func(key string) (stored []byte) {
+			if err := pool.QueryRow(t.Context(), "SELECT value FROM authos_cache WHERE key = $1", []byte(key)).Scan(&stored); err != nil {
+				t.Fatal(err)
+			}
+			return stored
+		},
+		Put: func(key string, value []byte) {
+			if _, err := pool.Exec(t.Context(), "UPDATE authos_cache SET value = $2 WHERE key = $1", []byte(key), value); err != nil {
+				t.Fatal(err)
+			}
+		},
+	})
+}
+
+// What is too large is refused, and leaves what was there.
+func TestCacheLimits(t *testing.T) {
+	t.Parallel()
+	c := newCache(t, migrated(t), pgstore.CacheOptions{})
+	set(t, c, "users/1", "value")
 	for what, err := range map[string]error{
-		"large value": a.Set(t.Context(), "k", make([]byte, 5<<20), time.Minute),
-		"long key":    a.Set(t.Context(), strings.Repeat("k", 3000), nil, time.Minute),
-		"no folder":   a.DeletePrefix(t.Context(), "users"),
+		"large value": c.Set(t.Context(), "users/1", make([]byte, 5<<20), time.Minute),
+		"long key":    c.Set(t.Context(), strings.Repeat("k", 3000), nil, time.Minute),
+		"no folder":   c.DeletePrefix(t.Context(), "users"),
 	} {
 		if err == nil {
 			t.Errorf("%s = nil", what)
 		}
 	}
-	set(t, a, "gone", "value", time.Minute)
-	set(t, a, "gone", "value", 0)
-	lacks(t, a, "gone")
+	keeps(t, c, "users/1", "value")
+	if err := c.Set(t.Context(), "users/1", []byte("value"), 0); err != nil {
+		t.Fatal(err)
+	}
+	keeps(t, c, "users/1", "")
 }
 
 // TestCacheIsBounded: what expires first makes room, and what has expired does not stay.
@@ -111,11 +84,17 @@ func TestCacheIsBounded(t *testing.T) {
 	t.Parallel()
 	s := migrated(t)
 	c := newCache(t, s, pgstore.CacheOptions{MaxEntries: 50})
+	put := func(key string, ttl time.Duration) {
+		t.Helper()
+		if err := c.Set(t.Context(), key, []byte("value"), ttl); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for n := range 100 {
-		set(t, c, fmt.Sprintf("old/%d", n), "value", time.Millisecond)
+		put(fmt.Sprintf("old/%d", n), time.Millisecond)
 	}
 	for n := range 300 {
-		set(t, c, fmt.Sprintf("new/%d", n), "value", time.Duration(n+1)*time.Minute)
+		put(fmt.Sprintf("new/%d", n), time.Duration(n+1)*time.Minute)
 	}
 	var rows, expired int
 	if err := s.pool().QueryRow(t.Context(), "SELECT count(*), count(*) FILTER (WHERE expires_at < now()) FROM authos_cache").Scan(&rows, &expired); err != nil {
@@ -125,12 +104,12 @@ func TestCacheIsBounded(t *testing.T) {
 		t.Errorf("%d rows, of which %d have expired, want about 50 and none", rows, expired)
 	}
 	keeps(t, c, "new/299", "value")
-	lacks(t, c, "new/0")
+	keeps(t, c, "new/0", "")
 	other, err := pgstore.NewCacheStore(s.pool(), "other", pgstore.CacheOptions{Key: keyA})
 	if err != nil {
 		t.Fatal(err)
 	}
-	lacks(t, other, "new/299")
+	keeps(t, other, "new/299", "")
 	if err := other.DeletePrefix(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
@@ -138,5 +117,5 @@ func TestCacheIsBounded(t *testing.T) {
 	if err := c.DeletePrefix(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	lacks(t, c, "new/299")
+	keeps(t, c, "new/299", "")
 }

@@ -3,12 +3,8 @@
 package pgstore_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +14,7 @@ import (
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/internal/storetest"
 	"github.com/authos-go/authos/pgstore"
 )
 
@@ -93,84 +90,58 @@ func TestBadArguments(t *testing.T) {
 
 func TestTokensAtRest(t *testing.T) {
 	pool := migrated(t).pool()
-	open := func(name string, opts pgstore.TokenOptions) *pgstore.TokenStore {
-		store, err := pgstore.NewTokenStore(pool, name, opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return store
-	}
-	raw := func(name string) (b []byte) {
+	exec := func(sql string, args ...any) {
 		t.Helper()
-		if err := pool.QueryRow(t.Context(), "SELECT tokens FROM authos_sessions WHERE name = $1", name).Scan(&b); err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	put := func(name string, value []byte) {
-		t.Helper()
-		if _, err := pool.Exec(t.Context(), "UPDATE authos_sessions SET tokens = $2 WHERE name = $1", name, value); err != nil {
+		if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	tokens := authos.Tokens{AccessToken: "the-access-token", RefreshToken: "the-refresh-token", ExpiresAt: time.Now().Add(time.Hour)}
-	refused := func(what string, store *pgstore.TokenStore) {
-		t.Helper()
-		got, err := store.Load(t.Context())
-		if err == nil || got != (authos.Tokens{}) {
-			t.Errorf("%s: Load gave %v and %v, want an error alone", what, got, err)
-		}
-		if err != nil && strings.Contains(err.Error(), "token-") {
-			t.Errorf("%s: the error %q shows the value", what, err)
-		}
-	}
-	a, b := open("one", pgstore.TokenOptions{Key: keyA}), open("one", pgstore.TokenOptions{Key: keyB})
-	rotated := open("one", pgstore.TokenOptions{Key: keyB, OldKeys: []pgstore.Key{keyA}})
-	other := open("two", pgstore.TokenOptions{Key: keyA})
+	storetest.TestTokensAtRest(t, storetest.Rest[authos.TokenStore]{
+		Open: func(session string, key pgstore.Key, old ...pgstore.Key) authos.TokenStore {
+			store, err := pgstore.NewTokenStore(pool, session, pgstore.TokenOptions{Key: key, OldKeys: old})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return store
+		},
+		Raw: func(session string) (stored []byte) {
+			if err := pool.QueryRow(t.Context(), "SELECT tokens FROM authos_sessions WHERE name = $1", session).Scan(&stored); err != nil {
+				t.Fatal(err)
+			}
+			return stored
+		},
+		Put: func(session string, value []byte) {
+			exec("UPDATE authos_sessions SET tokens = $2 WHERE name = $1", session, value)
+		},
+		Move: func(from, to string) {
+			exec("DELETE FROM authos_sessions WHERE name = $1", to)
+			exec("INSERT INTO authos_sessions (name, sequence, tokens) SELECT $2, sequence, tokens FROM authos_sessions WHERE name = $1", from, to)
+		},
+	})
+}
 
-	save(t, a, tokens)
-	first := raw("one")
-	if bytes.Contains(first, []byte("refresh")) {
-		t.Error("the refresh token can be read in the database")
+// TestUnlockLeavesTheTokens alone, and nothing of a session without any.
+func TestUnlockLeavesTheTokens(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	store, pool := s.tokens(time.Minute), s.pool()
+	unlock := lock(t, store)
+	save(t, store, numbered(1))
+	unlock()
+	var free bool
+	err := pool.QueryRow(t.Context(), "SELECT owner IS NULL AND until IS NULL AND NOT unclean FROM authos_sessions").Scan(&free)
+	if err != nil || !free {
+		t.Errorf("the row of a lock that was released is free: %v, %v", free, err)
 	}
-	refused("another key", b)
-	holds(t, rotated, tokens)
-	save(t, other, numbered(1))
-	put("two", first)
-	refused("moved from another row", other)
-	save(t, a, tokens)
-	put("one", first)
-	refused("an old value put in the newer one's place", a)
-	for _, foreign := range []string{"", "x", "c", "c{", "hello", `c{"access_token":"YWJj"}`} {
-		put("one", []byte(foreign))
-		refused("foreign value "+foreign, a)
-	}
-	save(t, rotated, tokens)
-	refused("the old key alone, after a rotation", a)
-	holds(t, b, tokens)
-	for _, odd := range []authos.Tokens{tokens, {AccessToken: "\xff\xfe", RefreshToken: "\x00<\u2028>"}} {
-		save(t, b, odd)
-		holds(t, b, odd)
-	}
-	for name, bad := range map[string]authos.Tokens{
-		"date":  {AccessToken: "token-", ExpiresAt: time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"large": {AccessToken: "token-" + strings.Repeat("x", 1<<20)},
-	} {
-		if err := b.Save(t.Context(), bad); err == nil || strings.Contains(err.Error(), "20000") || strings.Contains(err.Error(), "token-") {
-			t.Errorf("%s: Save gave %.100v, want an error without the tokens", name, err)
-		}
-	}
-	if err := b.Delete(t.Context()); err != nil {
+	if err := store.Delete(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	holds(t, b, authos.Tokens{})
 	var left int
-	if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM authos_sessions WHERE name = 'one'").Scan(&left); err != nil || left != 0 {
-		t.Errorf("%d rows of a deleted session are left (%v)", left, err)
+	if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM authos_sessions").Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d rows are left of a deleted session (%v)", left, err)
 	}
 }
 
-// TestNothingIsShown prints everything that holds a key, in every way.
 func TestNothingIsShown(t *testing.T) {
 	pool, err := pgxpool.New(t.Context(), "postgres://app@127.0.0.1:1/postgres")
 	if err != nil {
@@ -178,8 +149,9 @@ func TestNothingIsShown(t *testing.T) {
 	}
 	defer pool.Close()
 	secret := "0123456789abcdefghijklmnopqrstuv"
-	opts := pgstore.TokenOptions{Key: pgstore.Key(secret), OldKeys: []pgstore.Key{pgstore.Key(secret)}}
-	cacheOpts := pgstore.CacheOptions{Key: opts.Key, OldKeys: opts.OldKeys}
+	key := pgstore.Key(secret)
+	opts := pgstore.TokenOptions{Key: key, OldKeys: []pgstore.Key{key}}
+	cacheOpts := pgstore.CacheOptions{Key: key, OldKeys: opts.OldKeys}
 	tokens, err := pgstore.NewTokenStore(pool, "k", opts)
 	if err != nil {
 		t.Fatal(err)
@@ -188,22 +160,7 @@ func TestNothingIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
-	logger := slog.New(slog.NewJSONHandler(&log, nil))
-	for _, v := range []any{opts.Key, opts, &opts, cacheOpts, tokens, cache} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
-			fmt.Fprintf(&log, verb+"\n", v)
-		}
-		logger.Info("value", "v", v)
-		if b, err := json.Marshal(v); err == nil {
-			log.Write(b)
-		}
-	}
-	for _, shape := range []string{secret[:8], fmt.Sprintf("%x", secret[:8]), "MDEyMzQ1", "48 49 50 51"} {
-		if strings.Contains(log.String(), shape) {
-			t.Errorf("the key is shown, as %q", shape)
-		}
-	}
+	storetest.NothingShown(t, secret, opts.Key, opts, &opts, cacheOpts, tokens, cache)
 }
 
 // TestCheck tells what is wrong with a database when the program starts.

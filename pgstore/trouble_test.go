@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/internal/servertest"
+	"github.com/authos-go/authos/internal/storetest"
 	"github.com/authos-go/authos/pgstore"
 )
 
@@ -46,7 +46,7 @@ func TestPgBouncer(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 20 {
-				set(t, cache, "a/b", "value", time.Minute)
+				set(t, cache, "a/b", "value")
 				keeps(t, cache, "a/b", "value")
 			}
 		})
@@ -127,15 +127,5 @@ func TestStandby(t *testing.T) {
 		_, err := store.Load(context.Background())
 		return err == nil || errors.Is(err, pgstore.ErrBehind)
 	})
-	if got, err := store.Load(t.Context()); !errors.Is(err, pgstore.ErrBehind) || got != (authos.Tokens{}) {
-		t.Fatalf("Load gave %v and %v, want ErrBehind alone", got, err)
-	}
-	unlock := lock(t, store)
-	if got, err := store.Load(t.Context()); !errors.Is(err, pgstore.ErrBehind) || got != numbered(1) {
-		t.Errorf("Load under the lock gave %v, want what is there, and ErrBehind", err)
-	}
-	save(t, store, numbered(2))
-	unlock()
-	holds(t, store, numbered(2))
-	holds(t, standby.tokens(time.Minute), numbered(2))
+	storetest.WentBack(t, store, standby.tokens(time.Minute))
 }

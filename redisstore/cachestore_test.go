@@ -3,7 +3,6 @@
 package redisstore_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/internal/storetest"
 	"github.com/authos-go/authos/redisstore"
 )
 
@@ -26,22 +26,6 @@ func newCache(t testing.TB, rdb redis.UniversalClient, opts redisstore.CacheOpti
 		t.Fatal(err)
 	}
 	return c
-}
-
-func set(t testing.TB, c *redisstore.CacheStore, key, value string) {
-	t.Helper()
-	if err := c.Set(context.Background(), key, []byte(value), time.Minute); err != nil {
-		t.Fatalf("Set: %v", err)
-	}
-}
-
-// keeps checks what the cache gives for key; an empty want is nothing.
-func keeps(t testing.TB, c *redisstore.CacheStore, key, want string) {
-	t.Helper()
-	got, ok, err := c.Get(context.Background(), key)
-	if err != nil || ok != (want != "") || string(got) != want {
-		t.Fatalf("Get(%q) = %q, %v, %v, want %q", key, got, ok, err, want)
-	}
 }
 
 func TestCacheStoreSuite(t *testing.T) {
@@ -202,53 +186,31 @@ func TestLargestValue(t *testing.T) {
 	keeps(t, c, "a/b", strings.Repeat("x", 100))
 }
 
-func TestAnswersAtRest(t *testing.T) {
+func TestResponsesAtRest(t *testing.T) {
 	rdb := startRedis(t).client()
-	a, b := newCache(t, rdb, redisstore.CacheOptions{Key: keyA}), newCache(t, rdb, redisstore.CacheOptions{Key: keyB})
-	rotated := newCache(t, rdb, redisstore.CacheOptions{Key: keyB, OldKeys: []redisstore.Key{keyA}})
-	plain := newCache(t, rdb, redisstore.CacheOptions{})
-	refused := func(what string, c *redisstore.CacheStore, key string) {
-		t.Helper()
-		value, ok, err := c.Get(t.Context(), key)
-		if err == nil || ok || value != nil {
-			t.Errorf("%s: Get gave %q, %v, %v, want an error alone", what, value, ok, err)
+	names := newCache(t, rdb, redisstore.CacheOptions{})
+	storetest.TestResponsesAtRest(t, storetest.Rest[authos.CacheStore]{
+		ClearText: true,
+		Open: func(_ string, key redisstore.Key, old ...redisstore.Key) authos.CacheStore {
+			return newCache(t, rdb, redisstore.CacheOptions{Key: key, OldKeys: old})
+		},
+		Raw: func(key string) []byte {
+			stored, err := rdb.Get(t.Context(), names.Name(key)).Bytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return stored
+		},
+		Put: func(key string, value []byte) {
+			if err := rdb.Set(t.Context(), names.Name(key), value, time.Minute).Err(); err != nil {
+				t.Fatal(err)
+			}
+		},
+	})
+	for _, name := range rdb.Keys(t.Context(), "*").Val() {
+		if strings.Contains(name, "users") {
+			t.Errorf("the name %q shows whose responses are cached", name)
 		}
-		if err != nil && strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: the error shows the value", what)
-		}
-	}
-	entry := func() string {
-		t.Helper()
-		names, err := rdb.Keys(t.Context(), "authos:cache:responses:entry:*").Result()
-		if err != nil || len(names) != 1 {
-			t.Fatalf("entries %q, %v, want one", names, err)
-		}
-		return names[0]
-	}
-	set(t, a, "users/1/mail", "the secret response")
-	name := entry()
-	stored, _ := rdb.Get(t.Context(), name).Bytes()
-	if bytes.Contains(stored, []byte("secret")) || strings.Contains(name, "users") {
-		t.Error("what is cached can be read in Redis")
-	}
-	refused("another key", b, "users/1/mail")
-	refused("no key", plain, "users/1/mail")
-	keeps(t, rotated, "users/1/mail", "the secret response")
-	stored[len(stored)-1] ^= 1
-	rdb.Set(t.Context(), name, stored, time.Minute)
-	refused("tampered with", a, "users/1/mail")
-	stored[len(stored)-1] ^= 1
-
-	rdb.Del(t.Context(), name)
-	set(t, a, "users/1/name", "Ada") // in the same folder, so with the same stamps
-	rdb.Set(t.Context(), entry(), stored, time.Minute)
-	refused("moved from another key", a, "users/1/name")
-
-	set(t, plain, "users/1/name", "Eve")
-	refused("clear text where a key is configured", a, "users/1/name")
-	for _, foreign := range []string{"", "c", "e", "cshort", "hello"} {
-		rdb.Set(t.Context(), entry(), foreign, time.Minute)
-		refused("foreign value "+foreign, plain, "users/1/name")
 	}
 }
 

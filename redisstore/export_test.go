@@ -31,3 +31,6 @@ func (c *CacheStore) Seal(key string, content []byte) ([]byte, error) {
 func (c *CacheStore) Open(key string, stored []byte) ([]byte, error) {
 	return c.box.Open(c.entry(key), stored)
 }
+
+// Name is where an entry is in Redis.
+func (c *CacheStore) Name(key string) string { return c.entry(key) }

@@ -5,8 +5,6 @@ package redisstore_test
 import (
 	"context"
 	"errors"
-	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,151 +12,57 @@ import (
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/internal/servertest"
+	"github.com/authos-go/authos/internal/storetest"
 	"github.com/authos-go/authos/redisstore"
 )
 
-// TestLockOutlivesItsHolder, who stops extending it, as if the process had died.
-func TestLockOutlivesItsHolder(t *testing.T) {
-	t.Parallel()
-	const ttl = 700 * time.Millisecond
-	s := startRedis(t)
-	dead, next := s.tokens(ttl), s.tokens(ttl)
-	lock(t, dead)
-	time.Sleep(ttl) // it lives, and extends the lock
-	death := time.Now()
-	redisstore.Freeze(dead)
-	unlock := lock(t, next)
-	defer unlock()
-	if waited := time.Since(death); waited < ttl || waited > 2*ttl {
-		t.Errorf("the lock of a dead holder ended after %v, want at least %v and not much more than %v", waited, ttl, 9*ttl/7)
-	}
-}
-
-func TestLockIsExtended(t *testing.T) {
-	t.Parallel()
-	const ttl = 700 * time.Millisecond
-	s := startRedis(t)
-	holder, other := s.tokens(ttl), s.tokens(ttl)
-	unlock := lock(t, holder)
-	locked(t, other, 3*ttl)
-	save(t, holder, numbered(1))
-	unlock()
-	lock(t, other)()
-	holds(t, other, numbered(1))
-}
-
-// TestLostLock: another process has had the lock since.
-func TestLostLock(t *testing.T) {
-	t.Parallel()
-	const ttl = 700 * time.Millisecond
-	s := startRedis(t)
-	frozen, owner := s.tokens(ttl), s.tokens(ttl)
-	save(t, owner, numbered(1))
-	unlockFrozen := lock(t, frozen)
-	redisstore.Freeze(frozen)
-	unlock := lock(t, owner)
-	check := func(when string, want authos.Tokens) {
-		t.Helper()
-		for name, err := range map[string]error{
-			"Save": frozen.Save(t.Context(), numbered(9)), "Delete": frozen.Delete(t.Context()),
-		} {
-			if !errors.Is(err, redisstore.ErrLockLost) {
-				t.Errorf("%s: %s gave %v, want ErrLockLost", when, name, err)
-			}
-		}
-		holds(t, frozen, want) // reading needs no lock, and is how the holder learns more
-	}
-	check("while the lock is another's", numbered(1))
-	save(t, owner, numbered(2))
-	unlock()
-	check("after another had it", numbered(2))
-
-	unlock = lock(t, owner)
-	unlockFrozen()
-	locked(t, s.tokens(ttl), 2*ttl) // unlock of a lost lock did not release the owner's
-	unlock()
-}
-
 const record = "authos:tokens:worker"
 
-// ranOut reports whether the lock's time is over, by Redis's clock.
-func ranOut(t *testing.T, rdb *redis.Client) bool {
-	t.Helper()
-	until, err := rdb.HGet(t.Context(), record, "u").Int64()
-	return err == nil && rdb.Time(t.Context()).Val().UnixMilli() > until
+func TestLease(t *testing.T) {
+	storetest.TestLease(t, func(t *testing.T) storetest.Database {
+		s := startRedis(t, servertest.Durable...)
+		return storetest.Database{
+			Tokens: func(ttl time.Duration) storetest.Session {
+				store := s.tokens(ttl)
+				return storetest.Session{TokenStoreAcquirer: store, Freeze: func() { redisstore.Freeze(store) }}
+			},
+			Kill: s.Kill, Start: func() { s.Start() },
+		}
+	})
 }
 
-// TestNobodyElseHadTheLock: a lock that ran out is as good as held while nobody else takes it.
-func TestNobodyElseHadTheLock(t *testing.T) {
-	const ttl = 100 * time.Millisecond
+// TestUnlockLeavesTheTokens alone, and nothing of a session without any.
+func TestUnlockLeavesTheTokens(t *testing.T) {
+	t.Parallel()
 	s := startRedis(t)
-	holder, other := s.tokens(ttl), s.tokens(ttl)
-	unlock := lock(t, holder)
-	redisstore.Freeze(holder)
-	rdb := s.client()
-	eventually(t, "the lock runs out", func() bool { return ranOut(t, rdb) })
-	save(t, holder, numbered(1))
-	holds(t, s.tokens(ttl), numbered(1))
-	locked(t, other, ttl/2) // saving has taken the lock up again
+	store, rdb := s.tokens(time.Minute), s.client()
+	unlock := lock(t, store)
+	save(t, store, numbered(1))
 	unlock()
-	if left, err := rdb.Keys(t.Context(), "*").Result(); err != nil || len(left) != 1 {
-		t.Errorf("Redis holds %q and %v, want the tokens alone", left, err)
+	if left := rdb.HKeys(t.Context(), record).Val(); len(left) != 2 {
+		t.Errorf("the record has %q, want the tokens and their sequence number", left)
 	}
-}
-
-// TestSaveWithoutTheLock waits for its turn: a sign-in is not undone by the refresh that was under
-// way.
-func TestSaveWithoutTheLock(t *testing.T) {
-	s := startRedis(t)
-	holder, other := s.tokens(time.Second), s.tokens(time.Second)
-	unlock := lock(t, holder)
-	done := make(chan error)
-	go func() { done <- other.Save(t.Context(), numbered(2)) }()
-	select {
-	case err := <-done:
-		t.Fatalf("Save did not wait for the lock: %v", err)
-	case <-time.After(200 * time.Millisecond):
-	}
-	save(t, holder, numbered(1))
-	unlock()
-	if err := <-done; err != nil {
+	if err := store.Delete(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	holds(t, holder, numbered(2))
+	if left := rdb.Keys(t.Context(), "*").Val(); len(left) != 0 {
+		t.Errorf("%q are left of a deleted session", left)
+	}
 }
 
-// TestNoUpdateIsLost counts in many goroutines of several stores.
-func TestNoUpdateIsLost(t *testing.T) {
-	const stores, workers, rounds = 3, 3, 20
+// TestHungRedis: nobody waits for a Redis that hangs, also with a client whose own patience is
+// longer.
+func TestHungRedis(t *testing.T) {
+	t.Parallel()
 	s := startRedis(t)
-	save(t, s.tokens(time.Second), authos.Tokens{AccessToken: "0"})
-	var group sync.WaitGroup
-	for range stores {
-		store := s.tokens(time.Second)
-		for range workers {
-			group.Go(func() {
-				for range rounds {
-					unlock, err := store.Lock(context.Background())
-					if err != nil {
-						t.Errorf("Lock: %v", err)
-						return
-					}
-					got, err := store.Load(context.Background())
-					n, _ := strconv.Atoi(got.AccessToken)
-					if err == nil {
-						err = store.Save(context.Background(), authos.Tokens{AccessToken: strconv.Itoa(n + 1)})
-					}
-					unlock()
-					if err != nil {
-						t.Errorf("under the lock: %v", err)
-						return
-					}
-				}
-			})
-		}
-	}
-	group.Wait()
-	holds(t, s.tokens(time.Second), authos.Tokens{AccessToken: strconv.Itoa(stores * workers * rounds)})
+	rdb := redis.NewClient(&redis.Options{Addr: s.Addr})
+	defer rdb.Close()
+	store := newTokens(t, rdb, redisstore.TokenOptions{}, time.Minute)
+	save(t, store, numbered(1))
+	s.Freeze()
+	storetest.FailsSoon(t, store)
+	s.Thaw()
+	storetest.BackSoon(t, store)
 }
 
 // TestLostResponses loses responses of Redis after it has acted: go-redis sends the command again.
@@ -233,57 +137,6 @@ func TestLockGrantedLate(t *testing.T) {
 			if late > 3*time.Second && s.client().HExists(t.Context(), record, "o").Val() {
 				t.Error("a command that came too late got the lock")
 			}
-		})
-	}
-}
-
-// TestUnlockWithoutRedis: a lock that could not be given back is given back when Redis is there
-// again.
-func TestUnlockWithoutRedis(t *testing.T) {
-	t.Parallel()
-	s := startRedis(t, servertest.Durable...)
-	holder, other := s.tokens(time.Minute), s.tokens(time.Minute)
-	unlock := lock(t, holder)
-	s.Kill()
-	unlock()
-	s.Start()
-	lock(t, other)()
-	lock(t, holder)()
-}
-
-// TestRedisAway: nobody waits for a Redis that is down, and everything goes on when it is back.
-func TestRedisAway(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		name       string
-		away, back func(s *server)
-	}{
-		{"stopped", (*server).Kill, func(s *server) { s.Start() }},
-		{"hung", (*server).Freeze, (*server).Thaw},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			s := startRedis(t, servertest.Durable...)
-			// with its own patience, which is longer
-			rdb := redis.NewClient(&redis.Options{Addr: s.Addr})
-			defer rdb.Close()
-			store := newTokens(t, rdb, redisstore.TokenOptions{}, time.Minute)
-			save(t, store, numbered(1))
-			tc.away(s)
-			for name, call := range map[string]func() error{
-				"Load": func() error { _, err := store.Load(context.Background()); return err },
-				"Save": func() error { return store.Save(context.Background(), numbered(2)) },
-				"Lock": func() error { _, err := store.Lock(context.Background()); return err },
-			} {
-				start := time.Now()
-				err := call()
-				if took := time.Since(start); err == nil || took > 4*time.Second {
-					t.Errorf("%s gave %v after %v, want an error within about 3 s", name, err, took)
-				}
-			}
-			tc.back(s)
-			eventually(t, "Load works again", func() bool { _, err := store.Load(context.Background()); return err == nil })
-			lock(t, store)()
 		})
 	}
 }

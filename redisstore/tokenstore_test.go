@@ -3,12 +3,7 @@
 package redisstore_test
 
 import (
-	"bytes"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -18,12 +13,8 @@ import (
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/authostest"
+	"github.com/authos-go/authos/internal/storetest"
 	"github.com/authos-go/authos/redisstore"
-)
-
-var (
-	keyA = redisstore.Key(bytes.Repeat([]byte("a"), 32))
-	keyB = redisstore.Key(bytes.Repeat([]byte("b"), 32))
 )
 
 func TestTokenStoreSuite(t *testing.T) {
@@ -141,107 +132,43 @@ func TestKeysAreDistinct(t *testing.T) {
 
 func TestTokensAtRest(t *testing.T) {
 	rdb := startRedis(t).client()
-	open := func(name string, opts redisstore.TokenOptions) *redisstore.TokenStore {
-		store, err := redisstore.NewTokenStore(rdb, name, opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return store
-	}
-	raw := func(name string) []byte {
-		b, err := rdb.HGet(t.Context(), "authos:tokens:"+name, "t").Bytes()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	put := func(name string, value any) {
-		t.Helper()
-		if err := rdb.HSet(t.Context(), "authos:tokens:"+name, "t", value).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tokens := authos.Tokens{AccessToken: "the-access-token", RefreshToken: "the-refresh-token", ExpiresAt: time.Now().Add(time.Hour)}
-	refused := func(what string, store *redisstore.TokenStore) {
-		t.Helper()
-		got, err := store.Load(t.Context())
-		if err == nil || got != (authos.Tokens{}) {
-			t.Errorf("%s: Load gave %v and %v, want an error alone", what, got, err)
-		}
-		if err != nil && strings.Contains(err.Error(), "token-") {
-			t.Errorf("%s: the error %q shows the value", what, err)
-		}
-	}
-	plain, a, b := open("one", redisstore.TokenOptions{}), open("one", redisstore.TokenOptions{Key: keyA}), open("one", redisstore.TokenOptions{Key: keyB})
-	rotated := open("one", redisstore.TokenOptions{Key: keyB, OldKeys: []redisstore.Key{keyA}})
-	other := open("two", redisstore.TokenOptions{Key: keyA})
-
-	save(t, a, tokens)
-	first := raw("one")
-	// as it is in clear text
-	encoded := base64.StdEncoding.EncodeToString([]byte(tokens.RefreshToken))
-	if bytes.Contains(first, []byte(tokens.RefreshToken)) || bytes.Contains(first, []byte(encoded)) {
-		t.Error("the refresh token can be read in Redis")
-	}
-	refused("no key", plain)
-	refused("another key", b)
-	holds(t, rotated, tokens)
-	save(t, a, tokens)
-	if bytes.Equal(first, raw("one")) {
-		t.Error("the same tokens were encrypted to the same bytes twice: the nonce is not random")
-	}
-
-	if err := rdb.Copy(t.Context(), "authos:tokens:one", "authos:tokens:two", 0, true).Err(); err != nil {
-		t.Fatal(err)
-	}
-	refused("moved from another key", other)
-	stale := raw("one")
-	save(t, a, tokens)
-	put("one", stale)
-	refused("an old value put in the newer one's place", a)
-	save(t, a, tokens)
-
-	good := raw("one")
-	for i := range good {
-		bad := bytes.Clone(good)
-		bad[i] ^= 1
-		if _, err := a.Decode(bad); err == nil {
-			t.Fatalf("byte %d changed, and still decrypted", i)
-		}
-		if _, err := a.Decode(good[:i]); err == nil {
-			t.Fatalf("cut after %d bytes, and still decrypted", i)
-		}
-	}
-
-	save(t, rotated, tokens)
-	refused("the old key alone, after a rotation", a)
-	holds(t, b, tokens)
-
-	save(t, plain, tokens)
-	refused("clear text where a key is configured", a)
-	for _, foreign := range []string{"", "x", "c", "c{", "hello", `{"access_token":"abc"}`} {
-		put("one", foreign)
-		refused("foreign value "+foreign, plain)
-	}
-	for _, odd := range []authos.Tokens{tokens, {AccessToken: "\xff\xfe", RefreshToken: "\x00<\u2028>"}} {
-		for _, store := range []*redisstore.TokenStore{plain, a} {
-			save(t, store, odd)
-			holds(t, store, odd)
-		}
-	}
-	tokens.ExpiresAt = time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC)
-	if err := a.Save(t.Context(), tokens); err == nil || strings.Contains(err.Error(), "20000") || strings.Contains(err.Error(), "token-") {
-		t.Errorf("tokens with a date that JSON cannot write: %v, want an error without them", err)
-	}
+	name := func(session string) string { return "authos:tokens:" + session }
+	storetest.TestTokensAtRest(t, storetest.Rest[authos.TokenStore]{
+		ClearText: true,
+		Open: func(session string, key redisstore.Key, old ...redisstore.Key) authos.TokenStore {
+			store, err := redisstore.NewTokenStore(rdb, session, redisstore.TokenOptions{Key: key, OldKeys: old})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return store
+		},
+		Raw: func(session string) []byte {
+			stored, err := rdb.HGet(t.Context(), name(session), "t").Bytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return stored
+		},
+		Put: func(session string, value []byte) {
+			if err := rdb.HSet(t.Context(), name(session), "t", value).Err(); err != nil {
+				t.Fatal(err)
+			}
+		},
+		Move: func(from, to string) {
+			if err := rdb.Copy(t.Context(), name(from), name(to), 0, true).Err(); err != nil {
+				t.Fatal(err)
+			}
+		},
+	})
 }
 
-// TestNothingIsShown prints everything that holds a key, in every way.
 func TestNothingIsShown(t *testing.T) {
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
 	defer rdb.Close()
 	secret := "0123456789abcdefghijklmnopqrstuv"
-	opts := redisstore.TokenOptions{Key: redisstore.Key(secret), OldKeys: []redisstore.Key{redisstore.Key(secret)}}
-	cacheOpts := redisstore.CacheOptions{Key: opts.Key, OldKeys: opts.OldKeys}
+	key := redisstore.Key(secret)
+	opts := redisstore.TokenOptions{Key: key, OldKeys: []redisstore.Key{key}}
+	cacheOpts := redisstore.CacheOptions{Key: key, OldKeys: opts.OldKeys}
 	tokens, err := redisstore.NewTokenStore(rdb, "k", opts)
 	if err != nil {
 		t.Fatal(err)
@@ -250,28 +177,7 @@ func TestNothingIsShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
-	logger := slog.New(slog.NewJSONHandler(&log, nil))
-	for _, v := range []any{opts.Key, opts, &opts, cacheOpts, tokens, cache} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
-			fmt.Fprintf(&log, verb+"\n", v)
-		}
-		logger.Info("value", "v", v)
-		if b, err := json.Marshal(v); err == nil {
-			log.Write(b)
-		}
-	}
-	decimal := strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]")
-	for _, shape := range []string{secret[:8], fmt.Sprintf("%x", secret[:8]), fmt.Sprintf("%X", secret[:8]), decimal[:20], "MDEyMzQ1"} {
-		if strings.Contains(log.String(), shape) {
-			t.Errorf("the key is shown, as %q", shape)
-		}
-	}
-	for _, marshal := range []func() ([]byte, error){opts.Key.MarshalJSON, opts.Key.MarshalText, opts.Key.MarshalBinary} {
-		if _, err := marshal(); err == nil {
-			t.Error("a key can be marshalled")
-		}
-	}
+	storetest.NothingShown(t, secret, opts.Key, opts, &opts, cacheOpts, tokens, cache)
 }
 
 // TestErrorsHoldNoValues meets a Redis that repeats the arguments of commands it does not know.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/storetest"
 	"github.com/authos-go/authos/redisstore"
 )
 
@@ -200,18 +200,7 @@ func TestLaggingReplicaIsPromoted(t *testing.T) {
 		_, err := store.Load(context.Background())
 		return err == nil || errors.Is(err, redisstore.ErrBehind)
 	})
-	if got, err := store.Load(t.Context()); !errors.Is(err, redisstore.ErrBehind) || got != (authos.Tokens{}) {
-		t.Errorf("Load gave %v and %v, want ErrBehind alone", got, err)
-	}
-	unlock := lock(t, store)
-	got, err := store.Load(t.Context())
-	if !errors.Is(err, redisstore.ErrBehind) || got != numbered(1) {
-		t.Errorf("Load under the lock gave %v, want what is there, and ErrBehind", err)
-	}
-	save(t, store, numbered(2))
-	unlock()
-	holds(t, store, numbered(2))
-	holds(t, newTokens(t, rdb, redisstore.TokenOptions{Key: keyA}, time.Minute), numbered(2))
+	storetest.WentBack(t, store, newTokens(t, rdb, redisstore.TokenOptions{Key: keyA}, time.Minute))
 }
 
 // TestSlotMoves: the session's slot moves to another node of the cluster, while it is locked and

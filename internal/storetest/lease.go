@@ -1,0 +1,209 @@
+//go:build unix
+
+package storetest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/atrest"
+	"github.com/authos-go/authos/internal/lease"
+)
+
+// Database is a server with one session.
+type Database struct {
+	// Tokens opens a store on the session, with connections of its own. Its lock outlives its
+	// holder by ttl.
+	Tokens func(ttl time.Duration) Session
+	// Kill ends the server as a crash does, Start starts it again with its data.
+	Kill, Start func()
+}
+
+// Session is a store of the session.
+type Session struct {
+	authos.TokenStoreAcquirer
+
+	// Freeze stops what extends the lock that the store holds, as the death of its process does.
+	Freeze func()
+}
+
+// TestLease checks a lock that is written down in a database, and what is saved under it.
+func TestLease(t *testing.T, start func(t *testing.T) Database) {
+	for name, test := range map[string]func(t *testing.T, db Database){
+		"outlives its holder": outlives, "lost": lost, "ran out": ranOut, "late": late, "database away": away, "unlocked without the database": unlocked,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, start(t))
+		})
+	}
+}
+
+const ttl = 700 * time.Millisecond
+
+// outlives: the lock of a holder that stops extending it, as if its process had died. The next one
+// is told.
+func outlives(t *testing.T, db Database) {
+	dead, next, third := db.Tokens(ttl), db.Tokens(ttl), db.Tokens(ttl)
+	Lock(t, dead)
+	time.Sleep(ttl) // it lives, and extends the lock
+	death := time.Now()
+	dead.Freeze()
+	release, clean, err := next.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if waited := time.Since(death); clean || waited < ttl || waited > 3*ttl {
+		t.Errorf("the lock of a dead holder ended after %v (released: %v), want at least %v and not much more than %v", waited, clean, ttl, 9*ttl/7)
+	}
+	start := time.Now()
+	release(false)
+	release, clean, err = third.Acquire(t.Context())
+	if waited := time.Since(start); err != nil || clean || waited < ttl {
+		t.Fatalf("a lock given up in doubt was had after %v (released: %v, %v)", waited, clean, err)
+	}
+	release(true)
+	release, clean, err = next.Acquire(t.Context())
+	if err != nil || !clean {
+		t.Fatalf("a lock that was released: released %v, %v", clean, err)
+	}
+	release(true)
+}
+
+// lost: another process has had the lock since.
+func lost(t *testing.T, db Database) {
+	frozen, owner := db.Tokens(ttl), db.Tokens(ttl)
+	Save(t, owner, Numbered(1))
+	unlockFrozen := Lock(t, frozen)
+	frozen.Freeze()
+	unlock := Lock(t, owner)
+	check := func(when string, want authos.Tokens) {
+		t.Helper()
+		for name, err := range map[string]error{
+			"Save": frozen.Save(t.Context(), Numbered(9)), "Delete": frozen.Delete(t.Context()),
+		} {
+			if !errors.Is(err, lease.ErrLost) {
+				t.Errorf("%s: %s gave %v, want ErrLockLost", when, name, err)
+			}
+		}
+		Holds(t, frozen, want) // reading needs no lock, and is how the holder learns more
+	}
+	check("while the lock is another's", Numbered(1))
+	Save(t, owner, Numbered(2))
+	unlock()
+	check("after another had it", Numbered(2))
+	unlock = Lock(t, owner)
+	unlockFrozen()
+	Locked(t, db.Tokens(ttl), 2*ttl) // unlock of a lost lock did not release the owner's
+	unlock()
+}
+
+// ranOut: a lock that ran out is as good as held while nobody else takes it.
+func ranOut(t *testing.T, db Database) {
+	const ttl = 100 * time.Millisecond
+	holder, other := db.Tokens(ttl), db.Tokens(ttl)
+	unlock := Lock(t, holder)
+	holder.Freeze()
+	time.Sleep(3 * ttl)
+	Save(t, holder, Numbered(1))
+	Holds(t, other, Numbered(1))
+	Locked(t, other, ttl/2) // saving has taken the lock up again
+	unlock()
+	Lock(t, other)()
+}
+
+// late: a sign-in is not undone by the refresh that was under way.
+func late(t *testing.T, db Database) {
+	holder, other := db.Tokens(time.Minute), db.Tokens(time.Minute)
+	unlock := Lock(t, holder)
+	done := make(chan error)
+	go func() { done <- other.Save(context.Background(), Numbered(2)) }()
+	select {
+	case err := <-done:
+		t.Fatalf("Save did not wait for the lock: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	Save(t, holder, Numbered(1))
+	unlock()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	Holds(t, holder, Numbered(2))
+}
+
+// away: nobody waits for a database that is down, and everything goes on when it is back.
+func away(t *testing.T, db Database) {
+	store := db.Tokens(time.Minute)
+	Save(t, store, Numbered(1))
+	db.Kill()
+	FailsSoon(t, store)
+	db.Start()
+	BackSoon(t, store)
+	Holds(t, store, Numbered(1))
+}
+
+// FailsSoon checks that nobody waits for a database that does not respond.
+func FailsSoon(t *testing.T, store authos.LockingTokenStore) {
+	t.Helper()
+	for name, call := range map[string]func() error{
+		"Load": func() error { _, err := store.Load(context.Background()); return err },
+		"Save": func() error { return store.Save(context.Background(), Numbered(2)) },
+		"Lock": func() error { _, err := store.Lock(context.Background()); return err },
+	} {
+		start := time.Now()
+		err := call()
+		if took := time.Since(start); err == nil || took > 4*time.Second {
+			t.Errorf("%s gave %v after %v, want an error within about 3 s", name, err, took)
+		}
+	}
+}
+
+// BackSoon checks that everything works again.
+func BackSoon(t *testing.T, store authos.LockingTokenStore) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		_, err := store.Load(context.Background())
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Load after the database came back: %v", err)
+		}
+	}
+	Lock(t, store)()
+}
+
+// unlocked: a lock that could not be given back is given back when the database is there again.
+func unlocked(t *testing.T, db Database) {
+	holder, other := db.Tokens(time.Minute), db.Tokens(time.Minute)
+	unlock := Lock(t, holder)
+	db.Kill()
+	unlock()
+	db.Start()
+	Lock(t, other)() // far from a minute
+	Lock(t, holder)()
+}
+
+// WentBack checks a store that has saved Numbered(2), and whose database has gone back to
+// Numbered(1): it is told, and puts right what is there, under the lock. fresh is a store that has
+// seen nothing yet.
+func WentBack(t *testing.T, store, fresh authos.TokenStoreAcquirer) {
+	t.Helper()
+	for range 2 {
+		if got, err := store.Load(t.Context()); !errors.Is(err, atrest.ErrBehind) || got != (authos.Tokens{}) {
+			t.Fatalf("Load gave %v and %v, want ErrBehind alone", got, err)
+		}
+	}
+	unlock := Lock(t, store)
+	if got, err := store.Load(t.Context()); !errors.Is(err, atrest.ErrBehind) || got != Numbered(1) {
+		t.Errorf("Load under the lock gave %v, want what is there, and ErrBehind", err)
+	}
+	Holds(t, store, Numbered(1)) // it has been told
+	Save(t, store, Numbered(2))
+	unlock()
+	Holds(t, store, Numbered(2))
+	Holds(t, fresh, Numbered(2))
+}
