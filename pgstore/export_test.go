@@ -1,6 +1,9 @@
 package pgstore
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Shorten makes the lock outlive its holder by less than NewTokenStore takes, so that a test does
 // not wait for minutes.
@@ -11,3 +14,9 @@ func Shorten(s *TokenStore, ttl time.Duration) *TokenStore {
 
 // Freeze ends what extends the lock, as if the process were frozen.
 func Freeze(s *TokenStore) { s.lock.Freeze() }
+
+// Take is the statement that takes the lock, without a wait.
+func Take(ctx context.Context, s *TokenStore, owner string, life, patience time.Duration) (bool, error) {
+	taken, err := table{s}.Take(ctx, owner, life, patience)
+	return taken.OK, err
+}

@@ -16,11 +16,12 @@ import (
 )
 
 func TestLease(t *testing.T) {
-	storetest.TestLease(t, func(t *testing.T) storetest.Database {
+	t.Parallel()
+	storetest.TestLease(t, func(t *testing.T, _ bool) storetest.Database {
 		s := migrated(t)
 		return storetest.Database{
-			Tokens: func(ttl time.Duration) storetest.Session {
-				store := s.tokens(ttl)
+			Tokens: func(name string, ttl time.Duration) storetest.Session {
+				store := newSession(t, s.pool(), name, ttl)
 				return storetest.Session{TokenStoreAcquirer: store, Freeze: func() { pgstore.Freeze(store) }}
 			},
 			Kill: s.Kill, Start: func() { s.Start() },
@@ -99,5 +100,31 @@ func TestBlockedRow(t *testing.T) {
 	lock(t, store)()
 	if waited := time.Since(start); waited > 4*time.Second {
 		t.Errorf("the lock lingered for %v", waited)
+	}
+}
+
+// TestTakenTooLate: a statement that waited for the row until its caller had left gives the lock to
+// nobody, wherever it waited.
+func TestTakenTooLate(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	store, other := s.tokens(time.Minute), s.tokens(time.Minute)
+	save(t, store, numbered(1))
+	tx, err := s.pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SELECT name FROM authos_sessions FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	const patience = 300 * time.Millisecond
+	time.AfterFunc(2*patience, func() { _ = tx.Rollback(context.Background()) })
+	taken, err := pgstore.Take(t.Context(), store, "me", time.Minute, patience)
+	if err != nil || taken {
+		t.Errorf("taken: %v, %v, after the patience of the one who wanted it", taken, err)
+	}
+	lock(t, other)()
+	if taken, err := pgstore.Take(t.Context(), store, "me", time.Minute, -time.Second); err != nil || taken {
+		t.Errorf("taken: %v, %v, with a statement that was late when it came", taken, err)
 	}
 }

@@ -63,7 +63,12 @@ func (s *server) tokens(ttl time.Duration) *pgstore.TokenStore { return newToken
 
 func newTokens(t testing.TB, pool *pgxpool.Pool, ttl time.Duration) *pgstore.TokenStore {
 	t.Helper()
-	store, err := pgstore.NewTokenStore(pool, "worker", pgstore.TokenOptions{Key: keyA})
+	return newSession(t, pool, "worker", ttl)
+}
+
+func newSession(t testing.TB, pool *pgxpool.Pool, name string, ttl time.Duration) *pgstore.TokenStore {
+	t.Helper()
+	store, err := pgstore.NewTokenStore(pool, name, pgstore.TokenOptions{Key: keyA})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -150,6 +150,13 @@ func TestDeletedWhileSet(t *testing.T) {
 func TestTimeToLive(t *testing.T) {
 	rdb := startRedis(t).client()
 	c := newCache(t, rdb, redisstore.CacheOptions{})
+	set(t, c, "alone", "v")
+	for _, name := range rdb.Keys(t.Context(), "*").Val() {
+		if left := rdb.PTTL(t.Context(), name).Val(); left <= 0 || left > time.Minute {
+			t.Errorf("%s has a time to live of %v", name, left)
+		}
+	}
+	rdb.FlushAll(t.Context())
 	for i, ttl := range []time.Duration{time.Minute, time.Hour, 30 * time.Second} {
 		if err := c.Set(t.Context(), "a/"+strconv.Itoa(i), []byte("v"), ttl); err != nil {
 			t.Fatal(err)

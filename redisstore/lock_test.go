@@ -19,11 +19,16 @@ import (
 const record = "authos:tokens:worker"
 
 func TestLease(t *testing.T) {
-	storetest.TestLease(t, func(t *testing.T) storetest.Database {
-		s := startRedis(t, servertest.Durable...)
+	t.Parallel()
+	storetest.TestLease(t, func(t *testing.T, crashes bool) storetest.Database {
+		var durable []string
+		if crashes {
+			durable = servertest.Durable
+		}
+		s := startRedis(t, durable...)
 		return storetest.Database{
-			Tokens: func(ttl time.Duration) storetest.Session {
-				store := s.tokens(ttl)
+			Tokens: func(name string, ttl time.Duration) storetest.Session {
+				store := newSession(t, s.client(), name, redisstore.TokenOptions{}, ttl)
 				return storetest.Session{TokenStoreAcquirer: store, Freeze: func() { redisstore.Freeze(store) }}
 			},
 			Kill: s.Kill, Start: func() { s.Start() },

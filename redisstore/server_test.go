@@ -69,7 +69,12 @@ func (s *server) tokens(ttl time.Duration) *redisstore.TokenStore {
 
 func newTokens(t testing.TB, rdb redis.UniversalClient, opts redisstore.TokenOptions, ttl time.Duration) *redisstore.TokenStore {
 	t.Helper()
-	store, err := redisstore.NewTokenStore(rdb, "worker", opts)
+	return newSession(t, rdb, "worker", opts, ttl)
+}
+
+func newSession(t testing.TB, rdb redis.UniversalClient, name string, opts redisstore.TokenOptions, ttl time.Duration) *redisstore.TokenStore {
+	t.Helper()
+	store, err := redisstore.NewTokenStore(rdb, name, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

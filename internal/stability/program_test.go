@@ -35,7 +35,7 @@ type job struct {
 	Users       []signedIn // whose sessions the store has, after the first phase
 	Paths       []string   // what each of them reads
 	Strange     string     // a token whose key is not known
-	Patience    time.Duration
+	Attempts    int        // RetryPolicy.MaxAttempts
 }
 
 type signedIn struct{ Name, Access, Refresh string }
@@ -96,7 +96,7 @@ func program(text string) error {
 	if err != nil {
 		return err
 	}
-	base, err := authos.New(j.URL, authos.WithCache(authos.CachePolicy{Store: cache, Patience: j.Patience}))
+	base, err := authos.New(j.URL, authos.WithCache(authos.CachePolicy{Store: cache}), authos.WithRetry(authos.RetryPolicy{MaxAttempts: j.Attempts}))
 	if err != nil {
 		return err
 	}
