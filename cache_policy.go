@@ -18,7 +18,9 @@ type CachePolicy struct {
 	// MaxStale is the age of the oldest response that may be served. Default 10 min.
 	MaxStale time.Duration
 	// Patience is how long a call tries when a cached response is at hand. Default 5 s; negative:
-	// as long as without one.
+	// as long as without one. Keep it above what a slow good response takes, which is not waited
+	// for beyond it. A server that cannot be reached is noticed earlier, once the retries are used
+	// up: with [WithoutRetry], or MaxAttempts of 1, at once.
 	Patience time.Duration
 	// MaxEntries and MaxBytes bound the memory. Defaults 1024 and 16 MiB. They do not apply to a
 	// Store of your own.

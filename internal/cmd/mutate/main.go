@@ -42,6 +42,8 @@ var groups = []struct {
 	{"cache", ".", "cache*.go", []string{"."}},
 	{"wire", ".", "wire*.go", []string{"."}},
 	{"filestore", "filestore", "*.go", []string{"filestore"}},
+	{"lease", "internal/lease", "*.go", []string{"redisstore"}},
+	{"atrest", "internal/atrest", "*.go", []string{"internal/atrest", "redisstore"}},
 	{"redisstore", "redisstore", "*.go", []string{"redisstore"}},
 	{"pgstore", "pgstore", "*.go", []string{"pgstore"}},
 	{"verify", "verify", "*.go", []string{"verify"}},
