@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/internal/storetest"
 	"github.com/authos-go/authos/pgstore"
 )
@@ -22,7 +23,12 @@ func TestLease(t *testing.T) {
 		return storetest.Database{
 			Tokens: func(name string, ttl time.Duration) storetest.Session {
 				store := newSession(t, s.pool(), name, ttl)
-				return storetest.Session{TokenStoreAcquirer: store, Freeze: func() { pgstore.Freeze(store) }}
+				return storetest.Session{
+					TokenStoreAcquirer: store, Freeze: func() { pgstore.Freeze(store) },
+					SaveLate: func(tokens authos.Tokens, meanwhile func()) error {
+						return pgstore.SaveLate(context.Background(), store, tokens, meanwhile)
+					},
+				}
 			},
 			Kill: s.Kill, Start: func() { s.Start() },
 		}
@@ -124,7 +130,10 @@ func TestTakenTooLate(t *testing.T) {
 		t.Errorf("taken: %v, %v, after the patience of the one who wanted it", taken, err)
 	}
 	lock(t, other)()
-	if taken, err := pgstore.Take(t.Context(), store, "me", time.Minute, -time.Second); err != nil || taken {
-		t.Errorf("taken: %v, %v, with a statement that was late when it came", taken, err)
+	for _, name := range []string{"worker", "new"} {
+		late := newSession(t, s.pool(), name, time.Minute)
+		if taken, err := pgstore.Take(t.Context(), late, "me", time.Minute, -time.Second); err != nil || taken {
+			t.Errorf("%s: taken: %v, %v, with a statement that was late when it came", name, taken, err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"context"
 	"time"
 
 	"github.com/authos-go/authos"
@@ -34,3 +35,18 @@ func (c *CacheStore) Open(key string, stored []byte) ([]byte, error) {
 
 // Name is where an entry is in Redis.
 func (c *CacheStore) Name(key string) string { return c.entry(key) }
+
+// SaveLate saves under the lock that is held, by a command that is on its way while something else
+// happens.
+func SaveLate(ctx context.Context, s *TokenStore, t authos.Tokens, meanwhile func()) error {
+	seq, err := s.next(ctx)
+	if err != nil {
+		return err
+	}
+	stored, err := s.box.SealTokens(s.name, seq, t)
+	if err != nil {
+		return err
+	}
+	meanwhile()
+	return s.write(ctx, save, s.lock.Owner(), seq, stored)
+}

@@ -35,10 +35,9 @@ const (
 		if redis.call('HGET', KEYS[1], 'o') ~= ARGV[1] then return {0, '', 0, now} end
 		redis.call('HSET', KEYS[1], 'u', now + ARGV[2])
 		`
-	// inOrder lets through what is newer than what is there, and what is there already.
+	// inOrder lets through what is not older than what is there.
 	inOrder = `
 		local n = tonumber(redis.call('HGET', KEYS[1], 'n') or 0)
-		if n == tonumber(ARGV[3]) then return {1, '', 0, now} end
 		if n > tonumber(ARGV[3]) then return {0, '', 0, now} end
 		redis.call('HSET', KEYS[1], 'n', ARGV[3])
 		`

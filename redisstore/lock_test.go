@@ -29,7 +29,12 @@ func TestLease(t *testing.T) {
 		return storetest.Database{
 			Tokens: func(name string, ttl time.Duration) storetest.Session {
 				store := newSession(t, s.client(), name, redisstore.TokenOptions{}, ttl)
-				return storetest.Session{TokenStoreAcquirer: store, Freeze: func() { redisstore.Freeze(store) }}
+				return storetest.Session{
+					TokenStoreAcquirer: store, Freeze: func() { redisstore.Freeze(store) },
+					SaveLate: func(tokens authos.Tokens, meanwhile func()) error {
+						return redisstore.SaveLate(context.Background(), store, tokens, meanwhile)
+					},
+				}
 			},
 			Kill: s.Kill, Start: func() { s.Start() },
 		}

@@ -65,8 +65,9 @@ func (behind) Behind() bool { return true }
 // Sequence remembers the newest record of a session that a process has read or written. The zero
 // value has seen none.
 type Sequence struct {
-	mu   sync.Mutex
-	seen int64
+	mu    sync.Mutex
+	seen  int64
+	given int64 // by Next
 }
 
 // Seen is the sequence number of the newest record so far. A reader asks before it reads.
@@ -93,9 +94,11 @@ func (s *Sequence) Read(seq, before int64, locked bool) error {
 }
 
 // Next is the sequence number of the next record: above the one that is there, the ones that were
-// seen, and the store's clock, so that it goes up also where records were deleted or lost.
+// seen, and the store's clock, so that it goes up also where records were deleted or lost. It is
+// above all that it gave before, too: a command with one of those may still be on its way.
 func (s *Sequence) Next(there int64, clock time.Time) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return max(there+1, s.seen+1, clock.UnixMicro())
+	s.given = max(there, s.seen, s.given, clock.UnixMicro()-1) + 1
+	return s.given
 }

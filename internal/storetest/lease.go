@@ -28,6 +28,9 @@ type Session struct {
 
 	// Freeze stops what extends the lock that the store holds, as the death of its process does.
 	Freeze func()
+	// SaveLate saves tokens under the lock that is held, by a command that is on its way while
+	// something else happens.
+	SaveLate func(t authos.Tokens, meanwhile func()) error
 }
 
 // TestLease checks a lock that is written down in a database, and what is saved under it. start is
@@ -35,7 +38,7 @@ type Session struct {
 func TestLease(t *testing.T, start func(t *testing.T, crashes bool) Database) {
 	db := start(t, false)
 	for name, test := range map[string]func(t *testing.T, open func(ttl time.Duration) Session){
-		"outlives its holder": outlives, "lost": lost, "ran out": ranOut, "late save": lateSave,
+		"outlives its holder": outlives, "lost": lost, "ran out": ranOut, "save waits": saveWaits, "overtaken": overtaken,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,8 +125,8 @@ func ranOut(t *testing.T, open func(ttl time.Duration) Session) {
 	Lock(t, other)()
 }
 
-// lateSave: a sign-in is not undone by the refresh that was under way.
-func lateSave(t *testing.T, open func(ttl time.Duration) Session) {
+// saveWaits: a sign-in is not undone by the refresh that was under way.
+func saveWaits(t *testing.T, open func(ttl time.Duration) Session) {
 	holder, other := open(time.Minute), open(time.Minute)
 	unlock := Lock(t, holder)
 	done := make(chan error)
@@ -137,6 +140,16 @@ func lateSave(t *testing.T, open func(ttl time.Duration) Session) {
 	unlock()
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+	Holds(t, holder, Numbered(2))
+}
+
+// overtaken: a command that nobody waits for any more does not undo what its sender has done since.
+func overtaken(t *testing.T, open func(ttl time.Duration) Session) {
+	holder := open(time.Minute)
+	defer Lock(t, holder)()
+	if err := holder.SaveLate(Numbered(1), func() { Save(t, holder, Numbered(2)) }); err == nil {
+		t.Error("older tokens were saved over newer ones")
 	}
 	Holds(t, holder, Numbered(2))
 }
