@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -575,3 +577,57 @@ func (f *fixedFile) Stat() (fs.FileInfo, error) {
 type fixedInfo struct{ fs.FileInfo }
 
 func (fixedInfo) Mode() fs.FileMode { return 0o644 }
+
+// orderDisk is a real folder that writes down what is renamed in it and flushed.
+type orderDisk struct {
+	disk
+
+	at  string
+	log *[]string
+}
+
+func (d orderDisk) Rename(from, to string) error {
+	err := d.disk.Rename(from, to)
+	*d.log = append(*d.log, "rename in "+filepath.Dir(from))
+	return err
+}
+
+func (d orderDisk) Folder(names []string, mode fs.FileMode) (disk, error) {
+	below, err := d.disk.Folder(names, mode)
+	if err != nil {
+		return nil, err
+	}
+	return orderDisk{below, filepath.Join(append([]string{d.at}, names...)...), d.log}, nil
+}
+
+func (d orderDisk) Sync() error {
+	*d.log = append(*d.log, "flush "+d.at)
+	return d.disk.Sync()
+}
+
+// What was forgotten stays so after a loss of power: the folder whose name went is flushed before
+// DeletePrefix returns.
+func TestForgottenIsFlushed(t *testing.T) {
+	c, err := NewCache(t.TempDir(), bytes.Repeat([]byte("k"), 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log []string
+	c.open = func(dir string) (disk, error) {
+		d, err := openDisk(dir)
+		return orderDisk{d, ".", &log}, err
+	}
+	folders, _ := place("base/user/path/")
+	for prefix, in := range map[string]string{"base/user/path/": filepath.Join(folders[:2]...), "base/user/": folders[0], "base/": ".", "": "."} {
+		if err := c.Set(t.Context(), "base/user/path/key", []byte("value"), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		log = nil
+		if err := c.DeletePrefix(t.Context(), prefix); err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{"rename in " + in, "flush " + in}; !slices.Equal(log, want) {
+			t.Errorf("to forget %q took %q, want %q", prefix, log, want)
+		}
+	}
+}
