@@ -68,7 +68,7 @@ func (t table) Free(ctx context.Context, owner string) error {
 	var done bool
 	_, err := query(ctx, t.s.pool, []any{&done},
 		`WITH gone AS (DELETE FROM authos_sessions WHERE name = $1 AND owner = $2 AND tokens IS NULL)
-		 UPDATE authos_sessions SET owner = NULL, until = NULL, unclean = false
+		 UPDATE authos_sessions SET owner = NULL, until = NULL
 		 WHERE name = $1 AND owner = $2 AND tokens IS NOT NULL RETURNING true`, t.s.name, owner)
 	return err
 }

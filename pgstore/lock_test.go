@@ -5,6 +5,7 @@ package pgstore_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/internal/servertest"
 	"github.com/authos-go/authos/internal/storetest"
 	"github.com/authos-go/authos/pgstore"
 )
@@ -29,6 +31,16 @@ func TestLease(t *testing.T) {
 						return pgstore.SaveLate(context.Background(), store, tokens, meanwhile)
 					},
 				}
+			},
+			Steal: func(name string, life time.Duration) {
+				_, err := s.pool().Exec(t.Context(), "UPDATE authos_sessions SET owner = 'another', until = clock_timestamp() + $2 WHERE name = $1", name, life)
+				if err != nil {
+					t.Fatal(err)
+				}
+			},
+			Lossy: func(name string, ttl time.Duration) (authos.TokenStoreAcquirer, *servertest.Lossy) {
+				p := servertest.StartLossy(t, s.Addr)
+				return newSession(t, newPool(t, strings.Replace(s.URL(), s.Addr, p.Addr, 1)), name, ttl), p
 			},
 			Kill: s.Kill, Start: func() { s.Start() },
 		}

@@ -68,7 +68,7 @@ var (
 			if owner and left > 0 then return {0, '', left, now} end
 			` + evicts + `
 			redis.call('HSET', KEYS[1], 'o', ARGV[1])
-			if owner then redis.call('HSET', KEYS[1], 'd', '1') else redis.call('HDEL', KEYS[1], 'd') end;
+			if owner then redis.call('HSET', KEYS[1], 'd', '1') end;
 		end
 		redis.call('HSET', KEYS[1], 'u', now + ARGV[2])
 		return {1, redis.call('HGET', KEYS[1], 'd') or '', 0, now}`)

@@ -36,6 +36,16 @@ func TestLease(t *testing.T) {
 					},
 				}
 			},
+			Steal: func(name string, life time.Duration) {
+				until := s.client().Time(t.Context()).Val().Add(life).UnixMilli()
+				if err := s.client().HSet(t.Context(), "authos:tokens:"+name, "o", "another", "u", until).Err(); err != nil {
+					t.Fatal(err)
+				}
+			},
+			Lossy: func(name string, ttl time.Duration) (authos.TokenStoreAcquirer, *servertest.Lossy) {
+				p := servertest.StartLossy(t, s.Addr)
+				return newSession(t, s.clientAt(p.Addr), name, redisstore.TokenOptions{}, ttl), p
+			},
 			Kill: s.Kill, Start: func() { s.Start() },
 		}
 	})
@@ -73,32 +83,6 @@ func TestHungRedis(t *testing.T) {
 	storetest.FailsSoon(t, store)
 	s.Thaw()
 	storetest.BackSoon(t, store)
-}
-
-// TestLostResponses loses responses of Redis after it has acted: go-redis sends the command again.
-func TestLostResponses(t *testing.T) {
-	s := startRedis(t)
-	p := startLossy(t, s.Addr)
-	store := newTokens(t, s.clientAt(p.addr), redisstore.TokenOptions{}, time.Minute)
-	other := s.tokens(time.Minute)
-	for i := range 10 {
-		p.lose.Store(1)
-		unlock := lock(t, store)
-		locked(t, other, 20*time.Millisecond)
-		p.lose.Store(1)
-		save(t, store, numbered(i))
-		p.lose.Store(1)
-		unlock()
-		start := time.Now()
-		lock(t, other)()
-		if waited := time.Since(start); waited > 500*time.Millisecond {
-			t.Errorf("the lock was released after %v", waited)
-		}
-		holds(t, other, numbered(i))
-	}
-	if lost := p.lost.Load(); lost != 30 {
-		t.Errorf("%d responses were lost, want 30", lost)
-	}
 }
 
 // TestLockThatNobodyWaitedFor: Redis grants a lock after its caller has left, and long after

@@ -4,11 +4,7 @@ package redisstore_test
 
 import (
 	"context"
-	"io"
-	"net"
 	"os"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,67 +96,6 @@ func startCluster(t testing.TB) *redis.ClusterClient {
 	}
 	t.Fatal("the cluster does not get ready")
 	return nil
-}
-
-// lossy stands between a client and Redis. While lose is above zero, an response of Redis is lost
-// together with its connection, after Redis has done what it was told.
-type lossy struct {
-	addr string
-	to   atomic.Pointer[string] // where new connections lead
-	lose atomic.Int32
-	lost atomic.Int32
-}
-
-func startLossy(t testing.TB, to string) *lossy {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &lossy{addr: ln.Addr().String()}
-	p.to.Store(&to)
-	var conns sync.WaitGroup
-	conns.Go(func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			conns.Go(func() { p.serve(conn, *p.to.Load()) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = ln.Close()
-		conns.Wait()
-	})
-	return p
-}
-
-func (p *lossy) serve(conn net.Conn, to string) {
-	defer conn.Close()
-	redis, err := net.Dial("tcp", to)
-	if err != nil {
-		return
-	}
-	defer redis.Close()
-	go func() {
-		_, _ = io.Copy(redis, conn)
-		_ = redis.Close()
-	}()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := redis.Read(buf)
-		if err != nil {
-			return
-		}
-		if p.lose.Load() > 0 && p.lose.Add(-1) >= 0 {
-			p.lost.Add(1)
-			return
-		}
-		if _, err := conn.Write(buf[:n]); err != nil {
-			return
-		}
-	}
 }
 
 // eventually waits until ok reports so.

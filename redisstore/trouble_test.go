@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/authos-go/authos/internal/servertest"
 	"github.com/authos-go/authos/internal/storetest"
 	"github.com/authos-go/authos/redisstore"
 )
@@ -177,15 +178,15 @@ func TestReplicaIsRefused(t *testing.T) {
 func TestLaggingReplicaIsPromoted(t *testing.T) {
 	t.Parallel()
 	primary := startRedis(t, "--repl-diskless-sync-delay", "0")
-	link := startLossy(t, primary.Addr) // between the two
-	replica := replicaOf(t, link.addr)
-	front := startLossy(t, primary.Addr)
-	store := newTokens(t, primary.clientAt(front.addr), redisstore.TokenOptions{Key: keyA}, time.Minute)
+	link := servertest.StartLossy(t, primary.Addr) // between the two
+	replica := replicaOf(t, link.Addr)
+	front := servertest.StartLossy(t, primary.Addr)
+	store := newTokens(t, primary.clientAt(front.Addr), redisstore.TokenOptions{Key: keyA}, time.Minute)
 	save(t, store, numbered(1))
 	rdb := replica.client()
 	sequence := func(rdb *redis.Client) string { return rdb.HGet(context.Background(), record, "n").Val() }
 	eventually(t, "the replica has the tokens", func() bool { return sequence(rdb) == sequence(primary.client()) })
-	link.lose.Store(1 << 30)
+	link.Lose.Store(1 << 30)
 	save(t, store, numbered(2))
 	if sequence(rdb) == sequence(primary.client()) {
 		t.Fatal("the replica does not lag")
@@ -194,7 +195,7 @@ func TestLaggingReplicaIsPromoted(t *testing.T) {
 	if err := rdb.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
-	front.to.Store(&replica.Addr)
+	front.To.Store(&replica.Addr)
 
 	eventually(t, "the new primary responds", func() bool {
 		_, err := store.Load(context.Background())

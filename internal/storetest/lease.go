@@ -11,6 +11,7 @@ import (
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/internal/atrest"
 	"github.com/authos-go/authos/internal/lease"
+	"github.com/authos-go/authos/internal/servertest"
 )
 
 // Database is a server.
@@ -18,6 +19,10 @@ type Database struct {
 	// Tokens opens a store on a session, with connections of its own. Its lock outlives its holder
 	// by ttl.
 	Tokens func(name string, ttl time.Duration) Session
+	// Lossy opens one that is connected by way of a proxy.
+	Lossy func(name string, ttl time.Duration) (authos.TokenStoreAcquirer, *servertest.Lossy)
+	// Steal gives a session's lock to another process for a while, behind its holder's back.
+	Steal func(name string, life time.Duration)
 	// Kill ends the server as a crash does, Start starts it again with its data.
 	Kill, Start func()
 }
@@ -45,6 +50,14 @@ func TestLease(t *testing.T, start func(t *testing.T, crashes bool) Database) {
 			test(t, func(ttl time.Duration) Session { return db.Tokens(name, ttl) })
 		})
 	}
+	t.Run("stolen", func(t *testing.T) {
+		t.Parallel()
+		stolen(t, db)
+	})
+	t.Run("lost responses", func(t *testing.T) {
+		t.Parallel()
+		lostResponses(t, db)
+	})
 	t.Run("database away", func(t *testing.T) {
 		t.Parallel()
 		away(t, start(t, true))
@@ -113,14 +126,14 @@ func lost(t *testing.T, open func(ttl time.Duration) Session) {
 
 // ranOut: a lock that ran out is as good as held while nobody else takes it.
 func ranOut(t *testing.T, open func(ttl time.Duration) Session) {
-	const ttl = 100 * time.Millisecond
+	const ttl = 500 * time.Millisecond
 	holder, other := open(ttl), open(ttl)
 	unlock := Lock(t, holder)
 	holder.Freeze()
-	time.Sleep(3 * ttl)
+	time.Sleep(2 * ttl)
 	Save(t, holder, Numbered(1))
 	Holds(t, other, Numbered(1))
-	Locked(t, other, ttl/2) // saving has taken the lock up again
+	Locked(t, other, 20*time.Millisecond) // saving has taken the lock up again
 	unlock()
 	Lock(t, other)()
 }
@@ -152,6 +165,59 @@ func overtaken(t *testing.T, open func(ttl time.Duration) Session) {
 		t.Error("older tokens were saved over newer ones")
 	}
 	Holds(t, holder, Numbered(2))
+}
+
+// stolen: who has lost the lock neither extends it, nor releases it, also where there are no tokens.
+func stolen(t *testing.T, db Database) {
+	const name = "stolen"
+	loser, next, third := db.Tokens(name, ttl), db.Tokens(name, ttl), db.Tokens(name, ttl)
+	unlock := Lock(t, loser)
+	start := time.Now()
+	db.Steal(name, 2*ttl)
+	release := Lock(t, next)
+	if waited := time.Since(start); waited < 2*ttl {
+		t.Errorf("the lock of another was given away after %v", waited)
+	}
+	unlock()
+	Locked(t, third, ttl)
+	release()
+	Lock(t, third)()
+}
+
+// lostResponses loses responses of a database that has acted: what it was told is sent again.
+func lostResponses(t *testing.T, db Database) {
+	const name = "lost responses"
+	store, p := db.Lossy(name, ttl)
+	other := db.Tokens(name, ttl)
+	Holds(t, store, authos.Tokens{}) // connected, and the clock is known
+	const rounds = 5
+	for i := range rounds {
+		p.Lose.Store(1)
+		unlock := Lock(t, store)
+		Locked(t, other, 20*time.Millisecond)
+		p.Lose.Store(1)
+		Save(t, store, Numbered(i))
+		p.Lose.Store(1)
+		unlock()
+		start := time.Now()
+		Lock(t, other)()
+		if waited := time.Since(start); waited > ttl {
+			t.Errorf("the lock was released after %v", waited)
+		}
+		Holds(t, other, Numbered(i))
+	}
+	Lock(t, other)
+	other.Freeze() // dies
+	time.Sleep(2 * ttl)
+	p.Lose.Store(1)
+	release, clean, err := store.Acquire(t.Context())
+	if err != nil || clean {
+		t.Fatalf("the lock of a dead holder, its response lost: released %v, %v", clean, err)
+	}
+	release(true)
+	if lost := p.Lost.Load(); lost != 3*rounds+1 {
+		t.Errorf("%d responses were lost, want %d", lost, 3*rounds+1)
+	}
 }
 
 // away: nobody waits for a database that is down, and everything goes on when it is back. A lock
