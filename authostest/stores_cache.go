@@ -169,7 +169,7 @@ func (c cacheSuite) deletesPrefixes(store authos.CacheStore) {
 		prefix     string
 		gone, kept []string
 	}{
-		{"p/", []string{"p/", "p/a", "p/b/c", "p//"}, []string{"p", "pp/a", "P/a", "q/p/a", "p-/a"}},
+		{"p/", []string{"p/", "p/a", "p/b/c", "p//"}, []string{"p", "p0", "pp/a", "P/a", "q/p/a", "p-/a"}},
 		{"a_c/", []string{"a_c/x"}, []string{"abc/x"}},
 		{"a%/", []string{"a%/x"}, []string{"abc/x", "a/x"}},
 		{"a*/", []string{"a*/x"}, []string{"abc/x", "a/x"}},

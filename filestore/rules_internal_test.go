@@ -3,8 +3,10 @@
 package filestore
 
 import (
+	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,4 +67,33 @@ func newFolderSelf(t *testing.T) (uid, gid int) {
 		t.Fatal(err)
 	}
 	return f.self()
+}
+
+// A file is made where there is none, so that nothing is written by way of what somebody has put
+// there meanwhile.
+func TestMadeFilesReplaceNothing(t *testing.T) {
+	dir := t.TempDir()
+	s, err := New(filepath.Join(dir, "tokens.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	victim := filepath.Join(dir, "victim")
+	if err := errors.Join(os.WriteFile(victim, []byte("content"), 0o600), os.Symlink("victim", filepath.Join(dir, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"victim", "link"} {
+		err := s.within(t.Context(), "test", name, func(d disk) error {
+			f, err := s.createFile(d, name)
+			if err == nil {
+				_ = f.Close()
+			}
+			return err
+		})
+		if !errors.Is(err, fs.ErrExist) {
+			t.Errorf("%s: made, over what was there: %v", name, err)
+		}
+	}
+	if content, err := os.ReadFile(victim); err != nil || string(content) != "content" {
+		t.Errorf("the victim has %q, %v", content, err)
+	}
 }

@@ -79,6 +79,47 @@ func TestCacheLimits(t *testing.T) {
 	keeps(t, c, "users/1", "")
 }
 
+// TestCachesApart: nothing done in one namespace shows in another.
+func TestCachesApart(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	open := func(namespace string, entries int) authos.CacheStore {
+		c, err := pgstore.NewCacheStore(s.pool(), namespace, pgstore.CacheOptions{Key: keyA, MaxEntries: entries})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	one, two := open("one", 50), open("two", 1000)
+	set(t, one, "a/b", "1")
+	set(t, two, "a/b", "2")
+	if err := two.Set(t.Context(), "a/b", nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	keeps(t, one, "a/b", "1")
+	for n := range 100 { // the last one tidies up
+		if err := two.Set(t.Context(), fmt.Sprintf("a/%d", n), []byte("2"), time.Duration(1+n%2*int(time.Hour))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 99 {
+		set(t, one, fmt.Sprintf("a/%d", n%40), "1") // the last one tidies up
+	}
+	keeps(t, one, "a/b", "1")
+	keeps(t, one, "a/39", "1")
+	var ones, twos int
+	err := s.pool().QueryRow(t.Context(), "SELECT count(*) FILTER (WHERE namespace = 'one'), count(*) FILTER (WHERE namespace = 'two') FROM authos_cache").Scan(&ones, &twos)
+	if err != nil || ones != 41 || twos > 51 {
+		t.Errorf("%d and %d rows (%v), want 41, and about the 50 that have not expired", ones, twos, err)
+	}
+	for _, prefix := range []string{"a/", ""} {
+		if err := two.DeletePrefix(t.Context(), prefix); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keeps(t, one, "a/b", "1")
+}
+
 // TestCacheIsBounded: what expires first makes room, and what has expired does not stay.
 func TestCacheIsBounded(t *testing.T) {
 	t.Parallel()
@@ -105,15 +146,6 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 	keeps(t, c, "new/299", "value")
 	keeps(t, c, "new/0", "")
-	other, err := pgstore.NewCacheStore(s.pool(), "other", pgstore.CacheOptions{Key: keyA})
-	if err != nil {
-		t.Fatal(err)
-	}
-	keeps(t, other, "new/299", "")
-	if err := other.DeletePrefix(t.Context(), ""); err != nil {
-		t.Fatal(err)
-	}
-	keeps(t, c, "new/299", "value")
 	if err := c.DeletePrefix(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
