@@ -631,3 +631,25 @@ func TestForgottenIsFlushed(t *testing.T) {
 		}
 	}
 }
+
+// A holder died, and the next one's mark cannot be flushed: the doubt stays for who comes after.
+func TestDoubtOutlivesAFailedLock(t *testing.T) {
+	d := &failDisk{powerDisk: newPowerDisk()}
+	s := powerStore(d.powerDisk)
+	s.open = func(string) (disk, error) { return d, nil }
+	if _, err := s.Lock(t.Context()); err != nil { // never released
+		t.Fatal(err)
+	}
+	next := powerStore(d.powerDisk)
+	next.open = s.open
+	d.fail = "flush tokens.held"
+	if _, err := next.Lock(t.Context()); err == nil {
+		t.Fatal("Lock = nil")
+	}
+	d.fail = ""
+	release, clean, err := next.Acquire(t.Context())
+	if err != nil || clean {
+		t.Fatalf("Acquire = released %t, %v, want the doubt", clean, err)
+	}
+	release(true)
+}

@@ -111,7 +111,7 @@ type State struct {
 
 	Goal  Goal
 	Early bool // ahead of expiry: nobody depends on the refresh
-	Then  bool // a sign-out waits for the refresh
+	Then  bool // a sign-out waits for the refresh, or for an earlier sign-out
 	Pause time.Duration
 	Late  uint8 // locks of this refresh that were too old when the store had been read
 

@@ -7,7 +7,7 @@ func (m *step) leaving() {
 	switch {
 	case m.Closing:
 		m.do(Action{Verb: DoFinishOut, Reason: Closed})
-	case m.Goal == SignOut:
+	case m.Goal == SignOut && m.covered():
 	case m.Goal == Rest:
 		m.Out, m.OutOf = m.Held, m.SignIn
 		m.leave(false)
@@ -18,6 +18,13 @@ func (m *step) leaving() {
 	default:
 		m.Then = true
 	}
+}
+
+// covered reports whether the sign-out under way ends what is held. It may have begun before
+// somebody signed in, and have been given up by who waited for it: then another one follows.
+func (m *step) covered() bool {
+	begun := m.Ended || m.Ending != 0
+	return m.Held == 0 || !m.Local && (m.Held == m.Out || m.SignIn == m.OutOf && !begun)
 }
 
 func (m *step) leave(local bool) {
@@ -100,7 +107,7 @@ func (m *step) gone(why Reason) {
 		}
 		m.Dirty = false
 	}
-	if m.SignIn == m.OutOf || m.Held != 0 && m.Held == m.Out {
+	if m.SignIn == m.OutOf && !m.Then || m.Held != 0 && m.Held == m.Out {
 		m.forget()
 	}
 	m.finishOut(why, 0)
@@ -110,8 +117,12 @@ func (m *step) finishOut(why Reason, hold time.Duration) {
 	if m.Goal != SignOut {
 		return
 	}
-	m.Goal = Rest
+	then := m.Then && why == OK
+	m.Goal, m.Then, m.again = Rest, false, true
 	m.Out, m.AlsoOver, m.Ended, m.Local = 0, 0, false, false
+	if then {
+		m.leave(false) // who waits does so for both
+		return
+	}
 	m.do(Action{Verb: DoFinishOut, Reason: why, D: hold})
-	m.again = true
 }

@@ -253,7 +253,7 @@ func (m *step) set(e Event) {
 	if p == 0 {
 		out, of := m.Held, m.SignIn
 		m.finishSet(Overtaken)
-		m.Then = false
+		m.dropThen()
 		m.finish(Overtaken, 0)
 		if m.Goal != SignOut {
 			m.Out, m.OutOf = out, of
@@ -280,8 +280,7 @@ func (m *step) set(e Event) {
 		return
 	}
 	m.finishSet(Overtaken)
-	then := m.Then
-	m.Then = false
+	then := m.dropThen()
 	m.finish(Overtaken, 0)
 	if then {
 		m.leave(false)
@@ -297,6 +296,18 @@ func (m *step) set(e Event) {
 	m.overtake()
 	m.use(p)
 	m.Unsaved, m.Setting, m.Forced, m.Mine, m.Retry, m.Backoff = p, true, true, false, 0, 0
+}
+
+// dropThen takes back the sign-out that is to follow, and reports whether it may begin now. Behind
+// another sign-out it may not: what it was to end is ended by the way.
+func (m *step) dropThen() bool {
+	then := m.Then
+	m.Then = false
+	if then && m.Goal == SignOut {
+		m.do(Action{Verb: DoEndQuietly, Pair: m.Held})
+		return false
+	}
+	return then
 }
 
 // close begins the end: what is in flight may still arrive and be saved, nothing new begins. cut

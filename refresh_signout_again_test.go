@@ -1,0 +1,58 @@
+package authos_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authos-go/authos"
+)
+
+// A sign-out waits for the lock, and whoever wanted it leaves. Somebody signs in, and signs out: that
+// ends the later sign-in, too, though the first sign-out is still under way.
+func TestSignOutAfterOneThatWasGivenUp(t *testing.T) {
+	for name, before := range map[string]func(c *authos.Client, ctx context.Context) error{
+		"sign-out":  func(c *authos.Client, ctx context.Context) error { return c.Auth.Logout(ctx) },
+		"no tokens": func(c *authos.Client, ctx context.Context) error { return c.SetTokens(ctx, authos.Tokens{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := newLockStore()
+				web := &script{}
+				web.play(say(200, "{}"))
+				c := newClient(t, "https://sso.test", web, authos.WithTokenStore(store))
+				if _, err := c.Tokens(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				unlock, _ := store.Lock(t.Context()) // another process
+				wait := func(f func(ctx context.Context) error) error {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					defer cancel()
+					return f(ctx)
+				}
+				if err := wait(func(ctx context.Context) error { return before(c, ctx) }); err == nil {
+					t.Fatal("signed out without the lock")
+				}
+				if err := wait(func(ctx context.Context) error {
+					return c.SetTokens(ctx, authos.Tokens{AccessToken: "a", RefreshToken: "r3"})
+				}); err == nil {
+					t.Fatal("saved without the lock")
+				}
+				time.AfterFunc(5*time.Second, unlock)
+				if err := c.Auth.Logout(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				held, err := c.Tokens(t.Context())
+				if err != nil || held != (authos.Tokens{}) || store.get() != (authos.Tokens{}) {
+					t.Errorf("tokens are held: %t, stored: %t (%v)", held != (authos.Tokens{}), store.get() != (authos.Tokens{}), err)
+				}
+				if len(web.seen) != 1 || web.seen[0].path != "/auth/revoke" || !strings.Contains(web.seen[0].body, "token=r3") {
+					t.Errorf("the server saw %v, want the later sign-in's end", web.seen)
+				}
+			})
+		})
+	}
+}
