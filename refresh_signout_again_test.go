@@ -10,8 +10,8 @@ import (
 	"github.com/authos-go/authos"
 )
 
-// A sign-out waits for the lock, and whoever wanted it leaves. Somebody signs in, and signs out: that
-// ends the later sign-in, too, though the first sign-out is still under way.
+// A sign-out waits for the lock, and whoever wanted it leaves. Somebody signs in, and signs out:
+// that ends the later sign-in, too, though the first sign-out is still under way.
 func TestSignOutAfterOneThatWasGivenUp(t *testing.T) {
 	for name, before := range map[string]func(c *authos.Client, ctx context.Context) error{
 		"sign-out":  func(c *authos.Client, ctx context.Context) error { return c.Auth.Logout(ctx) },

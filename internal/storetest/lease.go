@@ -167,7 +167,7 @@ func overtaken(t *testing.T, open func(ttl time.Duration) Session) {
 	Holds(t, holder, Numbered(2))
 }
 
-// stolen: who has lost the lock neither extends it, nor releases it, also where there are no tokens.
+// stolen: who has lost the lock neither extends nor releases it, also where there are no tokens.
 func stolen(t *testing.T, db Database) {
 	const name = "stolen"
 	loser, next, third := db.Tokens(name, ttl), db.Tokens(name, ttl), db.Tokens(name, ttl)
