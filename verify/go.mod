@@ -6,7 +6,7 @@ replace github.com/authos-go/authos => ../
 
 require (
 	github.com/authos-go/authos v0.0.0-00010101000000-000000000000
-	github.com/go-jose/go-jose/v4 v4.1.8
+	github.com/go-jose/go-jose/v4 v4.1.9
 )
 
 require (
