@@ -34,6 +34,7 @@ func (f *flaky) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func TestBudget(t *testing.T) {
+	crowd(t)
 	inMemory(t, "it makes more requests than are quick on the wire")
 	for _, tt := range []struct {
 		name              string

@@ -114,6 +114,7 @@ func TestRandomFailuresOpenNothing(t *testing.T) {
 // The total outage in each of its kinds: what reaches the server is what was in flight when the
 // circuits opened.
 func TestBreakerOutage(t *testing.T) {
+	crowd(t)
 	inMemory(t, "it makes more requests than are quick on the wire")
 	const goroutines, each = 200, 20
 	kinds := map[string]handler{

@@ -161,6 +161,7 @@ func TestBreakerSlowFailures(t *testing.T) {
 
 // One request in ten fails at random: at least 99.9 % of the calls succeed, and no circuit opens.
 func TestBreakerRandomFailures(t *testing.T) {
+	crowd(t)
 	inMemory(t, "it makes more requests than are quick on the wire")
 	calls := 20_000
 	if longTests {

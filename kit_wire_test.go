@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,6 +40,15 @@ func inMemory(t testing.TB, reason string) {
 	if overHTTP != "" {
 		t.Skip("in memory only: " + reason)
 	}
+}
+
+// crowd keeps a test that has hundreds of goroutines retry in one synctest bubble on one processor.
+// go-retryablehttp selects on a timer that has ended, which runs it on the caller's thread; two
+// threads that do so in one bubble crash the race detector (golang/go issue 78156).
+func crowd(t testing.TB) {
+	t.Helper()
+	before := runtime.GOMAXPROCS(1)
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
 }
 
 // notOnUsedConnections leaves a test out over HTTP/1, where what it loses are connections that have

@@ -328,6 +328,7 @@ func (o *sessionOrders) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func TestTenThousandCallersOneRefresh(t *testing.T) {
+	crowd(t)
 	inMemory(t, "it makes more requests than are quick on the wire")
 	const callers = 10_000
 	for name, options := range contracts {
@@ -377,6 +378,7 @@ func TestTenThousandCallersOneRefresh(t *testing.T) {
 }
 
 func TestSessionStress(t *testing.T) {
+	crowd(t)
 	inMemory(t, "it makes more requests than are quick on the wire")
 	const workers, calls = 200, 50
 	for name, before := range map[string]time.Duration{"ahead": 0, "on refusal only": -1} {
