@@ -1,6 +1,6 @@
 # The checks themselves are in .ci/run; this file gives them short names.
 .DEFAULT_GOAL := help
-.PHONY: help test test-short race lint fuzz bench examples generate docs shape ci nightly release-check
+.PHONY: help test test-short race lint fuzz bench examples generate docs shape ci nightly snapshot release-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -11,11 +11,11 @@ test: ## all tests of the root module
 test-short: ## the tests without the long ones
 	go test -short ./...
 
-race: ## all tests of all modules, under the race detector
-	bash .ci/run test nested
+race: ## the tests of all modules without the long ones, under the race detector
+	bash .ci/run race
 
 lint: ## gofmt, vet, staticcheck and golangci-lint, as pinned in tools/go.mod
-	bash .ci/run gofmt vet tidy tools staticcheck lint
+	bash .ci/run gofmt vet tidy tools lint staticcheck
 
 fuzz: ## every fuzz target for two seconds
 	bash .ci/run fuzz
@@ -40,6 +40,9 @@ ci: ## every check, as a pull request runs it
 
 nightly: ## what takes too long for every pull request
 	bash .ci/run nightly
+
+snapshot: ## the binaries of a release with their lists of parts, in dist/; nothing is published
+	bash .ci/run snapshot
 
 release-check: ## what RELEASE.md wants before a tag: every check, and no change left behind
 	bash .ci/run

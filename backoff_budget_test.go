@@ -60,6 +60,9 @@ func TestBudget(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				if testing.Short() {
+					tt.calls = min(tt.calls, 20)
+				}
 				rt := &flaky{share: tt.share}
 				c := clientWithoutBreaker(t, rt, tt.opts...)
 				var good atomic.Int64

@@ -316,8 +316,11 @@ var webEnds = []webEnd{
 func TestBreakerModel(t *testing.T) {
 	inMemory(t, "it makes more requests than are quick on the wire")
 	steps := 3000
-	if longTests {
+	switch {
+	case longTests:
 		steps = 30_000
+	case testing.Short():
+		steps = 500
 	}
 	policies := []struct {
 		name      string

@@ -64,6 +64,9 @@ func TestSuitesOverHTTP(t *testing.T) {
 	if overHTTP != "" {
 		t.Skip("this is such a run")
 	}
+	if testing.Short() {
+		t.Skip("the suites once more")
+	}
 	var names []string
 	for _, suite := range []string{"backoff*_test.go", "breaker*_test.go", "refresh*_test.go"} {
 		files, err := filepath.Glob(suite)

@@ -356,14 +356,15 @@ func TestModel(t *testing.T) {
 	long := os.Getenv("AUTHOS_LONG_TESTS") != ""
 	total, began := 0, time.Now()
 	limit, atLeast := int(40e6), int(1e6)
-	if raceDetector {
+	small := raceDetector || testing.Short()
+	if small {
 		limit, atLeast = 2000, 0
 	}
 	for _, sc := range scopes() {
 		if sc.long && !long {
 			continue
 		}
-		r := search(&sc, !raceDetector, limit)
+		r := search(&sc, !small, limit)
 		total += r.states
 		t.Logf("%-32s %8d states %9d steps %8v", sc.name, r.states, r.edges, r.took.Round(time.Millisecond))
 		if r.bad != "" || r.stuck > 0 {

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const source = `package p
+
+func f(a, b int, s []int) (bool, int) {
+	if a < b && b != 3 {
+		return a >= b, 0
+	}
+	for i := range s {
+		s[i] = a + 2*b // kept on its line
+		mu.Lock()
+		defer close(done)
+	}
+	return false, len(s) - 1
+}
+`
+
+func TestFind(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "p.go")
+	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	found, src, err := find(file, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range found {
+		_, what, _ := strings.Cut(m.String(), "p.go:")
+		got = append(got, what)
+	}
+	slices.Sort(got)
+	want := []string{
+		"10: left out: defer close(done)",
+		"4: && → || in a < b && b != 3",
+		"4: < → <= in a < b",
+		"4: negated: a < b",
+		"4: negated: a < b && b != 3",
+		"4: negated: b != 3",
+		"5: >= → > in a >= b",
+		"5: left out: return a >= b, 0",
+		"5: negated: a >= b",
+		"8: * → + in 2*b",
+		"8: + → - in a + 2*b",
+		"8: left out: s[i] = a + 2*b",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	changed := apply(src, found)
+	if _, err := parser.ParseFile(token.NewFileSet(), file, changed, parser.SkipObjectResolution); err != nil {
+		t.Errorf("with all mutants in it the file is no Go: %v\n%s", err, changed)
+	}
+	if a, b := strings.Count(string(changed), "\n"), strings.Count(source, "\n"); a != b {
+		t.Errorf("the file has %d lines with mutants and %d without: reports name lines", a, b)
+	}
+}
