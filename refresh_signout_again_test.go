@@ -22,7 +22,7 @@ func TestSignOutAfterOneThatWasGivenUp(t *testing.T) {
 				store := newLockStore()
 				web := &script{}
 				web.play(say(200, "{}"))
-				c := newClient(t, "https://sso.test", web, authos.WithTokenStore(store))
+				c := newClient(t, testBase, web, authos.WithTokenStore(store))
 				if _, err := c.Tokens(t.Context()); err != nil {
 					t.Fatal(err)
 				}
