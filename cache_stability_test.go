@@ -1,9 +1,11 @@
 package authos_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -309,6 +311,52 @@ func TestStaleAfterARestartWithAKey(t *testing.T) {
 	})
 }
 
+// What was cached for a key that the server has refused is gone, for other processes too.
+func TestStaleOfARefusedKeyIsDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &webStore{}
+		start := func(web *script) *authos.Client {
+			return newClient(t, "https://authos.test", web, oneAttempt, authos.WithAPIKey("sk_1_2"), authos.WithCache(authos.CachePolicy{Store: store}))
+		}
+		web := &script{handler: sayInfo}
+		c := start(web)
+		_ = getInfo(c)
+		web.play(sayError(401, "UNAUTHORIZED"))
+		_ = getInfo(c)
+		if g := readCached(t.Context(), start(&script{handler: sayReset}), infoPath); g.resp.Stale {
+			t.Errorf("another process got %v", g)
+		}
+	})
+}
+
+// A store that does not work is told of in the log, and costs a call nothing else.
+func TestStaleStoreTroubleIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		w := newWorld(authos.Tokens{AccessToken: webJWT("alice", 1)})
+		sets := 0
+		w.cache.set = func(context.Context) error {
+			if sets++; sets > 1 { // the response has its place
+				return errors.New("the disk is full")
+			}
+			return nil
+		}
+		w.cache.get = func(context.Context, string) ([]byte, bool, error) { return nil, false, errors.New("the disk is gone") }
+		c := newClient(t, "https://authos.test", w.web, oneAttempt, authos.WithTokenStore(w.tokens),
+			authos.WithCache(authos.CachePolicy{Store: w.cache}), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		if g := readCached(t.Context(), c, "/api/user"); g.err != nil {
+			t.Fatal(g.err)
+		}
+		w.web.play(sayReset)
+		_ = readCached(t.Context(), c, "/api/user")
+		for _, want := range []string{"it could not be noted that a token was accepted", "cached responses could not be read"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log does not say that %s:\n%s", want, &log)
+			}
+		}
+	})
+}
+
 // Sign-out as the first thing a process does forgets what an earlier one has cached.
 func TestStaleSignOutFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -330,6 +378,12 @@ func TestStaleSignOutFirst(t *testing.T) {
 
 // What one process has read, another one that has seen a write since does not serve.
 func TestStaleWriteOfAnotherProcess(t *testing.T) {
+	for _, between := range []time.Duration{0, time.Second} { // at the very same time nobody knows which was first
+		t.Run(between.String(), func(t *testing.T) { testWriteOfAnotherProcess(t, between) })
+	}
+}
+
+func testWriteOfAnotherProcess(t *testing.T, between time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &webStore{}
 		start := func(key string, web *script) *authos.Client {
@@ -338,7 +392,7 @@ func TestStaleWriteOfAnotherProcess(t *testing.T) {
 		}
 		web := &script{handler: sayInfo}
 		_ = readCached(t.Context(), start("sk_a", &script{handler: sayInfo}), "/api/service/users/u1")
-		time.Sleep(time.Second)
+		time.Sleep(between)
 		other := start("sk_b", web)
 		_ = other.Do(t.Context(), "PATCH", "/api/service/users/u1", nil, nil)
 		a, err := other.With(authos.WithAPIKey("sk_a"))

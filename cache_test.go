@@ -1436,6 +1436,7 @@ func TestStaleMemory(t *testing.T) {
 func TestStaleHTTPClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, web := keyClient(t, oneAttempt, webCache)
+		web.play(say(200, infoBody, "Content-Language: de"))
 		hc := c.HTTPClient()
 		get := func() (string, *http.Response, error) {
 			req, _ := http.NewRequestWithContext(t.Context(), "GET", "https://authos.test"+infoPath, nil)
@@ -1455,6 +1456,8 @@ func TestStaleHTTPClient(t *testing.T) {
 		body, resp, err := get()
 		if err != nil || resp.StatusCode != 200 || body != infoBody || resp.Header.Get("Age") != "90" {
 			t.Errorf("in the outage: %q, %v, %v; want the cached response with Age 90", body, resp, err)
+		} else if lang := resp.Header.Get("Content-Language"); lang != "de" {
+			t.Errorf("the cached response is in %q, want the language of the fresh one", lang)
 		}
 		_, err = c.Service.Users.Get(t.Context(), "u1")
 		if ue, ok := errors.AsType[*url.Error](err); ok {

@@ -129,6 +129,9 @@ func TestRequire(t *testing.T) {
 	platform := of(object{"org": nil, "service": nil, "aud": "platform"})
 	owner := of(object{"is_platform_owner": true})
 	v := newVerifier(t, issuer, usual(), verify.Config{Audience: verify.AnyAudience()})
+	orgs := []string{"globex"}
+	onlyGlobex := v.RequireOrg(orgs...)(hello)
+	orgs[0] = "acme"
 	const insufficient = `Bearer realm="AuthOS", error="insufficient_scope", error_description="the access token does not suffice for this"`
 	for _, row := range []struct {
 		name    string
@@ -139,6 +142,7 @@ func TestRequire(t *testing.T) {
 		{"org", v.RequireOrg("acme")(hello), acme, 200},
 		{"one of two orgs", v.RequireOrg("initech", "acme")(hello), acme, 200},
 		{"other org", v.RequireOrg("acme")(hello), globex, 403},
+		{"other org, in a list that the caller changed since", onlyGlobex, acme, 403},
 		{"no org", v.RequireOrg("acme")(hello), platform, 403},
 		{"any org", v.RequireOrg()(hello), globex, 200},
 		{"any org, none", v.RequireOrg()(hello), platform, 403},
