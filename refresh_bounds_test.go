@@ -170,6 +170,8 @@ func TestHowTheLockIsReleased(t *testing.T) {
 		srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Kind: authostest.ResetBefore})
 		sessionUncertain(t, getUser(t, c))
 		time.Sleep(36 * time.Second)
+		store.mu.Lock()
+		defer store.mu.Unlock()
 		equal(t, "released as clean", fmt.Sprint(store.clean), "[true false]")
 	})
 }

@@ -52,11 +52,8 @@ func taintNumber(t *testing.T, name string, otherwise int) int {
 
 func TestTaint(t *testing.T) {
 	otherwise := 20_000
-	switch {
-	case longTests:
+	if longTests {
 		otherwise = 300_000
-	case testing.Short():
-		otherwise = 5000
 	}
 	operations, seed := taintNumber(t, "AUTHOS_TAINT_OPERATIONS", otherwise), taintNumber(t, "AUTHOS_TAINT_SEED", 1)
 	began := time.Now() // outside the bubble: real time
