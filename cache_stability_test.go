@@ -378,7 +378,8 @@ func TestStaleSignOutFirst(t *testing.T) {
 
 // What one process has read, another one that has seen a write since does not serve.
 func TestStaleWriteOfAnotherProcess(t *testing.T) {
-	for _, between := range []time.Duration{0, time.Second} { // at the very same time nobody knows which was first
+	// At the very same time nobody knows which was first.
+	for _, between := range []time.Duration{0, time.Second} {
 		t.Run(between.String(), func(t *testing.T) { testWriteOfAnotherProcess(t, between) })
 	}
 }

@@ -2,6 +2,8 @@ package authos_test
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -55,4 +57,35 @@ func TestSignOutAfterOneThatWasGivenUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Another process has signed out, which this one learns when its own sign-out fails. It does not
+// refresh what it holds then, and puts nothing back.
+func TestSignOutThatFailsAfterAnothers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newLockStore()
+		web := &script{}
+		web.play(say(200, "{}"))
+		c := newClient(t, testBase, web, oneAttempt, authos.WithTokenStore(store))
+		noError(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: "a1", RefreshToken: "r1"}))
+		store.put(authos.Tokens{}) // by the other process
+		web.play(sayError(503, "SERVICE_UNAVAILABLE"))
+		if err := c.Auth.Logout(t.Context()); err == nil {
+			t.Fatal("signed out, though the server did not say so")
+		}
+		refreshes := 0
+		web.play(func(req *http.Request) (*http.Response, error) {
+			if req.URL.Path == refreshPath {
+				refreshes++
+				return say(200, `{"access_token":"a2","refresh_token":"r2","expires_in":900}`)(req)
+			}
+			return sayError(401, "TOKEN_EXPIRED")(req)
+		})
+		err := getUser(t, c)
+		if _, ok := errors.AsType[*authos.SessionError](err); !ok {
+			t.Errorf("a call gave %v, want an error that says that nobody is signed in", err)
+		}
+		equal(t, "refreshes", refreshes, 0)
+		equal(t, "the store holds tokens", store.get() != authos.Tokens{}, false)
+	})
 }

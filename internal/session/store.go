@@ -52,20 +52,16 @@ func (m *step) read(e Event) {
 		return
 	}
 	what := m.found(e.Pair)
-	switch what {
-	case same:
-	case news:
-		if m.Goal == SignOut {
-			m.Known = false // it is news for what comes after, too
-			break
-		}
+	switch {
+	case what == same:
+	case m.Goal == SignOut && what != behind:
+		m.Known = false // it is news for what comes after, too
+	case what == news:
 		m.adopt(e.Pair)
-	case behind:
+	case what == behind:
 		m.setRight(e.Pair)
-	case nothing:
-		if m.Goal != SignOut {
-			m.forget()
-		}
+	default:
+		m.forget()
 	}
 	if m.Locked && m.Dirty && m.Held != 0 && m.Held == m.Stored {
 		m.suspect()
