@@ -104,14 +104,18 @@ func (s *Postgres) Start() bool {
 	command := AsPostgres(slices.Concat([]string{
 		PostgresProgram(s.t, "postgres"), "-D", s.dir, "-p", port, "-h", host, "-k", "", "-c", "fsync=off", "-c", "max_connections=60",
 	}, s.args)...)
-	s.process = Start(s.t, command[0], command[1:]...)
 	ready := PostgresProgram(s.t, "pg_isready")
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if run(ready, "-q", "-h", host, "-p", port) == nil {
-			return true
+	// It ends at once where children of one that was killed still hold its memory.
+	for _, patience := range []time.Duration{5 * time.Second, 10 * time.Second, 15 * time.Second} {
+		s.process = Start(s.t, command[0], command[1:]...)
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+			if run(ready, "-q", "-h", host, "-p", port) == nil {
+				return true
+			}
 		}
+		s.Kill()
+		_ = os.Remove(s.dir + "/postmaster.pid")
 	}
-	s.Kill()
 	return false
 }
 

@@ -79,7 +79,7 @@ func StartSentinel(t testing.TB, name, primary string) *Redis {
 func (s *Redis) Start() bool {
 	s.t.Helper()
 	s.process = Start(s.t, redisServer(), s.args...)
-	for range 500 {
+	for range 2000 {
 		if s.pings() {
 			return true
 		}
