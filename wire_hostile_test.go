@@ -531,3 +531,16 @@ func (c *countingConn) Write(p []byte) (int, error) {
 	c.writes.Add(1)
 	return c.Conn.Write(p)
 }
+
+// A byte order mark belongs to a body that is no JSON.
+func TestByteOrderMarkOfATable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, web := keyClient(t)
+		for body, want := range map[string]string{"\xef\xbb\xbfname,slug\n": "\xef\xbb\xbfname,slug\n", "\xef\xbb\xbf": "\xef\xbb\xbf", "\xef\xbb\xbf []": " []"} {
+			web.play(say(200, body))
+			var got []byte
+			noError(t, "Do", c.Do(t.Context(), "GET", "/x/table", nil, &got))
+			equal(t, "the body", string(got), want)
+		}
+	})
+}
