@@ -261,19 +261,18 @@ func cut(entries map[string]storedEntry) map[string]storedEntry {
 // Two servers may share a store; two spellings of one server share its keys.
 func TestStoreOfTwoServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
 		store := &memoryStore{}
 		down := usual()
 		down.fail = http.StatusServiceUnavailable
 		token := signed(goodHeader(), goodClaims(time.Now()), firstKey())
-		if _, err := newVerifier(t, issuer, usual(), stored(store, &log)).Verify(t.Context(), token); err != nil {
+		if _, err := newVerifier(t, issuer, usual(), stored(store, new(bytes.Buffer))).Verify(t.Context(), token); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if _, err := newVerifier(t, "HTTPS://SSO.Example.com:443/", down, stored(store, &log)).Verify(t.Context(), token); err != nil {
+		if _, err := newVerifier(t, "HTTPS://SSO.Example.com:443/", down, stored(store, new(bytes.Buffer))).Verify(t.Context(), token); err != nil {
 			t.Error(err)
 		}
-		cfg := stored(store, &log)
+		cfg := stored(store, new(bytes.Buffer))
 		cfg.Issuer = issuer
 		_, err := newVerifier(t, "https://other.example.com", down, cfg).Verify(t.Context(), token)
 		checkRefused(t, err, verify.ErrKeysUnavailable, token)
