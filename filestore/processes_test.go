@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 // the middle of refreshes, some are frozen for longer than a dead holder's lock is kept.
 func TestFleet(t *testing.T) {
 	fleet := authostest.Fleet{Open: openMember, Where: newPath(t), LockStays: true}
-	if testing.Short() {
+	if os.Getenv("AUTHOS_LONG_TESTS") == "" {
 		fleet.Size, fleet.Calls, fleet.Fates = 4, 700, 2
 	}
 	summary, err := authostest.TestTokenStoreFleet(fleet)
