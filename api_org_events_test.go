@@ -666,8 +666,9 @@ func TestWebhookMembers(t *testing.T) {
 		{"no secret", create, `{"id":"w","events":[]}`, "without secret"},
 		{"secret null", create, `{"id":"w","events":[],"secret":null}`, "without secret"},
 		{"secret only", create, `{"secret":"s","events":[]}`, "without id"},
+		// behind the payload, which Go 1.27 prints in another way
 		{"nulls", deliveries, `{"deliveries":[{"id":"d","payload":null,"response_status_code":null,"response_body":null,"next_retry_at":null,` +
-			`"delivery_error":null}],"pagination":{"total":1}}`, " 0  0 0 0001-01-01 00:00:00 +0000 UTC false  "}, // Go 1.27 prints the payload in another way
+			`"delivery_error":null}],"pagination":{"total":1}}`, " 0  0 0 0001-01-01 00:00:00 +0000 UTC false  "},
 		{"no pagination", deliveries, `{"deliveries":[]}`, "&{[] -1}"},
 		{"pagination null", deliveries, `{"deliveries":[],"pagination":null}`, "&{[] -1}"},
 		{"pagination only", deliveries, `{"pagination":{"total":0}}`, "without deliveries"},
