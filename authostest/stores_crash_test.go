@@ -91,10 +91,17 @@ func (s crashingCache) Set(ctx context.Context, key string, value []byte, ttl ti
 }
 
 func (s crashingCache) DeletePrefix(ctx context.Context, prefix string) error {
+	if err := s.up(); err != nil {
+		return err // and what is lost is a deletion that was confirmed
+	}
 	s.cache.mu.Lock()
-	s.before.cache = maps.Clone(s.cache.entries)
+	before := maps.Clone(s.cache.entries)
 	s.cache.mu.Unlock()
-	return errors.Join(s.up(), s.cache.DeletePrefix(ctx, prefix))
+	err := s.cache.DeletePrefix(ctx, prefix)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before.cache = before
+	return err
 }
 
 type crashingTokens struct{ *place }
