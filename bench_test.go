@@ -2,9 +2,12 @@ package authos_test
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -39,6 +42,14 @@ const (
 	benchToken = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1In0.c2ln"
 )
 
+// newBenchID is a random id of 32 hex digits, as ours is.
+func newBenchID() string {
+	var id [16]byte
+	binary.LittleEndian.PutUint64(id[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(id[8:], rand.Uint64())
+	return hex.EncodeToString(id[:])
+}
+
 // plainGet is what a careful program without a client would do: the same headers, the whole body,
 // errors looked at.
 func plainGet(b testing.TB, hc *http.Client, base, header, credential string, out any) {
@@ -49,7 +60,7 @@ func plainGet(b testing.TB, hc *http.Client, base, header, credential string, ou
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "bench/1.0")
-	req.Header.Set("X-Request-ID", "0123456789abcdef0123456789abcdef")
+	req.Header.Set("X-Request-ID", newBenchID())
 	req.Header.Set(header, credential)
 	resp, err := hc.Do(req)
 	if err != nil {

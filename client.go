@@ -69,7 +69,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		return nil, err
 	}
 	all := &shared{connections: connect(cfg.httpClient), breakers: newBreakers(base.Host, cfg.breaker, fam.random), sessions: newSessions()}
-	all.connections.transport = cfg.wrapped(all.connections.transport)
+	all.connections.wrap(&cfg)
 	if cfg.cache != nil {
 		all.cache = newResponseCache(*cfg.cache, base.String())
 	}

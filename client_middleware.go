@@ -23,10 +23,9 @@ func WithMiddleware(wrap func(next http.RoundTripper) http.RoundTripper) Option 
 	})
 }
 
-// wrapped is rt within the client's middleware.
-func (c *config) wrapped(rt http.RoundTripper) http.RoundTripper {
-	for _, wrap := range slices.Backward(c.middleware) {
-		rt = wrap(rt)
+// wrap puts the client's middleware around what requests go through.
+func (c *connections) wrap(cfg *config) {
+	for _, wrap := range slices.Backward(cfg.middleware) {
+		c.transport, c.obedient = wrap(c.transport), false
 	}
-	return rt
 }

@@ -23,6 +23,7 @@ type patience struct {
 	cl     *call // nil: none
 	signIn uint64
 	early  *cachedResponse // the one at hand when it was over
+	sends  *sending        // what it ends besides; nil: nothing, or that looks by itself
 	merged context.Context //nolint:containedctx // the caller's, ended by patience too; nil: nobody asked
 	end    context.CancelFunc
 }
@@ -71,6 +72,19 @@ func (p *patience) look() {
 	close(p.over)
 	if p.end != nil {
 		p.end()
+	}
+	if p.sends != nil {
+		p.sends.end(context.Canceled)
+	}
+}
+
+// watch ends a sending with the patience; nil ends that.
+func (p *patience) watch(s *sending) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sends = s
+	if s != nil && p.early != nil {
+		s.end(context.Canceled)
 	}
 }
 

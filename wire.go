@@ -112,11 +112,11 @@ func (w *wireLayer) send(cl *call, req *http.Request, until time.Time) (resp *ht
 	if cl.group != groupRefresh { // which is nobody's: there it stays an error
 		surface(s.err)
 	}
-	if s.timedOut || errors.Is(cl.Err(), context.DeadlineExceeded) {
+	if s.timedOut.Load() || errors.Is(cl.Err(), context.DeadlineExceeded) {
 		w.silent(s)
 	}
 	switch {
-	case s.refused && cl.Err() == nil && !s.timedOut:
+	case s.refused && cl.Err() == nil && !s.timedOut.Load():
 		return nil, false, s.err
 	case s.resp == nil:
 		return w.failed(s, "send", s.err)
@@ -175,7 +175,7 @@ func (w *wireLayer) silent(s *sending) {
 		return
 	}
 	quiet := w.silence.since(l.at)
-	long := s.timedOut || quiet >= longSilence
+	long := s.timedOut.Load() || quiet >= longSilence
 	switch {
 	case used != nil:
 		if long && l.meter != nil && l.meter.read.Load() == l.read {

@@ -47,7 +47,7 @@ func (w *wireLayer) failed(s *sending, stage string, err error) (_ *http.Respons
 	switch {
 	case cl.Err() != nil:
 		e.Err, repeat = contextEnd(cl), false
-	case s.timedOut:
+	case s.timedOut.Load():
 		e.Err, repeat = errAttemptTimeout, false
 	case s.stale.Load():
 		// the token has not left

@@ -47,6 +47,25 @@ func (b blocking) RoundTrip(*http.Request) (*http.Response, error) { <-b; return
 func (b blocking) SetCookies(*url.URL, []*http.Cookie)             {}
 func (b blocking) Cookies(*url.URL) []*http.Cookie                 { <-b; return nil }
 
+// deafConn is a connection that gives some bytes, and then blocks, whatever is closed.
+type deafConn struct {
+	blocking
+	first *strings.Reader
+}
+
+func (c *deafConn) Read(p []byte) (int, error) {
+	if c.first.Len() > 0 {
+		return c.first.Read(p)
+	}
+	return c.blocking.Read(p)
+}
+func (c *deafConn) Write(p []byte) (int, error)      { return len(p), nil }
+func (c *deafConn) LocalAddr() net.Addr              { return &net.TCPAddr{} }
+func (c *deafConn) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+func (c *deafConn) SetDeadline(time.Time) error      { return nil }
+func (c *deafConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *deafConn) SetWriteDeadline(time.Time) error { return nil }
+
 // Nothing foreign outlives an attempt's time, or holds up a caller who has left.
 func TestForeignCodeThatBlocks(t *testing.T) {
 	never := make(blocking)
@@ -59,6 +78,8 @@ func TestForeignCodeThatBlocks(t *testing.T) {
 		"body":             {http.Client{Transport: roundTripper(respondWith(200, never, -1))}, 0},
 		"body of an error": {http.Client{Transport: roundTripper(respondWith(503, never, -1))}, 503},
 		"jar":              {http.Client{Transport: good, Jar: never}, 0},
+		"proxy function":   {http.Client{}, 0},
+		"connection":       {http.Client{}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -70,6 +91,12 @@ func TestForeignCodeThatBlocks(t *testing.T) {
 					hc.Transport = release
 				case "jar":
 					hc.Jar = release
+				case "proxy function":
+					hc.Transport = &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { <-release; return nil, io.EOF }}
+				case "connection":
+					hc.Transport = &http.Transport{DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
+						return &deafConn{blocking: release, first: strings.NewReader("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")}, nil
+					}}
 				default:
 					hc.Transport = roundTripper(respondWith(max(tt.status, 200), release, -1))
 				}

@@ -15,9 +15,7 @@ import (
 // sending is one request on its way to the server and its response on the way back, redirects
 // included. It is the context of the request.
 //
-// It is carried out in a goroutine of its own, so that a transport, a body or a cookie jar that
-// never ends holds up nobody: the attempt's timer ends it, and if it does not end then, it is left
-// behind. Whoever waits for it reads its results only after it is done.
+// Its results are read only after it has ended, by whoever carried it out.
 type sending struct {
 	lifetime
 	call   *call
@@ -26,7 +24,7 @@ type sending struct {
 	body   *bytes.Reader // of the request; nil: none
 	values [6]string     // of the header's lines
 
-	// What the goroutine found out.
+	// What came of it.
 	resp *http.Response // nil: err says why
 	data []byte         // of its body, which has been closed
 	err  error
@@ -43,7 +41,7 @@ type sending struct {
 	stopped  atomic.Bool // net/http was about to send the request again
 	stale    atomic.Bool // the store's lock was too old to send a refresh token
 	unwanted atomic.Bool // nobody waits any more
-	timedOut bool        // known to whoever waits
+	timedOut atomic.Bool // the attempt's time is up
 	refused  bool        // a redirect was; err says why
 
 	parsed bufferedBody // the response's, as the layers above see it
@@ -238,93 +236,6 @@ func (s *sending) exchange() {
 		}
 		s.data, s.err = readBounded(resp, limit, &s.unwanted)
 		_ = resp.Body.Close()
-	}
-}
-
-// grace is how long a transport may take to end when its context has ended. Those that obey it give
-// what they know; the others are left behind.
-const grace = 20 * time.Millisecond
-
-// worker is the goroutine of one sending, and what it takes to wait for it. Those that have ended
-// are used again.
-type worker struct {
-	s     *sending
-	done  chan struct{}
-	timer *time.Timer
-	run   func()
-}
-
-func newWorker() *worker {
-	k := &worker{done: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
-	k.timer.Stop()
-	k.run = k.work
-	return k
-}
-
-func (k *worker) work() {
-	s, ended := k.s, false
-	defer func() {
-		if !ended {
-			s.err = &thrown{recover()}
-		}
-		k.done <- struct{}{}
-	}()
-	s.exchange()
-	ended = true
-}
-
-// carryOut carries the sending out and reports whether it has ended. One that has not is still at
-// work somewhere: only what is atomic in it may be read.
-func (s *sending) carryOut() (ended bool) {
-	k, _ := s.wire.workers.Get().(*worker)
-	if k == nil {
-		k = newWorker()
-	}
-	k.s = s
-	s.wire.underWay.Add(1)
-	defer s.wire.ended()
-	go k.run()
-	defer s.end(context.Canceled)
-	if k.wait(s) {
-		k.s = nil
-		s.wire.workers.Put(k)
-		return true
-	}
-	s.unwanted.Store(true)
-	if resp := s.arrived.Load(); resp != nil && resp.Body != nil {
-		go func() {
-			defer func() { _ = recover() }() // nobody's call any more
-			_ = resp.Body.Close()
-		}()
-	}
-	return false
-}
-
-func (k *worker) wait(s *sending) bool {
-	var over <-chan time.Time
-	if !s.until.IsZero() {
-		k.timer.Reset(time.Until(s.until))
-		over = k.timer.C
-		defer k.timer.Stop()
-	}
-	select {
-	case <-k.done:
-		return true
-	case <-s.call.Context.Done():
-		s.end(s.call.Err())
-	case <-s.call.enough():
-		s.end(context.Canceled)
-	case <-over:
-		s.timedOut = true
-		s.end(context.DeadlineExceeded)
-	}
-	k.timer.Reset(grace)
-	defer k.timer.Stop()
-	select {
-	case <-k.done:
-		return true
-	case <-k.timer.C:
-		return false
 	}
 }
 

@@ -19,6 +19,8 @@ type connections struct {
 	theirs    *http.Transport // the caller's, where it is net/http's
 	apart     *alone          // nil: the caller's is not net/http's
 	silence   silence
+	obedient  bool      // all that requests go through ends when their context does
+	watches   sync.Pool // of *watch
 	workers   sync.Pool // of *worker
 	// how many sendings are under way, and that no more begin
 	underWay atomic.Int64
@@ -33,7 +35,7 @@ func connect(hc *http.Client) *connections {
 		made := &made{}
 		c.own = newOwnTransport(made)
 		c.apart = &alone{RoundTripper: c.own, single: withoutKeepAlive(newTransport(made))}
-		c.transport = c.apart
+		c.transport, c.obedient = c.apart, true
 		return c
 	}
 	c.transport = hc.Transport
@@ -41,7 +43,7 @@ func connect(hc *http.Client) *connections {
 		c.transport = http.DefaultTransport
 	}
 	if t, ok := c.transport.(*http.Transport); ok {
-		c.theirs = t
+		c.theirs, c.obedient = t, isObedient(t)
 		c.apart = &alone{RoundTripper: t, single: withoutKeepAlive(t.Clone())}
 		c.transport = c.apart
 	}

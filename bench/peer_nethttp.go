@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 
 	"github.com/authos-go/authos"
@@ -55,15 +58,24 @@ func (p *plain) do(ctx context.Context, method, path string, body io.Reader) (*a
 	return decode(resp)
 }
 
-// dress gives a request the headers that ours sends.
+// dress gives a request the headers that ours sends, with an id of its own.
 func dress(h http.Header, body bool) {
 	h.Set("Accept", "application/json")
 	h.Set("User-Agent", "bench/1.0")
-	h.Set("X-Request-ID", "0123456789abcdef0123456789abcdef")
+	h.Set("X-Request-ID", newID())
 	h.Set("X-Api-Key", apiKey)
 	if body {
 		h.Set("Content-Type", "application/json")
 	}
+}
+
+// newID is a random id of 32 hex digits, as ours is. One that is the same each time would cost
+// less: HTTP/2 sends it once, and refers to it.
+func newID() string {
+	var id [16]byte
+	binary.LittleEndian.PutUint64(id[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(id[8:], rand.Uint64())
+	return hex.EncodeToString(id[:])
 }
 
 // decode reads a response, for the clients that leave that to their caller.

@@ -1,0 +1,143 @@
+package authos_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/authos-go/authos"
+)
+
+// Whatever a server stops in, and whatever ends the wait for it, the call ends then. Over
+// net/http's own transport that is done in the caller's goroutine, over others from outside.
+func TestWaitsEnd(t *testing.T) {
+	t.Parallel()
+	const soon = 50 * time.Millisecond // long after it nothing may still wait
+	jar, err := cookiejar.New(nil)
+	noError(t, "cookiejar.New", err)
+	ways := map[string]func(*http.Transport) *http.Client{
+		"net/http's transport": func(tr *http.Transport) *http.Client { return &http.Client{Transport: tr} },
+		"with a Jar":           func(tr *http.Transport) *http.Client { return &http.Client{Transport: tr, Jar: jar} },
+		"a foreign transport": func(tr *http.Transport) *http.Client {
+			return &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) { return tr.RoundTrip(req) })}
+		},
+	}
+	for version, http2 := range map[string]bool{"HTTP/1": false, "HTTP/2": true} {
+		for where, stall := range map[string]http.HandlerFunc{
+			"before the header": func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				<-r.Context().Done()
+			},
+			"in the body": func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				_, _ = io.WriteString(w, `{"id":`)
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+			},
+			"in the request": nil, // it is not read
+		} {
+			for way, client := range ways {
+				t.Run(version+", "+where+", "+way, func(t *testing.T) {
+					t.Parallel()
+					over, stall := make(chan struct{}), stall
+					if stall == nil {
+						stall = func(http.ResponseWriter, *http.Request) { <-over }
+					}
+					base, tr := stallServer(t, http2, stall)
+					t.Cleanup(func() { close(over) })
+					c, err := authos.New(base, authos.WithHTTPClient(client(tr)), authos.WithAPIKey("k"), authos.WithRetry(authos.RetryPolicy{
+						MaxAttempts: 1, AttemptTimeout: soon,
+					}))
+					noError(t, "New", err)
+					defer func() { _ = c.Close() }()
+					body := any(nil)
+					method := http.MethodGet
+					if where == "in the request" { // more than any buffer on the way holds
+						method, body = http.MethodPost, map[string]string{"x": strings.Repeat("x", 16<<20)}
+					}
+					for how, end := range map[string]struct {
+						ctx  func() (context.Context, context.CancelFunc)
+						opts []authos.RequestOption
+						want error
+					}{
+						"the attempt's timeout": {ctx: func() (context.Context, context.CancelFunc) { return t.Context(), func() {} }, want: authos.ErrNetwork},
+						"the caller's deadline": {
+							ctx:  func() (context.Context, context.CancelFunc) { return context.WithTimeout(t.Context(), soon) },
+							opts: []authos.RequestOption{authos.WithAttemptTimeout(-1)}, want: context.DeadlineExceeded,
+						},
+						"the caller": {
+							ctx: func() (context.Context, context.CancelFunc) {
+								ctx, cancel := context.WithCancel(t.Context())
+								time.AfterFunc(soon, cancel)
+								return ctx, cancel
+							},
+							opts: []authos.RequestOption{authos.WithAttemptTimeout(-1)}, want: context.Canceled,
+						},
+					} {
+						ctx, cancel := end.ctx()
+						err := c.Do(ctx, method, "/x/thing", body, nil, end.opts...)
+						cancel()
+						if !errors.Is(err, end.want) || strings.Contains(err.Error(), "the attempt's timeout") != (end.want == authos.ErrNetwork) { //nolint:errorlint // of the table
+							t.Errorf("%s: Do = %v, want %v", how, err, end.want)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// Patience ends a call that waits for a server, too.
+func TestPatienceEndsASending(t *testing.T) {
+	t.Parallel()
+	for version, http2 := range map[string]bool{"HTTP/1": false, "HTTP/2": true} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int64
+			base, tr := stallServer(t, http2, func(w http.ResponseWriter, r *http.Request) {
+				if asked.Add(1) > 1 {
+					<-r.Context().Done()
+					return
+				}
+				_, _ = io.WriteString(w, `{"id":"7"}`)
+			})
+			c, err := authos.New(base, authos.WithHTTPClient(&http.Client{Transport: tr}), authos.WithAPIKey("k"),
+				authos.WithCache(authos.CachePolicy{Patience: 50 * time.Millisecond}))
+			noError(t, "New", err)
+			defer func() { _ = c.Close() }()
+			for i := range 3 {
+				var resp authos.Response
+				var got bytes.Buffer
+				err := c.Do(t.Context(), http.MethodGet, "/api/service/users/7", nil, &got, authos.WithResponse(&resp))
+				if err != nil || resp.Stale != (i > 0) {
+					t.Errorf("call %d: %v, stale %t; want the cached response from the second on", i, err, resp.Stale)
+				}
+			}
+		})
+	}
+}
+
+// stallServer serves until the test ends, and gives a transport of net/http's for it.
+func stallServer(t *testing.T, http2 bool, h http.HandlerFunc) (base string, tr *http.Transport) {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(h)
+	tr = &http.Transport{}
+	if srv.EnableHTTP2 = http2; http2 {
+		srv.StartTLS()
+		tr.ForceAttemptHTTP2 = true
+		tr.TLSClientConfig = srv.Client().Transport.(*http.Transport).TLSClientConfig //nolint:forcetypeassert // httptest makes it
+	} else {
+		srv.Start()
+	}
+	t.Cleanup(srv.Close)
+	t.Cleanup(tr.CloseIdleConnections)
+	return srv.URL, tr
+}
