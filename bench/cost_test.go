@@ -28,9 +28,9 @@ type timed struct {
 
 // compare runs the ways in turns, so that whatever else the machine does meets all of them, and
 // gives the time of each: of its turns the one that a tenth were faster than, as the slower ones
-// hold other programs' time too. A turn is about as long as what a system gives a thread at once, and
-// long enough for some fifty calls over loopback: in the first few, the processor's caches are still
-// full of what the client before needed.
+// hold other programs' time too. A turn is about as long as what a system gives a thread at once,
+// and long enough for some fifty calls over loopback: in the first few, the processor's caches are
+// still full of what the client before needed.
 func compare(rounds int, ways []timed) map[string]cost {
 	const turn = 5 * time.Millisecond
 	runs := make([]int, len(ways))
