@@ -23,7 +23,7 @@ type patience struct {
 	cl     *call // nil: none
 	signIn uint64
 	early  *cachedResponse // the one at hand when it was over
-	sends  *sending        // what it ends besides; nil: nothing, or that looks by itself
+	waits  ender           // what it ends besides; nil: nothing, or that looks by itself
 	merged context.Context //nolint:containedctx // the caller's, ended by patience too; nil: nobody asked
 	end    context.CancelFunc
 }
@@ -73,18 +73,21 @@ func (p *patience) look() {
 	if p.end != nil {
 		p.end()
 	}
-	if p.sends != nil {
-		p.sends.end(context.Canceled)
+	if p.waits != nil {
+		p.waits.end(context.Canceled)
 	}
 }
 
-// watch ends a sending with the patience; nil ends that.
-func (p *patience) watch(s *sending) {
+// ender is what ends with the patience.
+type ender interface{ end(err error) }
+
+// watch ends what waits with the patience; nil is nothing any more.
+func (p *patience) watch(waits ender) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sends = s
-	if s != nil && p.early != nil {
-		s.end(context.Canceled)
+	p.waits = waits
+	if waits != nil && p.early != nil {
+		waits.end(context.Canceled)
 	}
 }
 
