@@ -45,7 +45,7 @@ func (s *sending) run() {
 func isObedient(t *http.Transport) bool {
 	return (t.DialContext == nil || sameCode(t.DialContext, (&net.Dialer{}).DialContext)) &&
 		t.Dial == nil && t.DialTLSContext == nil && t.DialTLS == nil && //nolint:staticcheck // they may be set
-		(t.Proxy == nil || sameCode(t.Proxy, http.ProxyFromEnvironment) || sameCode(t.Proxy, http.ProxyURL(nil)))
+		(t.Proxy == nil || sameCode(t.Proxy, http.ProxyFromEnvironment))
 }
 
 // sameCode reports whether two functions are the same one, whatever they are bound to.

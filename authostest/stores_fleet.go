@@ -58,9 +58,10 @@ var fleetUsers = []string{"worker@example.com", "other@example.com"}
 // in success, or names the lost session; a session is lost only where the response to a refresh
 // died with its process (or came to one that was frozen past its lock's end), and nobody presents a
 // refresh token twice. Now and then a member signs out, and in again as the same or another user:
-// no call is sent for two users, and each that succeeds returns the data of whom it began for. What all sessions did is written to a journal, and replayed in the
-// rules that they follow. It returns what happened, in words, and everything that was wrong,
-// joined. With the defaults a run takes about half a minute. It is for Unix, where processes can be
+// no call is sent for two users, and each that succeeds returns the data of whom it began for. What
+// all sessions did is written to a journal, and replayed in the rules that they follow. It returns
+// what happened, in words, and everything that was wrong, joined, which names the journal: then it
+// is kept. With the defaults a run takes about half a minute. It is for Unix, where processes can be
 // frozen.
 func TestTokenStoreFleet(what Fleet) (summary string, err error) {
 	what.Size, what.Calls, what.Fates = cmp.Or(what.Size, 8), cmp.Or(what.Calls, 2000), cmp.Or(what.Fates, 7)
@@ -83,7 +84,11 @@ func TestTokenStoreFleet(what Fleet) (summary string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(dir)
+	defer func() {
+		if err == nil { // else somebody wants to read the journal
+			_ = os.RemoveAll(dir)
+		}
+	}()
 	f.journal, err = os.OpenFile(filepath.Join(dir, "journal"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return "", err
@@ -145,6 +150,9 @@ func TestTokenStoreFleet(what Fleet) (summary string, err error) {
 	places.Wait()
 	close(ended)
 	trouble.Wait()
-	summary = f.judge(start, outage)
-	return summary + f.replay(), f.result()
+	summary = f.judge(start, outage) + f.replay()
+	if err = f.result(); err != nil {
+		err = fmt.Errorf("%w\nthe journal is kept: %s", err, f.journal.Name())
+	}
+	return summary, err
 }

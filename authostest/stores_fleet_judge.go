@@ -59,8 +59,9 @@ func (f *fleet) judge(began time.Time, outage [2]time.Time) (summary string) {
 		case len(fam.refused) > 0 && (fam.ended.IsZero() || fam.refused[0].at.Before(fam.ended)):
 			lost++
 			if why := f.reason(fam); why == "" {
-				f.failf("session %d was lost, though its tokens had been saved: last refreshed by %s at %v, refused to %s at %v",
-					i, fam.last.by, fam.last.at, fam.refused[0].by, fam.refused[0].at)
+				first := fam.refused[0]
+				f.failf("session %d was lost, though its tokens had been saved: last refreshed by %s at %v (%s for %s), refused to %s at %v (%s)",
+					i, fam.last.by, fam.last.at, runlog.Name(fam.last.refreshed), runlog.Name(fam.last.refresh), first.by, first.at, runlog.Name(first.refresh))
 			}
 			if at := fam.refused[0].at; i == len(families)-1 && end.Sub(at) > 2*FleetLockTTL {
 				f.failf("session %d was lost at %v, and nobody signed in again until %v", i, at, end)
