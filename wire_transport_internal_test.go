@@ -38,7 +38,8 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// A transport is left once, however many requests found it silent, and what is idle on it is closed.
+// A transport is left once, however many requests found it silent, and what is idle on it is
+// closed.
 func TestTransportIsLeftOnce(t *testing.T) {
 	states := make(chan http.ConnState, 16)
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }))
