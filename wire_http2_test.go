@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -482,5 +483,45 @@ func TestRefreshIsPresentedOnce(t *testing.T) {
 		if errors.Is(err, authos.ErrSessionExpired) {
 			t.Errorf("%s: Get = %v: nobody has said that the session is over", name, err)
 		}
+	}
+}
+
+// A server that makes a window too large locks its connection in net/http up to Go 1.26: a request
+// on it never ends there, nor does any later one on the same transport. The call ends all the same,
+// the next one goes another way, and Close returns.
+func TestTransportThatHangsIsLeft(t *testing.T) {
+	tooLarge := []byte{0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff} // WINDOW_UPDATE
+	for _, path := range []string{"/x/thing", "/api/auth/refresh"} {
+		var locked atomic.Int64
+		s, base := h2Serve(t, func(st *h2test.Stream) {
+			if st.Path == path && locked.Add(1) == 1 {
+				binary.BigEndian.PutUint32(tooLarge[5:], st.ID)
+				st.Conn.Raw(tooLarge)
+				return
+			}
+			if st.Path == "/api/auth/refresh" {
+				st.Respond(200, `{"access_token":"b","refresh_token":"s","expires_in":900}`)
+				return
+			}
+			st.Respond(200, `{"ok":true}`)
+		})
+		c := scriptReal(t, base, authos.WithRetry(authos.RetryPolicy{AttemptTimeout: 200 * time.Millisecond, MaxAttempts: 1}))
+		ask := func(n int) error {
+			if path == "/x/thing" {
+				return send(t.Context(), c, "GET", path)
+			}
+			_, err := c.Auth.Refresh(t.Context(), fmt.Sprint("r", n))
+			return err
+		}
+		if err := ask(0); err == nil {
+			t.Errorf("%s: the first request = nil, want an error: its connection is locked", path)
+		}
+		for n := range 2 {
+			if err := ask(n + 1); err != nil {
+				t.Errorf("%s: %v, want a new connection", path, err)
+			}
+		}
+		noError(t, "Close", c.Close())
+		s.Close()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,15 +28,15 @@ type connections struct {
 	closed   atomic.Bool
 }
 
-// connect settles what requests go through. Where that is not net/http's, nothing is known of its
-// connections.
-func connect(hc *http.Client) *connections {
+// connect settles what requests to base go through. Where that is not net/http's, nothing is known
+// of its connections.
+func connect(hc *http.Client, base *url.URL) *connections {
 	c := &connections{silence: silence{made: time.Now()}}
 	if hc == nil {
 		made := &made{}
 		c.own = newOwnTransport(made)
 		c.apart = &alone{RoundTripper: c.own, single: withoutKeepAlive(newTransport(made))}
-		c.transport, c.obedient = c.apart, true
+		c.transport, c.obedient = c.apart, base.Scheme == "http"
 		return c
 	}
 	c.transport = hc.Transport
@@ -43,7 +44,7 @@ func connect(hc *http.Client) *connections {
 		c.transport = http.DefaultTransport
 	}
 	if t, ok := c.transport.(*http.Transport); ok {
-		c.theirs, c.obedient = t, isObedient(t)
+		c.theirs, c.obedient = t, base.Scheme == "http" && isObedient(t)
 		c.apart = &alone{RoundTripper: t, single: withoutKeepAlive(t.Clone())}
 		c.transport = c.apart
 	}
@@ -55,7 +56,6 @@ func (c *connections) close() {
 	if c.own == nil {
 		return
 	}
-	c.own.CloseIdleConnections()
 	c.closed.Store(true)
 	if c.underWay.Load() == 0 {
 		c.own.made.close()
@@ -331,20 +331,25 @@ func (o *ownTransport) leave(t *http.Transport) {
 	if !o.current.CompareAndSwap(t, o.fresh()) {
 		return // somebody else has left it
 	}
+	now := time.Now()
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	t.CloseIdleConnections()
-	now, n := time.Now(), 0
-	for _, old := range o.retired {
-		old.CloseIdleConnections()
-		if now.Sub(old.at) < 2*idleConnTimeout { // later its connections have ended by themselves
-			o.retired[n] = old
-			n++
+	o.retired = slices.DeleteFunc(o.retired, func(old retired) bool {
+		return now.Sub(old.at) >= 2*idleConnTimeout // its connections have ended by themselves
+	})
+	o.retired = append(o.retired, retired{t, now})
+	all := slices.Clone(o.retired)
+	o.mu.Unlock()
+	go func() { // nobody waits for it: one may be locked
+		for _, old := range all {
+			old.CloseIdleConnections()
 		}
-	}
-	clear(o.retired[n:])
-	o.retired = append(o.retired[:n], retired{t, now})
+	}()
 }
+
+// abandon gives up a transport that did not end a request when it had to: its connections may be
+// locked for ever, and what asks it for anything may not return either. Up to Go 1.26 a server does
+// that to net/http by making the window of an HTTP/2 stream too large.
+func (o *ownTransport) abandon(t *http.Transport) { o.current.CompareAndSwap(t, o.fresh()) }
 
 // CloseIdleConnections closes what is not in use.
 func (o *ownTransport) CloseIdleConnections() {

@@ -15,7 +15,8 @@ import (
 //
 // Where all the code in the way obeys the request's context, that takes the caller's own goroutine
 // and a timer. Where it may not, the caller waits for another goroutine, and leaves it behind when
-// the time is up. To wake that up, and be woken, costs as much as all the layers.
+// the time is up. To wake that up, and be woken, costs as much as all the layers. HTTP/2 may not:
+// see [ownTransport.abandon].
 func (s *sending) carryOut() (ended bool) {
 	s.wire.underWay.Add(1)
 	defer s.wire.ended()
@@ -40,10 +41,12 @@ func (s *sending) run() {
 }
 
 // isObedient reports whether a transport, and the connections it makes, are of net/http and net
-// alone. They end when the context does; what others do is not known. What dials, shakes hands or
-// talks to a proxy may be anybody's: net/http has a goroutine of its own for that.
+// alone, and speak HTTP/1 where there is no TLS. They end when the context does; what others do is
+// not known. What shakes hands or talks to a proxy may be anybody's: net/http has a goroutine of
+// its own for that.
 func isObedient(t *http.Transport) bool {
-	return (t.DialContext == nil || sameCode(t.DialContext, (&net.Dialer{}).DialContext)) &&
+	return (t.Protocols == nil || !t.Protocols.UnencryptedHTTP2()) &&
+		(t.DialContext == nil || sameCode(t.DialContext, (&net.Dialer{}).DialContext)) &&
 		t.Dial == nil && t.DialTLSContext == nil && t.DialTLS == nil && //nolint:staticcheck // they may be set
 		(t.Proxy == nil || sameCode(t.Proxy, http.ProxyFromEnvironment))
 }
@@ -143,6 +146,12 @@ func (s *sending) carryOutApart() (ended bool) {
 		return true
 	}
 	s.unwanted.Store(true)
+	if used := s.used.Load(); used != nil {
+		s.wire.own.abandon(used)
+		if l := s.conn.Load(); l != nil && l.meter != nil {
+			_ = l.meter.Close()
+		}
+	}
 	if resp := s.arrived.Load(); resp != nil && resp.Body != nil {
 		go func() {
 			defer func() { _ = recover() }() // nobody's call any more

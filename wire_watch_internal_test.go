@@ -12,6 +12,8 @@ import (
 // the caller's own in the way does.
 func TestObedientTransports(t *testing.T) {
 	standard := http.DefaultTransport.(*http.Transport) //nolint:forcetypeassert // nobody here replaces it
+	var plainHTTP2 http.Protocols
+	plainHTTP2.SetUnencryptedHTTP2(true)
 	foreignDial := func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }
 	for name, tt := range map[string]struct {
 		transport *http.Transport
@@ -21,6 +23,7 @@ func TestObedientTransports(t *testing.T) {
 		"http's default":   {standard, true},
 		"a copy of that":   {standard.Clone(), true},
 		"a longer timeout": {&http.Transport{DialContext: (&net.Dialer{Timeout: time.Minute}).DialContext}, true},
+		"plain HTTP/2":     {&http.Transport{Protocols: &plainHTTP2}, false},
 		"proxy function":   {&http.Transport{Proxy: http.ProxyURL(nil)}, false},
 		"dialer":           {&http.Transport{DialContext: foreignDial}, false},
 		"TLS dialer":       {&http.Transport{DialTLSContext: foreignDial}, false},
