@@ -126,6 +126,10 @@ func WithTokenStore(s TokenStore) Option {
 // time.Second, PingTimeout: 10 * time.Second}; net/http's default sends none. Of a RoundTripper of
 // another type nothing is known, and it must do this itself. It should send each request once: what
 // it repeats by itself is only counted.
+//
+// Up to Go 1.26 a server can lock an HTTP/2 connection inside net/http, by making the window of a
+// stream too large: nothing that is sent through its transport ends by itself any more. Calls end
+// when their attempts' time is up. A transport of our own is then replaced, hc's is not.
 func WithHTTPClient(hc *http.Client) Option {
 	return familyOption("WithHTTPClient", func(c *config) error {
 		if hc == nil {
