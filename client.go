@@ -68,7 +68,9 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	if err := found.err(nil); err != nil {
 		return nil, err
 	}
-	all := &shared{connections: connect(cfg.httpClient, base), breakers: newBreakers(base.Host, cfg.breaker, fam.random), sessions: newSessions()}
+	all := &shared{
+		connections: connect(cfg.httpClient, base), breakers: newBreakers(base.Host, cfg.breaker, fam.random), sessions: newSessions(),
+	}
 	all.connections.wrap(&cfg)
 	if cfg.cache != nil {
 		all.cache = newResponseCache(*cfg.cache, base.String())
