@@ -56,6 +56,15 @@ func (c *connections) close() {
 	if c.own == nil {
 		return
 	}
+	polite := make(chan struct{}) // so that servers hear of the end
+	go func() {
+		c.own.CloseIdleConnections()
+		close(polite)
+	}()
+	select {
+	case <-polite:
+	case <-time.After(grace): // one of them is locked
+	}
 	c.closed.Store(true)
 	if c.underWay.Load() == 0 {
 		c.own.made.close()
