@@ -47,19 +47,26 @@ func (b blocking) RoundTrip(*http.Request) (*http.Response, error) { <-b; return
 func (b blocking) SetCookies(*url.URL, []*http.Cookie)             {}
 func (b blocking) Cookies(*url.URL) []*http.Cookie                 { <-b; return nil }
 
-// deafConn is a connection that gives some bytes, and then blocks, whatever is closed.
+// deafConn is a connection that responds with some bytes, and then blocks, whatever is closed.
 type deafConn struct {
 	blocking
 	first *strings.Reader
+	asked chan struct{}
+	once  sync.Once
 }
 
 func (c *deafConn) Read(p []byte) (int, error) {
+	<-c.asked
 	if c.first.Len() > 0 {
 		return c.first.Read(p)
 	}
 	return c.blocking.Read(p)
 }
-func (c *deafConn) Write(p []byte) (int, error)      { return len(p), nil }
+
+func (c *deafConn) Write(p []byte) (int, error) {
+	c.once.Do(func() { close(c.asked) })
+	return len(p), nil
+}
 func (c *deafConn) LocalAddr() net.Addr              { return &net.TCPAddr{} }
 func (c *deafConn) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
 func (c *deafConn) SetDeadline(time.Time) error      { return nil }
@@ -95,7 +102,7 @@ func TestForeignCodeThatBlocks(t *testing.T) {
 					hc.Transport = &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { <-release; return nil, io.EOF }}
 				case "connection":
 					hc.Transport = &http.Transport{DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
-						return &deafConn{blocking: release, first: strings.NewReader("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")}, nil
+						return &deafConn{blocking: release, asked: make(chan struct{}), first: strings.NewReader("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")}, nil
 					}}
 				default:
 					hc.Transport = roundTripper(respondWith(max(tt.status, 200), release, -1))
