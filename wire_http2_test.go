@@ -525,3 +525,28 @@ func TestTransportThatHangsIsLeft(t *testing.T) {
 		s.Close()
 	}
 }
+
+// Close returns also where nobody has noticed yet that a connection is locked.
+func TestCloseOfATransportThatHangs(t *testing.T) {
+	locked := make(chan struct{})
+	_, base := h2Serve(t, func(st *h2test.Stream) {
+		st.Conn.Raw(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32([]byte{0, 0, 4, 8, 0}, st.ID), 1<<31-1))
+		close(locked)
+	})
+	c := scriptReal(t, base, authos.WithRetry(authos.RetryPolicy{AttemptTimeout: time.Hour, MaxAttempts: 1}))
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	ended := make(chan error, 1)
+	go func() { ended <- send(ctx, c, "GET", "/x/thing") }()
+	<-locked
+	closed := make(chan error, 1)
+	go func() { closed <- c.Close() }()
+	for _, what := range []chan error{closed, ended} {
+		select {
+		case <-what:
+			leave()
+		case <-time.After(10 * time.Second):
+			t.Fatal("Close, or the call that was given up, has not ended")
+		}
+	}
+}

@@ -360,12 +360,13 @@ func (o *ownTransport) leave(t *http.Transport) {
 // that to net/http by making the window of an HTTP/2 stream too large.
 func (o *ownTransport) abandon(t *http.Transport) { o.current.CompareAndSwap(t, o.fresh()) }
 
-// CloseIdleConnections closes what is not in use.
+// CloseIdleConnections closes what is not in use. Where a connection is locked it may not return.
 func (o *ownTransport) CloseIdleConnections() {
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	all := slices.Clone(o.retired)
+	o.mu.Unlock()
 	o.current.Load().CloseIdleConnections()
-	for _, old := range o.retired {
+	for _, old := range all {
 		old.CloseIdleConnections()
 	}
 }

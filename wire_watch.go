@@ -148,9 +148,7 @@ func (s *sending) carryOutApart() (ended bool) {
 	s.unwanted.Store(true)
 	if used := s.used.Load(); used != nil {
 		s.wire.own.abandon(used)
-		if l := s.conn.Load(); l != nil && l.meter != nil {
-			_ = l.meter.Close()
-		}
+		go k.bury(s)
 	}
 	if resp := s.arrived.Load(); resp != nil && resp.Body != nil {
 		go func() {
@@ -159,6 +157,18 @@ func (s *sending) carryOutApart() (ended bool) {
 		}()
 	}
 	return false
+}
+
+// bury closes the connection of a sending that has been left behind and still does not end. On a
+// busy machine it may only be late, and others are at work on the same connection.
+func (k *worker) bury(s *sending) {
+	select {
+	case <-k.done:
+	case <-time.After(longSilence):
+		if l := s.conn.Load(); l != nil && l.meter != nil {
+			_ = l.meter.Close()
+		}
+	}
 }
 
 func (k *worker) wait(s *sending) bool {
