@@ -536,12 +536,17 @@ func TestCloseOfATransportThatHangs(t *testing.T) {
 	c := scriptReal(t, base, authos.WithRetry(authos.RetryPolicy{AttemptTimeout: time.Hour, MaxAttempts: 1}))
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
-	ended := make(chan error, 1)
-	go func() { ended <- send(ctx, c, "GET", "/x/thing") }()
+	ended, closed := make(chan struct{}), make(chan struct{})
+	go func() {
+		_ = send(ctx, c, "GET", "/x/thing")
+		close(ended)
+	}()
 	<-locked
-	closed := make(chan error, 1)
-	go func() { closed <- c.Close() }()
-	for _, what := range []chan error{closed, ended} {
+	go func() {
+		_ = c.Close()
+		close(closed)
+	}()
+	for _, what := range []chan struct{}{closed, ended} {
 		select {
 		case <-what:
 			leave()
