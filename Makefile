@@ -11,8 +11,8 @@ test: ## all tests of the root module
 test-short: ## the tests without the long ones
 	go test -short ./...
 
-race: ## the tests of all modules without the long ones, under the race detector
-	bash .ci/run race
+race: ## the tests of all modules under the race detector, the root module without the long ones
+	bash .ci/run race nested
 
 lint: ## gofmt, vet, staticcheck and golangci-lint, as pinned in tools/go.mod
 	bash .ci/run gofmt vet tidy tools lint staticcheck

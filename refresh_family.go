@@ -1,6 +1,7 @@
 package authos
 
 import (
+	"container/list"
 	"crypto/sha256"
 	"reflect"
 	"slices"
@@ -29,15 +30,15 @@ type sessions struct {
 	byToken map[tokenHash]weak.Pointer[session]
 	sweepAt int // the size of the maps at which those of collected sessions are dropped
 
-	fates map[tokenHash]fate
-	order []tokenHash // of fates, oldest first
+	fates map[tokenHash]*list.Element
+	order list.List // of fates, the one that was noted last at the end
 
 	active map[*session]struct{} // those with something under way, which must not be collected
 	idle   chan struct{}         // closed when active becomes empty
 	code   running               // the program's, which sessions have called
 
 	watch func(*runlog.Step) // a test's; nil in programs
-	known int                // sessions that it has been told of
+	told  int                // sessions that it has been told of
 }
 
 // tokenHash names a refresh token, or where there is none the access token.
@@ -54,6 +55,7 @@ func hashOf(t Tokens) tokenHash {
 
 // fate is what is remembered of a refresh token.
 type fate struct {
+	of    tokenHash
 	kind  core.FateKind
 	heir  tokenHash // Superseded: by what
 	until time.Time // InFlight, Undecided: when the server has given up
@@ -62,7 +64,7 @@ type fate struct {
 func newSessions() *sessions {
 	return &sessions{
 		byStore: map[TokenStore]weak.Pointer[session]{}, byToken: map[tokenHash]weak.Pointer[session]{},
-		fates: map[tokenHash]fate{}, active: map[*session]struct{}{}, sweepAt: 64, watch: runlog.Watcher(),
+		fates: map[tokenHash]*list.Element{}, active: map[*session]struct{}{}, sweepAt: 64, watch: runlog.Watcher(),
 	}
 }
 
@@ -98,8 +100,8 @@ func canCompare(s TokenStore) bool { return reflect.ValueOf(s).Comparable() }
 // last follows what superseded a token to what was not superseded.
 func (r *sessions) last(h tokenHash) tokenHash {
 	for range len(r.fates) + 1 {
-		f, ok := r.fates[h]
-		if !ok || f.kind != core.Superseded || f.heir == (tokenHash{}) {
+		f := r.known(h)
+		if f.kind != core.Superseded || f.heir == (tokenHash{}) {
 			return h
 		}
 		h = f.heir
@@ -109,29 +111,33 @@ func (r *sessions) last(h tokenHash) tokenHash {
 
 // remember notes a token's fate. r.mu is held.
 func (r *sessions) remember(h tokenHash, f fate) {
-	if f.kind == core.Superseded && f.heir == h {
-		f = fate{} // a server that does not rotate: the token stays what it was
+	if el := r.fates[h]; el != nil {
+		r.order.Remove(el)
+		delete(r.fates, h)
 	}
-	if f.kind == core.Fresh {
-		delete(r.fates, h) // its place in order is found empty later
-		return
+	if f.kind == core.Fresh || f.kind == core.Superseded && f.heir == h {
+		return // a server that does not rotate: the token stays what it was
 	}
-	if _, known := r.fates[h]; !known {
-		r.order = append(r.order, h)
+	f.of = h
+	r.fates[h] = r.order.PushBack(f)
+	if len(r.fates) > maxFates {
+		oldest := r.order.Front()
+		delete(r.fates, oldest.Value.(fate).of) //nolint:forcetypeassert // the list holds nothing else
+		r.order.Remove(oldest)
 	}
-	r.fates[h] = f
-	for len(r.order) > maxFates {
-		delete(r.fates, r.order[0])
-		r.order = r.order[1:]
+}
+
+// known gives what is remembered of a token; fresh where nothing is. r.mu is held.
+func (r *sessions) known(h tokenHash) fate {
+	if el := r.fates[h]; el != nil {
+		return el.Value.(fate) //nolint:forcetypeassert // the list holds nothing else
 	}
+	return fate{}
 }
 
 // fateOf is what the core is told. r.mu is held.
 func (r *sessions) fateOf(p *pair) core.Fate {
-	f, ok := r.fates[p.hash]
-	if !ok {
-		return core.Fate{}
-	}
+	f := r.known(p.hash)
 	switch f.kind {
 	case core.InFlight, core.Undecided:
 		if left := time.Until(f.until); left > 0 || f.kind == core.InFlight {
@@ -169,8 +175,8 @@ func (r *sessions) tell(s *session, e core.Event, actions []core.Action) {
 	}
 	l := &runlog.Step{Event: e, Actions: slices.Clone(actions), State: s.state, Pairs: map[core.Pair]runlog.Pair{}}
 	if s.number == 0 {
-		r.known++
-		s.number, l.Born = r.known, true
+		r.told++
+		s.number, l.Born = r.told, true
 	}
 	l.Session = s.number
 	for handle, p := range s.pairs {

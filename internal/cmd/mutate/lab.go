@@ -30,6 +30,7 @@ type suite struct {
 	dir, binary string
 	took        map[string]time.Duration // by test; only of tests that pass when no mutant is alive
 	reach       map[int][]string         // the tests that reach a mutant, the fastest first
+	kills       map[string]int           // by test: how many mutants it has found
 }
 
 func (l *lab) add(file string) ([]*mutant, error) {
@@ -45,7 +46,8 @@ func (l *lab) add(file string) ([]*mutant, error) {
 	return ms, nil
 }
 
-// kill reports whether a test fails with a mutant alive.
+// kill reports whether a test fails with a mutant alive. Tests are tried few at first and then ever
+// more at once: those that have killed another mutant, then the fastest.
 func (l *lab) kill(m *mutant, folders []string) (bool, error) {
 	for _, dir := range folders {
 		s := l.suites[dir]
@@ -57,21 +59,11 @@ func (l *lab) kill(m *mutant, folders []string) (bool, error) {
 			l.suites[dir] = s
 		}
 		tests := s.reach[m.id]
-		for len(tests) > 0 {
-			some := tests[:min(6, len(tests))]
-			if len(tests) < len(s.reach[m.id]) {
-				some = tests
-			}
+		slices.SortStableFunc(tests, func(a, b string) int { return s.kills[b] - s.kills[a] })
+		for n := 6; len(tests) > 0; n *= 3 {
+			some := tests[:min(n, len(tests))]
 			tests = tests[len(some):]
-			limit := 15 * time.Second
-			for _, t := range some {
-				limit += 4 * s.took[t]
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), limit)
-			cmd := s.command(ctx, m.id, "-test.failfast", "-test.run", "^("+strings.Join(some, "|")+")$")
-			passed := passes(cmd)
-			cancel()
-			if !passed {
+			if !s.pass(m.id, some) {
 				return true, nil
 			}
 		}
@@ -79,7 +71,20 @@ func (l *lab) kill(m *mutant, folders []string) (bool, error) {
 	return false, nil
 }
 
-func passes(cmd *exec.Cmd) bool { return cmd.Run() == nil }
+// pass runs tests with a mutant alive, and notes which of them it was that failed.
+func (s *suite) pass(alive int, tests []string) bool {
+	limit := 15 * time.Second
+	for _, t := range tests {
+		limit += 4 * s.took[t]
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	out, err := s.command(ctx, alive, "-test.failfast", "-test.run", "^("+strings.Join(tests, "|")+")$").CombinedOutput()
+	if failed := testFailed.FindSubmatch(out); err != nil && failed != nil {
+		s.kills[string(failed[1])]++
+	}
+	return err == nil
+}
 
 func (s *suite) command(ctx context.Context, alive int, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.binary, args...)
@@ -92,13 +97,14 @@ func (s *suite) command(ctx context.Context, alive int, args ...string) *exec.Cm
 var (
 	compileError = regexp.MustCompile(`(?m)^(\S+\.go):(\d+):\d+: `)
 	testStart    = regexp.MustCompile(`(?m)^func Test\w+\((\w+) \*testing\.T\) \{`)
+	testFailed   = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
 	testPassed   = regexp.MustCompile(`(?m)^--- PASS: (\S+) \(([\d.]+)s\)`)
 )
 
 // build compiles the tests of a folder with every mutant, and runs them with none alive to see who
 // reaches what.
 func (l *lab) build(dir string) (*suite, error) {
-	s := &suite{dir: dir, took: map[string]time.Duration{}, reach: map[int][]string{}}
+	s := &suite{dir: dir, took: map[string]time.Duration{}, reach: map[int][]string{}, kills: map[string]int{}}
 	s.binary = filepath.Join(l.tmp, strconv.Itoa(len(l.suites))+".test")
 	for tries := 0; ; tries++ {
 		overlay, err := l.overlay(dir)

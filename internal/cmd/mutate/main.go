@@ -35,7 +35,7 @@ var groups = []struct {
 	name, dir, files string
 	tests            []string
 }{
-	{"session", "internal/session", "*.go", []string{".", "internal/session"}},
+	{"session", "internal/session", "*.go", []string{"internal/session", "."}},
 	{"refresh", ".", "refresh*.go", []string{"."}},
 	{"backoff", ".", "backoff*.go", []string{"."}},
 	{"breaker", ".", "breaker*.go", []string{"."}},

@@ -3,6 +3,7 @@
 //	go run ./internal/cmd/release root v0.1.0      tags the root module
 //	go run ./internal/cmd/release nested v0.1.0    sets the nested modules' requirements, tidies and tags them
 //	go run ./internal/cmd/release rehearse         both on a copy, which is then used as a stranger would
+//	go run ./internal/cmd/release notices PACKAGE  prints the licenses of what a program is built from
 //
 // Nothing is pushed: the command prints what to push.
 package main
@@ -34,8 +35,16 @@ func run(args []string) error {
 	if len(args) == 1 && args[0] == "rehearse" {
 		return rehearse(".")
 	}
+	if len(args) == 2 && args[0] == "notices" {
+		text, err := repo{dir: "."}.notices(args[1])
+		if err != nil {
+			return err
+		}
+		_, err = os.Stdout.Write(text)
+		return err
+	}
 	if len(args) != 2 || !versionShape.MatchString(args[1]) {
-		return errors.New(`usage: release root vX.Y.Z | nested vX.Y.Z | rehearse`)
+		return errors.New(`usage: release root vX.Y.Z | nested vX.Y.Z | rehearse | notices PACKAGE`)
 	}
 	r := repo{dir: ".", version: args[1]}
 	switch args[0] {

@@ -89,3 +89,27 @@ func TestPublish(t *testing.T) {
 		t.Error("the nested module is in the root's zip")
 	}
 }
+
+func TestNotices(t *testing.T) {
+	r := repo{dir: "../../.."}
+	if goroot, err := r.output(".", "go", "env", "GOROOT"); err != nil {
+		t.Fatal(err)
+	} else if _, err := licensesIn(goroot); err != nil {
+		t.Skip("this installation of Go comes without its license")
+	}
+	text, err := r.notices("./authostest/cmd/fakeauthos")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"\nGo, from https://go.dev/dl\n\nCopyright 2009 The Go Authors.", "github.com/hashicorp/go-retryablehttp@v", "Mozilla Public License",
+		"github.com/sony/gobreaker/v2@v", "github.com/cenkalti/backoff/v4@v",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if _, err := licensesIn(t.TempDir()); err == nil {
+		t.Error("a folder without a license has no error")
+	}
+}
