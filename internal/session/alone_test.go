@@ -344,6 +344,20 @@ func TestSignOutDuring(t *testing.T) {
 	})
 }
 
+// Tokens that the program takes away are not used for another call, however long the store takes.
+func TestForgottenTokens(t *testing.T) {
+	a := session(t, true)
+	a.heldUp = DoLock
+	a.none(a.on(Event{Kind: Set}), DoEnd)
+	if a.s.Held != 0 {
+		t.Errorf("%d is held", a.s.Held)
+	}
+	a.heldUp = 0
+	if a.none(a.on(Event{Kind: LockGot}), DoEnd); a.store != 0 {
+		t.Errorf("%d is stored", a.store)
+	}
+}
+
 // Who waited for another client's refresh looks at the store before going on.
 func TestLookAfterAPause(t *testing.T) {
 	for _, locks := range []bool{true, false} {
