@@ -246,12 +246,29 @@ func TestClosedLock(t *testing.T) {
 	})
 }
 
-// A call of a client that is closed is told so.
-func TestNeedOfAClosedSession(t *testing.T) {
+// A call and a sign-out of a client that is closed are told so.
+func TestClosedSession(t *testing.T) {
 	a := session(t, true)
 	a.on(Event{Kind: Close})
 	if got := a.find(a.on(Event{Kind: Need}), DoFinish).Reason; got != Closed {
-		t.Errorf("finished with %d, want %d", got, Closed)
+		t.Errorf("the call ended with %d, want %d", got, Closed)
+	}
+	if got := a.find(a.on(Event{Kind: Leave}), DoFinishOut).Reason; got != Closed {
+		t.Errorf("the sign-out ended with %d, want %d", got, Closed)
+	}
+}
+
+// Closed while tokens are to be saved, a session does not go on to the refresh that waits behind.
+func TestClosedBeforeARefresh(t *testing.T) {
+	a := &alone{t: t, fates: map[Pair]Fate{}, failed: true}
+	a.on(Event{Kind: NeedLoad, Pair: 1})
+	a.heldUp = DoRead
+	a.find(a.pass(Default.SaveAgain), DoRead)
+	a.none(a.on(Event{Kind: Need}, Event{Kind: Close}), DoFinish)
+	did := a.on(Event{Kind: Read})
+	a.none(did, DoPresent)
+	if got := a.find(did, DoFinish).Reason; got != Closed {
+		t.Errorf("the refresh ended with %d, want %d", got, Closed)
 	}
 }
 
@@ -328,6 +345,26 @@ func TestSignOutDuring(t *testing.T) {
 		a.find(did, DoFinishOut)
 		a.find(did, DoRead) // once: there is nothing left to sign out
 	})
+	t.Run("a refresh of tokens that were replaced", func(t *testing.T) {
+		a := session(t, true)
+		a.present()
+		a.on(Event{Kind: Set, Pair: 101})
+		a.heldUp = DoLock
+		a.on(Event{Kind: Leave})
+		if p := a.find(a.on(Event{Kind: Answered, Of: 1, Pair: 2}), DoEndQuietly).Pair; p != 2 {
+			t.Errorf("%d is ended quietly, want 2", p)
+		}
+		if p := a.find(a.on(Event{Kind: LockGot}), DoEnd).Pair; p != 101 {
+			t.Errorf("%d is ended, want 101", p)
+		}
+	})
+	t.Run("another client's refresh", func(t *testing.T) {
+		a := session(t, true)
+		a.store, a.fates[1] = 2, Fate{Kind: Superseded, Heir: 2}
+		if p := a.find(a.on(Event{Kind: Leave}), DoEnd).Pair; p != 2 {
+			t.Errorf("%d is ended, want 2", p)
+		}
+	})
 	t.Run("a lock that nobody wants any more", func(t *testing.T) {
 		a := session(t, true)
 		a.heldUp = DoLock
@@ -356,6 +393,32 @@ func TestForgottenTokens(t *testing.T) {
 	if a.none(a.on(Event{Kind: LockGot}), DoEnd); a.store != 0 {
 		t.Errorf("%d is stored", a.store)
 	}
+}
+
+// After a sign-out, old tokens in the store are not taken for a sign-in, unless the program asks for
+// what the store holds.
+func TestOldTokensAfterASignOut(t *testing.T) {
+	for kind, want := range map[Kind]Pair{NeedLook: 0, NeedLoad: 2} {
+		a := session(t, true)
+		a.on(Event{Kind: Leave})
+		a.store, a.fates[1] = 1, Fate{Kind: Superseded, Heir: 2}
+		if a.on(Event{Kind: kind}); a.s.Held != want {
+			t.Errorf("after %d, %d is held, want %d", kind, a.s.Held, want)
+		}
+	}
+}
+
+// A refresh ahead of expiry takes no risk: where the token may have been taken, it is left to the
+// one that is needed.
+func TestEarlyRefreshOfASuspectToken(t *testing.T) {
+	a := session(t, true)
+	a.marked = true
+	did := a.on(Event{Kind: Need, Early: true})
+	a.none(did, DoPresent)
+	if got := a.find(did, DoFinish).Reason; got != Postponed {
+		t.Errorf("it ended with %d, want %d", got, Postponed)
+	}
+	a.present()
 }
 
 // Who waited for another client's refresh looks at the store before going on.
