@@ -26,8 +26,6 @@ const (
 	maxSends, maxOwn = 8, 2
 	// coolDown is how long a kind of call that a new token did not help is refused without another.
 	coolDown = 5 * time.Minute
-	// maxUseless bounds the memory of those.
-	maxUseless = 64
 
 	refreshPath = "/api/auth/refresh"
 )
@@ -311,24 +309,14 @@ func (s *session) helpless(cl *call) bool {
 	if expired || !s.held.obtained {
 		return false
 	}
-	kind := cl.kind()
 	if cl.own == 0 {
-		return time.Now().Before(s.useless[kind])
+		return time.Now().Before(s.useless[cl.route])
 	}
-	if s.useless == nil || len(s.useless) >= maxUseless {
-		s.useless = map[string]time.Time{}
+	if s.useless == nil {
+		s.useless = map[*routes.Route]time.Time{}
 	}
-	s.useless[kind] = time.Now().Add(coolDown)
+	s.useless[cl.route] = time.Now().Add(coolDown)
 	return true
-}
-
-// kind is what calls have in common that a new token helps, or does not: the route. All those that
-// are not known here count as one.
-func (cl *call) kind() string {
-	if cl.route == nil {
-		return ""
-	}
-	return cl.route.Method + " " + cl.route.Template
 }
 
 // accepted notes that the server took a token, so that what it says about its principal may be

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -346,5 +347,134 @@ func TestStoredTokensAreChecked(t *testing.T) {
 			}
 		}
 		equal(t, "requests", srv.Count("", ""), 0)
+	})
+}
+
+// panicky is a store whose locks panic when they are released. Its Lock may come too late.
+type panicky struct {
+	*lockStore
+	late time.Duration
+}
+
+func (s *panicky) Lock(ctx context.Context) (func(), error) {
+	time.Sleep(s.late)
+	unlock, err := s.lockStore.Lock(context.WithoutCancel(ctx))
+	return func() { unlock(); panic("a bug of the store's") }, err
+}
+
+// A panic in the release of a lock is logged, also where the lock was got when nobody waited for it
+// any more, and does no harm.
+func TestReleaseThatPanics(t *testing.T) {
+	for name, late := range map[string]time.Duration{"in time": 0, "too late": 2 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				store := &panicky{newLockStore(), late}
+				store.put(signIn(srv, adaEmail))
+				var log strings.Builder
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+				srv.ExpireAccessTokens()
+				err := getUser(t, c)
+				if late == 0 {
+					noError(t, "Get", err)
+				} else {
+					sessionUncertain(t, err)
+				}
+				time.Sleep(late + time.Second)
+				synctest.Wait()
+				equal(t, "panics in the log", strings.Count(log.String(), "the program's code panicked: a bug of the store's"), 1)
+				store.late = 0
+				noError(t, "Get afterwards", getUser(t, c))
+			})
+		})
+	}
+}
+
+// Clients that are given the same tokens are one session: what one of them is given then, all have.
+func TestOneSessionForTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		tokens := signIn(srv, adaEmail)
+		clients := []*authos.Client{localClient(t, srv.Transport(), authos.WithTokens(tokens))}
+		for range 2 {
+			c, err := clients[0].With(authos.WithTokens(tokens))
+			noError(t, "With", err)
+			clients = append(clients, c)
+		}
+		bob := signIn(srv, "bob@example.com")
+		noError(t, "SetTokens", clients[1].SetTokens(t.Context(), bob))
+		for _, c := range clients {
+			equal(t, "held", heldTokens(t, c), bob)
+		}
+		noError(t, "Logout", clients[2].Auth.Logout(t.Context()))
+		equal(t, "held after a sign-out", heldTokens(t, clients[0]), authos.Tokens{})
+	})
+}
+
+// raiseGate has another call collect a 429 of the limiter that refreshes share.
+func raiseGate(t *testing.T, srv *authostest.Server, c *authos.Client, seconds string) {
+	t.Helper()
+	srv.Fault(authostest.Fault{Path: "/api/auth/login", Times: 1, Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {seconds}}})
+	_, _ = c.Auth.Login(t.Context(), authos.LoginParams{Email: adaEmail, Password: "x"}, authos.WithoutRetry())
+}
+
+// A refresh that the rate-limit gate holds back does not wait for the lock, which another process
+// may have for long: who has no time for the gate is told of it at once.
+func TestHeldBackRefreshWaitsForNoLock(t *testing.T) {
+	for name, tc := range map[string]struct {
+		asked string
+		has   time.Duration
+	}{
+		"longer than the policy obeys": {"300", time.Hour},
+		"longer than the call has":     {"20", 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				store := newLockStore()
+				store.put(signIn(srv, adaEmail))
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+				noError(t, "Get", getUser(t, c))
+				srv.ExpireAccessTokens()
+				raiseGate(t, srv, c, tc.asked)
+				_ = holdLock(t, store)
+				ctx, cancel := context.WithTimeout(t.Context(), tc.has)
+				defer cancel()
+				start := time.Now()
+				_, err := c.User.Get(ctx)
+				equal(t, "it waited", time.Since(start), 0)
+				asked, _ := time.ParseDuration(tc.asked + "s")
+				if limited, ok := errors.AsType[*authos.RateLimitError](err); !ok || limited.RetryAfter != asked {
+					t.Errorf("Get = %v, want the limit and its %v", err, asked)
+				}
+				if in := sessionError(t, err).RetryAt.Sub(start); in < asked || in > asked+asked/5 {
+					t.Errorf("RetryAt in %v, want about %v", in, asked)
+				}
+				equal(t, "refreshes", refreshCount(srv), 0)
+			})
+		})
+	}
+}
+
+// The gate holds back what is sent, and not what is saved: a store that went back is put right.
+func TestGateDoesNotHoldBackSaving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		old := signIn(srv, adaEmail)
+		store.put(old)
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		srv.ExpireAccessTokens()
+		noError(t, "Get that refreshes", getUser(t, c))
+		newer := store.get()
+		store.put(old)
+		srv.ExpireAccessTokens()
+		raiseGate(t, srv, c, "20")
+		waiter := make(chan error, 1)
+		go func() { waiter <- getUser(t, c) }()
+		time.Sleep(time.Second)
+		equal(t, "the store has the newer tokens again", store.get(), newer)
+		noError(t, "Get", <-waiter)
+		equal(t, "refreshes", refreshCount(srv), 2)
 	})
 }

@@ -294,49 +294,66 @@ func TestCloseOfAWithClient(t *testing.T) {
 	})
 }
 
-// A call that waits for the response to a refresh says so: in an event, and in its error.
-func TestWaitForTheResponseIsSaid(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		srv := fakeServer(t)
-		var reasons []string
-		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)), authos.WithObserver(&authos.Observer{
-			Wait: func(_ context.Context, e authos.WaitEvent) { reasons = append(reasons, e.Reason) },
-		}))
-		noError(t, "Get", getUser(t, c))
-		srv.ExpireAccessTokens()
+// A call that waits for its session says for what: in an event where it may take long, and in its
+// error.
+func TestWhatIsWaitedForIsSaid(t *testing.T) {
+	refreshes := func(t *testing.T, srv *authostest.Server, _ *lockStore, _ *authos.Client) {
+		t.Helper()
 		srv.Fault(authostest.Fault{Path: refreshPath, Delay: 5 * time.Second})
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err := c.User.Get(ctx)
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "waiting for the response to the refresh") {
-			t.Errorf("Get = %v, want the deadline and the response", err)
-		}
-		equal(t, "events", strings.Join(reasons, ","), "refresh in doubt")
-	})
-}
-
-// A call that waits for the store's lock says so: in an event, and in its error.
-func TestWaitForTheLockIsSaid(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		srv := fakeServer(t)
-		store := newLockStore()
-		store.put(signIn(srv, adaEmail))
-		var reasons []string
-		c := localClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithObserver(&authos.Observer{
-			Wait: func(_ context.Context, e authos.WaitEvent) { reasons = append(reasons, e.Reason) },
-		}))
-		noError(t, "Get", getUser(t, c))
-		unlock := holdLock(t, store)
-		defer unlock()
-		srv.ExpireAccessTokens()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err := c.User.Get(ctx)
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "lock") {
-			t.Errorf("Get = %v, want the deadline and the lock", err)
-		}
-		equal(t, "events", strings.Join(reasons, ","), "lock")
-	})
+	}
+	for what, tc := range map[string]struct {
+		reason  string
+		trouble func(t *testing.T, srv *authostest.Server, store *lockStore, root *authos.Client)
+	}{
+		"the response to the refresh": {"refresh in doubt", refreshes},
+		"the response to another client's refresh": {
+			"refresh in doubt", func(t *testing.T, srv *authostest.Server, store *lockStore, root *authos.Client) {
+				t.Helper()
+				refreshes(t, srv, store, root)
+				// a store of its own on the same row, so that it is another session
+				other, err := root.With(authos.WithTokenStore(&htLateSave{TokenStore: &store.testStore}))
+				noError(t, "With", err)
+				go func() { _, _ = other.User.Get(t.Context()) }()
+				synctest.Wait()
+			},
+		},
+		"the next try of the refresh": {"", func(t *testing.T, srv *authostest.Server, _ *lockStore, _ *authos.Client) {
+			t.Helper()
+			srv.Fault(authostest.Fault{Path: refreshPath, Status: 429, Header: http.Header{"Retry-After": {"20"}}})
+		}},
+		"the token store": {"", func(_ *testing.T, _ *authostest.Server, store *lockStore, _ *authos.Client) {
+			store.onLoad = func() error { time.Sleep(5 * time.Second); return nil }
+		}},
+		"the token store's lock": {"lock", func(t *testing.T, _ *authostest.Server, store *lockStore, _ *authos.Client) {
+			t.Helper()
+			_ = holdLock(t, store)
+		}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				store := newLockStore()
+				store.put(signIn(srv, adaEmail))
+				var reasons []string
+				root := localClient(t, srv.Transport())
+				c, err := root.With(authos.WithTokenStore(store), authos.WithObserver(&authos.Observer{
+					Wait: func(_ context.Context, e authos.WaitEvent) { reasons = append(reasons, e.Reason) },
+				}))
+				noError(t, "With", err)
+				noError(t, "Get", getUser(t, c))
+				srv.ExpireAccessTokens()
+				tc.trouble(t, srv, store, root)
+				leave := errors.New("the user closed the window")
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(time.Second, func() { cancel(leave) })
+				_, err = c.User.Get(ctx)
+				if !errors.Is(err, leave) || !strings.Contains(err.Error(), "waiting for "+what+": ") {
+					t.Errorf("Get = %v, want what it waited for", err)
+				}
+				equal(t, "events", strings.Join(reasons, ","), tc.reason)
+			})
+		})
+	}
 }
 
 // Tokens of another server are refused, and nothing is sent.
@@ -363,3 +380,40 @@ type sessionElsewhere struct{ tokens authos.Tokens }
 func (s *sessionElsewhere) Load(context.Context) (authos.Tokens, error) { return s.tokens, nil }
 func (s *sessionElsewhere) Save(context.Context, authos.Tokens) error   { return nil }
 func (s *sessionElsewhere) Delete(context.Context) error                { return nil }
+
+// An attempt that finds other tokens in the store after each 401 gives up after eight.
+func TestAttemptFollowsOthersSoFar(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &testStore{tokens: authos.Tokens{AccessToken: "a", RefreshToken: "r"}}
+		srv := &script{respond: func(r seenRequest) reply {
+			if len(r.auth) > 20 { // an end to what should have ended
+				return reply{status: 200, body: userBody}
+			}
+			store.put(authos.Tokens{AccessToken: r.auth + "a", RefreshToken: r.auth + "r"})
+			return reply{status: 401, body: deadTokenBody}
+		}}
+		err := getUser(t, localClient(t, srv, authos.WithTokenStore(store)))
+		equal(t, "status", statusOf(err), 401)
+		equal(t, "sends", srv.count("/api/user"), 8)
+		equal(t, "refreshes", srv.count(refreshPath), 0)
+	})
+}
+
+// A token that has expired is not sent, also where a refresh ahead of that has failed: there is no
+// other way then but a refresh.
+func TestExpiredTokenIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+		c := localClient(t, srv.Transport(), authos.WithTokens(signInFor(srv, adaEmail)), authos.WithRefreshBefore(10*time.Minute))
+		time.Sleep(50 * time.Minute)
+		down := srv.Fault(authostest.Fault{Path: refreshPath, Kind: authostest.ResetBefore})
+		noError(t, "Get, whose refresh is lost", getUser(t, c))
+		time.Sleep(10 * time.Minute)
+		sessionUncertain(t, getUser(t, c))
+		equal(t, "refreshes, sends", [2]int{refreshCount(srv), srv.Count("GET", "/api/user")}, [2]int{2, 1})
+		down()
+		time.Sleep(time.Minute)
+		noError(t, "Get", getUser(t, c))
+		equal(t, "refreshes, sends", [2]int{refreshCount(srv), srv.Count("GET", "/api/user")}, [2]int{3, 2})
+	})
+}

@@ -64,14 +64,14 @@ func (s *session) presenter(p *pair, a core.Action) func() {
 	return func() {
 		go func() {
 			defer cancel()
-			s.present(ctx, f, p, a.Pair, by)
+			s.present(ctx, f, p, by)
 		}()
 	}
 }
 
 // present exchanges a refresh token and tells the core how that ended. The program's code in
 // between (a transport, hooks of the circuit breaker) may do what it wants.
-func (s *session) present(ctx context.Context, f *flight, p *pair, h core.Pair, by time.Time) {
+func (s *session) present(ctx context.Context, f *flight, p *pair, by time.Time) {
 	c := f.by
 	var cl *call
 	tokens, err := perform(ctx, &s.all.code, make(chan struct{}, 1), func(ctx context.Context) (Tokens, error) {
@@ -83,7 +83,8 @@ func (s *session) present(ctx context.Context, f *flight, p *pair, h core.Pair, 
 		cl.presenting = &presentation{by: by}
 		return s.exchange(cl, p.RefreshToken)
 	}, nil)
-	s.enter(func() core.Event { return s.outcome(f, cl, h, tokens, err) })
+	// Where others have been set twice meanwhile, nothing names the pair any more.
+	s.enter(func() core.Event { return s.outcome(f, cl, s.intern(p), tokens, err) })
 }
 
 // outcome is the event that a presentation ends in. Both locks are held.

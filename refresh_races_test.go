@@ -365,3 +365,112 @@ func TestHostileSetSameTokensDuringRefresh(t *testing.T) {
 		noError(t, "Get", err)
 	})
 }
+
+// Other tokens are set while a refresh is under way, and others again while theirs is. When the
+// first ones are set once more, what became of their refresh is known.
+func TestRefreshThatWasOvertakenTwice(t *testing.T) {
+	over, again := "over", "presented again"
+	for name, tc := range map[string]struct {
+		end   reply
+		after time.Duration // from the presentation until its token is set again
+		then  string
+	}{
+		"no response, at work": {reply{err: connectionReset()}, 20 * time.Second, ""},
+		"no response":          {reply{err: connectionReset()}, 35 * time.Second, again},
+		"no response for long": {reply{hang: true}, 36 * time.Second, again},
+		"not sent":             {reply{err: dialRefused(), noConn: true}, 20 * time.Second, again},
+		"refused":              {reply{status: 401, body: refusedBody}, 20 * time.Second, over},
+		"exchanged":            {reply{status: 200, body: pairBody("stray", "stray")}, 20 * time.Second, over},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				presented := func(r seenRequest) bool { return r.path == refreshPath && strings.Contains(r.body, `"r1"`) }
+				srv := &script{}
+				srv.respond = func(r seenRequest) reply {
+					switch {
+					case presented(r) && time.Since(srv.seen[0].at) > 0:
+						return reply{status: 200, body: pairBody("new", "r9")}
+					case presented(r):
+						end := tc.end
+						end.took = 10 * time.Second
+						return end
+					case r.path == refreshPath:
+						return reply{status: 200, body: pairBody("stray", "stray"), took: 10 * time.Second}
+					case r.auth == "new":
+						return reply{status: 200, body: userBody}
+					default:
+						return reply{status: 401, body: deadTokenBody}
+					}
+				}
+				store := &testStore{}
+				c := localClient(t, srv, authos.WithTokens(oldTokens), authos.WithTokenStore(store),
+					authos.WithRetry(authos.RetryPolicy{MaxAttempts: 1, AttemptTimeout: -1}))
+				start := time.Now()
+				for _, next := range []string{"2", "3"} {
+					go func() { _ = getUser(t, c) }()
+					time.Sleep(time.Second)
+					noError(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: "a" + next, RefreshToken: "r" + next}))
+				}
+				time.Sleep(time.Until(start.Add(tc.after)))
+				noError(t, "SetTokens", c.SetTokens(t.Context(), oldTokens))
+				loads, times := store.loads, 1
+				err := getUser(t, c)
+				switch tc.then {
+				case again:
+					noError(t, "Get", err)
+					times = 2
+				case over:
+					sessionOver(t, err)
+				default:
+					equal(t, "RetryAt", uncertainError(t, err).RetryAt.Sub(start), 35*time.Second)
+				}
+				for _, r := range srv.requests() {
+					if presented(r) {
+						times--
+					}
+				}
+				equal(t, "presentations too few", times, 0)
+				equal(t, "the call took", time.Since(start), tc.after)
+				equal(t, "looks at the store", store.loads-loads, 1)
+			})
+		})
+	}
+}
+
+// A client waits for what another one of its family presents through a transport that does not
+// return in time. It waits for the end of that, too, and does nothing meanwhile.
+func TestWaitForARefreshThatDoesNotReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		row := &testStore{tokens: signIn(srv, adaEmail)}
+		var asked atomic.Bool
+		root := localClient(t, roundTripper(func(req *http.Request) (*http.Response, error) {
+			if req.URL.Path == refreshPath && asked.CompareAndSwap(false, true) {
+				time.Sleep(40 * time.Second)
+				return sayReset(req)
+			}
+			return srv.Transport().RoundTrip(req)
+		}), authos.WithRetry(authos.RetryPolicy{MaxElapsed: -1, AttemptTimeout: -1}))
+		srv.ExpireAccessTokens()
+		// each has a store of its own on the row, so that they are not one session
+		first, err := root.With(authos.WithTokenStore(&htLateSave{TokenStore: row}))
+		noError(t, "With", err)
+		second, err := root.With(authos.WithTokenStore(&htLateSave{TokenStore: row}))
+		noError(t, "With", err)
+		ended := make(chan time.Time, 1)
+		go func() {
+			sessionUncertain(t, getUser(t, first))
+			ended <- time.Now()
+		}()
+		synctest.Wait()
+		noError(t, "Get", getUser(t, second))
+		for _, r := range srv.Requests() {
+			if r.Route == refreshPath {
+				equal(t, "presented again after the end", r.Time.Sub(<-ended), 0)
+			}
+		}
+		// at first, in the refresh, after the 35 s and after the end
+		equal(t, "looks at the store", row.loads, 2+4)
+		time.Sleep(5 * time.Second)
+	})
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/authos-go/authos/internal/jitter"
 	"github.com/authos-go/authos/internal/jwt"
+	"github.com/authos-go/authos/internal/routes"
 	core "github.com/authos-go/authos/internal/session"
 )
 
@@ -40,7 +41,8 @@ type session struct {
 	renewAt time.Time
 	early   bool // held has had its refresh ahead of expiry
 	dead    bool // the server has refused held's access token
-	useless map[string]time.Time
+	// routes that a new token did not help, until when; those that are not known here count as one
+	useless map[*routes.Route]time.Time
 	who     string // names the principal for cached responses
 	trusted bool   // the server has accepted held, or gave it to us
 	// the token that the server has refused last: not to be believed for what an earlier process

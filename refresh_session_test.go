@@ -543,6 +543,9 @@ func TestSetTokensDuringRefresh(t *testing.T) {
 						if r.auth == "stray" {
 							t.Error("the refresh's tokens were used")
 						}
+						if r.path == "/auth/revoke" {
+							equal(t, "what was ended", r.body, "token=r2&token_type_hint=refresh_token")
+						}
 					}
 				})
 			})

@@ -270,7 +270,7 @@ func (s *session) acquire() func() {
 	s.cancels[locking] = cancel
 	lock := func() {
 		defer cancel()
-		got, err := perform(ctx, &s.all.code, s.store.locking, s.store.lock, func(g grant) { g.unlock(true) })
+		got, err := perform(ctx, &s.all.code, s.store.locking, s.store.lock, func(g grant) { s.giveBack(g.unlock, true) })
 		s.enter(func() core.Event {
 			if err != nil {
 				s.storeFailed("locking the token store", err)
@@ -287,21 +287,23 @@ func (s *session) acquire() func() {
 // say that something is open is held on until nothing is. Both locks are held.
 func (s *session) release(clean bool) func() {
 	unlock := s.unlock
-	s.unlock = nil
-	if unlock == nil {
-		return nil
-	}
 	var undecided time.Duration
 	if !clean && !s.store.marks {
 		undecided = max(s.state.Left, s.state.PastLeft)
 	}
-	do := func() {
-		_ = act(unlockTimeout, &s.all.code, make(chan struct{}, 1), func(context.Context) error { unlock(clean); return nil })
-	}
+	do := func() { s.giveBack(unlock, clean) }
 	if undecided > 0 {
 		return func() { time.AfterFunc(undecided, do) }
 	}
 	return do
+}
+
+// giveBack releases a lock of the store.
+func (s *session) giveBack(unlock func(clean bool), clean bool) {
+	err := act(unlockTimeout, &s.all.code, make(chan struct{}, 1), func(context.Context) error { unlock(clean); return nil })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.throw(err)
 }
 
 // save writes the store.

@@ -224,6 +224,17 @@ func TestUncured401(t *testing.T) {
 			equal(t, "refreshes", srv.count(refreshPath), 1)
 		})
 	})
+	t.Run("after another call's refresh", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			srv := stubborn(2 * time.Second)
+			c := localClient(t, srv, authos.WithTokens(oldTokens))
+			go func() { noError(t, "the other call", c.Do(t.Context(), "GET", "/x/good", nil, nil)) }()
+			time.Sleep(time.Second)
+			is401(t, getUser(t, c)) // its first 401 comes when there are new tokens already
+			equal(t, "sends", srv.count("/api/user"), 2)
+			equal(t, "refreshes", srv.count(refreshPath), 1)
+		})
+	})
 	t.Run("while the session is in doubt", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			srv := stubborn(0)
@@ -345,8 +356,13 @@ func TestRefreshTokenOnly(t *testing.T) {
 		tokens := signIn(srv, adaEmail)
 		tokens.AccessToken = ""
 		c := localClient(t, srv.Transport(), authos.WithTokens(tokens))
-		noError(t, "Get", getUser(t, c))
-		equal(t, "sends", srv.Count("GET", "/api/user"), 1) // refreshed before sending
+		for _, refreshed := range []bool{true, false} {
+			var resp authos.Response
+			_, err := c.User.Get(t.Context(), authos.WithResponse(&resp))
+			noError(t, "Get", err)
+			equal(t, "Refreshed", resp.Refreshed, refreshed)
+		}
+		equal(t, "sends", srv.Count("GET", "/api/user"), 2) // refreshed before sending
 		equal(t, "refreshes", refreshCount(srv), 1)
 	})
 }

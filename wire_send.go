@@ -245,9 +245,9 @@ type thrown struct{ value any }
 
 func (t *thrown) Error() string {
 	if t.value == nil {
-		return "the http.RoundTripper ended its goroutine"
+		return "the program's code ended its goroutine"
 	}
-	return fmt.Sprintf("the http.RoundTripper panicked: %v", t.value)
+	return fmt.Sprintf("the program's code panicked: %v", t.value)
 }
 
 // surface lets a panic of the caller's own code, or its end of a goroutine, happen to the caller.

@@ -314,6 +314,7 @@ func scopes() (list []scope) {
 		{"another user, freeze", "r", faults(func(b *budget) { b.others, b.calls, b.expire, b.freeze = 1, 2, 1, 1 })},
 		{"the store goes back", "pf-rt", faults(func(b *budget) { b.back, b.lost = 1, 1 })},
 		{"old tokens are set", "pf-rt", faults(func(b *budget) { b.old, b.lost = 1, 1 })},
+		{"another user, old tokens", "p", faults(func(b *budget) { b.others, b.signIns, b.old, b.calls = 1, 1, 1, 2 })},
 		{"closed", "fr-pt", faults(func(b *budget) { b.closes, b.lost, b.saves = 1, 1, 1 })},
 		{"early", "f-prt", faults(func(b *budget) { b.early, b.lost, b.expire = 1, 1, 1 })},
 	} {

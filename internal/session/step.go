@@ -460,7 +460,7 @@ func (m *step) present() {
 	switch fate.Kind {
 	case Fresh:
 	case InFlight:
-		m.Pause = max(fate.Left, 1)
+		m.Pause = max(fate.Left, m.SaveAgain) // its end is told
 		m.again = true
 		return
 	case Undecided:
@@ -515,19 +515,13 @@ func (m *step) fail(why Reason, hold time.Duration) {
 }
 
 func (m *step) presented(e Event) {
-	if e.Of != 0 && e.Of == m.Past {
-		m.overtaken(e)
-		return
-	}
 	if e.Kind == Unsent && e.Of == 0 && m.Op == Locking {
 		m.Op = None // held back before anything was done
 		m.unsent(e)
 		return
 	}
 	if e.Of == 0 || e.Of != m.Sent {
-		if e.Kind == Answered && e.Pair != 0 {
-			m.do(Action{Verb: DoEndQuietly, Pair: e.Pair})
-		}
+		m.overtaken(e)
 		return
 	}
 	m.Flying = false
@@ -572,31 +566,36 @@ func (m *step) unsent(e Event) {
 	m.finish(Postponed, e.D)
 }
 
-// overtaken is the end of a presentation of tokens that are no longer held.
+// overtaken is the end of a presentation of tokens that are no longer held. Of one before the last
+// nothing is known any more but the memory of its token, which must not stay in flight for ever.
 func (m *step) overtaken(e Event) {
-	past := m.Past
-	m.PastFlying = false
+	last := e.Of != 0 && e.Of == m.Past
+	if last {
+		m.Past, m.PastFlying, m.PastLeft = 0, false, 0
+	}
 	switch e.Kind {
 	case Answered:
-		m.Past = 0
-		m.note(past, Superseded, 0, 0)
-		if m.Goal == SignOut && !m.Local && m.Out == past && !m.Ended && m.Ending == 0 {
+		m.note(e.Of, Superseded, 0, 0)
+		if last && m.Goal == SignOut && !m.Local && m.Out == e.Of && !m.Ended && m.Ending == 0 {
 			m.Out = e.Pair
 			return
 		}
-		m.do(Action{Verb: DoEndQuietly, Pair: e.Pair})
+		if e.Pair != 0 {
+			m.do(Action{Verb: DoEndQuietly, Pair: e.Pair})
+		}
 	case Rejected:
-		m.Past = 0
-		m.note(past, Refused, 0, 0)
+		m.note(e.Of, Refused, 0, 0)
 	case Unsent:
-		m.Past = 0
-		m.note(past, Fresh, 0, 0)
+		m.note(e.Of, Fresh, 0, 0)
 	default:
-		m.PastLeft = max(m.Doubt-e.D, 0)
-		m.note(past, Undecided, 0, m.PastLeft)
-		if m.PastLeft == 0 {
-			m.Past = 0
-			m.note(past, Lapsed, 0, 0)
+		left := max(m.Doubt-e.D, 0)
+		if left == 0 {
+			m.note(e.Of, Lapsed, 0, 0)
+			return
+		}
+		m.note(e.Of, Undecided, 0, left)
+		if last {
+			m.Past, m.PastLeft = e.Of, left
 		}
 	}
 }

@@ -225,9 +225,13 @@ func (sc *scope) carry(w *world, i int, a Action) {
 	case DoSave:
 		c.saving = a.Pair
 	case DoPresent:
+		before := c.sending
 		c.sending, c.by = a.Pair, 255
 		if a.D > 0 {
 			c.by = uint8((a.D + unit - 1) / unit)
+		}
+		if before != 0 { // it was overtaken before it left
+			sc.step(w, i, Event{Kind: Unsent, Of: before, D: unit})
 		}
 	case DoCancel:
 		if c.sending == a.Pair {
