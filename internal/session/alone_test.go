@@ -233,17 +233,58 @@ func TestClosedLock(t *testing.T) {
 			}
 		})
 	}
-	t.Run("overtaken", func(t *testing.T) {
+	for end, clean := range map[Kind]bool{Unsent: true, Rejected: true, Lost: false} {
 		a := session(t, true)
 		a.present()
-		a.heldUp = DoUnlock
 		a.failed = true
 		a.on(Event{Kind: Set, Pair: 2, OK: true})
 		if !a.s.PastFlying || !a.s.Locked {
 			t.Fatalf("nothing is at work: %+v", a.s)
 		}
+		a.failed = false
 		a.none(a.on(Event{Kind: Close}), DoUnlock)
-	})
+		if got := a.find(a.on(Event{Kind: end, Of: 1}), DoUnlock).Clean; got != clean || a.store != 2 {
+			t.Errorf("overtaken, ended by %d: released cleanly: %v, want %v; stored: %d", end, got, clean, a.store)
+		}
+	}
+}
+
+// What ends something that is not under way changes nothing.
+func TestUnexpectedEvents(t *testing.T) {
+	states := map[string]func(*alone){
+		"at rest":    func(*alone) {},
+		"presenting": (*alone).present,
+		"reading":    func(a *alone) { a.heldUp = DoRead; a.on(Event{Kind: NeedLook}) },
+		"locking":    func(a *alone) { a.heldUp = DoLock; a.on(Event{Kind: Need}) },
+		"saving":     func(a *alone) { a.heldUp = DoSave; a.on(Event{Kind: Set, Pair: 2, OK: true}) },
+		"deleting":   func(a *alone) { a.heldUp = DoDelete; a.on(Event{Kind: Leave}) },
+		"signing out": func(a *alone) {
+			a.heldUp = DoEnd
+			a.on(Event{Kind: Leave})
+		},
+	}
+	awaited := map[string][]Kind{
+		"reading": {Read}, "locking": {LockGot, LockFailed, Unsent, Wake}, "saving": {Saved}, "deleting": {Deleted},
+	}
+	for name, prepare := range states {
+		for _, kind := range []Kind{Read, LockGot, LockFailed, Saved, Deleted, Unsent, Lost, Rejected, Answered, Ended, Accepted, Denied, Wake} {
+			for _, ok := range []bool{true, false} {
+				if slices.Contains(awaited[name], kind) {
+					continue
+				}
+				a := session(t, true)
+				prepare(a)
+				before := a.s
+				e := Event{Kind: kind, OK: ok}
+				if kind != Unsent && kind != Wake {
+					e.Pair = 7
+				}
+				if a.on(e); a.s != before {
+					t.Errorf("%s, %d changes\n%+v into\n%+v", name, kind, before, a.s)
+				}
+			}
+		}
+	}
 }
 
 // A call and a sign-out of a client that is closed are told so.
