@@ -436,8 +436,8 @@ func TestForgottenTokens(t *testing.T) {
 	}
 }
 
-// After a sign-out, old tokens in the store are not taken for a sign-in, unless the program asks for
-// what the store holds.
+// After a sign-out, old tokens in the store are not taken for a sign-in, unless the program asks
+// for what the store holds.
 func TestOldTokensAfterASignOut(t *testing.T) {
 	for kind, want := range map[Kind]Pair{NeedLook: 0, NeedLoad: 2} {
 		a := session(t, true)
