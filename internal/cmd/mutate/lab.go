@@ -133,8 +133,8 @@ func (l *lab) build(dir string) (*suite, error) {
 		s.took[m[1]] = time.Duration(seconds * float64(time.Second))
 	}
 	reached, err := os.ReadFile(log)
-	if err != nil {
-		return nil, fmt.Errorf("no test of %s reaches a mutant: %w\n%s", dir, err, out)
+	if err != nil || len(reached) == 0 {
+		return nil, errors.Join(fmt.Errorf("no test of %s reaches a mutant\n%s", dir, out), err)
 	}
 	for line := range strings.Lines(string(reached)) {
 		number, test, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -185,11 +185,15 @@ var (
 	alive, _ = strconv.Atoi(os.Getenv("AUTHOS_MUTANT"))
 	current  atomic.Pointer[string]
 	seen     [%d]atomic.Pointer[string]
+	reached  *os.File // open from the start: a test may become another user
 )
 
 func init() {
 	name := os.Getenv("AUTHOS_MUTANT_TEST") // of the parent
 	current.Store(&name)
+	if log := os.Getenv("AUTHOS_MUTANT_LOG"); log != "" {
+		reached, _ = os.OpenFile(log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	}
 }
 
 func Test(t *testing.T) {
@@ -203,10 +207,7 @@ func Alive(id int) bool {
 		return id == alive
 	}
 	if test := current.Load(); seen[id].Swap(test) != test {
-		if f, err := os.OpenFile(os.Getenv("AUTHOS_MUTANT_LOG"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
-			f.WriteString(strconv.Itoa(id) + " " + *test + "\n")
-			f.Close()
-		}
+		reached.WriteString(strconv.Itoa(id) + " " + *test + "\n")
 	}
 	return false
 }
