@@ -36,7 +36,8 @@ func (c *CacheStore) makeRoom(d disk, size int64) error {
 	if !look {
 		return nil
 	}
-	left, err := c.tidy(d, usage{entries: 1, bytes: size, known: true})
+	left, err := c.tidy(d, usage{entries: 1, bytes: size})
+	left.known = err == nil // or what could not be counted or removed would not be missed for long
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.used = left

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/authos-go/authos"
@@ -652,4 +653,139 @@ func TestDoubtOutlivesAFailedLock(t *testing.T) {
 		t.Fatalf("Acquire = released %t, %v, want the doubt", clean, err)
 	}
 	release(true)
+}
+
+// sharedDisk is a real folder in which another process does something before a file is opened, and
+// which cannot be listed while fail is not nil.
+type sharedDisk struct {
+	disk
+
+	before func(name string, flag int)
+	fail   *error
+}
+
+func (d sharedDisk) OpenFile(name string, flag int, perm fs.FileMode) (file, error) {
+	if d.before != nil {
+		d.before(name, flag)
+	}
+	return d.disk.OpenFile(name, flag, perm)
+}
+
+func (d sharedDisk) Names(name string) ([]string, error) {
+	if d.fail != nil && *d.fail != nil {
+		return nil, *d.fail
+	}
+	return d.disk.Names(name)
+}
+
+// Another process removes a file between the look at it and its opening: there is none, which is no
+// error.
+func TestFileGoesMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	s, err := New(filepath.Join(dir, "tokens"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewCache(filepath.Join(dir, "cache"), bytes.Repeat([]byte("k"), 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(saveOld(s), c.Set(t.Context(), "key", []byte("value"), time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	removed := 0
+	s.open = func(dir string) (disk, error) {
+		d, err := openDisk(dir)
+		return sharedDisk{disk: d, before: func(name string, _ int) {
+			if d.Remove(name) == nil {
+				removed++
+			}
+		}}, err
+	}
+	c.open = s.open
+	if got, err := s.Load(t.Context()); err != nil || got != (authos.Tokens{}) {
+		t.Errorf("Load = %v, %v, want no tokens", got, err)
+	}
+	if got, ok, err := c.Get(t.Context(), "key"); err != nil || ok {
+		t.Errorf("Get = %q, %v, %v, want nothing", got, ok, err)
+	}
+	if removed != 2 {
+		t.Errorf("%d files were removed, want both", removed)
+	}
+}
+
+// Another process makes the lock file at the same time: its file is the one that is locked.
+func TestLockFileIsMadeMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(filepath.Join(dir, "tokens"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := New(filepath.Join(dir, "tokens"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var unlock func()
+		s.open = func(dir string) (disk, error) {
+			d, err := openDisk(dir)
+			return sharedDisk{disk: d, before: func(name string, flag int) {
+				if name != "tokens.lock" || flag&os.O_CREATE == 0 {
+					return
+				}
+				if unlock, err = other.Lock(context.Background()); err != nil {
+					t.Errorf("the other's Lock = %v", err)
+				}
+			}}, err
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := s.Lock(ctx); !errors.Is(err, context.DeadlineExceeded) || unlock == nil {
+			t.Fatalf("Lock beside the one that made the file = %v, want the deadline", err)
+		}
+		unlock()
+		if unlock, err = s.Lock(t.Context()); err != nil {
+			t.Fatalf("Lock = %v", err)
+		}
+		unlock()
+	})
+}
+
+// While nobody can tell how much there is, nothing is added: the cache stays bounded.
+func TestCacheThatCannotBeListed(t *testing.T) {
+	dir := t.TempDir()
+	c, err := NewCache(dir, bytes.Repeat([]byte("k"), 32), MaxEntries(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fail := errors.New("too many open files")
+	c.open = func(dir string) (disk, error) {
+		d, err := openDisk(dir)
+		return sharedDisk{disk: d, fail: &fail}, err
+	}
+	set := func(n int) error { return c.Set(t.Context(), fmt.Sprint(n), []byte("value"), time.Minute) }
+	files := func() int {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	for n := range 10 {
+		if err := set(n); !errors.Is(err, fail) {
+			t.Errorf("Set %d = %v, want that the folder cannot be listed", n, err)
+		}
+	}
+	if n := files(); n != 0 {
+		t.Errorf("%d files, want none", n)
+	}
+	fail = nil
+	for n := range 10 {
+		if err := set(n); err != nil {
+			t.Errorf("Set %d = %v", n, err)
+		}
+	}
+	if n := files(); n < 3 || n > 4 {
+		t.Errorf("%d files of a cache of 4", n)
+	}
 }
