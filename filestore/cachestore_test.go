@@ -161,8 +161,13 @@ func TestCacheAtRest(t *testing.T) {
 	refused("put in another principal's place", c, "bob/users/1")
 	set(t, c, "bob/users/1", "his own", time.Minute)
 	keeps(t, c, "bob/users/1", "his own")
-	if err := c.Set(t.Context(), "large", make([]byte, 17<<20), time.Minute); err == nil {
-		t.Error("17 MiB are kept")
+	largest := bytes.Repeat([]byte("x"), 16<<20)
+	if err := c.Set(t.Context(), "large", append(largest, 'y'), time.Minute); err == nil {
+		t.Error("more than 16 MiB are kept")
+	}
+	must(t, "Set of 16 MiB", c.Set(t.Context(), "large", largest, time.Minute))
+	if got, ok, err := c.Get(t.Context(), "large"); err != nil || !ok || !bytes.Equal(got, largest) {
+		t.Errorf("Get of 16 MiB = %d bytes, %v, %v, want them all", len(got), ok, err)
 	}
 }
 

@@ -142,18 +142,25 @@ func TestTrustedGroupShares(t *testing.T) {
 }
 
 // The program ran under sudo once, and now as its user: the error names the path and whose it is.
+// Where that is the user, it blames nobody, whoever has the folders above.
 func TestAfterSudo(t *testing.T) {
 	needRoot(t)
 	dir := filepath.Join(t.TempDir(), "home")
 	for _, tc := range []struct {
 		name  string
 		owner func(t *testing.T) (named string)
+		other bool // somebody else has it
 	}{
-		{"folder", func(t *testing.T) string { return filepath.Join(dir, "tool") }},
+		{"folder", func(t *testing.T) string { return filepath.Join(dir, "tool") }, true},
 		{"file", func(t *testing.T) string {
 			must(t, "Chown", os.Chown(filepath.Join(dir, "tool"), nobody, nobody))
 			return filepath.Join(dir, "tool", "tokens")
-		}},
+		}, true},
+		{"folder of one's own that is closed", func(t *testing.T) string {
+			must(t, "Chown", os.Chown(filepath.Join(dir, "tool"), nobody, nobody))
+			must(t, "Chmod", os.Chmod(filepath.Join(dir, "tool"), 0))
+			return filepath.Join(dir, "tool")
+		}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			must(t, "RemoveAll", os.RemoveAll(dir))
@@ -173,9 +180,9 @@ func TestAfterSudo(t *testing.T) {
 			if !errors.Is(err, fs.ErrPermission) {
 				t.Fatalf("New = %v, want no permission", err)
 			}
-			for _, want := range []string{named, "user 0", "user 65534", "sudo"} {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("New = %v, want it to say %q", err, want)
+			for text, want := range map[string]bool{named: true, "user 0": tc.other, "user 65534": tc.other, "sudo": tc.other} {
+				if strings.Contains(err.Error(), text) != want {
+					t.Errorf("New = %v, want it to say %q: %v", err, text, want)
 				}
 			}
 		})

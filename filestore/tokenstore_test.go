@@ -129,6 +129,7 @@ func TestContent(t *testing.T) {
 		}
 	}
 	must(t, "Delete", s.Delete(t.Context()))
+	lock(t, s)() // where there is nothing to replace, it puts nothing
 	equal(t, "files", names(t, dir), "tokens.json.held tokens.json.lock")
 	equal(t, "loaded", load(t, s), authos.Tokens{})
 }
@@ -292,9 +293,13 @@ func TestDamaged(t *testing.T) {
 			equal(t, "loaded", load(t, s), fresh)
 		})
 	}
-	path := newPath(t)
-	put(t, path, "", 0o600)
-	equal(t, "loaded from an empty file", load(t, open(t, path)), authos.Tokens{})
+	for what, content := range map[string]string{
+		"an empty file": "", "one without tokens": `{"version":1,"expires_at":"2027-01-15T08:00:00Z","origin":"https://sso.example.com"}`,
+	} {
+		path := newPath(t)
+		put(t, path, content, 0o600)
+		equal(t, "zero tokens from "+what, load(t, open(t, path)) == authos.Tokens{}, true)
+	}
 }
 
 // What a process that died in Save has left is finished when it is whole, and removed when it is
