@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"log/slog"
 	"strings"
 	"time"
@@ -101,8 +100,9 @@ func (c *CacheStore) Get(ctx context.Context, key string) (value []byte, ok bool
 // slots, so it is no MGET.
 func (c *CacheStore) fetch(ctx context.Context, key string) ([][]byte, error) {
 	pipe := c.rdb.Pipeline()
-	cmds := []*redis.StringCmd{pipe.Get(ctx, c.entry(key))}
-	for folder := range folders(key) {
+	in := folders(key)
+	cmds := append(make([]*redis.StringCmd, 0, 1+len(in)), pipe.Get(ctx, c.entry(key)))
+	for _, folder := range in {
 		cmds = append(cmds, pipe.Get(ctx, c.folder(folder)))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
@@ -149,7 +149,7 @@ func (c *CacheStore) put(ctx context.Context, key string, value []byte, ttl time
 	}
 	pipe := c.rdb.Pipeline()
 	var cmds []*redis.Cmd
-	for folder := range folders(key) {
+	for _, folder := range folders(key) {
 		cmds = append(cmds, pipe.Eval(ctx, stamp, []string{c.folder(folder)}, rand.Text(), ttl.Milliseconds()))
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
@@ -157,10 +157,7 @@ func (c *CacheStore) put(ctx context.Context, key string, value []byte, ttl time
 	}
 	stamps := make([][]byte, len(cmds))
 	for i, cmd := range cmds {
-		text, err := cmd.Text()
-		if err != nil {
-			return err
-		}
+		text, _ := cmd.Text() // Exec has given the first error of all
 		stamps[i] = []byte(text)
 	}
 	stored, err := c.box.Seal(c.entry(key), append(digest(stamps), value...))
@@ -185,17 +182,14 @@ func (c *CacheStore) DeletePrefix(ctx context.Context, prefix string) error {
 }
 
 // folders gives every prefix of key that DeletePrefix takes, the empty one first.
-func folders(key string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		if !yield("") {
-			return
-		}
-		for i := range len(key) {
-			if key[i] == '/' && !yield(key[:i+1]) {
-				return
-			}
+func folders(key string) []string {
+	all := []string{""}
+	for i := range len(key) {
+		if key[i] == '/' {
+			all = append(all, key[:i+1])
 		}
 	}
+	return all
 }
 
 func (c *CacheStore) entry(key string) string {

@@ -132,6 +132,29 @@ func (o *overtake) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
+// instead does something in place of commands of a kind, as long as there are any left to do it to.
+type instead struct {
+	command string
+	do      func(cmd redis.Cmder) error
+	left    atomic.Int32
+}
+
+func (i *instead) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (i *instead) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (i *instead) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == i.command && i.left.Add(-1) >= 0 {
+			err := i.do(cmd)
+			cmd.SetErr(err)
+			return err
+		}
+		return next(ctx, cmd)
+	}
+}
+
 func TestDeletedWhileSet(t *testing.T) {
 	s := startRedis(t)
 	plain := newCache(t, s.client(), redisstore.CacheOptions{})

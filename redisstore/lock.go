@@ -92,6 +92,9 @@ const found = 1
 // clock had been set.
 var errLate = errors.New("the command was on its way for too long")
 
+// errForeign is what no script gives: less than that may not be taken for "no tokens".
+var errForeign = errors.New("the response is not the script's: this is no Redis, or something before it changes what it says")
+
 type evictionError struct{ policy string }
 
 func (e *evictionError) Error() string {
@@ -108,6 +111,9 @@ func (s *TokenStore) run(ctx context.Context, script *redis.Script, args ...any)
 		return nil, err
 	}
 	out := reply(r)
+	if len(out) != replySize {
+		return nil, errForeign
+	}
 	s.clock.Saw(time.UnixMilli(out.number(3)))
 	switch out.number(0) {
 	case -1:
@@ -122,16 +128,11 @@ func (s *TokenStore) run(ctx context.Context, script *redis.Script, args ...any)
 type table struct{ s *TokenStore }
 
 func (t table) Take(ctx context.Context, owner string, life, patience time.Duration) (lease.Taken, error) {
-	if t.s.clock.Now().IsZero() { // the time is in every response
-		if _, err := t.s.run(ctx, check); err != nil {
-			return lease.Taken{}, err
-		}
-	}
 	for again := range 2 {
 		r, err := t.s.run(ctx, acquire, owner, life.Milliseconds(), t.s.clock.Now().Add(patience).UnixMilli())
 		switch {
 		case errors.Is(err, errLate) && again == 0:
-			continue // the clock is now known better
+			continue // the clock is now known, or known better: it is in every response
 		case err != nil:
 			return lease.Taken{}, err
 		}

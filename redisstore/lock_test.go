@@ -5,6 +5,7 @@ package redisstore_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -133,6 +134,56 @@ func TestLockGrantedLate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLostBeat: a lock goes on being extended when Redis did not answer in between.
+func TestLostBeat(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	rdb := s.client()
+	failing := &instead{command: "evalsha", do: func(redis.Cmder) error { return errors.New("no") }}
+	rdb.AddHook(failing)
+	const ttl = 140 * time.Millisecond // of which a beat is a seventh
+	unlock := lock(t, newTokens(t, rdb, redisstore.TokenOptions{}, ttl))
+	defer unlock()
+	failing.left.Store(2)
+	eventually(t, "two beats fail", func() bool { return failing.left.Load() <= 0 })
+	ends := func() int64 {
+		until, err := s.client().HGet(context.Background(), record, "u").Int64()
+		if err != nil {
+			t.Error(err)
+		}
+		return until
+	}
+	before := ends()
+	eventually(t, "the lock is extended", func() bool { return ends() > before })
+}
+
+// TestForeignReply: what no script gives, as of something that only looks like Redis, is neither
+// "no tokens" nor a lock.
+func TestForeignReply(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	rdb := s.client()
+	foreign := &instead{command: "evalsha", do: func(cmd redis.Cmder) error {
+		if cmd, ok := cmd.(*redis.Cmd); ok {
+			cmd.SetVal([]any{})
+		}
+		return nil
+	}}
+	rdb.AddHook(foreign)
+	store := newTokens(t, rdb, redisstore.TokenOptions{}, time.Minute)
+	save(t, store, numbered(1))
+	foreign.left.Store(1 << 30)
+	_, loadErr := store.Load(t.Context())
+	_, lockErr := store.Lock(t.Context())
+	for what, err := range map[string]error{"Load": loadErr, "Lock": lockErr, "Save": store.Save(t.Context(), numbered(2)), "Check": store.Check(t.Context())} {
+		if err == nil || !strings.Contains(err.Error(), "no Redis") {
+			t.Errorf("%s gave %v, want that this is no Redis", what, err)
+		}
+	}
+	foreign.left.Store(0)
+	holds(t, store, numbered(1))
 }
 
 // TestRedisLosesItsData: what a holder has in hand may be older than what was there.

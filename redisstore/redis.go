@@ -24,10 +24,11 @@ var errNoResponse = errors.New("no response from Redis in time")
 
 // await runs f, which talks to Redis, and leaves when ctx is done or the patience is over, even if
 // f does not: go-redis looks at a context between its attempts, but during one only with
-// ContextTimeoutEnabled. f may then still have an effect.
+// ContextTimeoutEnabled. f may then still have an effect, but its context is done: it does not
+// start another attempt.
 func await[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lease.Patience, errNoResponse)
-	defer cancel() // f, if left behind, does not start another attempt
+	defer cancel()
 	type outcome struct {
 		value T
 		err   error

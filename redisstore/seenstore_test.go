@@ -88,6 +88,26 @@ func TestSeenStoreApart(t *testing.T) {
 	}
 }
 
+// What Redis was not asked for is neither recorded nor seen; where there is nothing to record, it
+// is not asked.
+func TestSeenStoreWithoutRedis(t *testing.T) {
+	t.Parallel()
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", DialerRetries: 1, MaxRetries: -1})
+	defer rdb.Close()
+	store, err := redisstore.NewSeenStore(rdb, "mailer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen, err := store.Seen(t.Context(), "e1"); seen || err == nil {
+		t.Errorf("Seen = %t, %v, want an error", seen, err)
+	}
+	for ttl, fails := range map[time.Duration]bool{time.Hour: true, 1: true, 0: false, -time.Second: false} {
+		if err := store.Record(t.Context(), "e1", ttl); (err != nil) != fails {
+			t.Errorf("Record for %v = %v, want an error: %t", ttl, err, fails)
+		}
+	}
+}
+
 func TestNewSeenStoreRefuses(t *testing.T) {
 	t.Parallel()
 	if _, err := redisstore.NewSeenStore(nil, ""); !errors.Is(err, authos.ErrInvalid) {

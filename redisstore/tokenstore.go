@@ -214,18 +214,14 @@ func (s *TokenStore) LogValue() slog.Value { return slog.StringValue(s.String())
 // reply is a script's result.
 type reply []any
 
+const replySize = 4
+
 func (r reply) text(i int) string {
-	if i >= len(r) {
-		return ""
-	}
 	text, _ := r[i].(string)
 	return text
 }
 
 func (r reply) number(i int) int64 {
-	if i >= len(r) {
-		return 0
-	}
 	switch n := r[i].(type) {
 	case int64:
 		return n

@@ -63,6 +63,7 @@ func TestBadArguments(t *testing.T) {
 		fields []string // that the error names; none: it is fine
 	}{
 		{"defaults", func() (any, error) { return redisstore.NewTokenStore(rdb, "k", tokens{}) }, nil},
+		{"shortest lock", func() (any, error) { return redisstore.NewTokenStore(rdb, "k", tokens{LockTTL: 45 * time.Second}) }, nil},
 		{"longest lock", func() (any, error) {
 			return redisstore.NewTokenStore(rdb, "k", tokens{Key: keyA, OldKeys: []redisstore.Key{keyB}, LockTTL: 10 * time.Minute})
 		}, nil},
@@ -81,6 +82,8 @@ func TestBadArguments(t *testing.T) {
 		{"lock ends too late", func() (any, error) { return redisstore.NewTokenStore(rdb, "k", tokens{LockTTL: time.Hour}) }, []string{"LockTTL"}},
 		{"reads from replicas", func() (any, error) { return redisstore.NewTokenStore(replicas, "k", tokens{}) }, []string{"rdb"}},
 		{"cache, defaults", func() (any, error) { return redisstore.NewCacheStore(rdb, "p", cache{}) }, nil},
+		{"cache, smallest", func() (any, error) { return redisstore.NewCacheStore(rdb, "p", cache{MaxValueBytes: 1}) }, nil},
+		{"cache, largest", func() (any, error) { return redisstore.NewCacheStore(rdb, "p", cache{MaxValueBytes: 16 << 20}) }, nil},
 		{"cache, everything", func() (any, error) {
 			return redisstore.NewCacheStore(nil, "", cache{Key: short, OldKeys: []redisstore.Key{short}, MaxValueBytes: -1})
 		}, []string{"rdb", "prefix", "Key", "OldKeys", "MaxValueBytes"}},
@@ -178,6 +181,8 @@ func TestNothingIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	storetest.NothingShown(t, secret, opts.Key, opts, &opts, cacheOpts, tokens, cache)
+	storetest.Named(t, tokens, "redisstore.TokenStore(authos:tokens:k)")
+	storetest.Named(t, cache, "redisstore.CacheStore(p)")
 }
 
 // TestErrorsHoldNoValues meets a Redis that repeats the arguments of commands it does not know.

@@ -88,6 +88,20 @@ func Set(t testing.TB, c authos.CacheStore, key, value string) {
 	}
 }
 
+// Named checks that a store's name is all that is printed of it.
+func Named(t *testing.T, store any, want string) {
+	t.Helper()
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		if got := fmt.Sprintf(verb, store); got != want {
+			t.Errorf("%s prints %q, want %q", verb, got, want)
+		}
+	}
+	var log bytes.Buffer
+	if slog.New(slog.NewTextHandler(&log, nil)).Info("opened", "store", store); !strings.Contains(log.String(), "store="+want+"\n") {
+		t.Errorf("the log is %q, want %q", &log, want)
+	}
+}
+
 // NothingShown prints values that hold a secret, in every way, and looks for it.
 func NothingShown(t *testing.T, secret string, values ...any) {
 	t.Helper()
