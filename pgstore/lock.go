@@ -53,10 +53,10 @@ func (t table) Take(ctx context.Context, owner string, life, patience time.Durat
 
 // Extend implements [lease.Table].
 func (t table) Extend(ctx context.Context, owner string, life time.Duration) error {
-	var now time.Time
-	found, err := query(ctx, t.s.pool, []any{&now},
+	var done bool
+	found, err := query(ctx, t.s.pool, []any{&done},
 		`UPDATE authos_sessions SET until = clock_timestamp() + $3 * interval '1 millisecond' WHERE name = $1 AND owner = $2
-		 RETURNING clock_timestamp()`, t.s.name, owner, life.Milliseconds())
+		 RETURNING true`, t.s.name, owner, life.Milliseconds())
 	if err == nil && !found {
 		err = lease.ErrLost
 	}

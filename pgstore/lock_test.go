@@ -6,11 +6,14 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/internal/servertest"
@@ -119,6 +122,71 @@ func TestBlockedRow(t *testing.T) {
 	if waited := time.Since(start); waited > 4*time.Second {
 		t.Errorf("the lock lingered for %v", waited)
 	}
+}
+
+// TestTakenAtOnce: a free lock is had by the first statement to take it, also of a store that has
+// not asked for the database's time before.
+func TestTakenAtOnce(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	store := s.tokens(time.Minute)
+	if taken, err := pgstore.Take(t.Context(), store, "me", time.Minute, time.Minute); err != nil || !taken {
+		t.Errorf("taken: %v, %v, of a free lock", taken, err)
+	}
+	if taken, err := pgstore.Take(t.Context(), s.tokens(time.Minute), "other", time.Minute, time.Minute); err != nil || taken {
+		t.Errorf("taken: %v, %v, of a lock that is held", taken, err)
+	}
+}
+
+// refusals counts statements that PostgreSQL has refused.
+type refusals struct{ n atomic.Int32 }
+
+func (*refusals) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+
+func (r *refusals) TraceQueryEnd(_ context.Context, _ *pgx.Conn, end pgx.TraceQueryEndData) {
+	if _, ok := errors.AsType[*pgconn.PgError](end.Err); ok {
+		r.n.Add(1)
+	}
+}
+
+// TestLostBeat: a lock goes on being extended when PostgreSQL refused that in between.
+func TestLostBeat(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	config, err := pgxpool.ParseConfig(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := &refusals{}
+	config.ConnConfig.Tracer = refused
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	const ttl = 140 * time.Millisecond // of which a beat is a seventh
+	unlock := lock(t, newTokens(t, pool, ttl))
+	defer unlock()
+	rows := s.pool()
+	rename := func(from, to string) {
+		t.Helper()
+		if _, err := rows.Exec(t.Context(), "ALTER TABLE "+from+" RENAME TO "+to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename("authos_sessions", "away")
+	servertest.Eventually(t, "two beats are refused", func() bool { return refused.n.Load() >= 2 })
+	rename("away", "authos_sessions")
+	ends := func() (until time.Time) {
+		if err := rows.QueryRow(context.Background(), "SELECT until FROM authos_sessions").Scan(&until); err != nil {
+			t.Error(err)
+		}
+		return until
+	}
+	before := ends()
+	servertest.Eventually(t, "the lock is extended", func() bool { return ends().After(before) })
 }
 
 // TestTakenTooLate: a statement that waited for the row until its caller had left gives the lock to

@@ -4,6 +4,7 @@ package pgstore_test
 
 import (
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func TestStoresThroughACrash(t *testing.T) {
 	}
 }
 
-// Receivers are apart, a shorter record never takes from a longer one, and what is over goes.
+// Receivers are apart, and a shorter record never takes from a longer one.
 func TestSeenStoreApart(t *testing.T) {
 	pool := migrated(t).pool()
 	mailer, err := pgstore.NewSeenStore(pool, "mailer")
@@ -66,14 +67,34 @@ func TestSeenStoreApart(t *testing.T) {
 	if seen, err := biller.Seen(t.Context(), "e1"); err != nil || seen {
 		t.Errorf("the other receiver's Seen = %t, %v", seen, err)
 	}
-	for i := range 200 {
-		if err := mailer.Record(t.Context(), string(rune('a'+i)), time.Microsecond); err != nil {
+}
+
+// What is over goes with each hundredth record of a store, and costs the others nothing.
+func TestSeenStoreTidies(t *testing.T) {
+	t.Parallel()
+	pool := migrated(t).pool()
+	var stores [2]*pgstore.SeenStore
+	for i := range stores {
+		var err error
+		if stores[i], err = pgstore.NewSeenStore(pool, "mailer"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var rows int
-	if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM authos_seen").Scan(&rows); err != nil || rows > 150 {
-		t.Errorf("%d rows of 201 records, one of which lives: %v", rows, err)
+	if err := stores[0].Record(t.Context(), "lives", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 200 {
+		if err := stores[1].Record(t.Context(), strconv.Itoa(n), time.Microsecond); err != nil {
+			t.Fatal(err)
+		}
+		var rows int
+		err := pool.QueryRow(t.Context(), "SELECT count(*) FROM authos_seen").Scan(&rows)
+		if want := 1 + (n+1)%100; err != nil || rows != want {
+			t.Fatalf("%d rows after %d records, %v, want %d", rows, n+1, err, want)
+		}
+	}
+	if seen, err := stores[1].Seen(t.Context(), "lives"); err != nil || !seen {
+		t.Errorf("Seen = %t, %v, of a record that lives", seen, err)
 	}
 }
 

@@ -186,11 +186,11 @@ func (s *TokenStore) write(ctx context.Context, owner string, content func(seq i
 	if err != nil {
 		return err
 	}
-	var now time.Time
-	found, err := query(ctx, s.pool, []any{&now},
+	var done bool
+	found, err := query(ctx, s.pool, []any{&done},
 		`UPDATE authos_sessions SET tokens = $4, sequence = $3, updated_at = now(),
 		     until = clock_timestamp() + $5 * interval '1 millisecond'
-		 WHERE name = $1 AND owner = $2 AND sequence <= $3 RETURNING clock_timestamp()`,
+		 WHERE name = $1 AND owner = $2 AND sequence <= $3 RETURNING true`,
 		s.name, owner, seq, stored, s.lock.Life().Milliseconds())
 	switch {
 	case err != nil:
@@ -198,7 +198,6 @@ func (s *TokenStore) write(ctx context.Context, owner string, content func(seq i
 	case !found:
 		return ErrLockLost
 	}
-	s.clock.Saw(now)
 	return s.seq.Read(seq, 0, true)
 }
 

@@ -47,10 +47,17 @@ func TestBadArguments(t *testing.T) {
 		fields []string // that the error names; none: it is fine
 	}{
 		{"defaults", func() (any, error) { return pgstore.NewTokenStore(pool, "n", tokens{Key: keyA}) }, nil},
+		{"shortest lock", func() (any, error) {
+			return pgstore.NewTokenStore(pool, "n", tokens{Key: keyA, LockTTL: 45 * time.Second})
+		}, nil},
 		{"longest lock", func() (any, error) {
 			return pgstore.NewTokenStore(pool, "n", tokens{Key: keyA, OldKeys: []pgstore.Key{keyB}, LockTTL: 10 * time.Minute})
 		}, nil},
+		{"longest name", func() (any, error) { return pgstore.NewTokenStore(pool, strings.Repeat("n", 1024), tokens{Key: keyA}) }, nil},
 		{"no key", func() (any, error) { return pgstore.NewTokenStore(pool, "n", tokens{}) }, []string{"Key"}},
+		{"old keys alone", func() (any, error) {
+			return pgstore.NewTokenStore(pool, "n", tokens{OldKeys: []pgstore.Key{keyA}})
+		}, []string{"Key"}},
 		{"everything", func() (any, error) {
 			return pgstore.NewTokenStore(nil, "", tokens{Key: short, OldKeys: []pgstore.Key{short}, LockTTL: time.Second})
 		}, []string{"pool", "name", "Key", "OldKeys", "LockTTL"}},
@@ -64,6 +71,12 @@ func TestBadArguments(t *testing.T) {
 			return pgstore.NewTokenStore(pool, "n", tokens{Key: keyA, LockTTL: time.Hour})
 		}, []string{"LockTTL"}},
 		{"cache, defaults", func() (any, error) { return pgstore.NewCacheStore(pool, "n", cache{Key: keyA}) }, nil},
+		{"cache, smallest", func() (any, error) {
+			return pgstore.NewCacheStore(pool, "n", cache{Key: keyA, MaxValueBytes: 1, MaxEntries: 1})
+		}, nil},
+		{"cache, largest", func() (any, error) {
+			return pgstore.NewCacheStore(pool, strings.Repeat("n", 64), cache{Key: keyA, MaxValueBytes: 16 << 20})
+		}, nil},
 		{"cache, everything", func() (any, error) {
 			return pgstore.NewCacheStore(nil, "", cache{MaxValueBytes: -1, MaxEntries: -1})
 		}, []string{"pool", "namespace", "Key", "MaxValueBytes", "MaxEntries"}},
@@ -161,6 +174,8 @@ func TestNothingIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	storetest.NothingShown(t, secret, opts.Key, opts, &opts, cacheOpts, tokens, cache)
+	storetest.Named(t, tokens, "pgstore.TokenStore(k)")
+	storetest.Named(t, cache, "pgstore.CacheStore(p)")
 }
 
 // TestCheck tells what is wrong with a database when the program starts.
@@ -173,10 +188,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("Check gave %v, want %q", err, text)
 		}
 	}
-	want("Migrate")
-	if _, err := store.Load(t.Context()); err == nil || !strings.Contains(err.Error(), "Migrate") {
-		t.Errorf("Load without tables gave %v", err)
-	}
+	withoutTables(t, s)
 	migrate(t, s)
 	if err := store.Check(t.Context()); err != nil {
 		t.Errorf("Check gave %v", err)
@@ -185,6 +197,30 @@ func TestCheck(t *testing.T) {
 	want("synchronous_commit")
 	store = newTokens(t, newPool(t, "postgres://app@127.0.0.1:1/postgres?sslmode=disable"), time.Minute)
 	want("127.0.0.1")
+}
+
+// withoutTables checks that every use of a store says what is to be done, and does not wait.
+func withoutTables(t *testing.T, s *server) {
+	t.Helper()
+	store, cache := s.tokens(time.Minute), newCache(t, s, pgstore.CacheOptions{})
+	seen, err := pgstore.NewSeenStore(s.pool(), "mailer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	_, loadErr := store.Load(ctx)
+	_, lockErr := store.Lock(ctx)
+	_, _, getErr := cache.Get(ctx, "a/b")
+	_, seenErr := seen.Seen(ctx, "e1")
+	for what, err := range map[string]error{
+		"Check": store.Check(ctx), "Load": loadErr, "Lock": lockErr, "Save": store.Save(ctx, numbered(1)), "Delete": store.Delete(ctx),
+		"Get": getErr, "Set": cache.Set(ctx, "a/b", nil, time.Minute), "DeletePrefix": cache.DeletePrefix(ctx, "a/"),
+		"Seen": seenErr, "Record": seen.Record(ctx, "e1", time.Minute),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "Migrate") || strings.Contains(err.Error(), "in time") {
+			t.Errorf("%s without tables gave %v, want at once what is to be done", what, err)
+		}
+	}
 }
 
 // migrate runs it in many processes at once, and again.
