@@ -42,7 +42,7 @@ var groups = []struct {
 	{"cache", ".", "cache*.go", []string{"."}},
 	{"wire", ".", "wire*.go", []string{"."}},
 	{"filestore", "filestore", "*.go", []string{"filestore"}},
-	{"lease", "internal/lease", "*.go", []string{"redisstore"}},
+	{"lease", "internal/lease", "*.go", []string{"internal/lease", "redisstore"}},
 	{"atrest", "internal/atrest", "*.go", []string{"internal/atrest", "redisstore"}},
 	{"redisstore", "redisstore", "*.go", []string{"redisstore"}},
 	{"pgstore", "pgstore", "*.go", []string{"pgstore"}},
