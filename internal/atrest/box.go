@@ -136,9 +136,6 @@ func (b Box) Open(name string, stored []byte, bound ...string) ([]byte, error) {
 	return nil, ErrWrongKey
 }
 
-// Encrypts reports whether there is a key.
-func (b Box) Encrypts() bool { return len(b.keys) > 0 }
-
 // additional is what is authenticated beside a value, each part with its length, so that no two
 // lists read the same.
 func additional(name string, bound []string) []byte {
