@@ -120,10 +120,7 @@ func (c *CacheStore) list(d disk) ([]entry, error) {
 // emptyTrash removes what was forgotten. What cannot be removed now, because somebody still writes
 // to it, is removed another time.
 func (c *CacheStore) emptyTrash(d disk) {
-	names, err := d.Names(trash)
-	if err != nil {
-		return
-	}
+	names, _ := d.Names(trash)
 	for _, name := range names {
 		_ = d.RemoveAll(filepath.Join(trash, name))
 	}

@@ -303,9 +303,11 @@ func (c *CacheStore) forget(d disk, name string) error {
 	if _, err := d.Lstat(name); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := d.Mkdir(trash); err != nil {
+	bin, err := d.Folder([]string{trash}, c.folderMode())
+	if err != nil {
 		return err
 	}
+	_ = bin.Close()
 	away := filepath.Join(trash, strconv.FormatUint(random(), 36))
 	if err := d.Rename(name, away); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -314,7 +316,7 @@ func (c *CacheStore) forget(d disk, name string) error {
 		return err
 	}
 	// The name is gone for good once its folder has been flushed.
-	above, err := d.Folder(folderNames(filepath.Dir(name)), 0)
+	above, err := d.Folder(strings.Split(filepath.Dir(name), string(filepath.Separator)), 0)
 	if err == nil {
 		err = above.Sync()
 		_ = above.Close()
@@ -324,13 +326,6 @@ func (c *CacheStore) forget(d disk, name string) error {
 	}
 	c.emptyTrash(d)
 	return nil
-}
-
-func folderNames(path string) []string {
-	if path == "." {
-		return nil
-	}
-	return strings.Split(path, string(filepath.Separator))
 }
 
 func (c *CacheStore) folderMode() fs.FileMode {

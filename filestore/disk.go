@@ -19,8 +19,6 @@ type disk interface { //nolint:interfacebloat // what is used of os.Root
 	OpenFile(name string, flag int, perm fs.FileMode) (file, error)
 	Rename(from, to string) error
 	Remove(name string) error
-	// Mkdir makes a folder; it may exist already.
-	Mkdir(name string) error
 	// RemoveAll removes a folder and what is in it.
 	RemoveAll(name string) error
 	// Names lists a folder, in no order.
@@ -86,7 +84,9 @@ func (d rootDisk) Folder(names []string, mode fs.FileMode) (disk, error) {
 		}
 		if mode&0o070 != 0 { // past the umask; those of others cannot be changed, and need not be
 			for at := path; at != "."; at = filepath.Dir(at) {
-				_ = d.root.Chmod(at, mode)
+				if info, err := d.root.Stat(at); err == nil && info.Mode().Perm() != mode {
+					_ = d.root.Chmod(at, mode|info.Mode()&fs.ModeSetgid) // by which files get the folder's group
+				}
 			}
 		}
 	}
@@ -95,13 +95,6 @@ func (d rootDisk) Folder(names []string, mode fs.FileMode) (disk, error) {
 		return nil, err
 	}
 	return rootDisk{root}, nil
-}
-
-func (d rootDisk) Mkdir(name string) error {
-	if err := d.root.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
 }
 
 func (d rootDisk) Names(name string) ([]string, error) {

@@ -134,7 +134,6 @@ func (d *powerDisk) Remove(name string) error {
 	return nil
 }
 
-func (d *powerDisk) Mkdir(string) error              { return nil }
 func (d *powerDisk) RemoveAll(string) error          { return errors.ErrUnsupported }
 func (d *powerDisk) Names(string) ([]string, error)  { return nil, errors.ErrUnsupported }
 func (d *powerDisk) Stat() (fs.FileInfo, error)      { return powerInfo{".", &powerFile{mode: 0o700}}, nil }
@@ -787,5 +786,91 @@ func TestCacheThatCannotBeListed(t *testing.T) {
 	}
 	if n := files(); n < 3 || n > 4 {
 		t.Errorf("%d files of a cache of 4", n)
+	}
+}
+
+// brokenDisk is a real folder in which one operation fails, also in the folders below.
+type brokenDisk struct {
+	disk
+
+	fail *string
+}
+
+var errBroken = errors.New("input/output error")
+
+func (d brokenDisk) failed(op string) error {
+	if *d.fail == op {
+		return errBroken
+	}
+	return nil
+}
+
+func (d brokenDisk) Folder(names []string, mode fs.FileMode) (disk, error) {
+	below, err := d.disk.Folder(names, mode)
+	if err == nil {
+		err = d.failed("folder")
+	}
+	return brokenDisk{below, d.fail}, err
+}
+
+func (d brokenDisk) OpenFile(name string, flag int, perm fs.FileMode) (file, error) {
+	if err := d.failed("create"); err != nil && flag&os.O_CREATE != 0 {
+		return nil, err
+	}
+	f, err := d.disk.OpenFile(name, flag, perm)
+	return brokenFile{f, d}, err
+}
+
+func (d brokenDisk) Chtimes(name string, at time.Time) error {
+	return errors.Join(d.failed("chtimes"), d.disk.Chtimes(name, at))
+}
+
+func (d brokenDisk) Rename(from, to string) error {
+	if err := d.failed("rename"); err != nil {
+		return err
+	}
+	return d.disk.Rename(from, to)
+}
+
+type brokenFile struct {
+	file
+
+	disk brokenDisk
+}
+
+func (f brokenFile) Write(b []byte) (int, error) {
+	if err := f.disk.failed("write"); err != nil {
+		return 0, err
+	}
+	return f.file.Write(b)
+}
+
+func (f brokenFile) Close() error { return errors.Join(f.disk.failed("close"), f.file.Close()) }
+
+// A response that cannot be written leaves the one before, and nothing else.
+func TestCacheOnABrokenDisk(t *testing.T) {
+	dir := t.TempDir()
+	c, err := NewCache(dir, bytes.Repeat([]byte("k"), 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fail string
+	c.open = func(dir string) (disk, error) {
+		d, err := openDisk(dir)
+		return brokenDisk{d, &fail}, err
+	}
+	if err := c.Set(t.Context(), "a/b", []byte("before"), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	for _, fail = range []string{"folder", "create", "write", "close", "chtimes", "rename"} {
+		if err := c.Set(t.Context(), "a/b", []byte("after"), time.Minute); !errors.Is(err, errBroken) {
+			t.Errorf("%s fails: Set = %v", fail, err)
+		}
+		if got, ok, err := c.Get(t.Context(), "a/b"); err != nil || !ok || string(got) != "before" {
+			t.Errorf("%s fails: Get = %q, %v, %v, want what was there", fail, got, ok, err)
+		}
+		if left, err := filepath.Glob(filepath.Join(dir, "*", "*")); err != nil || len(left) != 1 {
+			t.Errorf("%s fails: files %q, %v, want one", fail, left, err)
+		}
 	}
 }

@@ -141,6 +141,68 @@ func TestTrustedGroupShares(t *testing.T) {
 	}
 }
 
+// Two users of the trusted group share a cache: what one has set, the other reads, replaces and
+// forgets, whatever their umask.
+func TestTrustedGroupSharesACache(t *testing.T) {
+	needRoot(t)
+	const group = 4321
+	dir := filepath.Join(t.TempDir(), "cache")
+	must(t, "Mkdir", os.Mkdir(dir, 0o700))
+	must(t, "Chown", os.Chown(dir, 0, group))
+	must(t, "Chmod", os.Chmod(dir, fs.ModeSetgid|0o770))
+	letOthersReach(t, filepath.Dir(dir))
+	umask := syscall.Umask(0o077)
+	defer syscall.Umask(umask)
+	c := newCache(t, dir, keyA, filestore.TrustGroup(group))
+	other := func(use func()) {
+		before, err := syscall.Getgroups()
+		must(t, "Getgroups", err)
+		must(t, "Setgroups", syscall.Setgroups([]int{group}))
+		defer func() { must(t, "Setgroups", syscall.Setgroups(before)) }()
+		must(t, "asNobody", asNobody(t, func() error { use(); return nil }))
+	}
+	forget := func(prefix string) { must(t, "DeletePrefix", c.DeletePrefix(t.Context(), prefix)) }
+	set(t, c, "base/ada/1", "root's", time.Minute)
+	files, _ := entries(t, dir)
+	for at := files[0]; at != dir; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		must(t, "Stat", err)
+		stat, _ := info.Sys().(*syscall.Stat_t)
+		if want := map[bool]fs.FileMode{true: 0o770, false: 0o660}[info.IsDir()]; info.Mode().Perm() != want || stat.Gid != group {
+			t.Errorf("%s has mode %#o and group %d, want %#o and %d", at, info.Mode().Perm(), stat.Gid, want, group)
+		}
+	}
+	other(func() {
+		keeps(t, c, "base/ada/1", "root's")
+		set(t, c, "base/ada/1", "nobody's", time.Minute)
+		set(t, c, "base/bob/1", "nobody's", time.Minute)
+		set(t, c, "other/eve/1", "nobody's", time.Minute)
+	})
+	keeps(t, c, "base/ada/1", "nobody's")
+	keeps(t, c, "base/bob/1", "nobody's")
+	forget("base/ada/")
+	other(func() {
+		lacks(t, c, "base/ada/1")
+		forget("base/")
+	})
+	lacks(t, c, "base/bob/1")
+	keeps(t, c, "other/eve/1", "nobody's")
+	forget("")
+	if left, _ := entries(t, dir); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+// letOthersReach lets other users into a test's folder and those above it.
+func letOthersReach(t *testing.T, dir string) {
+	t.Helper()
+	for d := dir; d != filepath.Dir(os.TempDir()) && len(d) > 1; d = filepath.Dir(d) {
+		if info, err := os.Stat(d); err == nil && info.Mode().Perm()&0o005 != 0o005 {
+			must(t, "Chmod", os.Chmod(d, info.Mode().Perm()|0o055))
+		}
+	}
+}
+
 // The program ran under sudo once, and now as its user: the error names the path and whose it is.
 // Where that is the user, it blames nobody, whoever has the folders above.
 func TestAfterSudo(t *testing.T) {
@@ -166,11 +228,7 @@ func TestAfterSudo(t *testing.T) {
 			must(t, "RemoveAll", os.RemoveAll(dir))
 			must(t, "MkdirAll", os.MkdirAll(filepath.Join(dir, "tool"), 0o700))
 			must(t, "Chown", os.Chown(dir, nobody, nobody))
-			for d := filepath.Dir(dir); d != filepath.Dir(os.TempDir()) && len(d) > 1; d = filepath.Dir(d) {
-				if info, err := os.Stat(d); err == nil && info.Mode().Perm()&0o005 != 0o005 {
-					must(t, "Chmod", os.Chmod(d, info.Mode().Perm()|0o055))
-				}
-			}
+			letOthersReach(t, filepath.Dir(dir))
 			put(t, filepath.Join(dir, "tool", "tokens"), planted, 0o600)
 			named := tc.owner(t)
 			err := asNobody(t, func() error {
@@ -249,6 +307,7 @@ func TestLockFileIsExchanged(t *testing.T) {
 	})
 	unlock := lock(t, s)
 	defer unlock()
+	equal(t, "exchanged", exchanged, true)
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	other := open(t, path)

@@ -162,12 +162,15 @@ func TestPath(t *testing.T) {
 	}
 }
 
-// What Save takes, Load gives.
+// What Save takes, Load gives, to the byte.
 func TestSaveTakesWhatLoadGives(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)
-	must(t, "Save", s.Save(t.Context(), old))
-	for _, size := range []int{1<<20 - 200, 1 << 20, 2 << 20} {
+	must(t, "Save", s.Save(t.Context(), authos.Tokens{AccessToken: "access-", RefreshToken: "r"}))
+	info, err := os.Stat(path)
+	must(t, "Stat", err)
+	largest := 1<<20 - int(info.Size())
+	for _, size := range []int{largest - 1, largest, largest + 1, 2 << 20} {
 		large := authos.Tokens{AccessToken: "access-" + strings.Repeat("a", size), RefreshToken: "r"}
 		before := load(t, s)
 		err := s.Save(t.Context(), large)
@@ -177,7 +180,7 @@ func TestSaveTakesWhatLoadGives(t *testing.T) {
 			t.Errorf("%d bytes were saved, and not loaded", size)
 		case err != nil && (got != before || !strings.Contains(err.Error(), "too large")):
 			t.Errorf("Save of %d bytes = %v, want that it is too large, and the file as it was", size, err)
-		case err != nil && size < 1<<20:
+		case (err == nil) != (size <= largest):
 			t.Errorf("Save of %d bytes = %v", size, err)
 		}
 	}
