@@ -223,6 +223,21 @@ func TestCacheIsBounded(t *testing.T) {
 	keeps(t, c, "p/99", strings.Repeat("x", 5000))
 }
 
+// A store that has its folder to itself never keeps more than it may, also not for a moment.
+func TestCacheIsBoundedAtEachSet(t *testing.T) {
+	for _, most := range []int{1, 8, 9} {
+		dir := t.TempDir()
+		c := newCache(t, dir, keyA, filestore.MaxEntries(most))
+		for n := range 40 {
+			set(t, c, fmt.Sprintf("p/%d", n), "value", time.Duration(n+1)*time.Minute)
+			if files, _ := entries(t, dir); len(files) > most {
+				t.Fatalf("%d files after %d Sets, want at most %d", len(files), n+1, most)
+			}
+			keeps(t, c, fmt.Sprintf("p/%d", n), "value")
+		}
+	}
+}
+
 // What a process that died has left is no response, and goes.
 func TestCacheLeftovers(t *testing.T) {
 	dir := t.TempDir()

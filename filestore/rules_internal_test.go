@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,5 +96,20 @@ func TestMadeFilesReplaceNothing(t *testing.T) {
 	}
 	if content, err := os.ReadFile(victim); err != nil || string(content) != "content" {
 		t.Errorf("the victim has %q, %v", content, err)
+	}
+}
+
+// A file system that cannot flush folders says so, and is as good as its renames are.
+func TestFoldersThatCannotBeFlushed(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs /proc, which is one")
+	}
+	d, err := openDisk("/proc/self")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		t.Errorf("Sync = %v", err)
 	}
 }
