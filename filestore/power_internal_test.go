@@ -521,6 +521,33 @@ func TestDiskThatTakesNothingNew(t *testing.T) {
 	}
 }
 
+// New tokens of a process that died are not put in place before they are flushed: who read them
+// would lose them with the power.
+func TestSettledIsFlushedFirst(t *testing.T) {
+	d := &failDisk{powerDisk: newPowerDisk()}
+	s := powerStore(d.powerDisk)
+	s.open = func(string) (disk, error) { return d, nil }
+	if err := saveOld(s); err != nil {
+		t.Fatal(err)
+	}
+	data, err := formatTokens(powerNew)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.names["tokens.new"] = &powerFile{data: data, mode: 0o600}
+	d.fail = "flush tokens.new"
+	if _, err := s.Lock(t.Context()); err == nil {
+		t.Error("Lock = nil")
+	}
+	if got, err := s.Load(t.Context()); err != nil || got != powerOld {
+		t.Errorf("Load = %v, %v, want the old tokens", got, err)
+	}
+	d.fail = ""
+	if _, settled := powerLoad(t, s); settled != powerNew {
+		t.Error("the new tokens were not put in place")
+	}
+}
+
 // A file system with fixed modes does not keep a file private: nothing is written to it.
 func TestFixedModes(t *testing.T) {
 	if !hasModes {

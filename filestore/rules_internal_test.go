@@ -56,6 +56,11 @@ func TestRulesOfUsers(t *testing.T) {
 			}
 		}
 	}
+	nobodys := powerInfo{"f", &powerFile{mode: 0o777}} // as where files have no owners
+	f := folder{group: -1, self: func() (int, int) { return 0, 0 }}
+	if err := errors.Join(f.checkFolder(nobodys), f.checkFile(nobodys)); err != nil {
+		t.Errorf("without owners: %v", err)
+	}
 	if uid, gid := newFolderSelf(t); uid != os.Geteuid() || gid != os.Getegid() {
 		t.Errorf("the program runs as %d and %d, want the effective ones", uid, gid)
 	}

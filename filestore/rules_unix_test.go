@@ -208,6 +208,7 @@ func letOthersReach(t *testing.T, dir string) {
 func TestAfterSudo(t *testing.T) {
 	needRoot(t)
 	dir := filepath.Join(t.TempDir(), "home")
+	var path string
 	for _, tc := range []struct {
 		name  string
 		owner func(t *testing.T) (named string)
@@ -217,6 +218,10 @@ func TestAfterSudo(t *testing.T) {
 		{"file", func(t *testing.T) string {
 			must(t, "Chown", os.Chown(filepath.Join(dir, "tool"), nobody, nobody))
 			return filepath.Join(dir, "tool", "tokens")
+		}, true},
+		{"folder above", func(t *testing.T) string {
+			path = filepath.Join(dir, "tool", "below", "tokens")
+			return filepath.Join(dir, "tool") + " belongs to"
 		}, true},
 		{"folder of one's own that is closed", func(t *testing.T) string {
 			must(t, "Chown", os.Chown(filepath.Join(dir, "tool"), nobody, nobody))
@@ -230,9 +235,10 @@ func TestAfterSudo(t *testing.T) {
 			must(t, "Chown", os.Chown(dir, nobody, nobody))
 			letOthersReach(t, filepath.Dir(dir))
 			put(t, filepath.Join(dir, "tool", "tokens"), planted, 0o600)
+			path = filepath.Join(dir, "tool", "tokens")
 			named := tc.owner(t)
 			err := asNobody(t, func() error {
-				_, err := filestore.New(filepath.Join(dir, "tool", "tokens"))
+				_, err := filestore.New(path)
 				return err
 			})
 			if !errors.Is(err, fs.ErrPermission) {
@@ -292,30 +298,36 @@ func TestPlantedLinks(t *testing.T) {
 	}
 }
 
-// The lock file is removed, and made anew by another process, between opening and locking it: who
-// then holds the old one's lock holds nothing.
+// The lock file is removed between opening and locking it, and perhaps made anew by another
+// process: who then holds the old one's lock holds nothing.
 func TestLockFileIsExchanged(t *testing.T) {
-	path := newPath(t)
-	s := open(t, path)
-	exchanged := false
-	s.OnStep(func(step string) {
-		if step == "locked" && !exchanged {
-			exchanged = true
-			must(t, "Remove", os.Remove(path+".lock"))
-			put(t, path+".lock", "", 0o600)
-		}
-	})
-	unlock := lock(t, s)
-	defer unlock()
-	equal(t, "exchanged", exchanged, true)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	other := open(t, path)
-	other.SetQuiet(0) // the mark is not to save it
-	if again, err := other.Lock(ctx); err == nil {
-		again()
-		t.Error("two hold the lock, one of them that of a file that is not there any more")
-	} else if !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Lock = %v, want the deadline", err)
+	for name, anew := range map[string]bool{"made anew": true, "removed": false} {
+		t.Run(name, func(t *testing.T) {
+			path := newPath(t)
+			s := open(t, path)
+			exchanged := false
+			s.OnStep(func(step string) {
+				if step == "locked" && !exchanged {
+					exchanged = true
+					must(t, "Remove", os.Remove(path+".lock"))
+					if anew {
+						put(t, path+".lock", "", 0o600)
+					}
+				}
+			})
+			unlock := lock(t, s)
+			defer unlock()
+			equal(t, "exchanged", exchanged, true)
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			other := open(t, path)
+			other.SetQuiet(0) // the mark is not to save it
+			if again, err := other.Lock(ctx); err == nil {
+				again()
+				t.Error("two hold the lock, one of them that of a file that is not there any more")
+			} else if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Lock = %v, want the deadline", err)
+			}
+		})
 	}
 }
