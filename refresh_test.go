@@ -964,6 +964,7 @@ func TestSeedIsForAnEmptyStore(t *testing.T) {
 			c := localClient(t, srv.Transport(), authos.WithTokens(seed), authos.WithTokenStore(use))
 			equal(t, "held", heldTokens(t, c), seed)
 			equal(t, "stored", store.get(), seed)
+			equal(t, "stored with whose they are", store.tokens.Origin != "", true)
 			store.put(kept)
 			again := localClient(t, srv.Transport(), authos.WithTokens(seed), authos.WithTokenStore(use))
 			equal(t, "held where the store has others", heldTokens(t, again), kept)
