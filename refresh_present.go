@@ -164,9 +164,7 @@ func (s *session) exchange(cl *call, refreshToken string) (Tokens, error) {
 	if checkCredential("access_token", body.AccessToken) != nil || body.preAuth() {
 		return Tokens{}, errLostTokens
 	}
-	t := body.tokens()
-	t.Origin = cl.client.fam.origin
-	return t, nil
+	return body.tokens(), nil
 }
 
 // attempted has the attempt told when the refresh has ended.

@@ -202,6 +202,23 @@ func TestSignOutUnderALockThatEnded(t *testing.T) {
 	}
 }
 
+// A session that has certainly ended is over for good, whatever was in doubt about its refresh: its
+// token is not presented again.
+func TestEndedIsNoLongerInDoubt(t *testing.T) {
+	a := session(t, true)
+	a.present()
+	a.on(Event{Kind: Lost, Of: 1})
+	a.heldUp = DoEnd
+	a.on(Event{Kind: Leave})
+	if got := a.find(a.on(Event{Kind: Ended, Pair: 1, OK: true}), DoFinishOut).Reason; got != OK {
+		t.Fatalf("the sign-out ended with %d", got)
+	}
+	a.pass(Default.Doubt)
+	if got := a.fates[1].Kind; got != Superseded {
+		t.Errorf("its fate is %d, want %d", got, Superseded)
+	}
+}
+
 // The lock of a client that is closed is released once nothing is at work under it, and says
 // whether anything is open.
 func TestClosedLock(t *testing.T) {
@@ -420,6 +437,22 @@ func TestSignOutDuring(t *testing.T) {
 			t.Errorf("the sign-out ended with %d, want %d", got, OK)
 		}
 	})
+}
+
+// Where the lock cannot be had, tokens are saved later, not over and over.
+func TestSavedLater(t *testing.T) {
+	a := session(t, true)
+	a.heldUp = DoLock
+	a.on(Event{Kind: Set, Pair: 2, OK: true})
+	did := a.on(Event{Kind: LockFailed})
+	a.none(did, DoLock)
+	if got := a.find(did, DoFinishSet).Reason; got != StoreFailed {
+		t.Errorf("the program is told %d, want %d", got, StoreFailed)
+	}
+	a.heldUp = 0
+	if a.find(a.pass(Default.SaveAgain), DoSave); a.store != 2 {
+		t.Errorf("%d is stored", a.store)
+	}
 }
 
 // Tokens that the program takes away are not used for another call, however long the store takes.
