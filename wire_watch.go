@@ -47,6 +47,7 @@ func (s *sending) run() {
 func isObedient(t *http.Transport) bool {
 	return (t.Protocols == nil || !t.Protocols.UnencryptedHTTP2()) &&
 		(t.DialContext == nil || sameCode(t.DialContext, (&net.Dialer{}).DialContext)) &&
+		//lint:ignore SA1019 they may be set
 		t.Dial == nil && t.DialTLSContext == nil && t.DialTLS == nil && //nolint:staticcheck // they may be set
 		(t.Proxy == nil || sameCode(t.Proxy, http.ProxyFromEnvironment))
 }

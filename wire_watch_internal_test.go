@@ -27,8 +27,10 @@ func TestObedientTransports(t *testing.T) {
 		"proxy function":   {&http.Transport{Proxy: http.ProxyURL(nil)}, false},
 		"dialer":           {&http.Transport{DialContext: foreignDial}, false},
 		"TLS dialer":       {&http.Transport{DialTLSContext: foreignDial}, false},
-		"old dialer":       {&http.Transport{Dial: net.Dial}, false},    //nolint:staticcheck // it may be set
-		"old TLS dialer":   {&http.Transport{DialTLS: net.Dial}, false}, //nolint:staticcheck // it may be set
+		//lint:ignore SA1019 it may be set
+		"old dialer": {&http.Transport{Dial: net.Dial}, false}, //nolint:staticcheck // it may be set
+		//lint:ignore SA1019 it may be set
+		"old TLS dialer": {&http.Transport{DialTLS: net.Dial}, false}, //nolint:staticcheck // it may be set
 	} {
 		if got := isObedient(tt.transport); got != tt.want {
 			t.Errorf("%s: obedient = %t, want %t", name, got, tt.want)

@@ -73,7 +73,6 @@ func (m *step) read(e Event) {
 	switch {
 	case m.Goal == Load && m.Unsaved != 0 && m.Retry == 0:
 		// of several that find the store empty, one seeds it
-		m.Loaded = true
 	case m.Goal == Load, m.Goal == Look:
 		m.Loaded = true
 		m.finish(OK, 0)
