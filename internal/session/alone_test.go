@@ -244,6 +244,8 @@ func TestClosedLock(t *testing.T) {
 			a.none(did, DoUnlock)
 			if tc.cut {
 				a.find(did, DoCancel)
+			} else {
+				a.none(did, DoFinish) // who waits hears of the response
 			}
 			if got := a.find(a.on(tc.end), DoUnlock).Clean; got != tc.clean {
 				t.Errorf("released cleanly: %v, want %v", got, tc.clean)
@@ -414,6 +416,19 @@ func TestSignOutDuring(t *testing.T) {
 		}
 		if p := a.find(a.on(Event{Kind: LockGot}), DoEnd).Pair; p != 101 {
 			t.Errorf("%d is ended, want 101", p)
+		}
+	})
+	t.Run("two sign-ins", func(t *testing.T) {
+		a := session(t, true)
+		a.heldUp = DoEnd
+		a.on(Event{Kind: Leave}, Event{Kind: Set, Pair: 101}, Event{Kind: Leave})
+		if p := a.find(a.on(Event{Kind: Set, Pair: 201}), DoEndQuietly).Pair; p != 101 {
+			t.Errorf("%d is ended quietly, want 101", p)
+		}
+		a.heldUp = 0
+		a.none(a.on(Event{Kind: Ended, Pair: 1, OK: true}), DoEnd)
+		if a.s.Held != 201 || a.store != 201 {
+			t.Errorf("%d is held, %d stored, want the last sign-in", a.s.Held, a.store)
 		}
 	})
 	t.Run("another client's refresh", func(t *testing.T) {
