@@ -136,7 +136,7 @@ func TestLockGrantedLate(t *testing.T) {
 	}
 }
 
-// TestLostBeat: a lock goes on being extended when Redis did not answer in between.
+// TestLostBeat: a lock goes on being extended when Redis did not respond in between.
 func TestLostBeat(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
