@@ -469,8 +469,11 @@ func TestWaitForARefreshThatDoesNotReturn(t *testing.T) {
 				equal(t, "presented again after the end", r.Time.Sub(<-ended), 0)
 			}
 		}
-		// at first, in the refresh, after the 35 s and after the end
-		equal(t, "looks at the store", row.loads, 2+4)
+		// Each looks at first and in its refresh, the second after the 35 s and after the end as well.
+		// Both may be at the same moment, and are one look then if the end comes first.
+		if row.loads < 5 || row.loads > 6 {
+			t.Errorf("looks at the store = %d, want 5 or 6", row.loads)
+		}
 		time.Sleep(5 * time.Second)
 	})
 }
