@@ -469,8 +469,8 @@ func TestWaitForARefreshThatDoesNotReturn(t *testing.T) {
 				equal(t, "presented again after the end", r.Time.Sub(<-ended), 0)
 			}
 		}
-		// Each looks at first and in its refresh, the second after the 35 s and after the end as well.
-		// Both may be at the same moment, and are one look then if the end comes first.
+		// Each looks at first and in its refresh, the second after the 35 s and after the end as
+		// well. Both may be at the same moment, and are one look then if the end comes first.
 		if row.loads < 5 || row.loads > 6 {
 			t.Errorf("looks at the store = %d, want 5 or 6", row.loads)
 		}

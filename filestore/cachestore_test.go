@@ -99,6 +99,9 @@ func TestCacheArguments(t *testing.T) {
 			t.Errorf("%s: NewCache = %v, want a *ValidationError about %s", name, err, tc.want)
 		}
 	}
+	if _, err := filestore.NewCache(dir, keyA, filestore.MaxBytes(1), filestore.MaxEntries(1)); err != nil {
+		t.Errorf("NewCache with the smallest bounds = %v", err)
+	}
 	for name, opt := range map[string]filestore.Option{
 		"MaxBytes": filestore.MaxBytes(1), "MaxEntries": filestore.MaxEntries(1), "OldKeys": filestore.OldKeys(keyA),
 	} {

@@ -111,10 +111,7 @@ func (f *folder) wrong(op, name string, err error) error {
 	if inner, ok := errors.AsType[*fs.PathError](err); ok && filepath.IsAbs(inner.Path) {
 		return err // named already
 	}
-	switch e := err.(type) { //nolint:errorlint // the bare ones of os.Root, which know the name alone; what wraps them says more
-	case *fs.PathError:
-		err = e.Err
-	case *os.LinkError:
+	if e, ok := err.(*fs.PathError); ok { //nolint:errorlint // the bare one of os.Root knows the name alone; what wraps it says more
 		err = e.Err
 	}
 	return f.explain(&fs.PathError{Op: op, Path: path, Err: err})

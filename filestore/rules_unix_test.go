@@ -116,27 +116,28 @@ func TestWhoseFiles(t *testing.T) {
 // What the trusted group's members write, the others can use.
 func TestTrustedGroupShares(t *testing.T) {
 	needRoot(t)
-	const group = 4321
-	dir := filepath.Join(t.TempDir(), "app")
-	must(t, "Mkdir", os.Mkdir(dir, 0o700))
-	must(t, "Chown", os.Chown(dir, 0, group))
-	must(t, "Chmod", os.Chmod(dir, fs.ModeSetgid|0o770))
 	old := syscall.Umask(0o077)
 	defer syscall.Umask(old)
-	s, err := filestore.New(filepath.Join(dir, "tokens"), filestore.TrustGroup(group))
-	must(t, "New", err)
-	unlock := lock(t, s)
-	must(t, "Save", s.Save(t.Context(), fresh))
-	unlock()
-	for name := range strings.FieldsSeq(names(t, dir)) {
-		info, err := os.Stat(filepath.Join(dir, name))
-		must(t, "Stat", err)
-		stat, _ := info.Sys().(*syscall.Stat_t)
-		if info.Mode().Perm() != 0o660 || stat.Gid != group {
-			t.Errorf("%s has mode %#o and group %d, want 0660 and %d", name, info.Mode().Perm(), stat.Gid, group)
+	for _, group := range []int{4321, 0} {
+		dir := filepath.Join(t.TempDir(), "app")
+		must(t, "Mkdir", os.Mkdir(dir, 0o700))
+		must(t, "Chown", os.Chown(dir, 0, group))
+		must(t, "Chmod", os.Chmod(dir, fs.ModeSetgid|0o770))
+		s, err := filestore.New(filepath.Join(dir, "tokens"), filestore.TrustGroup(group))
+		must(t, "New", err)
+		unlock := lock(t, s)
+		must(t, "Save", s.Save(t.Context(), fresh))
+		unlock()
+		for name := range strings.FieldsSeq(names(t, dir)) {
+			info, err := os.Stat(filepath.Join(dir, name))
+			must(t, "Stat", err)
+			stat, _ := info.Sys().(*syscall.Stat_t)
+			if info.Mode().Perm() != 0o660 || int(stat.Gid) != group {
+				t.Errorf("%s has mode %#o and group %d, want 0660 and %d", name, info.Mode().Perm(), stat.Gid, group)
+			}
 		}
 	}
-	if _, err := filestore.New(filepath.Join(dir, "tokens"), filestore.TrustGroup(-1)); err == nil {
+	if _, err := filestore.New(filepath.Join(t.TempDir(), "tokens"), filestore.TrustGroup(-1)); err == nil {
 		t.Error("a group below 0 is trusted")
 	}
 }

@@ -388,6 +388,9 @@ func TestLockAfterADeath(t *testing.T) {
 		{"the clock was set back", mark(path, ago(-24*time.Hour)), 45 * time.Second},
 		{"in the year 9999", mark(path, "9999-12-31T23:59:59Z"), 45 * time.Second},
 		{"no time", mark(path, "yesterday"), 45 * time.Second},
+		{"a long time ago, by no process", func(t *testing.T, _ *filestore.TokenStore) {
+			put(t, path+".held", `{"since":"`+ago(time.Hour)+`","pid":"x"}`, 0o600)
+		}, 45 * time.Second},
 		{"cut short", func(t *testing.T, _ *filestore.TokenStore) { put(t, path+".held", `{"since":"1999-`, 0o600) }, 45 * time.Second},
 		{"zeros", func(t *testing.T, _ *filestore.TokenStore) { put(t, path+".held", "\x00\x00\x00", 0o600) }, 45 * time.Second},
 	} {
