@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -29,11 +30,12 @@ func (m *mutant) String() string {
 
 // finder collects the mutants of one file.
 type finder struct {
-	file   string
-	src    []byte
-	fset   *token.FileSet
-	nextID int
-	found  []*mutant
+	file     string
+	src      []byte
+	fset     *token.FileSet
+	comments []*ast.CommentGroup
+	nextID   int
+	found    []*mutant
 }
 
 func find(file string, nextID int) ([]*mutant, []byte, error) {
@@ -42,10 +44,11 @@ func find(file string, nextID int) ([]*mutant, []byte, error) {
 		return nil, nil, err
 	}
 	f := &finder{file: file, src: src, fset: token.NewFileSet(), nextID: nextID}
-	tree, err := parser.ParseFile(f.fset, file, src, parser.SkipObjectResolution)
+	tree, err := parser.ParseFile(f.fset, file, src, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
 		return nil, nil, err
 	}
+	f.comments = tree.Comments
 	for _, d := range tree.Decls {
 		if fn, ok := d.(*ast.FuncDecl); ok && fn.Body != nil {
 			ast.Inspect(fn.Body, f.visit)
@@ -162,13 +165,23 @@ func (f *finder) wrap(n ast.Node, what, before, behind string) {
 	f.nextID++
 }
 
-// text returns a node's source on one line, so that lines keep their numbers.
+// text returns a node's source on one line and without comments, so that lines keep their numbers.
 func (f *finder) text(n ast.Node) string {
-	text := string(f.src[f.fset.Position(n.Pos()).Offset:f.fset.Position(n.End()).Offset])
+	from := f.fset.Position(n.Pos()).Offset
+	src := bytes.Clone(f.src[from:f.fset.Position(n.End()).Offset])
+	for _, group := range f.comments {
+		for _, c := range group.List {
+			at := f.fset.Position(c.Pos()).Offset - from
+			for i := max(at, 0); i < min(at+len(c.Text), len(src)); i++ {
+				src[i] = ' '
+			}
+		}
+	}
 	var out []string
-	for line := range strings.Lines(text) {
-		code, _, _ := strings.Cut(line, " // ")
-		out = append(out, strings.TrimSpace(code))
+	for line := range strings.Lines(string(src)) {
+		if code := strings.TrimSpace(line); code != "" {
+			out = append(out, code)
+		}
 	}
 	return strings.Join(out, " ")
 }

@@ -23,6 +23,13 @@ func f(a, b int, s []int) (bool, int) {
 	}
 	return false, len(s) - 1
 }
+
+func g(a, b bool) bool {
+	return a && //nolint:some // a
+		//lint:ignore SA0 why
+		b || /* or */
+		"// no comment" == ""
+}
 `
 
 func TestFind(t *testing.T) {
@@ -39,8 +46,10 @@ func TestFind(t *testing.T) {
 		_, what, _ := strings.Cut(m.String(), "p.go:")
 		got = append(got, what)
 	}
-	slices.Sort(got)
 	want := []string{
+		"16: && → || in a && b", "16: negated: a", "16: negated: a && b", "16: negated: a && b || \"// no comment\" == \"\"",
+		"16: || → && in a && b || \"// no comment\" == \"\"",
+		"18: negated: b", "19: negated: \"// no comment\" == \"\"",
 		"10: left out: defer close(done)",
 		"4: && → || in a < b && b != 3",
 		"4: < → <= in a < b",
@@ -54,6 +63,8 @@ func TestFind(t *testing.T) {
 		"8: + → - in a + 2*b",
 		"8: left out: s[i] = a + 2*b",
 	}
+	slices.Sort(got)
+	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
