@@ -1,0 +1,135 @@
+package authos_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/authos-go/authos"
+)
+
+// How a refresh that gives no tokens ends, for those who wait for it.
+
+// failingRefresh is a server that refuses the old token and responds so to every refresh.
+func failingRefresh(response reply) *script {
+	return &script{respond: func(r seenRequest) reply {
+		if r.path == refreshPath {
+			return response
+		}
+		return reply{status: 401, body: deadTokenBody}
+	}}
+}
+
+var (
+	badCertificate = &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
+	unlimited      = authos.WithRetry(authos.RetryPolicy{MaxElapsed: -1})
+)
+
+// A refresh is repeated only where that may help, and soon enough: nobody waits for an hour because
+// the server asks for one.
+func TestRefreshThatIsNotRepeated(t *testing.T) {
+	inMemory(t, "a TLS error in the place of a dial")
+	for name, tc := range map[string]struct {
+		response reply
+		retryAt  time.Duration // the least
+	}{
+		"not for an hour": {reply{status: 429, body: "{}", header: map[string]string{"Retry-After": "3600"}}, time.Hour},
+		"certificate":     {reply{err: badCertificate, noConn: true}, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := failingRefresh(tc.response)
+				c := localClient(t, srv, authos.WithTokens(oldTokens), unlimited)
+				start := time.Now()
+				e := uncertainError(t, getUser(t, c))
+				equal(t, "the call took", time.Since(start), 0)
+				equal(t, "refreshes", srv.count(refreshPath), 1)
+				if in := e.RetryAt.Sub(start); in < tc.retryAt || in > tc.retryAt+tc.retryAt/10+time.Second {
+					t.Errorf("RetryAt in %v, want %v or little more", in, tc.retryAt)
+				}
+			})
+		})
+	}
+}
+
+// A call whose own deadline is before the refresh is tried again does not wait in vain, and its
+// error says that the deadline was too near; where the client's own limit is, it does not.
+func TestDeadlineBeforeTheRefreshIsRepeated(t *testing.T) {
+	for _, byCaller := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := failingRefresh(reply{status: 429, body: "{}", header: map[string]string{"Retry-After": "20"}})
+			policy, ctx := authos.RetryPolicy{MaxElapsed: 10 * time.Second}, t.Context()
+			if byCaller {
+				policy.MaxElapsed = -1
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, 10*time.Second)
+				defer cancel()
+			}
+			c := localClient(t, srv, authos.WithTokens(oldTokens), authos.WithRetry(policy))
+			start := time.Now()
+			_, err := c.User.Get(ctx)
+			e := uncertainError(t, err)
+			equal(t, "the call took", time.Since(start), 0)
+			equal(t, "ErrRateLimited", errors.Is(err, authos.ErrRateLimited), true)
+			equal(t, "DeadlineExceeded", errors.Is(err, context.DeadlineExceeded), byCaller)
+			if in := e.RetryAt.Sub(start); in < 20*time.Second || in > 23*time.Second {
+				t.Errorf("RetryAt in %v, want 20 s or little more", in)
+			}
+		})
+	}
+}
+
+// What names the refresh's request is the program's code. Where it panics, that is told to whoever
+// waited too, and nothing was sent.
+func TestPanicBeforeARefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := &script{respond: func(seenRequest) reply { return reply{status: 401, body: deadTokenBody, took: time.Second} }}
+		ids := 0
+		c := localClient(t, srv, authos.WithTokens(oldTokens), authos.WithRequestID(func(context.Context) string {
+			if ids++; ids > 2 {
+				panic("a bug of the program's")
+			}
+			return "id"
+		}))
+		raised := make(chan any, 2)
+		errs := make(chan error, 2)
+		for range 2 {
+			go func() {
+				defer func() { raised <- recover() }()
+				errs <- getUser(t, c)
+			}()
+		}
+		one, two := <-raised, <-raised
+		if one == nil {
+			one, two = two, one
+		}
+		equal(t, "raised in one of them", one, any("a bug of the program's"))
+		equal(t, "raised in the other", two, nil)
+		e := uncertainError(t, <-errs)
+		if e.Err == nil {
+			t.Errorf("error = %v, want that it says why", e)
+		}
+		equal(t, "refreshes", srv.count(refreshPath), 0)
+	})
+}
+
+// Another program has put the same access token into the store without its refresh token: there is
+// nothing to be presented any more.
+func TestStoreLosesTheRefreshToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := failingRefresh(reply{status: 400, body: refusedBody})
+		store := &testStore{tokens: oldTokens}
+		c := localClient(t, srv, authos.WithTokenStore(store))
+		equal(t, "held", heldTokens(t, c), oldTokens)
+		store.put(authos.Tokens{AccessToken: oldTokens.AccessToken})
+		err := getUser(t, c)
+		if api, ok := errors.AsType[*authos.APIError](err); !ok || api.StatusCode != 401 {
+			t.Errorf("Get = %v, want the server's 401", err)
+		}
+		equal(t, "refreshes", srv.count(refreshPath), 0)
+	})
+}
