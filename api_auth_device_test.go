@@ -342,6 +342,7 @@ func TestDeviceCodeResponses(t *testing.T) {
 		{"no life", `{` + whole + `,"interval":5}`, 0, 0},
 		{"no time left", `{` + whole + `,"expires_in":0,"interval":5}`, 0, 0},
 		{"numbers as text", `{` + whole + `,"expires_in":"900","interval":"7"}`, 15 * time.Minute, 7 * time.Second},
+		{"no number", `{` + whole + `,"expires_in":"NaN","interval":"NaN"}`, 0, 0},
 		{"life of the wrong type", `{` + whole + `,"expires_in":true}`, 0, 0},
 		{"no device code", `{"user_code":"ABCD-EFGH","verification_uri":"https://x.example","expires_in":900}`, 0, 0},
 		{"no user code", `{"device_code":"d","verification_uri":"https://x.example","expires_in":900}`, 0, 0},

@@ -228,14 +228,14 @@ func (s *session) due(cl *call) (needed, early bool) {
 	if s.held.AccessToken == "" || s.dead {
 		return true, false
 	}
-	if s.renewAt.IsZero() && s.held.ExpiresAt.IsZero() {
+	if s.renewAt.IsZero() {
 		return false, false
 	}
 	now := time.Now()
-	if s.before > 0 && !s.held.ExpiresAt.IsZero() && !now.Before(s.held.ExpiresAt) {
+	if !now.Before(s.held.ExpiresAt) {
 		return true, false
 	}
-	return false, !s.early && !s.renewAt.IsZero() && !now.Before(s.renewAt)
+	return false, !s.early && !now.Before(s.renewAt)
 }
 
 // replace gives a refused call other tokens: those that somebody has got meanwhile, else new ones.

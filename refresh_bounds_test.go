@@ -177,6 +177,34 @@ func TestHowTheLockIsReleased(t *testing.T) {
 	})
 }
 
+// Where a client ends in doubt, a lock that can say so is given up at once, and any other when the
+// doubt has ended.
+func TestLockOfADoubtAtTheEnd(t *testing.T) {
+	for name, want := range map[string]time.Duration{"says so": 0, "cannot": 35 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				telling := &tellingStore{lockStore: newLockStore()}
+				telling.put(signIn(srv, adaEmail))
+				var store authos.TokenStore = telling
+				if want > 0 {
+					store = telling.lockStore
+				}
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+				srv.ExpireAccessTokens()
+				srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Kind: authostest.ResetBefore})
+				start := time.Now()
+				sessionUncertain(t, getUser(t, c))
+				noError(t, "Close", c.Close())
+				unlock, err := telling.Lock(t.Context())
+				noError(t, "Lock", err)
+				equal(t, "the lock was free after", time.Since(start), want)
+				unlock()
+			})
+		})
+	}
+}
+
 // A session that nobody uses gives its lock up when its doubt has ended.
 func TestIdleSessionFreesTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -237,6 +265,48 @@ func TestWaitForAnotherClientsRefresh(t *testing.T) {
 		}
 		group.Wait()
 		equal(t, "refreshes", refreshCount(srv), 1)
+	})
+}
+
+// Close waits for the program's own code that has not returned, no longer than it has to and no
+// longer than ten seconds.
+func TestCloseWaitsForTheProgramsCode(t *testing.T) {
+	for name, tc := range map[string]struct{ late, want time.Duration }{
+		"none runs": {0, 0}, "returns": {8 * time.Second, 7 * time.Second}, "hangs": {time.Hour, 10*time.Second + 100*time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := fakeServer(t)
+				store := &testStore{onLoad: func() error { time.Sleep(tc.late); return nil }}
+				c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				_, err := c.User.Get(ctx)
+				equal(t, "Get ends by its deadline", errors.Is(err, context.DeadlineExceeded), tc.late > 0)
+				start := time.Now()
+				noError(t, "Close", c.Close())
+				equal(t, "Close took", time.Since(start), tc.want)
+				time.Sleep(time.Hour) // for what hangs
+			})
+		})
+	}
+}
+
+// Clients that use an empty store are one session, too: what one of them is given, the others have
+// without a look at the store.
+func TestOneSessionForAnEmptyStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		root := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		equal(t, "held", heldTokens(t, root), authos.Tokens{})
+		other, err := root.With(authos.WithTokenStore(store))
+		noError(t, "With", err)
+		tokens := signIn(srv, adaEmail)
+		noError(t, "SetTokens", root.SetTokens(t.Context(), tokens))
+		loads := store.loads
+		equal(t, "held by the other", heldTokens(t, other), tokens)
+		equal(t, "loads", store.loads-loads, 0)
 	})
 }
 
@@ -408,6 +478,34 @@ func TestOneSessionForTokens(t *testing.T) {
 		}
 		noError(t, "Logout", clients[2].Auth.Logout(t.Context()))
 		equal(t, "held after a sign-out", heldTokens(t, clients[0]), authos.Tokens{})
+	})
+}
+
+// However many sessions there are, a client that is given the first tokens of one joins it, also
+// when that one has other tokens by now.
+func TestSessionIsFoundAmongMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		root := localClient(t, srv.Transport())
+		var clients []*authos.Client
+		var tokens []authos.Tokens
+		for n := range 200 {
+			tokens = append(tokens, signIn(srv, fmt.Sprintf("user%d@example.com", n)))
+			c, err := root.With(authos.WithTokens(tokens[n]))
+			noError(t, "With", err)
+			clients = append(clients, c)
+			if n%2 == 0 {
+				srv.ExpireAccessTokens()
+				noError(t, "Get", getUser(t, c))
+			}
+		}
+		for n, c := range clients {
+			again, err := root.With(authos.WithTokens(tokens[n]))
+			noError(t, "With", err)
+			equal(t, "held", heldTokens(t, again), heldTokens(t, c))
+			noError(t, "SetTokens", c.SetTokens(t.Context(), signIn(srv, adaEmail)))
+			equal(t, "held after others were set", heldTokens(t, again), heldTokens(t, c))
+		}
 	})
 }
 

@@ -5,11 +5,16 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/authostest"
 )
 
 // How a refresh that gives no tokens ends, for those who wait for it.
@@ -95,6 +100,9 @@ func TestPanicBeforeARefresh(t *testing.T) {
 			}
 			return "id"
 		}))
+		var log strings.Builder
+		c, err := c.With(authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		noError(t, "With", err)
 		raised := make(chan any, 2)
 		errs := make(chan error, 2)
 		for range 2 {
@@ -114,6 +122,97 @@ func TestPanicBeforeARefresh(t *testing.T) {
 			t.Errorf("error = %v, want that it says why", e)
 		}
 		equal(t, "refreshes", srv.count(refreshPath), 0)
+		equal(t, "panics in the log", strings.Count(log.String(), "nobody waited"), 0) // it was raised
+	})
+}
+
+// A hook that panics when nobody waits for the refresh any more has nobody to raise it in.
+func TestPanicAfterARefreshThatWasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		var log strings.Builder
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
+			authos.WithObserver(&authos.Observer{Refresh: func(authos.RefreshEvent) { panic("a bug of the hook's") }}))
+		srv.ExpireAccessTokens()
+		srv.Fault(authostest.Fault{Path: refreshPath, Delay: 5 * time.Second})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.User.Get(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Get = %v, want the deadline", err)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		equal(t, "panics in the log", strings.Count(log.String(), "panicked while nobody waited for it"), 1)
+		noError(t, "Get afterwards", getUser(t, c))
+	})
+}
+
+// Where a refresh would not help a call, the store is asked whether there are other tokens. If it
+// cannot be read, what the server has said is what the call gets.
+func TestRefusalBesideABrokenStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := failingRefresh(reply{})
+		store := &testStore{tokens: authos.Tokens{AccessToken: "old"}}
+		c := localClient(t, srv, authos.WithTokenStore(store))
+		equal(t, "held", heldTokens(t, c), store.get())
+		loads := store.loads
+		store.onLoad = func() error { return errors.New("i/o timeout") }
+		err := getUser(t, c)
+		if api, ok := err.(*authos.APIError); !ok || api.StatusCode != 401 { //nolint:errorlint // others have the response in them, too
+			t.Errorf("Get = %v, want the server's 401", err)
+		}
+		equal(t, "looks at the store", store.loads-loads, 1)
+	})
+}
+
+// That tokens could not be saved is logged, and that they were after all: once.
+func TestSavedAfterAllIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		var log strings.Builder
+		store := &testStore{tokens: signIn(srv, adaEmail)}
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		store.onSave = func() error { return errors.New("disk full") }
+		srv.ExpireAccessTokens()
+		noError(t, "Get", getUser(t, c))
+		store.onSave = nil
+		time.Sleep(time.Hour)
+		for range 3 {
+			srv.ExpireAccessTokens()
+			noError(t, "Get", getUser(t, c))
+		}
+		synctest.Wait()
+		equal(t, "saved after all", strings.Count(log.String(), "saved after all"), 1)
+		equal(t, "stored", store.get(), heldTokens(t, c))
+	})
+}
+
+// Refreshes that the rate limit has held back do not all come in the moment in which it ends.
+func TestRefreshesAreSpreadAfterTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		var group sync.WaitGroup
+		start := time.Now()
+		for n := range 20 { // programs of their own
+			c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, fmt.Sprintf("user%d@example.com", n))))
+			srv.ExpireAccessTokens()
+			raiseGate(t, srv, c, "10")
+			group.Go(func() { noError(t, "Get", getUser(t, c)) })
+		}
+		group.Wait()
+		at := map[time.Duration]bool{}
+		for _, r := range srv.Requests() {
+			if r.Route == refreshPath {
+				in := r.Time.Sub(start)
+				at[in] = true
+				if in < 10*time.Second || in > 13*time.Second {
+					t.Errorf("a refresh after %v, want 10 s and little more", in)
+				}
+			}
+		}
+		if len(at) < 10 {
+			t.Errorf("20 refreshes at %d times, want them spread", len(at))
+		}
 	})
 }
 
@@ -127,7 +226,7 @@ func TestStoreLosesTheRefreshToken(t *testing.T) {
 		equal(t, "held", heldTokens(t, c), oldTokens)
 		store.put(authos.Tokens{AccessToken: oldTokens.AccessToken})
 		err := getUser(t, c)
-		if api, ok := errors.AsType[*authos.APIError](err); !ok || api.StatusCode != 401 {
+		if api, ok := err.(*authos.APIError); !ok || api.StatusCode != 401 { //nolint:errorlint // others have the response in them, too
 			t.Errorf("Get = %v, want the server's 401", err)
 		}
 		equal(t, "refreshes", srv.count(refreshPath), 0)

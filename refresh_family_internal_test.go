@@ -20,8 +20,14 @@ func TestDroppedClients(t *testing.T) {
 		if n%2 == 0 {
 			options = append(options, WithTokenStore(&memoryStore{}))
 		}
-		if _, err := c.With(options...); err != nil {
+		one, err := c.With(options...)
+		if err != nil {
 			t.Fatal(err)
+		}
+		if n%10 == 0 { // it does something, and comes to rest
+			if err := one.SetTokens(t.Context(), Tokens{RefreshToken: fmt.Sprint("s", n)}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if n%500 == 0 {
 			runtime.GC()
@@ -32,6 +38,9 @@ func TestDroppedClients(t *testing.T) {
 	defer r.mu.Unlock()
 	if known := len(r.byToken) + len(r.byStore); known > 2000 {
 		t.Errorf("%d sessions are known, want those of the last clients", known)
+	}
+	if len(r.active) > 0 {
+		t.Errorf("%d sessions are kept for something under way, want none", len(r.active))
 	}
 }
 

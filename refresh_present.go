@@ -54,7 +54,7 @@ func (s *session) presenter(p *pair, a core.Action) func() {
 	}
 	f.sent = true
 	s.tries++
-	s.why = nil
+	s.why, f.until = nil, time.Time{}
 	ctx, cancel := context.WithTimeout(context.Background(), core.Default.Doubt)
 	s.cancels[presenting] = cancel
 	var by time.Time

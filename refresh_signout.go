@@ -74,11 +74,7 @@ func (s *session) signOut(
 	for {
 		select {
 		case t := <-out.tasks:
-			if err := s.endAt(ctx, out, t, end); err != nil {
-				s.mu.Lock()
-				out.cause = err
-				s.mu.Unlock()
-			}
+			s.endAt(ctx, out, t, end)
 		case <-out.done:
 			return names, out.err
 		case <-ctx.Done():
@@ -109,11 +105,9 @@ func (s *session) stopLeaving(out *leaving) {
 
 // endAt tells the server that a pair is over, and the session how that ended, whatever the
 // program's hooks do.
-func (s *session) endAt(
-	ctx context.Context, out *leaving, t task, end func(context.Context, Tokens) (bool, error),
-) (err error) {
+func (s *session) endAt(ctx context.Context, out *leaving, t task, end func(context.Context, Tokens) (bool, error)) {
 	e := core.Event{Kind: core.Ended, Pair: t.handle}
-	err = errors.New("the sign-out did not come to its end")
+	err := errors.New("the sign-out did not come to its end")
 	defer func() {
 		s.enter(func() core.Event {
 			out.cause = err
@@ -124,7 +118,6 @@ func (s *session) endAt(
 	if e.OK = err == nil; !certain {
 		e.N = 1
 	}
-	return err
 }
 
 // endQuietly ends tokens that came too late to be of use: nobody has them, and nobody should.

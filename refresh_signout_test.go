@@ -81,6 +81,65 @@ func TestSignOutThatCannotDelete(t *testing.T) {
 	})
 }
 
+// A call that the server refuses after a sign-out is told of that, where it began before; one that
+// began afterwards is nobody's, and gets the server's own refusal.
+func TestCallBesideASignOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)))
+		noError(t, "Get", getUser(t, c))
+		slow := srv.Fault(authostest.Fault{Path: "/api/user", Delay: 5 * time.Second, Status: 401})
+		before := make(chan error, 1)
+		go func() { before <- getUser(t, c) }()
+		time.Sleep(time.Second)
+		noError(t, "Logout", c.Auth.Logout(t.Context()))
+		e := sessionError(t, <-before)
+		equal(t, "RetryAt of a session that is over", e.RetryAt.IsZero(), true)
+		slow()
+		err := getUser(t, c)
+		if api, ok := err.(*authos.APIError); !ok || api.StatusCode != 401 { //nolint:errorlint // others have the response in them, too
+			t.Errorf("Get afterwards = %v, want the server's 401", err)
+		}
+		equal(t, "refreshes", refreshCount(srv), 0)
+	})
+}
+
+// The server's older sign-out, called by its path, works with a token that has expired: a refresh
+// would only make another one to be signed out.
+func TestLogoutByPathDoesNotRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, srv.Transport(), authos.WithTokens(signInFor(srv, adaEmail)))
+		time.Sleep(25 * time.Hour)
+		_ = c.Do(t.Context(), "POST", "/api/auth/logout", nil, nil)
+		equal(t, "refreshes, sends", [2]int{refreshCount(srv), srv.Count("POST", "/api/auth/logout")}, [2]int{0, 1})
+	})
+}
+
+// Who signs out, and leaves before the lock is there to do it under, has not signed out; the
+// session goes on.
+func TestSignOutIsLeftBeforeItBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		store.put(signIn(srv, adaEmail))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		noError(t, "Get", getUser(t, c))
+		unlock, err := store.Lock(t.Context())
+		noError(t, "Lock", err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := c.Auth.Logout(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Logout = %v, want the deadline", err)
+		}
+		unlock()
+		noError(t, "Get", getUser(t, c))
+		equal(t, "sessions ended", srv.Applied()["POST /auth/revoke"], 0)
+		time.Sleep(time.Minute)
+		equal(t, "the lock is held", store.held, false)
+	})
+}
+
 // One who leaves a sign-out in the middle leaves no session that waits for him.
 func TestSignOutIsLeft(t *testing.T) {
 	for range 20 { // whether he sees first that he may leave or what to do next is left to chance

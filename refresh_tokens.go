@@ -2,7 +2,6 @@ package authos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -139,8 +138,9 @@ type seconds float64
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (s *seconds) UnmarshalJSON(data []byte) error {
-	n, err := strconv.ParseFloat(strings.Trim(string(data), `"`), 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(n) { // out of range: infinite
+	// zero where it is no number, infinite where it is out of range
+	n, _ := strconv.ParseFloat(strings.Trim(string(data), `"`), 64)
+	if math.IsNaN(n) {
 		n = 0
 	}
 	*s = seconds(n)

@@ -250,7 +250,7 @@ func (s *session) paused(cl *call, f *flight, hurried bool) (changed <-chan stru
 	if hurried && !s.state.Flying {
 		return nil, errEnough
 	}
-	if wait := time.Until(f.until); s.why != nil && wait > 0 {
+	if wait := time.Until(f.until); wait > 0 {
 		if left, byCaller, ok := cl.left(); ok && left < wait {
 			if byCaller {
 				cl.late = true
