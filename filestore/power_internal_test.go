@@ -485,6 +485,9 @@ func TestDiskThatTakesNothing(t *testing.T) {
 			if e, ok := errors.AsType[*fs.PathError](err); !ok || !strings.HasPrefix(e.Path, s.dir) {
 				t.Errorf("Lock = %v, want a *fs.PathError with the whole path", err)
 			}
+			if n := strings.Count(err.Error(), s.dir); n != 1 {
+				t.Errorf("Lock = %v: it names a path %d times, want once", err, n)
+			}
 			if strings.HasSuffix(fail, ".new") {
 				if !strings.Contains(err.Error(), "none are asked for") {
 					t.Errorf("Lock = %v, want it to say what follows", err)

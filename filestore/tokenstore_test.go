@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -266,6 +267,33 @@ func TestFolderOfTheFile(t *testing.T) {
 			must(t, "Save", open(t, filepath.Join(dir, "own", "tokens.json")).Save(t.Context(), fresh))
 		}
 	}
+}
+
+// A store holds no file open while nothing is done with it.
+func TestIdleStoreHasNoFileOpen(t *testing.T) {
+	const list = "/proc/self/fd"
+	if _, err := os.Stat(list); err != nil {
+		t.Skip("needs /proc")
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which would close what was forgotten
+	path := newPath(t)
+	s := open(t, path)
+	unlock := lock(t, s)
+	must(t, "Save", s.Save(t.Context(), fresh))
+	unlock()
+	files := func() int {
+		names, err := os.ReadDir(list)
+		must(t, "ReadDir", err)
+		return len(names)
+	}
+	before := files()
+	for range 20 {
+		s := open(t, path)
+		equal(t, "loaded", load(t, s), fresh)
+		lock(t, s)()
+		must(t, "Save", s.Save(t.Context(), fresh))
+	}
+	equal(t, "files open", files(), before)
 }
 
 func TestDamaged(t *testing.T) {
