@@ -292,6 +292,43 @@ func TestCloseWaitsForTheProgramsCode(t *testing.T) {
 	}
 }
 
+// A lock that the store gives when the client was closed long ago is given back.
+func TestLockAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := &panicky{newLockStore(), 3 * time.Minute}
+		store.put(signIn(srv, adaEmail))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		srv.ExpireAccessTokens()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.User.Get(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Get = %v, want the deadline", err)
+		}
+		noError(t, "Close", c.Close())
+		time.Sleep(time.Hour)
+		equal(t, "locks", store.locks, 1)
+		equal(t, "the lock is held", store.held, false)
+		equal(t, "refreshes", refreshCount(srv), 0)
+	})
+}
+
+// The longest wait that a policy obeys is obeyed, to the second.
+func TestGateOfTheLongestWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		c := localClient(t, srv.Transport(), authos.WithTokens(signIn(srv, adaEmail)),
+			authos.WithRetry(authos.RetryPolicy{MaxElapsed: -1, MaxRetryAfter: 10 * time.Second}))
+		srv.ExpireAccessTokens()
+		raiseGate(t, srv, c, "10")
+		start := time.Now()
+		noError(t, "Get", getUser(t, c))
+		if took := time.Since(start); took < 10*time.Second || took > 13*time.Second {
+			t.Errorf("Get took %v, want 10 s and little more", took)
+		}
+	})
+}
+
 // Clients that use an empty store are one session, too: what one of them is given, the others have
 // without a look at the store.
 func TestOneSessionForAnEmptyStore(t *testing.T) {

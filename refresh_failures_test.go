@@ -117,10 +117,7 @@ func TestPanicBeforeARefresh(t *testing.T) {
 		}
 		equal(t, "raised in one of them", one, any("a bug of the program's"))
 		equal(t, "raised in the other", two, nil)
-		e := uncertainError(t, <-errs)
-		if e.Err == nil {
-			t.Errorf("error = %v, want that it says why", e)
-		}
+		sessionUncertain(t, <-errs)
 		equal(t, "refreshes", srv.count(refreshPath), 0)
 		equal(t, "panics in the log", strings.Count(log.String(), "nobody waited"), 0) // it was raised
 	})
@@ -144,6 +141,29 @@ func TestPanicAfterARefreshThatWasLeft(t *testing.T) {
 		synctest.Wait()
 		equal(t, "panics in the log", strings.Count(log.String(), "panicked while nobody waited for it"), 1)
 		noError(t, "Get afterwards", getUser(t, c))
+	})
+}
+
+// A response says that its call was refreshed where it was, and not where the refresh ahead of
+// expiry did not succeed.
+func TestResponseOfALostRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+		c := localClient(t, srv.Transport(), authos.WithTokens(signInFor(srv, adaEmail)), authos.WithRefreshBefore(10*time.Minute))
+		time.Sleep(51 * time.Minute)
+		srv.Fault(authostest.Fault{Path: refreshPath, Times: 1, Kind: authostest.ResetBefore})
+		for n, want := range []bool{false, true, false} {
+			var resp authos.Response
+			_, err := c.User.Get(t.Context(), authos.WithResponse(&resp))
+			noError(t, "Get", err)
+			equal(t, fmt.Sprintf("Refreshed of call %d", n), resp.Refreshed, want)
+			equal(t, "refreshes", refreshCount(srv), min(n+1, 2))
+			time.Sleep(time.Minute)
+			if n == 0 {
+				noError(t, "Get", getUser(t, c)) // the token is good, so the refresh token was not taken
+				srv.ExpireAccessTokens()
+			}
+		}
 	})
 }
 

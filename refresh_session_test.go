@@ -267,6 +267,9 @@ func uncertainError(t *testing.T, err error) *authos.SessionError {
 		t.Errorf("error = %v: RetryAt %v, ErrSessionExpired %v, Retryable %v; want an uncertain one", err, e.RetryAt,
 			errors.Is(err, authos.ErrSessionExpired), authos.Retryable(err))
 	}
+	if e.Err == nil {
+		t.Errorf("error = %v, want that it says why", e)
+	}
 	return e
 }
 
@@ -290,6 +293,9 @@ func overError(t *testing.T, err error) *authos.SessionError {
 	e := sessionError(t, err)
 	if !errors.Is(err, authos.ErrSessionExpired) || !errors.Is(err, authos.ErrUnauthenticated) || !e.RetryAt.IsZero() || authos.Retryable(err) {
 		t.Errorf("error = %v: RetryAt %v, Retryable %v; want ErrSessionExpired", err, e.RetryAt, authos.Retryable(err))
+	}
+	if e.Err == nil {
+		t.Errorf("error = %v, want that it says why", e)
 	}
 	return e
 }

@@ -10,9 +10,11 @@
 // variable says which of them is alive: a build for each would take longer than its tests. One run
 // with none alive finds out which tests reach which mutant; a mutant is given to those alone, the
 // fastest first. What no test reaches survives, and so does what only the race detector would see.
+// What is known to change nothing, equivalent.txt, is counted by itself.
 package main
 
 import (
+	_ "embed"
 	"flag"
 	"fmt"
 	"maps"
@@ -118,10 +120,14 @@ func run(names []string, perGroup int, seed uint64, since, tests string) error {
 			if scores[m.file] == nil {
 				scores[m.file] = &score{}
 			}
-			scores[m.file].count(killed)
-			group.count(killed)
-			total.count(killed)
-			if !killed {
+			for _, s := range []*score{scores[m.file], &group, &total} {
+				s.count(killed, equivalent(m) != "")
+			}
+			switch why := equivalent(m); {
+			case killed:
+			case why != "":
+				fmt.Printf("changes nothing: %s (%s)\n", m, why)
+			default:
 				fmt.Println("survived:", m)
 			}
 		}
@@ -133,21 +139,46 @@ func run(names []string, perGroup int, seed uint64, since, tests string) error {
 	for _, file := range slices.Sorted(maps.Keys(scores)) {
 		fmt.Printf("%-32s %s\n", file, scores[file])
 	}
-	fmt.Printf("%d of %d mutants killed\n", total.killed, total.all)
+	fmt.Printf("%s mutants killed\n", &total)
 	return nil
 }
 
-type score struct{ killed, all int }
+type score struct{ killed, equivalent, all int }
 
-func (s *score) count(killed bool) {
+func (s *score) count(killed, equivalent bool) {
 	s.all++
-	if killed {
+	switch {
+	case killed:
 		s.killed++
+	case equivalent:
+		s.equivalent++
 	}
 }
 
 func (s *score) String() string {
-	return fmt.Sprintf("%3d of %3d", s.killed, s.all)
+	text := fmt.Sprintf("%3d of %3d", s.killed, s.all-s.equivalent)
+	if s.equivalent > 0 {
+		text += fmt.Sprintf(", and %d that change nothing", s.equivalent)
+	}
+	return text
+}
+
+// equivalents are the mutants that change nothing anybody could see: a file or *, what is done to
+// it, and why that is so. Only what no test can find belongs there.
+//
+//go:embed equivalent.txt
+var equivalents string
+
+// equivalent says why a mutant changes nothing; empty: it does.
+func equivalent(m *mutant) (why string) {
+	for line := range strings.Lines(equivalents) {
+		file, rest, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		what, why, ok := strings.Cut(rest, "\t")
+		if ok && (file == "*" || file == filepath.ToSlash(m.file)) && what == m.what {
+			return why
+		}
+	}
+	return ""
 }
 
 var hunk = regexp.MustCompile(`^@@ -\S+ \+(\d+)(?:,(\d+))? @@`)
