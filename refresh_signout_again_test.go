@@ -89,3 +89,49 @@ func TestSignOutThatFailsAfterAnothers(t *testing.T) {
 		equal(t, "the store holds tokens", store.get() != authos.Tokens{}, false)
 	})
 }
+
+// SetTokens returns whatever becomes of the tokens, also to a program that has put no bound on it:
+// where a sign-out that had begun ends them, and where the store cannot be read.
+func TestSetTokensOfWhatIsHeld(t *testing.T) {
+	down := errors.New("the store is down")
+	for _, tc := range []struct {
+		name  string
+		ready func(c *authos.Client, store *lockStore, web *script)
+		want  error
+		held  bool
+	}{
+		{"during a sign-out", func(c *authos.Client, _ *lockStore, web *script) {
+			web.play(func(req *http.Request) (*http.Response, error) {
+				time.Sleep(time.Second)
+				return say(200, "{}")(req)
+			})
+			go func() { _ = c.Auth.Logout(context.Background()) }()
+			synctest.Wait()
+		}, nil, false},
+		{"while the store cannot be read", func(_ *authos.Client, store *lockStore, _ *script) {
+			store.onLoad = func() error { return down }
+		}, down, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store, web := newLockStore(), &script{}
+				tokens := authos.Tokens{AccessToken: "a1", RefreshToken: "r1"}
+				c := newClient(t, testBase, web, authos.WithTokenStore(store))
+				noError(t, "SetTokens", c.SetTokens(t.Context(), tokens))
+				tc.ready(c, store, web)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				began := time.Now()
+				if err := c.SetTokens(ctx, tokens); !errors.Is(err, tc.want) {
+					t.Errorf("SetTokens = %v, want %v", err, tc.want)
+				}
+				if took := time.Since(began); took > time.Minute {
+					t.Errorf("it took %v", took)
+				}
+				held, err := c.Tokens(t.Context())
+				noError(t, "Tokens", err)
+				equal(t, "tokens are held", held.AccessToken != "", tc.held)
+			})
+		})
+	}
+}

@@ -241,6 +241,7 @@ func (m *step) overtake() {
 
 // forget is a session without tokens.
 func (m *step) forget() {
+	m.finishSet(OK) // a sign-out that had begun ends what was set
 	m.overtake()
 	m.Held, m.Loaded, m.Unsaved = 0, true, 0
 	m.SignIn++

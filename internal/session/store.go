@@ -126,6 +126,9 @@ func (m *step) unreadable(peek bool) {
 		return
 	}
 	if m.Unsaved != 0 {
+		if !m.Forced { // what is to be saved by the program's will needed no look
+			m.finishSet(StoreFailed)
+		}
 		m.saveLater()
 	}
 	switch {
@@ -178,6 +181,7 @@ func (m *step) saveLater() {
 		m.Mine, m.Looked = false, false
 	}
 	if m.Closing {
+		m.finishSet(Closed)
 		m.Unsaved, m.Dirty = 0, m.Locked // the last chance has passed
 	}
 }
