@@ -9,11 +9,9 @@ func (m *step) leaving() {
 		m.do(Action{Verb: DoFinishOut, Reason: Closed})
 	case m.Goal == SignOut && m.covered():
 	case m.Goal == Rest:
-		m.Out, m.OutOf = m.Held, m.SignIn
 		m.leave(false)
 	case m.Goal == Refresh && !m.Flying && m.Unsaved == 0:
 		m.finish(Overtaken, 0)
-		m.Out, m.OutOf = m.Held, m.SignIn
 		m.leave(false)
 	default:
 		m.Then = true
@@ -79,9 +77,6 @@ func (m *step) ended(e Event) {
 		return
 	}
 	m.Ending = 0
-	if m.Goal != SignOut {
-		return
-	}
 	doubtful := m.Sent != 0 || m.Past != 0 || m.Suspect || m.Dirty || m.lost() ||
 		m.facts.Fate(e.Pair).Kind != Fresh
 	switch {
