@@ -195,7 +195,7 @@ func TestSignOutUnderALockThatEnded(t *testing.T) {
 		a.s.Expires = true
 		a.heldUp = DoEnd
 		a.on(Event{Kind: Leave})
-		a.pass(slow)
+		a.none(a.pass(slow), DoRead)
 		if got := a.find(a.on(Event{Kind: Ended, Pair: 1, OK: true, N: 1}), DoFinishOut).Reason; got != want {
 			t.Errorf("after %v the sign-out ended with %d, want %d", slow, got, want)
 		}
@@ -392,6 +392,7 @@ func TestSignOutDuring(t *testing.T) {
 		if got := a.find(a.on(Event{Kind: Leave}), DoFinish).Reason; got != Overtaken {
 			t.Errorf("the refresh ended with %d, want %d", got, Overtaken)
 		}
+		a.find(a.on(Event{Kind: LockGot}), DoFinishOut)
 	})
 	t.Run("loading", func(t *testing.T) {
 		a := &alone{t: t, fates: map[Pair]Fate{}, store: 1, s: State{Locks: true}, heldUp: DoRead}
@@ -545,6 +546,17 @@ func TestOvertakenLapses(t *testing.T) {
 	a.pass(Default.Doubt)
 	if got := a.fates[1].Kind; got != Lapsed {
 		t.Errorf("after the doubt, its fate is %d", got)
+	}
+	a.none(a.pass(time.Second), DoNote)
+}
+
+// One that left longer ago than the doubt lasts is not in doubt any more when it ends.
+func TestOvertakenLapsedAtItsEnd(t *testing.T) {
+	a := session(t, true)
+	a.present()
+	a.on(Event{Kind: Set, Pair: 101}, Event{Kind: Lost, Of: 1, D: Default.Doubt})
+	if got := a.fates[1].Kind; got != Lapsed {
+		t.Errorf("its fate is %d, want %d", got, Lapsed)
 	}
 }
 
