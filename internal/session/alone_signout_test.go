@@ -115,6 +115,7 @@ func TestSignInDuringASignOut(t *testing.T) {
 		{"the same user signs in before it began", DoLock, []Event{{Kind: Set, Pair: 2, OK: true}, {Kind: Leave}}, []Pair{2, 1}, 0},
 		{"somebody signs in before it began", DoLock, []Event{{Kind: Set, Pair: 101}, {Kind: Leave}}, []Pair{1, 101}, 0},
 		{"the same tokens are set again", DoEnd, []Event{{Kind: Set, Pair: 101}, {Kind: Set, Pair: 1}}, nil, 0},
+		{"the same user signs in and out when it is told", DoDelete, []Event{{Kind: Set, Pair: 2, OK: true}, {Kind: Leave}}, []Pair{2}, 0},
 		{"forgotten, then signed out", DoEnd, []Event{{Kind: Set}, {Kind: Leave}}, nil, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -123,11 +124,8 @@ func TestSignInDuringASignOut(t *testing.T) {
 			a.on(Event{Kind: Leave})
 			a.none(a.on(tc.then...), DoFinishOut)
 			a.heldUp = DoEnd
-			goOn := Event{Kind: Ended, Pair: 1, OK: true}
-			if tc.heldUp == DoLock {
-				goOn = Event{Kind: LockGot}
-			}
-			did := a.end(a.on(goOn))
+			goOn := map[Verb]Event{DoEnd: {Kind: Ended, Pair: 1, OK: true}, DoLock: {Kind: LockGot}, DoDelete: {Kind: Deleted, OK: true}}
+			did := a.end(a.on(goOn[tc.heldUp]))
 			if got := of(did, DoEnd); !slices.Equal(got, tc.ended) {
 				t.Errorf("%d are ended then, want %d", got, tc.ended)
 			}
@@ -172,25 +170,30 @@ func TestRefusedSignOut(t *testing.T) {
 func TestSignOutOfWhatIsBeingRefreshed(t *testing.T) {
 	for _, tc := range []struct {
 		name string
+		set  Pair
 		end  Event
 		want []Pair
 	}{
-		{"exchanged", Event{Kind: Answered, Of: 1, Pair: 2}, []Pair{2, 1}},
-		{"refused", Event{Kind: Rejected, Of: 1}, []Pair{1}},
-		{"not sent", Event{Kind: Unsent, Of: 1}, []Pair{1}},
+		{"exchanged", 101, Event{Kind: Answered, Of: 1, Pair: 2}, []Pair{2, 1}},
+		{"refused", 101, Event{Kind: Rejected, Of: 1}, []Pair{1}},
+		{"not sent", 101, Event{Kind: Unsent, Of: 1}, []Pair{1}},
+		{"forgotten, exchanged", 0, Event{Kind: Answered, Of: 1, Pair: 2}, []Pair{2, 1}},
+		{"forgotten, no response", 0, Event{Kind: Lost, Of: 1}, []Pair{1}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := session(t, true)
 			a.present()
-			a.none(a.on(Event{Kind: Leave}, Event{Kind: Set, Pair: 101}), DoEnd)
+			did := a.on(Event{Kind: Leave}, Event{Kind: Set, Pair: tc.set})
+			a.none(did, DoEnd)
+			a.none(did, DoFinishOut)
 			a.heldUp = DoEnd
-			did := a.end(a.on(tc.end))
+			did = a.end(a.on(tc.end))
 			a.none(did, DoEndQuietly)
 			if got := of(did, DoEnd); !slices.Equal(got, tc.want) {
 				t.Errorf("%d are ended, want %d", got, tc.want)
 			}
-			if a.find(did, DoFinishOut); a.s.Held != 101 || a.store != 101 {
-				t.Errorf("%d is held, %d stored, want 101", a.s.Held, a.store)
+			if a.find(did, DoFinishOut); a.s.Held != tc.set || a.store != tc.set {
+				t.Errorf("%d is held, %d stored, want %d", a.s.Held, a.store, tc.set)
 			}
 		})
 	}
@@ -215,5 +218,47 @@ func TestClosedDuringASignOut(t *testing.T) {
 	did := a.on(Event{Kind: Ended, Pair: 1, OK: true})
 	if got := a.find(did, DoFinishOut).Reason; got != OK || a.store != 0 {
 		t.Errorf("the server was told: the sign-out ended with %d, %d is stored", got, a.store)
+	}
+}
+
+// What a sign-out that fails has found in the store is news for those who come after it.
+func TestFoundByARefusedSignOut(t *testing.T) {
+	a := session(t, true)
+	a.store, a.heldUp = 201, DoEnd
+	a.on(Event{Kind: Leave}, Event{Kind: NeedLook})
+	a.on(Event{Kind: Ended, Pair: 1})
+	if a.on(Event{Kind: NeedLook}); a.s.Held != 201 {
+		t.Errorf("%d is held, want 201", a.s.Held)
+	}
+}
+
+// A sign-out for which the store does not do its part says so.
+func TestSignOutWithoutTheStore(t *testing.T) {
+	for heldUp, response := range map[Verb]Event{DoRead: {Kind: Read}, DoLock: {Kind: LockFailed}, DoDelete: {Kind: Deleted}} {
+		a := session(t, true)
+		a.heldUp = heldUp
+		a.on(Event{Kind: Leave}, Event{Kind: Ended, Pair: 1, OK: true})
+		a.heldUp = DoEnd
+		if got := a.find(a.on(response), DoFinishOut).Reason; got != StoreFailed {
+			t.Errorf("%d fails: the sign-out ended with %d, want %d", heldUp, got, StoreFailed)
+		}
+	}
+}
+
+// A sign-out that the server was not told of says so, and yet the store gives nothing back that the
+// program has forgotten meanwhile.
+func TestForgottenDuringASignOut(t *testing.T) {
+	for want, end := range map[Reason]Event{Refusal: {Kind: Ended, Pair: 1}, Doubt: {Kind: Ended, Pair: 1, OK: true, N: 1}} {
+		a := session(t, true)
+		a.marked, a.heldUp = true, DoEnd
+		a.on(Event{Kind: Leave}, Event{Kind: Set})
+		did := a.on(end)
+		a.none(did, DoEnd)
+		if got := did[0]; got.Verb != DoFinishOut || got.Reason != want {
+			t.Errorf("the first of %v is to end the sign-out with %d", did, want)
+		}
+		if a.store != 0 || a.s.Goal != Rest {
+			t.Errorf("%d is stored: %+v", a.store, a.s)
+		}
 	}
 }

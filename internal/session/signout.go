@@ -26,9 +26,7 @@ func (m *step) covered() bool {
 }
 
 func (m *step) leave(local bool) {
-	if !local {
-		m.Out, m.OutOf = m.Held, m.SignIn
-	}
+	m.Out, m.OutOf = m.Held, m.SignIn
 	m.Goal, m.Local, m.Ended, m.AlsoOver, m.Looked = SignOut, local, false, 0, false
 }
 
@@ -81,14 +79,25 @@ func (m *step) ended(e Event) {
 		m.facts.Fate(e.Pair).Kind != Fresh
 	switch {
 	case !e.OK:
-		m.finishOut(Refusal, 0)
+		m.notOut(Refusal, 0)
 	case e.N == 1 && doubtful && m.has(SignOutDoubt):
 		// a dead access token ends nothing, and nobody is told
-		m.finishOut(Doubt, max(m.Left, m.PastLeft))
+		m.notOut(Doubt, max(m.Left, m.PastLeft))
 	case e.Pair == m.Out:
 		m.Ended = true
 	default:
 		m.AlsoOver = e.Pair
+	}
+}
+
+// notOut is the end of a sign-out that the server was not told of for certain. What the program has
+// forgotten meanwhile is deleted all the same: the store would give it back.
+func (m *step) notOut(why Reason, hold time.Duration) {
+	out, forgotten := m.Out, m.Held == 0
+	m.finishOut(why, hold)
+	if forgotten {
+		m.leave(true)
+		m.Out = out
 	}
 }
 

@@ -252,13 +252,11 @@ func (m *step) forget() {
 func (m *step) set(e Event) {
 	p := e.Pair
 	if p == 0 {
-		out, of := m.Held, m.SignIn
 		m.finishSet(Overtaken)
-		m.dropThen()
+		then := m.dropThen()
 		m.finish(Overtaken, 0)
 		if m.Goal != SignOut {
-			m.Out, m.OutOf = out, of
-			m.leave(true)
+			m.leave(!then) // who waits to sign out has the server told
 		}
 		m.forget()
 		return
