@@ -20,12 +20,13 @@ type alone struct {
 	marked bool // the lock's last holder did not release it
 	heldUp Verb // what does not respond
 	failed bool // the store does not save
+	bare   Pair // has no refresh token
 }
 
 func (a *alone) Fate(p Pair) Fate         { return a.fates[p] }
 func (a *alone) SameOwner(p, q Pair) bool { return p/100 == q/100 }
 func (a *alone) Older(p, q Pair) bool     { return a.SameOwner(p, q) && p < q }
-func (a *alone) Renewable(Pair) bool      { return true }
+func (a *alone) Renewable(p Pair) bool    { return p != a.bare }
 
 // session has pair 1 in use, and in its store.
 func session(t *testing.T, locks bool) *alone {
@@ -44,8 +45,10 @@ func (a *alone) on(events ...Event) (did []Action) {
 		a.s, events = next, events[1:]
 		for _, act := range actions.All() {
 			did = append(did, act)
-			if act.Verb == DoNote {
+			if act.Verb == DoNote && act.Heir != act.Pair {
 				a.fates[act.Pair] = Fate{Kind: act.Fate, Heir: act.Heir, Left: act.D}
+			} else if act.Verb == DoNote {
+				delete(a.fates, act.Pair) // a server that does not rotate: it stays what it was
 			}
 			if response, ok := a.respond(act); ok && act.Verb != a.heldUp {
 				events = append(events, response)
@@ -231,6 +234,9 @@ func TestClosedLock(t *testing.T) {
 	}{
 		{"saved", func(*alone) {}, false, Event{Kind: Answered, Of: 1, Pair: 2}, true},
 		{"not sent", func(*alone) {}, false, Event{Kind: Unsent, Of: 1}, true},
+		{"not sent, and to be tried again", func(*alone) {}, false, Event{Kind: Unsent, Of: 1, OK: true, D: time.Second}, true},
+		{"saved, after a doubt", func(a *alone) { a.marked = true }, false, Event{Kind: Answered, Of: 1, Pair: 2}, true},
+		{"refused, after a doubt", func(a *alone) { a.marked = true }, false, Event{Kind: Rejected, Of: 1}, true},
 		{"no response", func(*alone) {}, false, Event{Kind: Lost, Of: 1}, false},
 		{"not sent, after a doubt", func(a *alone) { a.marked = true }, false, Event{Kind: Unsent, Of: 1}, false},
 		{"given up, not sent", func(*alone) {}, true, Event{Kind: Unsent, Of: 1}, true},
@@ -246,8 +252,11 @@ func TestClosedLock(t *testing.T) {
 				a.find(did, DoCancel)
 			} else {
 				a.none(did, DoFinish) // who waits hears of the response
+				a.none(did, DoCancel)
 			}
-			if got := a.find(a.on(tc.end), DoUnlock).Clean; got != tc.clean {
+			did = append(did, a.on(tc.end)...)
+			a.find(did, DoFinish)
+			if got := a.find(did, DoUnlock).Clean; got != tc.clean {
 				t.Errorf("released cleanly: %v, want %v", got, tc.clean)
 			}
 		})
@@ -315,6 +324,26 @@ func TestClosedSession(t *testing.T) {
 	}
 	if got := a.find(a.on(Event{Kind: Leave}), DoFinishOut).Reason; got != Closed {
 		t.Errorf("the sign-out ended with %d, want %d", got, Closed)
+	}
+}
+
+// Who waits when a client is closed, and for nothing that is in flight, is told so at once.
+func TestClosedWhileWaiting(t *testing.T) {
+	for _, kind := range []Kind{NeedLoad, NeedLook, Need} {
+		for _, heldUp := range []Verb{DoRead, DoLock} {
+			if heldUp == DoLock && kind != Need {
+				continue
+			}
+			a := session(t, true)
+			a.heldUp = heldUp
+			a.on(Event{Kind: kind})
+			did := a.on(Event{Kind: Close, OK: true})
+			a.none(did, DoCancel)
+			if got := a.find(did, DoFinish).Reason; got != Closed {
+				t.Errorf("%d ended with %d, want %d", kind, got, Closed)
+			}
+			a.none(a.on(Event{Kind: LockGot}, Event{Kind: Read, Pair: 2, OK: true}), DoFinish)
+		}
 	}
 }
 

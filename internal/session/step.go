@@ -387,7 +387,7 @@ func (m *step) undecided() bool {
 func (m *step) release() {
 	switch {
 	case !m.Locked:
-	case m.Closing && (m.Flying || m.PastFlying || m.Unsaved != 0 || m.Goal != Rest):
+	case m.Closing && (m.Flying || m.PastFlying):
 	case m.Closing:
 		m.unlock(m.Sent == 0 && m.Past == 0 && !m.Dirty && !m.Suspect)
 	case m.Goal == SignOut, m.Goal == Refresh && m.Pause == 0, m.undecided():
