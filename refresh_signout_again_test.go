@@ -135,3 +135,39 @@ func TestSetTokensOfWhatIsHeld(t *testing.T) {
 		})
 	}
 }
+
+// A sign-out that waits for a refresh tells the server, though the program has forgotten the tokens
+// meanwhile: it returns nil only if the session has ended there.
+func TestForgottenWhileASignOutWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newLockStore()
+		web := &script{}
+		web.play(func(req *http.Request) (*http.Response, error) {
+			switch req.URL.Path {
+			case refreshPath:
+				time.Sleep(5 * time.Second)
+				return sayError(503, "SERVICE_UNAVAILABLE")(req) // the session lives
+			case "/auth/revoke":
+				return say(200, "{}")(req)
+			}
+			return sayError(401, "TOKEN_EXPIRED")(req)
+		})
+		c := newClient(t, testBase, web, oneAttempt, authos.WithTokenStore(store))
+		noError(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: "a1", RefreshToken: "r1"}))
+		go func() { _ = getUser(t, c) }()
+		time.Sleep(time.Second)
+		out := make(chan error, 1)
+		go func() { out <- c.Auth.Logout(t.Context()) }()
+		time.Sleep(time.Second)
+		noError(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{}))
+		noError(t, "Logout", <-out)
+		ended := 0
+		for _, req := range web.seen {
+			if req.path == "/auth/revoke" && strings.Contains(req.body, "token=r1") {
+				ended++
+			}
+		}
+		equal(t, "how often the server was told to end r1", ended, 1)
+		equal(t, "the store holds tokens", store.get() != authos.Tokens{}, false)
+	})
+}
