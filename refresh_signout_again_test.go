@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/authos-go/authos"
+	"github.com/authos-go/authos/authostest"
 )
 
 // A sign-out waits for the lock, and whoever wanted it leaves. Somebody signs in, and signs out:
@@ -169,5 +170,32 @@ func TestForgottenWhileASignOutWaits(t *testing.T) {
 		}
 		equal(t, "how often the server was told to end r1", ended, 1)
 		equal(t, "the store holds tokens", store.get() != authos.Tokens{}, false)
+	})
+}
+
+// The same user signs in while the server is being told of the sign-out, which ends only what there
+// was: the new tokens are kept.
+func TestSignInDuringASignOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t)
+		store := newLockStore()
+		store.put(signIn(srv, adaEmail))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		noError(t, "Get", getUser(t, c))
+		srv.Fault(authostest.Fault{Path: "/auth/revoke", Times: 1, Delay: 5 * time.Second})
+		out := make(chan error, 1)
+		go func() { out <- c.Auth.Logout(t.Context()) }()
+		time.Sleep(time.Second)
+		tokens := signIn(srv, adaEmail)
+		noError(t, "SetTokens", c.SetTokens(t.Context(), tokens))
+		noError(t, "Logout", <-out)
+		equal(t, "held", heldTokens(t, c), tokens)
+		equal(t, "stored", store.get(), tokens)
+		equal(t, "sessions ended", srv.Applied()["POST /auth/revoke"], 1)
+		noError(t, "Get", getUser(t, c))
+		noError(t, "Logout", c.Auth.Logout(t.Context()))
+		equal(t, "sessions ended", srv.Applied()["POST /auth/revoke"], 2)
+		equal(t, "held", heldTokens(t, c), authos.Tokens{})
+		equal(t, "stored", store.get(), authos.Tokens{})
 	})
 }

@@ -198,8 +198,8 @@ func TestSetIsTold(t *testing.T) {
 			Event{Kind: Set, Pair: 2, OK: true}, Event{Kind: Read}, OK, 2},
 		{"a sign-out that had begun ends them", func(a *alone) { a.heldUp = DoEnd; a.on(Event{Kind: Leave}) }, again,
 			Event{Kind: Ended, Pair: 1, OK: true}, OK, 0},
-		{"a sign-out that had begun ends what continues them", func(a *alone) { a.heldUp = DoEnd; a.on(Event{Kind: Leave}) },
-			Event{Kind: Set, Pair: 2, OK: true}, Event{Kind: Ended, Pair: 1, OK: true}, OK, 0},
+		{"a sign-out that had begun leaves the same user's next ones", func(a *alone) { a.heldUp = DoEnd; a.on(Event{Kind: Leave}) },
+			Event{Kind: Set, Pair: 2, OK: true}, Event{Kind: Ended, Pair: 1, OK: true}, OK, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := session(t, true)

@@ -21,9 +21,11 @@ func (m *step) leaving() {
 // covered reports whether the sign-out under way ends what is held. It may have begun before
 // somebody signed in, and have been given up by who waited for it: then another one follows.
 func (m *step) covered() bool {
-	begun := m.Ended || m.Ending != 0
-	return m.Held == 0 || !m.Local && (m.Held == m.Out || m.SignIn == m.OutOf && !begun)
+	return m.Held == 0 || !m.Local && (m.Held == m.Out || m.SignIn == m.OutOf && !m.begun())
 }
+
+// begun reports whether the server is being told, so that what is set now is not ended with it.
+func (m *step) begun() bool { return m.Ended || m.Ending != 0 }
 
 func (m *step) leave(local bool) {
 	m.Out, m.OutOf = m.Held, m.SignIn

@@ -287,8 +287,8 @@ func (m *step) set(e Event) {
 	if m.Unsaved != 0 && m.Unsaved != m.Held {
 		m.do(Action{Verb: DoEndQuietly, Pair: m.Unsaved}) // obtained, and never used
 	}
-	if !e.OK || m.Held == 0 {
-		m.SignIn++
+	if !e.OK || m.Held == 0 || m.Goal == SignOut && m.begun() {
+		m.SignIn++ // also where it comes too late to be ended with what is signed out
 	} else {
 		m.note(m.Held, Superseded, p, 0)
 	}

@@ -76,3 +76,34 @@ func TestFind(t *testing.T) {
 		t.Errorf("the file has %d lines with mutants and %d without: reports name lines", a, b)
 	}
 }
+
+// What is listed as changing nothing is a mutant that there is, with a reason.
+func TestEquivalentsExist(t *testing.T) {
+	t.Chdir("../../..")
+	var all []*mutant
+	for _, g := range groups {
+		files, err := filepath.Glob(filepath.Join(g.dir, g.files))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			found, _, err := find(file, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, found...)
+		}
+	}
+	for line := range strings.Lines(equivalents) {
+		fields := strings.Split(strings.TrimSpace(line), "\t")
+		if len(fields) != 3 {
+			t.Errorf("%q: want a file, what is done and why nobody sees it", line)
+			continue
+		}
+		if !slices.ContainsFunc(all, func(m *mutant) bool {
+			return (fields[0] == "*" || fields[0] == filepath.ToSlash(m.file)) && fields[1] == m.what
+		}) {
+			t.Errorf("there is no such mutant: %q", line)
+		}
+	}
+}
