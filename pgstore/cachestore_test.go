@@ -3,7 +3,9 @@
 package pgstore_test
 
 import (
+	"encoding/hex"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +79,24 @@ func TestCacheLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	keeps(t, c, "users/1", "")
+}
+
+// The longest key fits into an index row together with the longest namespace, whatever is in them.
+func TestLongestCacheKey(t *testing.T) {
+	t.Parallel()
+	random := make([]byte, 2600+32) // so that PostgreSQL can make nothing shorter
+	_, _ = rand.NewChaCha8([32]byte{}).Read(random)
+	key, namespace := string(random[:2600]), hex.EncodeToString(random[2600:])
+	c, err := pgstore.NewCacheStore(migrated(t).pool(), namespace, pgstore.CacheOptions{Key: keyA})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set(t, c, key, "value")
+	keeps(t, c, key, "value")
+	err = c.Set(t.Context(), key+"k", []byte("value"), time.Minute)
+	if err == nil || !strings.Contains(err.Error(), "its key has 2601 bytes") {
+		t.Errorf("Set with a longer key = %v, want it refused for its length", err)
+	}
 }
 
 // TestCachesApart: nothing done in one namespace shows in another.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/authos-go/authos"
 	"github.com/authos-go/authos/internal/servertest"
@@ -124,6 +123,78 @@ func TestBlockedRow(t *testing.T) {
 	}
 }
 
+// interlude does something before the nth statement of a pool.
+type interlude struct {
+	nth int32
+	do  func()
+	n   atomic.Int32
+}
+
+func (i *interlude) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	if i.n.Add(1) == i.nth {
+		i.do()
+	}
+	return ctx
+}
+
+func (*interlude) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// TestBlockedTable: somebody's transaction changes the table, and every statement waits for it.
+// Lock ends with the first one's patience, whichever that is: the next one gets none of its own.
+func TestBlockedTable(t *testing.T) {
+	t.Parallel()
+	for n, statement := range []string{"asks for the time", "takes the lock", "asks who has it"} {
+		t.Run(statement, func(t *testing.T) {
+			t.Parallel()
+			s := migrated(t)
+			defer lock(t, s.tokens(time.Minute))()
+			tx, err := s.pool().Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = tx.Rollback(context.Background()) }()
+			var blocked time.Time
+			store := newTokens(t, tracedPool(t, s.URL(), &interlude{nth: int32(n + 1), do: func() {
+				if _, err := tx.Exec(t.Context(), "LOCK TABLE authos_sessions"); err != nil {
+					t.Error(err)
+				}
+				blocked = time.Now()
+			}}), time.Minute)
+			if _, err := store.Lock(context.Background()); err == nil || !strings.Contains(err.Error(), "in time") || blocked.IsZero() {
+				t.Errorf("Lock gave %v, want that there was no response in time", err)
+			}
+			if waited := time.Since(blocked); waited > 5*time.Second {
+				t.Errorf("Lock took %v, want about the 3 s of one statement", waited)
+			}
+		})
+	}
+}
+
+// TestClockIsSet: the database's clock is set forward by an hour. A store that knows the time from
+// before is not too late for ever.
+func TestClockIsSet(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	rows := s.pool()
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := rows.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("CREATE SCHEMA set")
+	clock := func(by string) {
+		t.Helper()
+		exec("CREATE OR REPLACE FUNCTION set.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS " +
+			"$$ SELECT pg_catalog.clock_timestamp() + interval '" + by + "' $$")
+	}
+	clock("0")
+	store := newTokens(t, newPool(t, s.URL()+"&search_path=set,pg_catalog,public"), time.Minute)
+	save(t, store, numbered(1))
+	clock("1 hour")
+	lock(t, store)()
+}
+
 // TestTakenAtOnce: a free lock is had by the first statement to take it, also of a store that has
 // not asked for the database's time before.
 func TestTakenAtOnce(t *testing.T) {
@@ -155,19 +226,9 @@ func (r *refusals) TraceQueryEnd(_ context.Context, _ *pgx.Conn, end pgx.TraceQu
 func TestLostBeat(t *testing.T) {
 	t.Parallel()
 	s := migrated(t)
-	config, err := pgxpool.ParseConfig(s.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
 	refused := &refusals{}
-	config.ConnConfig.Tracer = refused
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
 	const ttl = 140 * time.Millisecond // of which a beat is a seventh
-	unlock := lock(t, newTokens(t, pool, ttl))
+	unlock := lock(t, newTokens(t, tracedPool(t, s.URL(), refused), ttl))
 	defer unlock()
 	rows := s.pool()
 	rename := func(from, to string) {

@@ -236,3 +236,25 @@ func migrate(t *testing.T, s *server) {
 		}
 	}
 }
+
+// Somebody else makes tables, and does not end: Migrate says that it waited for that one.
+func TestMigrateWaitsForAnother(t *testing.T) {
+	t.Parallel()
+	s := startPostgres(t)
+	tx, err := s.pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock($1)", int64(0x617574686f73)); err != nil {
+		t.Fatal(err)
+	}
+	err = pgstore.Migrate(t.Context(), newPool(t, s.URL()+"&lock_timeout=50ms"))
+	if err == nil || !strings.Contains(err.Error(), "lock timeout") {
+		t.Errorf("Migrate beside another = %v, want that it waited for a lock", err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	migrate(t, s)
+}
