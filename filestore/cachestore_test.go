@@ -241,6 +241,27 @@ func TestCacheIsBoundedAtEachSet(t *testing.T) {
 	}
 }
 
+// What others have set and what has expired is counted at each 256th Set of a store, however little
+// it sets itself; the others do not take the time.
+func TestCacheLooksAgain(t *testing.T) {
+	dir := t.TempDir()
+	c, other := newCache(t, dir, keyA), newCache(t, dir, keyA)
+	set(t, c, "mine", "value", time.Hour) // the first of a store looks
+	for n := range 3 {
+		set(t, other, fmt.Sprintf("other/%d", n), "value", time.Hour)
+	}
+	set(t, other, "other/expired", "value", time.Nanosecond)
+	for n := range 256 {
+		if files, _ := entries(t, dir); len(files) != 5 {
+			t.Fatalf("%d files after %d Sets, want the 5 there were", len(files), n)
+		}
+		set(t, c, "mine", "value", time.Hour)
+	}
+	if files, _ := entries(t, dir); len(files) != 4 {
+		t.Errorf("%d files after 256 Sets, want the 4 that have not expired", len(files))
+	}
+}
+
 // What a process that died has left is no response, and goes.
 func TestCacheLeftovers(t *testing.T) {
 	dir := t.TempDir()
