@@ -2,6 +2,7 @@ package authos_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/tls"
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -129,6 +131,81 @@ func TestForeignCodeThatBlocks(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is longer than is kept of an error is not waited for.
+func TestLongErrorIsNotAwaited(t *testing.T) {
+	for _, status := range []int{400, 404, 500, 599} {
+		synctest.Test(t, func(t *testing.T) {
+			rest := make(blocking)
+			defer close(rest)
+			body := io.NopCloser(io.MultiReader(strings.NewReader(strings.Repeat("x", 64<<10+1)), rest))
+			start := time.Now()
+			err := send(t.Context(), through(t, respondWith(status, body, -1)), "GET", "/x/thing", authos.WithoutRetry())
+			if took := time.Since(start); statusOf(err) != status || took > 0 {
+				t.Errorf("Do = %v after %v, want status %d at once", err, took, status)
+			}
+		})
+	}
+}
+
+// The deadline that a foreign transport sees is the first of the attempt's end and the caller's
+// own, and none where there is none.
+func TestDeadlineOfARequest(t *testing.T) {
+	for _, tt := range []struct{ attempt, caller, want time.Duration }{ // 0: none
+		{0, 0, 0}, {10 * time.Second, 0, 10 * time.Second}, {0, 5 * time.Second, 5 * time.Second},
+		{10 * time.Second, 5 * time.Second, 5 * time.Second}, {10 * time.Second, 20 * time.Second, 10 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			start, got := time.Now(), time.Duration(-1)
+			c := through(t, func(req *http.Request) (*http.Response, error) {
+				deadline, ok := req.Context().Deadline()
+				if got = 0; ok {
+					got = deadline.Sub(start)
+				}
+				return okReply().response(req), nil
+			}, authos.WithRetry(authos.RetryPolicy{MaxElapsed: -1, AttemptTimeout: cmp.Or(tt.attempt, -1)}))
+			ctx := t.Context()
+			if tt.caller > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, tt.caller)
+				defer cancel()
+			}
+			if err := send(ctx, c, "GET", "/x/thing"); err != nil || got != tt.want {
+				t.Errorf("%+v: Do = %v, deadline after %v", tt, err, got)
+			}
+		})
+	}
+}
+
+// A foreign transport that gets its connection when the store's lock is too old is told so, and has
+// no refresh token to send even where it does not listen.
+func TestSlowConnectionOfARefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newLockStore()
+		store.put(oldTokens)
+		var refreshes atomic.Int64
+		c := through(t, func(req *http.Request) (*http.Response, error) {
+			if req.URL.Path != refreshPath {
+				return apiError(401, "JWT_ERROR").response(req), nil
+			}
+			if refreshes.Add(1) > 1 {
+				return nil, dialRefused()
+			}
+			time.Sleep(5 * time.Second) // lost SYNs
+			if err := req.Context().Err(); err != nil {
+				t.Errorf("the context has ended before there is a connection: %v", err)
+			}
+			httptrace.ContextClientTrace(req.Context()).GotConn(httptrace.GotConnInfo{})
+			if body, err := io.ReadAll(req.Body); err != nil || len(body) > 0 || req.Context().Err() == nil {
+				t.Errorf("a body of %d bytes (%v), and the context ends with %v; want none, and its end", len(body), err, req.Context().Err())
+			}
+			return nil, req.Context().Err()
+		}, authos.WithTokenStore(store))
+		if err := getUser(t, c); err == nil || refreshes.Load() == 0 {
+			t.Errorf("Get = %v after %d refreshes, want it to fail for want of one", err, refreshes.Load())
+		}
+	})
 }
 
 // A panic of the caller's own code, or its end of the goroutine, happens to the caller, and leaves

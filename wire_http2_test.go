@@ -133,9 +133,51 @@ func TestStreamsThatEnd(t *testing.T) {
 	}
 }
 
+// A server that speaks HTTP/1, and HTTP/2 from its second connection on, as after an upgrade. What
+// a caller's own transport would send again over the new version is in the call's history, too.
+func TestServerThatTurnsToHTTP2(t *testing.T) {
+	var conns, received atomic.Int64
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if received.Add(1) == 2 {
+			abort(w)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"version":%d}`, r.ProtoMajor)
+	}))
+	srv.EnableHTTP2 = true
+	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	srv.TLS.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		if conns.Add(1) > 1 {
+			return nil, nil //nolint:nilnil // as it is
+		}
+		old := srv.TLS.Clone()
+		old.NextProtos, old.GetConfigForClient = []string{"http/1.1"}, nil
+		return old, nil
+	}
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	hc := srv.Client()
+	c := scriptReal(t, srv.URL, h2Quick, authos.WithHTTPClient(hc))
+	for i, want := range []struct{ version, sent int }{{1, 1}, {2, 2}} {
+		var got struct{ Version int }
+		var resp authos.Response
+		before := received.Load()
+		err := c.Do(t.Context(), "GET", "/x/thing", nil, &got, authos.WithResponse(&resp))
+		sent := int(received.Load() - before)
+		if err != nil || got.Version != want.version || sent != want.sent || len(resp.History) != sent || resp.Attempts != sent {
+			t.Errorf("call %d: Do = %v over HTTP/%d, received %d, history %v, %d attempts, want HTTP/%d and %d of each",
+				i, err, got.Version, sent, resp.History, resp.Attempts, want.version, want.sent)
+		}
+	}
+}
+
 // What was not processed is sent again at once also by a call of one attempt, but not for ever:
-// three times in all, and then each repeat counts.
+// three times in all, and then each repeat counts. That holds for a caller's own transport, too,
+// which would go on by itself.
 func TestUnprocessedIsRepeatedTwice(t *testing.T) {
+	var unencrypted http.Protocols
+	unencrypted.SetUnencryptedHTTP2(true)
 	for name, end := range map[string]func(*h2test.Stream){
 		"REFUSED_STREAM": func(st *h2test.Stream) { st.Reset(h2test.RefusedStream) },
 		"GOAWAY": func(st *h2test.Stream) {
@@ -143,21 +185,33 @@ func TestUnprocessedIsRepeatedTwice(t *testing.T) {
 			_ = st.Conn.Close()
 		},
 	} {
-		for _, method := range []string{"GET", "POST"} {
-			for _, attempts := range []int{1, 3} {
-				var received atomic.Int64
-				_, base := h2Serve(t, func(st *h2test.Stream) {
-					received.Add(1)
-					end(st)
-				})
-				c := scriptReal(t, base, authos.WithRetry(authos.RetryPolicy{MaxAttempts: attempts, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond}))
-				var resp authos.Response
-				err := send(t.Context(), c, method, "/x/thing", authos.WithResponse(&resp))
-				if n := received.Load(); n != int64(3*attempts) || resp.Attempts != 3*attempts || !errors.Is(err, authos.ErrNetwork) {
-					t.Errorf("%s, %s, %d attempts: Do = %v, received %d, Attempts %d, want %d of both", name, method, attempts, err, n, resp.Attempts, 3*attempts)
-				}
-				if errors.Is(err, authos.ErrOutcomeUnknown) {
-					t.Errorf("%s, %s: Do = %v, want the outcome known: nothing was processed", name, method, err)
+		for _, plain := range []bool{false, true} {
+			for _, method := range []string{"GET", "POST"} {
+				for _, attempts := range []int{1, 3} {
+					var received atomic.Int64
+					s := &h2test.Server{Plain: plain, Handle: func(st *h2test.Stream) {
+						received.Add(1)
+						end(st)
+					}}
+					base := s.Listen()
+					t.Cleanup(s.Close)
+					opts := []authos.Option{authos.WithRetry(authos.RetryPolicy{
+						MaxAttempts: attempts, AttemptTimeout: 3 * time.Second, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond,
+					})}
+					if plain { // nothing that TLS says tells the version
+						hc := &http.Client{Transport: &http.Transport{Protocols: &unencrypted}}
+						t.Cleanup(hc.CloseIdleConnections)
+						opts = append(opts, authos.WithHTTPClient(hc))
+					}
+					var resp authos.Response
+					err := send(t.Context(), scriptReal(t, base, opts...), method, "/x/thing", authos.WithResponse(&resp))
+					what := fmt.Sprintf("%s, plain %t, %s, %d attempts", name, plain, method, attempts)
+					if n := received.Load(); n != int64(3*attempts) || resp.Attempts != 3*attempts || !errors.Is(err, authos.ErrNetwork) {
+						t.Errorf("%s: Do = %v, received %d, Attempts %d, want %d of both", what, err, n, resp.Attempts, 3*attempts)
+					}
+					if errors.Is(err, authos.ErrOutcomeUnknown) {
+						t.Errorf("%s: Do = %v, want the outcome known: nothing was processed", what, err)
+					}
 				}
 			}
 		}

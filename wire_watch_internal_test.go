@@ -4,7 +4,10 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"slices"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -35,5 +38,43 @@ func TestObedientTransports(t *testing.T) {
 		if got := isObedient(tt.transport); got != tt.want {
 			t.Errorf("%s: obedient = %t, want %t", name, got, tt.want)
 		}
+	}
+}
+
+// What is to be called at the end of a sending's context is called once, unless stop says that it
+// has kept it from that: as package context has it.
+func TestAfterFunc(t *testing.T) {
+	for _, tt := range []struct {
+		steps   []string
+		stopped []bool // what each stop said
+		called  int
+	}{
+		{[]string{"register"}, nil, 0},
+		{[]string{"register", "end", "end"}, nil, 1},
+		{[]string{"register", "end", "stop"}, []bool{false}, 1},
+		{[]string{"register", "stop", "stop", "end"}, []bool{true, false}, 0},
+		{[]string{"end", "register", "stop"}, []bool{false}, 1},
+		{[]string{"register", "register", "stop", "end", "stop"}, []bool{true, false}, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var l lifetime
+			var called atomic.Int64
+			var stop func() bool
+			var stopped []bool
+			for _, step := range tt.steps {
+				switch step {
+				case "register":
+					stop = l.AfterFunc(func() { called.Add(1) })
+				case "stop":
+					stopped = append(stopped, stop())
+				case "end":
+					l.end(context.Canceled)
+				}
+				synctest.Wait()
+			}
+			if !slices.Equal(stopped, tt.stopped) || called.Load() != int64(tt.called) {
+				t.Errorf("%v: stop said %v, %d calls; want %v and %d", tt.steps, stopped, called.Load(), tt.stopped, tt.called)
+			}
+		})
 	}
 }

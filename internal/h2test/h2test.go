@@ -89,6 +89,8 @@ func makeCertificate() tls.Certificate {
 // Server calls Handle for each request that has arrived as a whole, each in a goroutine of its own.
 type Server struct {
 	Handle func(*Stream)
+	// Plain leaves TLS out.
+	Plain bool
 	// Conns counts the connections, Pings those that asked for a sign of life.
 	Conns, Pings atomic.Int64
 
@@ -133,6 +135,9 @@ func (s *Server) Listen() (url string) {
 			s.ended.Go(func() { s.Serve(raw) })
 		}
 	})
+	if s.Plain {
+		return "http://" + l.Addr().String()
+	}
 	return "https://" + l.Addr().String()
 }
 
@@ -171,12 +176,15 @@ func (s *Server) Close() {
 func (s *Server) Serve(raw net.Conn) {
 	s.own(raw)
 	defer s.disown(raw)
-	secure := tls.Server(raw, secured)
+	conn := raw
+	if !s.Plain {
+		conn = tls.Server(raw, secured)
+	}
 	start := make([]byte, len(preface))
-	if _, err := io.ReadFull(secure, start); err != nil || string(start) != preface {
+	if _, err := io.ReadFull(conn, start); err != nil || string(start) != preface {
 		return
 	}
-	c := &Conn{Conn: secure, server: s, Number: s.Conns.Add(1)}
+	c := &Conn{Conn: conn, server: s, Number: s.Conns.Add(1)}
 	c.Frame(frameSettings, 0, 0, nil)
 	c.read()
 }
