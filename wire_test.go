@@ -95,6 +95,27 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// A redirect keeps the method, but 303 asks for a GET in place of what is no HEAD. It may come
+// without a Body from a foreign transport.
+func TestMethodOfARedirect(t *testing.T) {
+	for _, tt := range []struct {
+		method string
+		status int
+		want   string
+	}{{"OPTIONS", 303, "GET"}, {"OPTIONS", 307, "OPTIONS"}, {"OPTIONS", 302, "OPTIONS"}, {"HEAD", 303, "HEAD"}, {"GET", 303, "GET"}} {
+		var got []string
+		err := send(t.Context(), through(t, func(req *http.Request) (*http.Response, error) {
+			if got = append(got, req.Method); len(got) > 1 {
+				return emptyReply(204).response(req), nil
+			}
+			return &http.Response{StatusCode: tt.status, Header: http.Header{"Location": {"/x/other"}}, Request: req}, nil
+		}), tt.method, "/x/thing")
+		if err != nil || len(got) != 2 || got[1] != tt.want {
+			t.Errorf("%s, %d: Do = %v, sent %v, want %s second", tt.method, tt.status, err, got, tt.want)
+		}
+	}
+}
+
 func TestRedirectLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := scripted(scriptRedirect(302, "/x/again"))
