@@ -187,7 +187,6 @@ func (s *TokenStore) replaceable(d disk) error {
 		err = s.install(d, "copy ")
 	}
 	if err != nil {
-		_ = d.Remove(s.name + newSuffix)
 		return s.hopeless(err)
 	}
 	return nil

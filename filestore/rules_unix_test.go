@@ -254,6 +254,27 @@ func TestAfterSudo(t *testing.T) {
 	}
 }
 
+// That a folder is gone has nothing to do with who owns the one above it.
+func TestFolderIsGoneBelowAnothers(t *testing.T) {
+	needRoot(t)
+	dir := filepath.Join(t.TempDir(), "tool")
+	must(t, "Mkdir", os.Mkdir(dir, 0o700))
+	must(t, "Chown", os.Chown(dir, nobody, nobody))
+	letOthersReach(t, filepath.Dir(dir))
+	err := asNobody(t, func() error {
+		s, err := filestore.New(filepath.Join(dir, "tokens"))
+		must(t, "New", err)
+		must(t, "Seteuid", syscall.Seteuid(0))
+		must(t, "RemoveAll", os.RemoveAll(dir))
+		must(t, "Seteuid", syscall.Seteuid(nobody))
+		_, err = s.Load(t.Context())
+		return err
+	})
+	if !errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), "belongs to") {
+		t.Errorf("Load = %v, want that there is no such folder, and nobody blamed", err)
+	}
+}
+
 // asNobody runs f as another user, for as long as it takes. The whole process changes its user, so
 // nothing else may run meanwhile.
 func asNobody(t *testing.T, f func() error) error {

@@ -294,6 +294,15 @@ func TestIdleStoreHasNoFileOpen(t *testing.T) {
 		must(t, "Save", s.Save(t.Context(), fresh))
 	}
 	equal(t, "files open", files(), before)
+	if err := os.Chmod(path, 0o666); err != nil || runtime.GOOS == "windows" {
+		return
+	}
+	for range 20 {
+		if _, err := filestore.New(path); err == nil {
+			t.Error("a file that everybody can write is taken")
+		}
+	}
+	equal(t, "files open after refusals", files(), before)
 }
 
 func TestDamaged(t *testing.T) {
