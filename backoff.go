@@ -156,9 +156,9 @@ func (r *retryLayer) whyNoMore(cl *call, api *APIError, err error) string {
 	return ""
 }
 
-// whyEnded says how the caller's context ended the call.
+// whyEnded says how the caller's context ended the call, or patience did.
 func (cl *call) whyEnded() string {
-	if errors.Is(cl.Err(), context.Canceled) && !errors.Is(context.Cause(cl), errImpatient) {
+	if errors.Is(cl.Context.Err(), context.Canceled) {
 		return noMoreCanceled
 	}
 	return noMoreTime

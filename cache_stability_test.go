@@ -331,30 +331,196 @@ func TestStaleOfARefusedKeyIsDeleted(t *testing.T) {
 
 // A store that does not work is told of in the log, and costs a call nothing else.
 func TestStaleStoreTroubleIsLogged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
-		w := newWorld(authos.Tokens{AccessToken: webJWT("alice", 1)})
-		sets := 0
-		w.cache.set = func(context.Context) error {
-			if sets++; sets > 1 { // the response has its place
-				return errors.New("the disk is full")
+	full, gone := errors.New("the disk is full"), errors.New("the disk is gone")
+	for want, break_ := range map[string]func(*webStore){
+		"a response could not be cached": func(s *webStore) { s.set = func(context.Context) error { return full } },
+		"it could not be noted that a token was accepted": func(s *webStore) {
+			sets := 0
+			s.set = func(context.Context) error {
+				if sets++; sets > 1 { // the response has its place
+					return full
+				}
+				return nil
 			}
+		},
+		"cached responses could not be read": func(s *webStore) {
+			s.get = func(context.Context, string) ([]byte, bool, error) { return nil, false, gone }
+		},
+		"cached responses could not be forgotten": func(s *webStore) { s.del = func(context.Context, string) error { return gone } },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			w := newWorld(authos.Tokens{AccessToken: webJWT("alice", 1)})
+			break_(w.cache)
+			c := newClient(t, "https://authos.test", w.web, oneAttempt, authos.WithTokenStore(w.tokens),
+				authos.WithCache(authos.CachePolicy{Store: w.cache}), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+			if g := readCached(t.Context(), c, "/api/user"); g.err != nil {
+				t.Fatal(g.err)
+			}
+			if err := c.Do(t.Context(), "PATCH", "/api/user", nil, nil); err != nil {
+				t.Error(err)
+			}
+			w.web.play(sayReset)
+			_ = readCached(t.Context(), c, "/api/user")
+			if found := strings.Count(log.String(), "authos: "+want); found == 0 || strings.Count(log.String(), "could not be") != found {
+				t.Errorf("the log does not say that %s, and nothing else:\n%s", want, &log)
+			}
+		})
+	}
+}
+
+// The contexts that a store is asked with end with the request to it: whatever it has begun on
+// their behalf is over then, not a second later.
+func TestStaleStoreContextsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(authos.Tokens{AccessToken: webJWT("alice", 1)})
+		asked := map[string][]context.Context{}
+		w.cache.get = func(ctx context.Context, key string) ([]byte, bool, error) {
+			asked["Get"] = append(asked["Get"], ctx)
+			w.cache.mu.Lock()
+			defer w.cache.mu.Unlock()
+			v, ok := w.cache.values[key]
+			return v, ok, nil
+		}
+		w.cache.set = func(ctx context.Context) error {
+			asked["Set"] = append(asked["Set"], ctx)
 			return nil
 		}
-		w.cache.get = func(context.Context, string) ([]byte, bool, error) { return nil, false, errors.New("the disk is gone") }
-		c := newClient(t, "https://authos.test", w.web, oneAttempt, authos.WithTokenStore(w.tokens),
-			authos.WithCache(authos.CachePolicy{Store: w.cache}), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-		if g := readCached(t.Context(), c, "/api/user"); g.err != nil {
-			t.Fatal(g.err)
+		w.cache.del = func(ctx context.Context, _ string) error {
+			asked["DeletePrefix"] = append(asked["DeletePrefix"], ctx)
+			return nil
 		}
+		_ = readCached(t.Context(), w.process(t), "/api/user") // is kept, with the proof of the token
+		again := w.process(t)
 		w.web.play(sayReset)
-		_ = readCached(t.Context(), c, "/api/user")
-		for _, want := range []string{"it could not be noted that a token was accepted", "cached responses could not be read"} {
-			if !strings.Contains(log.String(), want) {
-				t.Errorf("the log does not say that %s:\n%s", want, &log)
+		_ = readCached(t.Context(), again, "/api/user") // looks for the proof, then for the response
+		w.web.play(sayInfo)
+		_ = again.Do(t.Context(), "PATCH", "/api/user", nil, nil)
+		w.web.play(sayError(401, "UNAUTHORIZED"))
+		_ = again.Do(t.Context(), "GET", "/api/organizations", nil, nil)
+		for what, want := range map[string]int{"Get": 2, "Set": 2, "DeletePrefix": 4} {
+			if len(asked[what]) < want {
+				t.Errorf("%s was asked %d times, want %d or more", what, len(asked[what]), want)
+			}
+			for i, ctx := range asked[what] {
+				if ctx.Err() == nil {
+					t.Errorf("the context of %s %d is still alive", what, i+1)
+				}
 			}
 		}
 	})
+}
+
+// A refresh that fails since the server is down is an outage like any other. One that the server
+// refuses or asks to wait for is not, nor is a store of tokens that fails, nor does a cached
+// response take the place of the 401 to a token.
+func TestStaleWithoutNewTokens(t *testing.T) {
+	broken := errors.New("the disk is gone")
+	for name, tt := range map[string]struct {
+		refresh handler
+		refused bool  // the access token is, before its time
+		store   error // of the program's tokens
+		served  bool
+	}{
+		"reset":                    {refresh: sayReset, served: true},
+		"500":                      {refresh: sayError(500, "INTERNAL_SERVER_ERROR"), served: true},
+		"503":                      {refresh: say(503, ""), served: true},
+		"429":                      {refresh: sayError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 30")},
+		"401":                      {refresh: sayError(401, "UNAUTHORIZED")},
+		"the token store":          {refresh: sayReset, store: broken},
+		"reset, after a 401":       {refresh: sayReset, refused: true},
+		"503, after a 401":         {refresh: say(503, ""), refused: true},
+		"the store, after a 401":   {refresh: sayReset, refused: true, store: broken},
+		"429, after a 401":         {refresh: sayError(429, "RATE_LIMIT_EXCEEDED", "Retry-After: 30"), refused: true},
+		"500 once a 401 was heard": {refresh: sayError(500, "INTERNAL_SERVER_ERROR"), refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := newLockStore()
+				store.tokens = authos.Tokens{AccessToken: webJWT("alice", 1), RefreshToken: "r1", ExpiresAt: time.Now().Add(time.Minute)}
+				good := map[string]string{webJWT("alice", 1): "alice"}
+				users := webUsers(good)
+				web := &script{handler: func(req *http.Request) (*http.Response, error) {
+					if req.URL.Path == "/api/auth/refresh" {
+						return tt.refresh(req)
+					}
+					return users(req)
+				}}
+				c := newClient(t, "https://authos.test", web, oneAttempt, webCache, authos.WithTokenStore(store),
+					authos.WithBreaker(authos.BreakerPolicy{Disabled: true}))
+				if g := readCached(t.Context(), c, "/api/user"); g.err != nil {
+					t.Fatal(g.err)
+				}
+				if tt.refused {
+					delete(good, webJWT("alice", 1))
+				} else {
+					time.Sleep(2 * time.Minute)
+				}
+				store.failure = tt.store
+				ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+				defer cancel()
+				if g := readCached(ctx, c, "/api/user"); (g.err == nil && g.resp.Stale) != tt.served || !tt.served && g.err == nil {
+					t.Errorf("got %v, cause %v; want it served: %v", g, g.resp.Cause, tt.served)
+				} else if cause, ok := errors.AsType[*authos.SessionError](g.resp.Cause); tt.served && (!ok || cause.RetryAt.IsZero()) {
+					t.Errorf("the cause is %v, want a session in doubt", g.resp.Cause)
+				}
+			})
+		})
+	}
+}
+
+// A late refusal of who was signed in before says nothing of who is now.
+func TestStaleAfterARefusalOfTheUserBefore(t *testing.T) {
+	inactive := `{"error":"Organization is not active. Current status: suspended","error_code":"FORBIDDEN","timestamp":"2026-01-01T00:00:00Z"}`
+	synctest.Test(t, func(t *testing.T) {
+		alice, bob := webJWT("alice", 1), webJWT("bob", 1)
+		gate := make(chan struct{})
+		users := webUsers(map[string]string{alice: "alice", bob: "bob"})
+		web := &script{handler: func(req *http.Request) (*http.Response, error) {
+			if req.URL.Path == "/api/organizations" {
+				<-gate
+				return say(403, inactive)(req)
+			}
+			return users(req)
+		}}
+		c := newClient(t, "https://authos.test", web, oneAttempt, webCache, authos.WithTokens(authos.Tokens{AccessToken: alice}))
+		done := make(chan webGot)
+		go func() { done <- readCached(t.Context(), c, "/api/organizations") }()
+		synctest.Wait()
+		noError(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: bob}))
+		_ = readCached(t.Context(), c, "/api/user")
+		close(gate)
+		if g := <-done; statusOf(g.err) != 403 {
+			t.Fatalf("alice's call: %v", g)
+		}
+		if body, ok := servedStale(c, web, "/api/user"); !ok || body != `{"id":"bob"}` {
+			t.Errorf("bob gets %q, served %v", body, ok)
+		}
+	})
+}
+
+// A call that patience has ended was not canceled: the caller is still there.
+func TestWhyNoMoreOfAnImpatientCall(t *testing.T) {
+	for name, bad := range map[string]handler{
+		"in flight": sayNothing, "between attempts": sayError(503, "SERVICE_UNAVAILABLE", "Retry-After: 30"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var done authos.CallDone
+				c, web := keyClient(t, webCache,
+					authos.WithObserver(&authos.Observer{CallDone: func(_ context.Context, e authos.CallDone) { done = e }}))
+				_ = getInfo(c)
+				web.play(bad)
+				g := readCached(t.Context(), c, infoPath)
+				if !g.resp.Stale || done.NoMore != "does not fit the deadline" {
+					t.Errorf("got %v, no more since %q, cause %v", g, done.NoMore, g.resp.Cause)
+				}
+				if last := g.resp.History[len(g.resp.History)-1]; name == "in flight" && last.NoMore != done.NoMore {
+					t.Errorf("the last attempt says %q, CallDone %q", last.NoMore, done.NoMore)
+				}
+			})
+		})
+	}
 }
 
 // Sign-out as the first thing a process does forgets what an earlier one has cached.
