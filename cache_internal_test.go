@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+	"unsafe"
 )
 
 func encodeCached(at time.Time, h http.Header, body []byte) []byte {
@@ -73,18 +75,39 @@ func FuzzParseCached(f *testing.F) {
 func TestCachedAge(t *testing.T) {
 	t.Parallel()
 	for _, store := range []CacheStore{nil, outsideStore{}} {
-		c := newResponseCache(CachePolicy{Store: store, MaxEntries: 1, MaxBytes: 1}, "https://authos.test")
-		for ahead, want := range map[time.Duration]bool{5 * time.Second: true, 50 * time.Second: true, 2 * time.Minute: false, time.Hour: false} {
-			if age := c.age(&cachedResponse{at: time.Now().Add(ahead)}); (age == 0) != want || !want && age >= 0 {
-				t.Errorf("%s ahead: age %s", ahead, age)
+		synctest.Test(t, func(t *testing.T) {
+			c := newResponseCache(CachePolicy{Store: store, MaxEntries: 1, MaxBytes: 1}, "https://authos.test")
+			for ahead, want := range map[time.Duration]bool{
+				5 * time.Second: true, 50 * time.Second: true, time.Minute: true, time.Minute + 1: false, time.Hour: false,
+			} {
+				if age := c.age(&cachedResponse{at: time.Now().Add(ahead)}); (age == 0) != want || !want && age >= 0 {
+					t.Errorf("%s ahead: age %s", ahead, age)
+				}
 			}
+		})
+	}
+	// In memory the wall clock has no say: an hour's step does not change the reading. What another
+	// process may read is in its terms.
+	for store, step := range map[CacheStore]time.Duration{nil: 0, outsideStore{}: time.Hour} {
+		c := newResponseCache(CachePolicy{Store: store, MaxEntries: 1, MaxBytes: 1}, "https://authos.test")
+		before := c.start.Add(time.Minute)
+		after := stepped(before, time.Hour)
+		if after.Sub(before) != 0 || after.Unix()-before.Unix() != 3600 {
+			t.Fatalf("%s after a step of the clock is %s", before, after)
+		}
+		if at := c.clock(after); !at.Equal(before.Round(0).Add(step)) || strings.Contains(at.String(), "m=") {
+			t.Errorf("clock(a minute after the start, after the step) = %s, start %s", at, c.start)
 		}
 	}
-	// in memory the wall clock has no say: an hour's step changes neither of the two readings
-	c := newResponseCache(CachePolicy{MaxEntries: 1, MaxBytes: 1}, "https://authos.test")
-	if at := c.clock(c.start.Add(time.Minute)); !at.Equal(c.start.Add(time.Minute)) || strings.Contains(at.String(), "m=") {
-		t.Errorf("clock(a minute after the start) = %s, start %s", at, c.start)
-	}
+}
+
+// stepped is a reading of both clocks as it had been had somebody set the wall clock ahead by whole
+// seconds. Nothing but the runtime makes such readings.
+func stepped(t time.Time, ahead time.Duration) time.Time {
+	// 33 bits of it are the seconds, above 30 of nanoseconds
+	wall := (*uint64)(unsafe.Pointer(&t)) //nolint:gosec // the first field; the caller checks what became of it
+	*wall += uint64(ahead/time.Second) << 30
+	return t
 }
 
 type outsideStore struct{ CacheStore }
@@ -106,16 +129,20 @@ func TestWritesAreBounded(t *testing.T) {
 		}
 	}
 	later := stamp{seq: w.began()}
-	for i := range 3 * maxWritten {
+	const many = 3*maxWritten + maxWritten/2
+	for i := range many {
 		w.wrote(fmt.Sprintf("/api/things/%d", i), false)
 	}
 	if w.size > maxWritten+8 {
 		t.Errorf("%d paths are remembered", w.size)
 	}
-	for i := range 3 * maxWritten {
+	for i := range many {
 		if !written(fmt.Sprintf("/api/things/%d", i), later) {
 			t.Fatalf("the write to %d is forgotten", i)
 		}
+	}
+	if w.size < maxWritten/4 {
+		t.Errorf("%d paths are remembered, want many", w.size)
 	}
 	w.wrote("/api/things", false) // stands for all below it
 	if w.size > 16 {

@@ -182,8 +182,9 @@ func TestStaleAfterARefusal(t *testing.T) {
 			opt  authos.Option
 			path string
 		}{
-			"key":   {authos.WithAPIKey("sk_1_2"), "/api/service/users"},
-			"token": {authos.WithTokens(authos.Tokens{AccessToken: webJWT("alice", 1)}), "/api/organizations"},
+			"key":          {authos.WithAPIKey("sk_1_2"), "/api/service/users"},
+			"token":        {authos.WithTokens(authos.Tokens{AccessToken: webJWT("alice", 1)}), "/api/organizations"},
+			"opaque token": {authos.WithTokens(authos.Tokens{AccessToken: "opaque"}), "/api/organizations"},
 		} {
 			t.Run(name+", "+who, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -467,36 +468,6 @@ func TestStaleWithoutNewTokens(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A late refusal of who was signed in before says nothing of who is now.
-func TestStaleAfterARefusalOfTheUserBefore(t *testing.T) {
-	inactive := `{"error":"Organization is not active. Current status: suspended","error_code":"FORBIDDEN","timestamp":"2026-01-01T00:00:00Z"}`
-	synctest.Test(t, func(t *testing.T) {
-		alice, bob := webJWT("alice", 1), webJWT("bob", 1)
-		gate := make(chan struct{})
-		users := webUsers(map[string]string{alice: "alice", bob: "bob"})
-		web := &script{handler: func(req *http.Request) (*http.Response, error) {
-			if req.URL.Path == "/api/organizations" {
-				<-gate
-				return say(403, inactive)(req)
-			}
-			return users(req)
-		}}
-		c := newClient(t, "https://authos.test", web, oneAttempt, webCache, authos.WithTokens(authos.Tokens{AccessToken: alice}))
-		done := make(chan webGot)
-		go func() { done <- readCached(t.Context(), c, "/api/organizations") }()
-		synctest.Wait()
-		noError(t, "SetTokens", c.SetTokens(t.Context(), authos.Tokens{AccessToken: bob}))
-		_ = readCached(t.Context(), c, "/api/user")
-		close(gate)
-		if g := <-done; statusOf(g.err) != 403 {
-			t.Fatalf("alice's call: %v", g)
-		}
-		if body, ok := servedStale(c, web, "/api/user"); !ok || body != `{"id":"bob"}` {
-			t.Errorf("bob gets %q, served %v", body, ok)
-		}
-	})
 }
 
 // A call that patience has ended was not canceled: the caller is still there.

@@ -1244,6 +1244,11 @@ func TestStaleBadStore(t *testing.T) {
 	get := func(v []byte, ok bool, err error) func(context.Context, string) ([]byte, bool, error) {
 		return func(context.Context, string) ([]byte, bool, error) { return v, ok, err }
 	}
+	withValue := func(ok bool, err error) *webStore {
+		s := &webStore{}
+		s.get = func(_ context.Context, key string) ([]byte, bool, error) { return s.values[key], ok, err }
+		return s
+	}
 	tests := []struct {
 		name  string
 		store *webStore
@@ -1257,6 +1262,8 @@ func TestStaleBadStore(t *testing.T) {
 		{"nil value", &webStore{get: get(nil, true, nil)}},
 		{"text", &webStore{get: get([]byte("garbage"), true, nil)}},
 		{"JSON alone", &webStore{get: get([]byte(infoBody), true, nil)}},
+		{"a value beside an error", withValue(true, broken)},
+		{"a value that is said not to be there", withValue(false, nil)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -1534,6 +1541,20 @@ func TestStaleAfterFailedDelete(t *testing.T) {
 		web.play(sayReset)
 		if g := readCached(t.Context(), c, infoPath); !g.resp.Stale {
 			t.Errorf("the response from after the write was not served: %v", g)
+		}
+	})
+}
+
+// The same holds for what was asked for in the very moment in which forgetting it failed.
+func TestStaleAfterFailedDeleteAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &webStore{del: func(context.Context, string) error { return errors.New("store is down") }}
+		c, web := keyClient(t, oneAttempt, authos.WithCache(authos.CachePolicy{Store: store}))
+		_ = readCached(t.Context(), c, infoPath)
+		web.play(say(404, ""))
+		_ = readCached(t.Context(), c, infoPath)
+		if body, ok := servedStale(c, web, infoPath); ok {
+			t.Errorf("served after a 404: %s", body)
 		}
 	})
 }
