@@ -68,13 +68,8 @@ func Wait(ctx context.Context, err error) error {
 	}
 	least := base - time.Duration(rand.Int64N(int64(base/2)+1)) //nolint:gosec // jitter
 	wait = max(min(wait, longest)+spread(nil, wait), least)
-	if ctx.Err() != nil {
-		return contextEnd(ctx)
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(wait):
 		return nil
 	case <-ctx.Done():
 		return contextEnd(ctx)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -91,6 +92,59 @@ func TestWhyNoMore(t *testing.T) {
 				}
 				if !strings.Contains(log.String(), "no_more") {
 					t.Errorf("the log does not say why: %s", log.String())
+				}
+			})
+		})
+	}
+}
+
+// A call that its caller ended says so, in flight and between two attempts.
+func TestWhyNoMoreCanceled(t *testing.T) {
+	for name, tt := range map[string]struct {
+		step   reply
+		inLast bool // that attempt was the last because of it
+	}{
+		"in flight": {reply{hang: true}, true}, "between attempts": {apiError(503, "MAINTENANCE", "Retry-After", "10"), false},
+		"at the gate": {apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "10"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var done authos.CallDone
+				rt := scripted(tt.step)
+				c := clientWithoutBreaker(t, rt, authos.WithObserver(&authos.Observer{CallDone: func(_ context.Context, e authos.CallDone) { done = e }}))
+				ctx, cancel := cancelAfter(t.Context(), time.Second)
+				defer cancel()
+				var resp authos.Response
+				err := send(ctx, c, "GET", "/x/thing", authos.WithResponse(&resp))
+				if !errors.Is(err, context.Canceled) || done.NoMore != "canceled" || rt.count() != 1 || len(resp.History) != 1 {
+					t.Fatalf("Do = %v after %d requests, CallDone says %q, history %+v", err, rt.count(), done.NoMore, resp.History)
+				}
+				if last := resp.History[0].NoMore; (last == "canceled") != tt.inLast {
+					t.Errorf("the attempt says %q", last)
+				}
+			})
+		})
+	}
+}
+
+// A call that waits for its next attempt, or at the gate, makes none once the client is closed.
+func TestClosedWhileACallWaits(t *testing.T) {
+	for name, step := range map[string]reply{
+		"between attempts": apiError(503, "MAINTENANCE", "Retry-After", "10"), "at the gate": apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "10"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rt := scripted(step, okReply())
+				c := clientWithoutBreaker(t, rt)
+				if name == "at the gate" {
+					_ = send(t.Context(), c, "GET", "/x/thing", authos.WithoutRetry())
+				}
+				time.AfterFunc(time.Second, func() { _ = c.Close() })
+				start := time.Now()
+				var resp authos.Response
+				err := send(t.Context(), c, "GET", "/x/thing", authos.WithResponse(&resp))
+				if !errors.Is(err, net.ErrClosed) || time.Since(start) != time.Second || rt.count() != 1 || resp.Attempts > 1 {
+					t.Errorf("Do = %v after %s, %d requests, %d attempts", err, time.Since(start), rt.count(), resp.Attempts)
 				}
 			})
 		})
@@ -247,6 +301,69 @@ func TestRetryAfterAndWait(t *testing.T) {
 			t.Errorf("Wait = %v after %v, want 2 s to 4 s", err, d)
 		}
 	})
+}
+
+// What RetryAfter gives is what is left of the wait that was named, counted from when it was.
+func TestRetryAfterIsExact(t *testing.T) {
+	refused := func(t *testing.T, seconds string) error {
+		rt := scripted(apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", seconds))
+		return send(t.Context(), clientWithoutBreaker(t, rt, oneAttempt), "GET", "/x/thing")
+	}
+	for name, tt := range map[string]struct {
+		fail func(t *testing.T) error
+		left time.Duration // 0: until the error's RetryAt
+	}{
+		"429": {func(t *testing.T) error { return refused(t, "100") }, 100 * time.Second},
+		"503": {func(t *testing.T) error {
+			return send(t.Context(), clientWithoutBreaker(t, scripted(apiError(503, "MAINTENANCE", "Retry-After", "50")), oneAttempt), "GET", "/x/thing")
+		}, 50 * time.Second},
+		"held back": {func(t *testing.T) error {
+			c, _ := scriptHeld(t, "30")
+			time.Sleep(10 * time.Second)
+			return send(t.Context(), c, "GET", "/api/auth/context", authos.WithoutRetry())
+		}, 20 * time.Second},
+		"made by hand": {func(*testing.T) error {
+			return &authos.RateLimitError{RetryAfter: 100 * time.Second, API: &authos.APIError{StatusCode: 429}}
+		}, -100 * time.Second}, // nobody knows since when
+		"open circuit": {func(t *testing.T) error {
+			c, web := keyClient(t, oneAttempt, authos.WithBreaker(authos.BreakerPolicy{OpenTimeout: time.Minute}))
+			return webTrip(t, c, web, sayReset)
+		}, 0},
+		"session in doubt, after a 401": {func(t *testing.T) error {
+			c := clientWithoutBreaker(t, &script{respond: func(seen seenRequest) reply {
+				if seen.path == "/api/auth/refresh" {
+					return reply{err: connectionReset()}
+				}
+				return apiError(401, "UNAUTHORIZED")
+			}}, oneAttempt, authos.WithTokens(authos.Tokens{AccessToken: "a", RefreshToken: "r"}))
+			return send(t.Context(), c, "GET", "/api/user")
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				err := tt.fail(t)
+				ends := time.Now().Add(tt.left)
+				if e, ok := errors.AsType[*authos.CircuitOpenError](err); ok {
+					ends = e.RetryAt
+				} else if e, ok := errors.AsType[*authos.SessionError](err); ok {
+					ends = e.RetryAt
+				}
+				if tt.left >= 0 && time.Until(ends) <= 0 {
+					t.Fatalf("got %v, want a wait", err)
+				}
+				for _, passed := range []time.Duration{0, time.Second, time.Hour} {
+					time.Sleep(passed)
+					want := max(time.Until(ends), 0)
+					if tt.left < 0 {
+						want = -tt.left
+					}
+					if got, ok := authos.RetryAfter(err); !ok || got != want {
+						t.Errorf("%v later: RetryAfter(%v) = %v, %t, want %v", passed, err, got, ok, want)
+					}
+				}
+			})
+		})
+	}
 }
 
 // The loop that Wait is for makes at most one call a second, however the server is dead and however
@@ -426,4 +543,22 @@ func TestLargestPolicies(t *testing.T) {
 			t.Errorf("%d requests, want 50", rt.count())
 		}
 	})
+}
+
+// Times longer than 20 years count as that long.
+func TestTwentyYears(t *testing.T) {
+	inMemory(t, "connections in use are asked now and then whether they live")
+	const most = time.Duration(math.MaxInt64)
+	for name, p := range map[string]authos.RetryPolicy{
+		"AttemptTimeout": {AttemptTimeout: most, MaxElapsed: -1}, "MaxElapsed": {AttemptTimeout: -1, MaxElapsed: most},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p.MaxAttempts = 1
+			start := time.Now()
+			err := send(t.Context(), clientWithoutBreaker(t, scripted(reply{hang: true}), authos.WithRetry(p)), "GET", "/x/thing")
+			if took := time.Since(start); took != 20*365*24*time.Hour || !errors.Is(err, authos.ErrNetwork) {
+				t.Errorf("%s: %v after %v", name, err, took)
+			}
+		})
+	}
 }

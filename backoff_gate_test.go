@@ -227,6 +227,22 @@ func TestGateScattersWithinMaxRetryAfter(t *testing.T) {
 	})
 }
 
+// Where there is time for the wait and none for what is added to it, the call goes out when the gate
+// opens, and what it ends with is not the deadline's doing.
+func TestGateScattersWithinTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, rt := scriptHeld(t, "10")
+		rt.set(emptyReply(404))
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second+1)
+		defer cancel()
+		start := time.Now()
+		err := send(ctx, c, "GET", "/api/auth/context")
+		if statusOf(err) != 404 || errors.Is(err, context.DeadlineExceeded) || rt.count() != 1 || time.Since(start) != 10*time.Second {
+			t.Errorf("Do = %v after %s, sent %d, want the 404 after 10s", err, time.Since(start), rt.count())
+		}
+	})
+}
+
 // Calls that are held back are not sent, and do not all come back in the same instant.
 func TestGateHoldsTheCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -20,7 +20,6 @@ type gate struct {
 // obeyed.
 func (g *gate) raise(asked, obeyed time.Duration) {
 	now := time.Now()
-	asked = min(asked, longest)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	span := min(asked, obeyed)
@@ -37,9 +36,6 @@ func (g *gate) raise(asked, obeyed time.Duration) {
 func (g *gate) remaining() (hold, asked time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.until.IsZero() {
-		return 0, 0
-	}
 	if hold = time.Until(g.until); hold <= 0 {
 		g.until, g.named = time.Time{}, time.Time{}
 		return 0, 0

@@ -159,9 +159,6 @@ func lookUp(err error) (*callEnd, prospect) {
 	if e, ok := errors.AsType[*RateLimitError](err); ok && e.API == nil {
 		return &e.callEnd, rowOfError(e, true)
 	}
-	if e, ok := errors.AsType[*DecodeError](err); ok {
-		return &e.callEnd, rowFinal
-	}
 	e, ok := errors.AsType[*APIError](err)
 	if !ok {
 		return nil, rowFinal
