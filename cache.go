@@ -244,7 +244,6 @@ func (f *cacheLayer) keep(cl *call, resp *http.Response, asked, signIn uint64) {
 	if _, now := f.principal(cl, ""); now != signIn || f.cache.overtaken(resource, &k) {
 		// a write ended, or the principal left, between the look and the store
 		f.drop(cl, who, cl.concrete+"/")
-		return
 	}
 	f.prove(cl)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -29,6 +30,25 @@ func TestCachedRoundTrip(t *testing.T) {
 		want = want[:min(len(want), 1<<16-1)]
 		if !ok || !k.at.Equal(at) || k.instance != 1 || k.asked != 2 || k.contentType != want || k.language != h.Get("Content-Language") || string(k.body) != `{"id":"x"}` {
 			t.Errorf("parseCached(encodeCached(%v)) = %v, %v", h, k, ok)
+		}
+	}
+}
+
+// A cached response has the two headers of the fresh one, and none that could not be sent.
+func TestCachedHeaders(t *testing.T) {
+	for _, tt := range []struct {
+		contentType, language string
+		want                  http.Header
+	}{
+		{"application/json", "de", http.Header{"Content-Type": {"application/json"}, "Content-Language": {"de"}}},
+		{"application/json", "", http.Header{"Content-Type": {"application/json"}}},
+		{"", "de", http.Header{"Content-Language": {"de"}}},
+		{"", "", http.Header{}},
+		{"a\r\nb: c", "de\n", http.Header{}},
+	} {
+		k := cachedResponse{contentType: tt.contentType, language: tt.language, body: []byte("{}")}
+		if got := k.response(&http.Request{}).Header; !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%q, %q: %v, want %v", tt.contentType, tt.language, got, tt.want)
 		}
 	}
 }
@@ -145,7 +165,13 @@ func TestWritesAreBounded(t *testing.T) {
 		t.Errorf("%d paths are remembered, want many", w.size)
 	}
 	w.wrote("/api/things", false) // stands for all below it
-	if w.size > 16 {
-		t.Errorf("%d paths are remembered below one that was written", w.size)
+	for range 3 {
+		w.wrote("/api/things", false)
+		if n := w.root.forget(); w.size > 16 || w.size != n {
+			t.Errorf("%d paths are remembered below one that was written, and %d counted", n, w.size)
+		}
+		w.size = 0
+		w.wrote("/api/things/1", false)
+		w.wrote("/api/things/2", false)
 	}
 }

@@ -65,9 +65,7 @@ func (f *cacheLayer) refused(cl *call) {
 	case routes.AuthBearer:
 		if token, who := f.session.distrust(cl.token); token != "" {
 			f.cache.forgetPrincipal(ctx, jwt.Digest("token", token))
-			if f.cache.policy.Store != nil && who != "" {
-				f.drop(cl, who, proofOf(token)+"/")
-			}
+			f.drop(cl, who, proofOf(token)+"/")
 			f.proof.mu.Lock()
 			f.proof.token = ""
 			f.proof.mu.Unlock()

@@ -2,7 +2,9 @@ package authos_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,9 +94,21 @@ func TestStaleProofsAreFew(t *testing.T) {
 		noError(t, "a read of the second process", readCached(t.Context(), again, "/api/user").err)
 		counts("a read of the second process", 0, 2)
 
-		key, _ := keyClient(t, oneAttempt, authos.WithTokenStore(w.tokens), authos.WithCache(authos.CachePolicy{Store: w.cache}))
+		key, web := keyClient(t, oneAttempt, authos.WithTokenStore(w.tokens), authos.WithCache(authos.CachePolicy{Store: w.cache}))
+		web.play(say(502, ""))
+		_ = key.Do(t.Context(), "GET", "/api/user", nil, nil, authos.WithoutCache()) // has the tokens loaded
+		web.play(sayInfo)
 		_ = getInfo(key)
 		counts("a read with a key", 0, 1)
+		_, _ = servedStale(key, web, infoPath)
+		counts("a cached response with a key", 1, 0)
+
+		w.tokens.t.AccessToken = "opaque" // which names nobody
+		w.web.play(sayInfo)
+		opaque := w.process(t)
+		noError(t, "a read with an opaque token", readCached(t.Context(), opaque, "/api/user").err)
+		_, _ = servedStale(opaque, w.web, "/api/user")
+		counts("an opaque token", 1, 1)
 	})
 }
 
@@ -142,6 +156,87 @@ func TestStaleProofIsForTheTokenStore(t *testing.T) {
 			t.Error("a token from the store is not believed")
 		}
 	})
+}
+
+// What is not a proof: what is too old, what claims to be from the future, what the store gives
+// although it says that there is nothing, and what is from before the store failed to forget.
+func TestStaleProofIsNotBelieved(t *testing.T) {
+	for name, tt := range map[string]struct {
+		before func(t *testing.T, w *world, other *authos.Client)
+		served bool
+	}{
+		"a good one":       {func(*testing.T, *world, *authos.Client) {}, true},
+		"written long ago": {func(*testing.T, *world, *authos.Client) { time.Sleep(20*time.Minute + 1) }, false},
+		"from the future": {func(_ *testing.T, w *world, _ *authos.Client) {
+			for key, value := range w.cache.values {
+				if strings.Contains(key, "/accepted/") {
+					value[3]++ // 2^40 ns
+					w.cache.values[key] = value
+				}
+			}
+		}, false},
+		"said not to be there": {func(_ *testing.T, w *world, _ *authos.Client) {
+			w.cache.get = func(_ context.Context, key string) ([]byte, bool, error) {
+				return w.cache.values[key], !strings.Contains(key, "/accepted/"), nil
+			}
+		}, false},
+		"beside an error": {func(_ *testing.T, w *world, _ *authos.Client) {
+			w.cache.get = func(_ context.Context, key string) ([]byte, bool, error) {
+				if strings.Contains(key, "/accepted/") {
+					return w.cache.values[key], true, errors.New("the disk is gone")
+				}
+				return w.cache.values[key], true, nil
+			}
+		}, false},
+		"from before the store failed": {func(t *testing.T, w *world, other *authos.Client) {
+			w.cache.del = func(context.Context, string) error { return errors.New("the disk is gone") }
+			w.web.play(say(404, ""))
+			_ = readCached(t.Context(), other, "/api/organizations")
+			w.web.play(say(200, `{"id":"alice"}`))
+			time.Sleep(time.Second)
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(authos.Tokens{AccessToken: webJWT("alice", 1)})
+				noError(t, "a read", readCached(t.Context(), w.process(t), "/api/user").err)
+				restarted := w.process(t)
+				tt.before(t, w, restarted)
+				// The response itself is as good as new: alice has another token elsewhere.
+				elsewhere := newClient(t, "https://authos.test", w.web, oneAttempt, authos.WithCache(authos.CachePolicy{Store: w.cache}),
+					authos.WithTokens(authos.Tokens{AccessToken: webJWT("alice", 2)}))
+				noError(t, "a read elsewhere", readCached(t.Context(), elsewhere, "/api/user").err)
+				if body, ok := servedStale(restarted, w.web, "/api/user"); ok != tt.served {
+					t.Errorf("served %q: %v, want %v", body, ok, tt.served)
+				}
+			})
+		})
+	}
+}
+
+// A 401 that is about the caller's input refuses nobody; one of a route that is not known does.
+func TestStaleAfterA401OfAnotherKind(t *testing.T) {
+	for name, tt := range map[string]struct {
+		method, path, read string
+		served             bool
+	}{
+		"a wrong password": {"POST", "/api/user/change-password", "/api/user", true},
+		"an unknown route": {"GET", "/api/service/unknown", infoPath, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, web := keyClient(t, oneAttempt, webCache, authos.WithTokens(authos.Tokens{AccessToken: webJWT("alice", 1)}))
+				noError(t, "a read", readCached(t.Context(), c, tt.read).err)
+				web.play(sayError(401, "UNAUTHORIZED"))
+				if err := c.Do(t.Context(), tt.method, tt.path, nil, nil, authos.WithoutCache()); statusOf(err) != 401 {
+					t.Fatalf("the call: %v", err)
+				}
+				if _, ok := servedStale(c, web, tt.read); ok != tt.served {
+					t.Errorf("served: %v, want %v", ok, tt.served)
+				}
+			})
+		})
+	}
 }
 
 // In memory there is nothing to prove, so one entry is enough for one response.

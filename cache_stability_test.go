@@ -147,7 +147,9 @@ func TestStaleCallersCacheControl(t *testing.T) {
 
 func TestStaleOnlyRoutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, web := keyClient(t, oneAttempt, authos.WithCache(authos.CachePolicy{Routes: []string{"/api/service/users/:user_id"}}))
+		only := []string{"/api/service/users/:user_id"}
+		c, web := keyClient(t, oneAttempt, authos.WithCache(authos.CachePolicy{Routes: only}))
+		only[0] = infoPath // is the caller's again
 		for path, want := range map[string]bool{"/api/service/users/u1": true, infoPath: false, "/api/service/users": false} {
 			_ = readCached(t.Context(), c, path)
 			if _, ok := servedStale(c, web, path); ok != want {
@@ -245,6 +247,13 @@ func TestStaleAfterARestart(t *testing.T) {
 			w.web.play(sayError(401, "UNAUTHORIZED"))
 			_ = c.Do(t.Context(), "GET", "/api/organizations", nil, nil)
 		}},
+		"refused before, and taken again": {tokens: authos.Tokens{AccessToken: webJWT("alice", 1)}, before: func(t *testing.T, w *world, c *authos.Client) {
+			good := w.web.handler
+			w.web.play(sayError(401, "UNAUTHORIZED"))
+			_ = c.Do(t.Context(), "GET", "/api/organizations", nil, nil)
+			w.web.play(good)
+			noError(t, "again", readCached(t.Context(), c, "/api/user").err)
+		}, served: true},
 		"signed out before": {tokens: one, before: func(t *testing.T, w *world, c *authos.Client) {
 			_ = c.SetTokens(t.Context(), authos.Tokens{})
 			w.tokens.t = one // somebody puts them back
@@ -544,4 +553,65 @@ func testWriteOfAnotherProcess(t *testing.T, between time.Duration) {
 			t.Error("a process that knows of no write serves it")
 		}
 	})
+}
+
+// What this principal has read is gone for other processes too once it has written: the resource
+// with all below it, and its collection in every variant.
+func TestStaleOwnWriteIsForAllProcesses(t *testing.T) {
+	const org = "/api/organizations/acme"
+	reads := []string{org + "/roles", org + "/roles?limit=1", org + "/roles/r1", org + "/roles/r2", org}
+	for write, gone := range map[string][]string{
+		"DELETE " + org + "/roles/r1": {org + "/roles", org + "/roles?limit=1", org + "/roles/r1"},
+		"PATCH " + org:                reads,
+	} {
+		t.Run(write[:strings.IndexByte(write, ' ')], func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(authos.Tokens{AccessToken: webJWT("alice", 1)})
+				c := w.process(t)
+				for _, path := range reads {
+					noError(t, path, readCached(t.Context(), c, path).err)
+				}
+				method, path, _ := strings.Cut(write, " ")
+				noError(t, write, c.Do(t.Context(), method, path, nil, nil))
+				other := w.process(t)
+				for _, path := range reads {
+					if _, ok := servedStale(other, w.web, path); ok == slices.Contains(gone, path) {
+						t.Errorf("%s is served by another process: %v", path, ok)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A write counts from when it may have been applied, however the call goes on.
+func TestStaleWriteAppliedByAnEarlierAttempt(t *testing.T) {
+	const path = "/api/organizations/acme"
+	for name, opts := range map[string][]authos.Option{
+		"then turned away": nil, "then not sent": {authos.WithBreaker(authos.BreakerPolicy{FailureThreshold: 1})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				web := &script{handler: sayInfo}
+				c := newClient(t, "https://authos.test", web, append([]authos.Option{
+					webCache, authos.WithTokens(authos.Tokens{AccessToken: webJWT("alice", 1)}), authos.WithBreaker(authos.BreakerPolicy{Disabled: true}),
+				}, opts...)...)
+				noError(t, "a read", readCached(t.Context(), c, path).err)
+				sent := 0
+				web.play(func(req *http.Request) (*http.Response, error) {
+					if sent++; sent == 1 {
+						return say(502, "")(req)
+					}
+					return sayError(403, "FORBIDDEN")(req)
+				})
+				err := c.Do(t.Context(), "PATCH", path, nil, nil, authos.WithIdempotent())
+				if !errors.Is(err, authos.ErrOutcomeUnknown) || errors.Is(err, authos.ErrCircuitOpen) != (opts != nil) {
+					t.Fatalf("the write: %v after %d", err, sent)
+				}
+				if body, ok := servedStale(c, web, path); ok {
+					t.Errorf("served after the write: %s", body)
+				}
+			})
+		})
+	}
 }

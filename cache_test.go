@@ -1082,7 +1082,7 @@ func TestStaleApart(t *testing.T) {
 			for _, key := range []string{"sk_1_1", "sk_2_2"} {
 				for _, query := range []string{"", "?limit=1", "?limit=2", "?limit=1&offset=1"} {
 					for _, languages := range [][]string{nil, {"es"}, {"es", "en"}} {
-						for _, tenant := range []string{"", "t"} {
+						for _, tenant := range []string{"", "t", "u"} {
 							all = append(all, variant{base, key, query, languages, tenant})
 						}
 					}
