@@ -22,11 +22,7 @@ func RetryAfter(err error) (time.Duration, bool) {
 		return max(time.Until(e.RetryAt), 0), true
 	}
 	if e, ok := errors.AsType[*RateLimitError](err); ok {
-		since := e.at
-		if e.API != nil {
-			since = e.API.received
-		}
-		return left(e.RetryAfter, since), true
+		return left(e.RetryAfter, e.at), true
 	}
 	if e, ok := errors.AsType[*APIError](err); ok { // that of a call that ended otherwise, too
 		return left(e.RetryAfter, e.received), true

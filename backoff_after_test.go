@@ -127,6 +127,70 @@ func TestWhyNoMoreCanceled(t *testing.T) {
 	}
 }
 
+// The observer hears of each wait before it begins, and may end the call in it: even if nobody has
+// begun to wait yet, that is the caller's doing, and nothing more is sent.
+func TestWaitsAreTold(t *testing.T) {
+	for reason, step := range map[string]reply{
+		"retry": apiError(503, "MAINTENANCE", "Retry-After", "10"), "gate": apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "10"),
+	} {
+		for _, canceled := range []bool{false, true} {
+			for range 20 { // go-retryablehttp chooses between its timer and the context
+				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					var told []authos.WaitEvent
+					var done authos.CallDone
+					rt := scripted(step, okReply())
+					c := clientWithoutBreaker(t, rt, authos.WithObserver(&authos.Observer{
+						Wait: func(_ context.Context, e authos.WaitEvent) {
+							if told = append(told, e); canceled {
+								cancel()
+							}
+						},
+						CallDone: func(_ context.Context, e authos.CallDone) { done = e },
+					}))
+					if reason == "gate" {
+						_ = send(t.Context(), c, "GET", "/x/thing", authos.WithoutRetry())
+					}
+					start := time.Now()
+					err := send(ctx, c, "GET", "/x/thing")
+					took := time.Since(start)
+					if len(told) != 1 || told[0].Reason != reason || told[0].Wait < 10*time.Second || !canceled && told[0].Wait != took {
+						t.Errorf("%s: told %+v, waited %s", reason, told, took)
+					}
+					switch {
+					case !canceled && (err != nil || rt.count() != 2 || done.NoMore != ""):
+						t.Errorf("%s: Do = %v, %d requests, CallDone says %q", reason, err, rt.count(), done.NoMore)
+					case canceled && (!errors.Is(err, context.Canceled) || rt.count() != 1 || took != 0 || done.NoMore != "canceled"):
+						t.Errorf("%s: Do = %v after %s, %d requests, CallDone says %q", reason, err, took, rt.count(), done.NoMore)
+					}
+				})
+			}
+		}
+	}
+}
+
+// A 401 that new tokens have dealt with is not why a call that succeeded had no other attempt.
+func TestWhyNoMoreAfterARefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var done authos.CallDone
+		c := clientWithoutBreaker(t, &script{respond: func(seen seenRequest) reply {
+			switch {
+			case seen.path == "/api/auth/refresh":
+				return reply{status: 200, body: `{"access_token":"b","refresh_token":"s","expires_in":3600}`}
+			case seen.auth == "a":
+				return apiError(401, "UNAUTHORIZED")
+			}
+			return okReply()
+		}}, authos.WithTokens(authos.Tokens{AccessToken: "a", RefreshToken: "r"}),
+			authos.WithObserver(&authos.Observer{CallDone: func(_ context.Context, e authos.CallDone) { done = e }}))
+		err := send(t.Context(), c, "GET", "/api/user")
+		if err != nil || !done.Refreshed || done.NoMore != "" {
+			t.Errorf("Do = %v, CallDone %+v", err, done)
+		}
+	})
+}
+
 // A call that waits for its next attempt, or at the gate, makes none once the client is closed.
 func TestClosedWhileACallWaits(t *testing.T) {
 	for name, step := range map[string]reply{

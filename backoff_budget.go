@@ -44,9 +44,6 @@ func newBudget(b RetryBudget) *budget {
 }
 
 func (b *budget) earn() {
-	if b.ratio < 0 {
-		return
-	}
 	b.mu.Lock()
 	b.stock = min(b.stock+b.ratio, b.reserve+b.ratio*budgetHistory)
 	b.scarce = min(b.scarce+crowdedRatio, 1)

@@ -184,3 +184,39 @@ func TestFirst429IsFree(t *testing.T) {
 		})
 	}
 }
+
+// A long healthy time saves up the share of its last 500 calls, no more: beside the reserve that is
+// a hundred retries.
+func TestBudgetSavesUp(t *testing.T) {
+	inMemory(t, "it makes more requests than are quick on the wire")
+	synctest.Test(t, func(t *testing.T) {
+		rt := scripted(okReply())
+		c := clientWithoutBreaker(t, rt, authos.WithRetry(authos.RetryPolicy{BaseDelay: 1, MaxDelay: 1, MaxAttempts: 2}))
+		for range 3000 {
+			noError(t, "a good call", send(t.Context(), c, "GET", "/x/thing"))
+		}
+		rt.set(proxyPage(502))
+		rt.forget()
+		const calls = 400
+		for range calls {
+			_ = send(t.Context(), c, "GET", "/x/thing")
+		}
+		if retries, want := rt.count()-calls, 10+100+calls/5; retries < want-2 || retries > want {
+			t.Errorf("%d retries of %d calls, want %d", retries, calls, want)
+		}
+	})
+}
+
+// A budget of one retry for each call, and no reserve, has one for the first call.
+func TestBudgetOfOneForEachCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := scripted(proxyPage(502))
+		c := clientWithoutBreaker(t, rt, authos.WithRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: 1, Reserve: -1}}))
+		for call := range 3 {
+			rt.forget()
+			if _ = send(t.Context(), c, "GET", "/x/thing"); rt.count() != 2 {
+				t.Errorf("call %d has sent %d requests, want 2", call+1, rt.count())
+			}
+		}
+	})
+}

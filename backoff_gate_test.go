@@ -227,8 +227,8 @@ func TestGateScattersWithinMaxRetryAfter(t *testing.T) {
 	})
 }
 
-// Where there is time for the wait and none for what is added to it, the call goes out when the gate
-// opens, and what it ends with is not the deadline's doing.
+// Where there is time for the wait and none for what is added to it, the call goes out when the
+// gate opens, and what it ends with is not the deadline's doing.
 func TestGateScattersWithinTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, rt := scriptHeld(t, "10")
@@ -239,6 +239,35 @@ func TestGateScattersWithinTheDeadline(t *testing.T) {
 		err := send(ctx, c, "GET", "/api/auth/context")
 		if statusOf(err) != 404 || errors.Is(err, context.DeadlineExceeded) || rt.count() != 1 || time.Since(start) != 10*time.Second {
 			t.Errorf("Do = %v after %s, sent %d, want the 404 after 10s", err, time.Since(start), rt.count())
+		}
+	})
+}
+
+// The longest wait that is obeyed is obeyed at the gate too.
+func TestGateHoldsForTheLongestWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, rt := scriptHeld(t, "10", authos.WithRetry(authos.RetryPolicy{MaxRetryAfter: 10 * time.Second}))
+		start := time.Now()
+		err := send(t.Context(), c, "GET", "/api/auth/context")
+		if took := time.Since(start); err != nil || took < 10*time.Second || took > 11*time.Second || rt.count() != 1 {
+			t.Errorf("Do = %v after %s, sent %d, want nil after 10 to 11 s", err, took, rt.count())
+		}
+	})
+}
+
+// A wait that was longer than is obeyed is forgotten once the gate has opened: the next one counts.
+func TestGateForgetsALongWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, rt := scriptHeld(t, "86400")
+		time.Sleep(time.Minute)
+		rt.set(apiError(429, "RATE_LIMIT_EXCEEDED", "Retry-After", "10"), okReply())
+		_ = send(t.Context(), c, "GET", "/api/auth/context", authos.WithoutRetry())
+		start := time.Now()
+		err := send(t.Context(), c, "GET", "/api/auth/context")
+		if took := time.Since(start); err != nil || rt.count() != 2 {
+			t.Errorf("Do = %v after %s, sent %d, want nil", err, took, rt.count())
+		} else {
+			gateHeld(t, took, 10*time.Second)
 		}
 	})
 }

@@ -125,6 +125,26 @@ func TestAskedWaits(t *testing.T) {
 	}
 }
 
+// Many who were told the same come back within two seconds, not all in the same instant.
+func TestAskedWaitsAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := scripted()
+		c := clientWithoutBreaker(t, rt, authos.WithRetry(authos.RetryPolicy{Budget: authos.RetryBudget{Ratio: -1}}))
+		most := time.Duration(0)
+		for range 200 {
+			rt.forget()
+			rt.set(emptyReply(503, "Retry-After", "60"), okReply())
+			noError(t, "Do", send(t.Context(), c, "GET", "/x/thing"))
+			got := scriptGap(rt, 1)
+			scriptAsked(t, got, time.Minute)
+			most = max(most, got)
+		}
+		if most < time.Minute+1800*time.Millisecond { // but once in a billion
+			t.Errorf("the last of 200 after %v, want up to 62s", most)
+		}
+	})
+}
+
 // The wait is the longer of what the server asked for and the exponential one.
 func TestLongerOfTheTwo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

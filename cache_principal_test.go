@@ -96,7 +96,8 @@ func TestStaleProofsAreFew(t *testing.T) {
 
 		key, web := keyClient(t, oneAttempt, authos.WithTokenStore(w.tokens), authos.WithCache(authos.CachePolicy{Store: w.cache}))
 		web.play(say(502, ""))
-		_ = key.Do(t.Context(), "GET", "/api/user", nil, nil, authos.WithoutCache()) // has the tokens loaded
+		// has the tokens loaded
+		_ = key.Do(t.Context(), "GET", "/api/user", nil, nil, authos.WithoutCache())
 		web.play(sayInfo)
 		_ = getInfo(key)
 		counts("a read with a key", 0, 1)
@@ -105,9 +106,8 @@ func TestStaleProofsAreFew(t *testing.T) {
 
 		w.tokens.t.AccessToken = "opaque" // which names nobody
 		w.web.play(sayInfo)
-		opaque := w.process(t)
-		noError(t, "a read with an opaque token", readCached(t.Context(), opaque, "/api/user").err)
-		_, _ = servedStale(opaque, w.web, "/api/user")
+		noError(t, "a read with an opaque token", readCached(t.Context(), w.process(t), "/api/user").err)
+		_, _ = servedStale(w.process(t), w.web, "/api/user")
 		counts("an opaque token", 1, 1)
 	})
 }

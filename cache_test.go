@@ -363,6 +363,7 @@ func TestStalePatience(t *testing.T) {
 		{name: "no patience", policy: authos.CachePolicy{Patience: -1}, bad: sayNothing, stale: true, least: 120 * second, most: 120 * second},
 		{name: "a slow response within it", bad: after(4*second, sayInfo), least: 4 * second, most: 4 * second},
 		{name: "retries within it", bad: say(500, ""), stale: true, most: 5 * second},
+		{name: "the server's own wait", bad: sayError(500, "INTERNAL_SERVER_ERROR", "Retry-After: 30"), stale: true, least: 5 * second, most: 5 * second},
 		{name: "nothing kept: the call goes on", cold: true, bad: after(30*second, sayInfo), least: 30 * second, most: 30 * second},
 		{name: "nothing kept: it fails as ever", cold: true, bad: sayNothing, fails: true, least: 120 * second, most: 120 * second},
 		{name: "slow store", bad: sayNothing, slow: func(s *webStore) {
