@@ -146,6 +146,7 @@ func TestLockIsFreeAfterACall(t *testing.T) {
 type tellingStore struct {
 	*lockStore
 	clean []bool
+	died  bool // its last holder, without releasing it
 }
 
 func (s *tellingStore) Acquire(ctx context.Context) (release func(clean bool), clean bool, err error) {
@@ -155,7 +156,7 @@ func (s *tellingStore) Acquire(ctx context.Context) (release func(clean bool), c
 		s.clean = append(s.clean, clean)
 		s.mu.Unlock()
 		unlock()
-	}, true, err
+	}, !s.died, err
 }
 
 // The lock is released as clean after a refresh, and not after one in doubt.
@@ -241,6 +242,32 @@ func TestAcceptedTokenEndsTheSuspicion(t *testing.T) {
 		srv.ExpireAccessTokens()
 		noError(t, "Get that refreshes at once", getUser(t, c))
 		equal(t, "refreshes", refreshCount(srv), 2)
+		equal(t, "replays", srv.Replays(), 0)
+	})
+}
+
+// The same where one call was refused and another, sent before, is not: the refusal says nothing
+// then about what a process that died may have done.
+func TestAcceptedTokenEndsTheRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := fakeServer(t, authostest.WithTokenLife(time.Hour, 24*time.Hour))
+		store := &tellingStore{lockStore: newLockStore()}
+		store.put(signInFor(srv, adaEmail))
+		c := localClient(t, srv.Transport(), authos.WithTokenStore(store))
+		noError(t, "Get", getUser(t, c))
+		srv.Fault(authostest.Fault{Path: "/api/user", Times: 1, Delay: 5 * time.Second})
+		srv.Fault(authostest.Fault{Path: "/api/organizations", Status: 401, Body: deadTokenBody})
+		down := srv.Fault(authostest.Fault{Path: refreshPath, Status: 429, Header: http.Header{"Retry-After": {"300"}}})
+		slow := make(chan error, 1)
+		go func() { slow <- getUser(t, c) }()
+		time.Sleep(time.Second)
+		sessionUncertain(t, c.Do(t.Context(), "GET", "/api/organizations", nil, nil))
+		noError(t, "the slow Get", <-slow)
+		noError(t, "Get with the same token", getUser(t, c))
+		down()
+		time.Sleep(time.Hour)
+		store.died = true
+		noError(t, "Get after the expiry", getUser(t, c))
 		equal(t, "replays", srv.Replays(), 0)
 	})
 }
