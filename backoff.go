@@ -104,7 +104,6 @@ func (r *retryLayer) decide(ctx context.Context, resp *http.Response, err error)
 	if cl.sent {
 		cl.noteAttempt(status, err)
 	}
-	cl.retrying.noMore = ""
 	if err == nil && api == nil {
 		cl.tellAttempt()
 		return false, nil // a success wins, whatever became of the context meanwhile

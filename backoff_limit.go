@@ -37,8 +37,7 @@ func (g *gate) remaining() (hold, asked time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if hold = time.Until(g.until); hold <= 0 {
-		g.until, g.named = time.Time{}, time.Time{}
-		return 0, 0
+		g.until, g.named = time.Time{}, time.Time{} // a wait that was longer is not waited for
 	}
 	return hold, time.Until(g.named)
 }
