@@ -272,6 +272,18 @@ func TestGateForgetsALongWait(t *testing.T) {
 	})
 }
 
+// A wait beyond all use counts as 20 years.
+func TestGateOfCenturies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := scriptHeld(t, "9999999999999")
+		err := send(t.Context(), c, "GET", "/api/auth/context")
+		limited, ok := errors.AsType[*authos.RateLimitError](err)
+		if !ok || limited.RetryAfter <= 0 || limited.RetryAfter > 20*365*24*time.Hour {
+			t.Errorf("Do = %v, want a wait of 20 years at most", err)
+		}
+	})
+}
+
 // Calls that are held back are not sent, and do not all come back in the same instant.
 func TestGateHoldsTheCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -20,6 +20,7 @@ type gate struct {
 // obeyed.
 func (g *gate) raise(asked, obeyed time.Duration) {
 	now := time.Now()
+	asked = min(asked, longest)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	span := min(asked, obeyed)
