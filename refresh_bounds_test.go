@@ -334,8 +334,9 @@ func TestLockAfterTheEnd(t *testing.T) {
 		}
 		noError(t, "Close", c.Close())
 		time.Sleep(time.Hour)
-		equal(t, "locks", store.locks, 1)
-		equal(t, "the lock is held", store.held, false)
+		locks, held := store.use()
+		equal(t, "locks", locks, 1)
+		equal(t, "the lock is held", held, false)
 		equal(t, "refreshes", refreshCount(srv), 0)
 	})
 }

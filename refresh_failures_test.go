@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,9 +94,9 @@ func TestDeadlineBeforeTheRefreshIsRepeated(t *testing.T) {
 func TestPanicBeforeARefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := &script{respond: func(seenRequest) reply { return reply{status: 401, body: deadTokenBody, took: time.Second} }}
-		ids := 0
+		var ids atomic.Int32
 		c := localClient(t, srv, authos.WithTokens(oldTokens), authos.WithRequestID(func(context.Context) string {
-			if ids++; ids > 2 {
+			if ids.Add(1) > 2 {
 				panic("a bug of the program's")
 			}
 			return "id"
@@ -118,6 +119,7 @@ func TestPanicBeforeARefresh(t *testing.T) {
 		equal(t, "raised in one of them", one, any("a bug of the program's"))
 		equal(t, "raised in the other", two, nil)
 		sessionUncertain(t, <-errs)
+		synctest.Wait()
 		equal(t, "refreshes", srv.count(refreshPath), 0)
 		equal(t, "panics in the log", strings.Count(log.String(), "nobody waited"), 0) // it was raised
 	})
@@ -192,10 +194,17 @@ func TestSavedAfterAllIsToldOnce(t *testing.T) {
 		var log strings.Builder
 		store := &testStore{tokens: signIn(srv, adaEmail)}
 		c := localClient(t, srv.Transport(), authos.WithTokenStore(store), authos.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-		store.onSave = func() error { return errors.New("disk full") }
+		var full atomic.Bool
+		full.Store(true)
+		store.onSave = func() error {
+			if full.Load() {
+				return errors.New("disk full")
+			}
+			return nil
+		}
 		srv.ExpireAccessTokens()
 		noError(t, "Get", getUser(t, c))
-		store.onSave = nil
+		full.Store(false)
 		time.Sleep(time.Hour)
 		for range 3 {
 			srv.ExpireAccessTokens()

@@ -203,6 +203,13 @@ func newLockStore() *lockStore {
 	return s
 }
 
+// use is how often the lock was taken, and whether it is now.
+func (s *lockStore) use() (locks int, held bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.locks, s.held
+}
+
 func (s *lockStore) Lock(ctx context.Context) (func(), error) {
 	if s.failure != nil {
 		return nil, s.failure
