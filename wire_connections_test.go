@@ -2,11 +2,14 @@ package authos_test
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -114,6 +117,88 @@ func TestNetHTTPDoesNotResend(t *testing.T) {
 			t.Errorf("net/http sent %d, want 2", sent.Load())
 		}
 	})
+}
+
+// How a connection was lost is in the error also where net/http was kept from sending again.
+func TestLossOfAUsedConnection(t *testing.T) {
+	for path, want := range map[string]error{"/x/reset": syscall.ECONNRESET, "/x/closed": io.EOF} {
+		srv, _ := scriptServer(t, func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/x/reset":
+				abort(w)
+			case "/x/closed":
+				panic(http.ErrAbortHandler)
+			default:
+				_, _ = io.WriteString(w, "{}")
+			}
+		})
+		c := scriptReal(t, srv.URL)
+		noError(t, "Do", send(t.Context(), c, "GET", "/x/warm"))
+		if err := send(t.Context(), c, "GET", path, authos.WithoutRetry()); !errors.Is(err, want) || !errors.Is(err, authos.ErrNetwork) {
+			t.Errorf("Do(%s) = %v, want %v", path, err, want)
+		}
+	}
+}
+
+// What TLS has said counts also where it came before the request was written: a handshake that was
+// refused, and a record that was damaged on the way, which TLS takes for an attack.
+func TestAlertBeforeTheRequest(t *testing.T) {
+	for name, tt := range map[string]struct {
+		protocol string
+		auth     tls.ClientAuthType
+		op       string
+	}{
+		"refused over HTTP/1": {"http/1.1", tls.RequireAnyClientCert, "dial"},
+		"refused over HTTP/2": {"h2", tls.RequireAnyClientCert, "dial"},
+		"damaged over HTTP/1": {"http/1.1", tls.NoClientCert, "send"},
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			var conns atomic.Int64
+			had, ended := make(chan struct{}, 8), make(chan struct{}, 8)
+			address := listenRaw(t, func(raw net.Conn) {
+				conns.Add(1)
+				c := &damagedConn{Conn: raw}
+				server := tls.Server(c, &tls.Config{
+					Certificates: []tls.Certificate{h2test.Certificate}, NextProtos: []string{tt.protocol}, ClientAuth: tt.auth, MinVersion: tls.VersionTLS13,
+				})
+				if c.damaged = server.Handshake() == nil; c.damaged {
+					<-had
+				}
+				_, _ = io.Copy(io.Discard, server)
+				_, _ = io.Copy(io.Discard, raw)
+				ended <- struct{}{}
+			})
+			c := scriptReal(t, "https://"+address, h2Quick)
+			var dead atomic.Bool // so that not even TLS writes any more
+			authos.DialForTest(c, func(ctx context.Context) (net.Conn, error) {
+				conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+				return &scriptConn{conn, &dead}, err
+			}, func(next http.RoundTripper) http.RoundTripper { return next })
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+				dead.Store(true)
+				had <- struct{}{}
+				<-ended
+			}})
+			err := send(ctx, c, method, "/x/thing")
+			network, ok := errors.AsType[*authos.NetworkError](err)
+			if !ok || network.Op != tt.op || conns.Load() != 1 || authos.Retryable(err) || errors.Is(err, authos.ErrOutcomeUnknown) {
+				t.Errorf("%s, %s: Do = %v (%+v) on %d connections, want one, op %s, final and known", name, method, err, network, conns.Load(), tt.op)
+			}
+		}
+	}
+}
+
+// damagedConn can give a TLS record that nobody has written.
+type damagedConn struct {
+	net.Conn
+	damaged bool
+}
+
+func (c *damagedConn) Read(p []byte) (int, error) {
+	if c.damaged {
+		return copy(p, "\x17\x03\x03\x00\x20"+strings.Repeat("x", 32)), nil
+	}
+	return c.Conn.Read(p)
 }
 
 // scriptConn is a connection that can die without anybody noticing before the next write.
@@ -366,6 +451,122 @@ func TestCloseClosesConnectionsInUse(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("the connection is still open")
 	}
+}
+
+// Close says good-bye on what is idle, as TLS has it: also on a connection that was left for
+// another one because it seemed silent, and has responded since.
+func TestCloseSaysGoodBye(t *testing.T) {
+	for _, left := range []bool{false, true} {
+		slow, arrived := make(chan struct{}), make(chan struct{})
+		s := &h2test.Server{Plain: true, Handle: func(st *h2test.Stream) {
+			switch st.Path {
+			case "/x/slow":
+				close(arrived)
+				<-slow
+			case "/x/silent":
+				return
+			}
+			st.Respond(200, `{"ok":true}`)
+		}}
+		address, ends := listenTLS(t, s)
+		c := scriptReal(t, "https://"+address)
+		done := make(chan error)
+		go func() { done <- send(t.Context(), c, "GET", "/x/slow") }()
+		<-arrived
+		if left {
+			err := send(t.Context(), c, "GET", "/x/silent", authos.WithAttemptTimeout(50*time.Millisecond), authos.WithoutRetry())
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Do = %v, want a timeout", err)
+			}
+			// what is closed because it was left has been by then
+			noError(t, "Do", send(t.Context(), c, "GET", "/x/thing"))
+		}
+		close(slow)
+		noError(t, "Do", <-done)
+		_ = c.Close()
+		if !<-ends {
+			t.Errorf("left %t: the connection ended without an alert", left)
+		}
+		s.Close()
+	}
+}
+
+// A connection is not left where the caller gave the server little time, or where others' responses
+// have come on it.
+func TestConnectionThatIsNotSilent(t *testing.T) {
+	for name, deadline := range map[string]time.Duration{"a short deadline": 50 * time.Millisecond, "others' responses": 0} {
+		arrived := make(chan struct{})
+		s, base := h2Serve(t, func(st *h2test.Stream) {
+			if st.Path == "/x/slow" {
+				close(arrived)
+				return
+			}
+			st.Respond(200, `{"ok":true}`)
+		})
+		c := scriptReal(t, base)
+		noError(t, "Do", send(t.Context(), c, "GET", "/x/thing"))
+		ctx, opts := t.Context(), []authos.RequestOption{authos.WithoutRetry(), authos.WithAttemptTimeout(300 * time.Millisecond)}
+		if deadline > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, deadline)
+			defer cancel()
+		}
+		done := make(chan error)
+		go func() { done <- send(ctx, c, "GET", "/x/slow", opts...) }()
+		<-arrived
+		if deadline == 0 {
+			noError(t, "Do", send(t.Context(), c, "GET", "/x/thing"))
+		}
+		if err := <-done; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: Do = %v, want a timeout", name, err)
+		}
+		noError(t, "Do", send(t.Context(), c, "GET", "/x/thing"))
+		if n := s.Conns.Load(); n != 1 {
+			t.Errorf("%s: %d connections, want one", name, n)
+		}
+	}
+}
+
+// listenTLS serves with TLS, and says whether the first connection has ended with an alert, as TLS
+// says good-bye.
+func listenTLS(t *testing.T, s *h2test.Server) (address string, first <-chan bool) {
+	t.Helper()
+	var conns atomic.Int64
+	ends := make(chan bool, 1)
+	return listenRaw(t, func(raw net.Conn) {
+		if conns.Add(1) == 1 {
+			raw = &endOfConn{Conn: raw, ends: ends}
+		}
+		s.Serve(tls.Server(raw, &tls.Config{ // of a version that lets records be told apart
+			Certificates: []tls.Certificate{h2test.Certificate}, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12,
+		}))
+	}), ends
+}
+
+// endOfConn notes how a connection has ended.
+type endOfConn struct {
+	net.Conn
+	read []byte
+	ends chan<- bool
+}
+
+func (c *endOfConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.read = append(c.read, p[:n]...)
+	return n, err
+}
+
+// Close is called by who reads.
+func (c *endOfConn) Close() error {
+	kind := byte(0)
+	for rest := c.read; len(rest) >= 5; rest = rest[min(len(rest), 5+int(binary.BigEndian.Uint16(rest[3:]))):] {
+		kind = rest[0]
+	}
+	select {
+	case c.ends <- kind == 21:
+	default: // it has been closed
+	}
+	return c.Conn.Close()
 }
 
 // A total outage costs a crowd of callers one wave of requests, on the connections of that wave.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -223,6 +224,42 @@ func TestBodies(t *testing.T) {
 	}
 }
 
+// Whatever comes of a response, its body is closed, once it was opened: an open one would keep its
+// connection.
+func TestBodiesAreClosed(t *testing.T) {
+	for name, step := range map[string]reply{
+		"good": okReply(), "too large": {status: 200, body: scriptLarge()}, "cut": {status: 200, body: "{", cut: connectionReset()},
+		"an error": apiError(404, "NOT_FOUND"), "a long error": {status: 400, body: scriptLarge()}, "unasked 101": emptyReply(101),
+		"a redirect": scriptRedirect(302, "/x/other"), "a refused redirect": scriptRedirect(302, "https://evil.test/"),
+		"a response with an error": {status: 200, err: connectionReset()},
+	} {
+		opened, closed := 0, 0
+		err := send(t.Context(), through(t, func(req *http.Request) (*http.Response, error) {
+			resp := step.response(req)
+			if req.URL.Path == "/x/other" {
+				resp = okReply().response(req)
+			}
+			opened++
+			resp.Body = &closing{resp.Body, &closed}
+			return resp, step.err
+		}), "GET", "/x/thing", authos.WithoutRetry())
+		if opened == 0 || closed != opened {
+			t.Errorf("%s: Do = %v, %d bodies closed of %d", name, err, closed, opened)
+		}
+	}
+}
+
+// closing counts the bodies that are closed.
+type closing struct {
+	io.ReadCloser
+	closed *int
+}
+
+func (c *closing) Close() error {
+	*c.closed++
+	return c.ReadCloser.Close()
+}
+
 func TestDribblingBody(t *testing.T) {
 	for _, status := range []int{200, 502} {
 		synctest.Test(t, func(t *testing.T) {
@@ -303,6 +340,11 @@ func TestCredentials(t *testing.T) {
 				t.Fatalf("Do(%s) = %v", tt.path, err)
 			}
 			h := rt.requests()[0].header
+			for name, values := range h {
+				if slices.Contains(values, "") {
+					t.Errorf("Do(%s): %s = %q, want it left out", tt.path, name, values)
+				}
+			}
 			if h.Get("Authorization") != tt.bearer || h.Get("X-Api-Key") != tt.key {
 				t.Errorf("Do(%s): Authorization = %q, X-Api-Key = %q, want %q, %q", tt.path, h.Get("Authorization"), h.Get("X-Api-Key"), tt.bearer, tt.key)
 			}

@@ -256,7 +256,7 @@ type meteredConn struct {
 	net.Conn
 	made        *made
 	read, wrote atomic.Int64
-	failure     atomic.Pointer[error] // the last one
+	failure     atomic.Pointer[error] // the first one
 }
 
 // Close implements [net.Conn].

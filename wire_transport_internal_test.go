@@ -71,3 +71,20 @@ func TestTransportIsLeftOnce(t *testing.T) {
 		t.Errorf("%d transports retired, want the silent one, once", len(o.retired))
 	}
 }
+
+// Transports that were left are remembered for as long as they may have connections.
+func TestTransportsThatWereLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOwnTransport(&made{})
+		for i, tt := range []struct {
+			after time.Duration
+			want  int
+		}{{0, 1}, {time.Second, 2}, {time.Minute, 3}, {2*idleConnTimeout - time.Minute, 2}, {time.Hour, 1}} {
+			time.Sleep(tt.after)
+			o.leave(o.current.Load())
+			if len(o.retired) != tt.want {
+				t.Errorf("step %d: %d are remembered, want %d", i, len(o.retired), tt.want)
+			}
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -122,6 +123,36 @@ func TestPatienceEndsASending(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What has ended holds nothing of its caller's, however long it might have taken.
+func TestEndedCallIsForgotten(t *testing.T) {
+	type key struct{}
+	base, tr := stallServer(t, false, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
+	c := scriptReal(t, base, authos.WithHTTPClient(&http.Client{Transport: tr}))
+	for _, timeout := range []time.Duration{-1, time.Hour} {
+		forgotten := make(chan struct{})
+		func() {
+			value := &struct{ large [1 << 10]byte }{}
+			runtime.AddCleanup(value, func(c chan struct{}) { close(c) }, forgotten)
+			ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, value))
+			defer cancel()
+			noError(t, "Do", send(ctx, c, "GET", "/x/thing", authos.WithAttemptTimeout(timeout)))
+		}()
+		tr.CloseIdleConnections() // which may hold their last request
+		for over := time.Now().Add(10 * time.Second); ; {
+			runtime.GC()
+			select {
+			case <-forgotten:
+			case <-time.After(10 * time.Millisecond):
+				if time.Now().Before(over) {
+					continue
+				}
+				t.Errorf("a timeout of %s: the context of a call that has ended is still held", timeout)
+			}
+			break
+		}
 	}
 }
 
