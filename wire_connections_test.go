@@ -140,6 +140,27 @@ func TestLossOfAUsedConnection(t *testing.T) {
 	}
 }
 
+// Where nothing could be written, the history says why.
+func TestFailureOfAWrite(t *testing.T) {
+	srv, _ := scriptServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
+	var dead *atomic.Bool // of the last connection
+	c := scriptReal(t, srv.URL)
+	authos.DialForTest(c, func(ctx context.Context) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", srv.Listener.Addr().String())
+		dead = new(atomic.Bool)
+		return &scriptConn{conn, dead}, err
+	}, func(next http.RoundTripper) http.RoundTripper { return next })
+	for _, method := range []string{"GET", "POST"} {
+		noError(t, "Do", send(t.Context(), c, "GET", "/x/warm"))
+		dead.Store(true)
+		var resp authos.Response
+		err := send(t.Context(), c, method, "/x/thing", authos.WithResponse(&resp))
+		if err != nil || len(resp.History) != 2 || !errors.Is(resp.History[0].Err, syscall.EPIPE) {
+			t.Errorf("Do(%s) = %v, history %v, want EPIPE and a second sending", method, err, resp.History)
+		}
+	}
+}
+
 // What TLS has said counts also where it came before the request was written: a handshake that was
 // refused, and a record that was damaged on the way, which TLS takes for an attack.
 func TestAlertBeforeTheRequest(t *testing.T) {

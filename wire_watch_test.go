@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/authos-go/authos"
@@ -124,6 +126,63 @@ func TestPatienceEndsASending(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Code of the caller's that blocks holds up no call, be it that the transport is net/http's own.
+func TestHooksThatBlock(t *testing.T) {
+	base, tr := stallServer(t, false, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "/x/other")
+		w.WriteHeader(http.StatusFound)
+	})
+	release := make(blocking)
+	defer close(release)
+	trace := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { <-release }})
+	for name, tt := range map[string]struct {
+		ctx context.Context //nolint:containedctx // of a table
+		hc  *http.Client
+	}{
+		"a trace":         {trace, &http.Client{Transport: tr}},
+		"a Jar":           {t.Context(), &http.Client{Transport: tr, Jar: release}},
+		"a CheckRedirect": {t.Context(), &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error { <-release; return nil }}},
+	} {
+		c := scriptReal(t, base, authos.WithHTTPClient(tt.hc))
+		done := make(chan error, 1)
+		go func() {
+			done <- send(tt.ctx, c, "GET", "/x/thing", authos.WithoutRetry(), authos.WithAttemptTimeout(50*time.Millisecond))
+		}()
+		select {
+		case err := <-done:
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: Do = %v, want a timeout", name, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s holds up its call", name)
+		}
+	}
+}
+
+// A body that was left behind is closed, and what the caller's code throws at that ends no process.
+func TestBodyThatIsLeftBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := &panickingBody{make(blocking), make(chan struct{})}
+		defer close(body.blocking)
+		c := through(t, respondWith(200, body, -1), authos.WithRetry(authos.RetryPolicy{AttemptTimeout: time.Second, MaxAttempts: 1}))
+		if err := send(t.Context(), c, "GET", "/x/thing"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Do = %v, want a timeout", err)
+		}
+		<-body.closed
+		synctest.Wait()
+	})
+}
+
+type panickingBody struct {
+	blocking
+	closed chan struct{}
+}
+
+func (b *panickingBody) Close() error {
+	close(b.closed)
+	panic("in Close")
 }
 
 // What has ended holds nothing of its caller's, however long it might have taken.
