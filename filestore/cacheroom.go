@@ -68,9 +68,7 @@ func (c *CacheStore) tidy(d disk, used usage) (usage, error) {
 		used.entries--
 		used.bytes -= e.size
 		for dir := filepath.Dir(e.path); dir != "."; dir = filepath.Dir(dir) {
-			if d.Remove(dir) != nil { // it is not empty
-				break
-			}
+			_ = d.Remove(dir) // but where it is not empty
 		}
 	}
 	return used, nil

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -241,6 +242,41 @@ func TestCacheIsBoundedAtEachSet(t *testing.T) {
 	}
 }
 
+// A cache may be full to its bound; beyond it, what ends first goes, an eighth more than must.
+func TestCacheIsFull(t *testing.T) {
+	sample := t.TempDir()
+	set(t, newCache(t, sample, keyA), "p/0", "value", time.Hour)
+	_, size := entries(t, sample)
+	for name, opt := range map[string]filestore.Option{"entries": filestore.MaxEntries(8), "bytes": filestore.MaxBytes(8 * size)} {
+		dir := t.TempDir()
+		for n := range 8 { // each a store that looks first
+			set(t, newCache(t, dir, keyA, opt), fmt.Sprintf("p/%d", n), "value", time.Hour+time.Duration(n)*time.Minute)
+		}
+		files, _ := entries(t, dir)
+		equal(t, name+": files in a full cache", len(files), 8)
+		set(t, newCache(t, dir, keyA, opt), "p/8", "value", 2*time.Hour)
+		files, _ = entries(t, dir)
+		equal(t, name+": files after one more", len(files), 7)
+		c := newCache(t, dir, keyA)
+		lacks(t, c, "p/1")
+		keeps(t, c, "p/2", "value")
+	}
+}
+
+// What is kept for no time leaves no file, and what was there goes.
+func TestCacheForNoTime(t *testing.T) {
+	for _, ttl := range []time.Duration{0, -time.Second} {
+		dir := t.TempDir()
+		c := newCache(t, dir, keyA)
+		set(t, c, "a/b", "value", ttl)
+		set(t, c, "a/c", "value", time.Hour)
+		set(t, c, "a/c", "value", ttl)
+		if files, _ := entries(t, dir); len(files) != 0 {
+			t.Errorf("%v: files %q, want none", ttl, files)
+		}
+	}
+}
+
 // What others have set and what has expired is counted at each 256th Set of a store, however little
 // it sets itself; the others do not take the time.
 func TestCacheLooksAgain(t *testing.T) {
@@ -273,9 +309,16 @@ func TestCacheLeftovers(t *testing.T) {
 	must(t, "Chtimes", os.Chtimes(half, time.Now(), time.Now().Add(-time.Hour)))
 	must(t, "Mkdir", os.MkdirAll(filepath.Join(dir, ".trash", "x"), 0o700))
 	put(t, filepath.Join(dir, ".trash", "x", "y.entry"), "old", 0o600)
+	young, alien := files[0]+".2z", filepath.Join(dir, "README")
+	put(t, young, "half", 0o600) // somebody writes it
+	put(t, alien, "This is a cache.", 0o600)
+	must(t, "Chtimes", os.Chtimes(alien, time.Now(), time.Now().Add(-time.Hour)))
 	set(t, newCache(t, dir, keyA), "a/c", "value", time.Hour) // the first of a store looks
 	files, _ = entries(t, dir)
-	equal(t, "files", len(files), 2)
+	equal(t, "files", len(files), 4)
+	for _, stays := range []string{young, alien} {
+		equal(t, stays+" stays", slices.Contains(files, stays), true)
+	}
 	keeps(t, c, "a/b", "value")
 }
 

@@ -125,6 +125,44 @@ func TestLockFileIsMadeMeanwhile(t *testing.T) {
 	})
 }
 
+// A Save whose context ends just when it has the lock, before its turn to write, did not take
+// place, and takes nobody's turn away.
+func TestContextEndsBeforeTheTurn(t *testing.T) {
+	dir := t.TempDir()
+	for range 20 { // the turn and the end are there at the same time, and either may be seen
+		synctest.Test(t, func(t *testing.T) {
+			s, err := New(filepath.Join(dir, "tokens"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			locked := false
+			s.lockFile = func(ctx context.Context, op string) (func(), error) {
+				unlock, err := s.flock(ctx, op)
+				locked = true
+				return unlock, err
+			}
+			s.open = func(dir string) (disk, error) {
+				d, err := openDisk(dir)
+				return sharedDisk{disk: d, after: func() {
+					if locked {
+						cancel()
+					}
+				}}, err
+			}
+			if err := s.Save(ctx, powerNew); !errors.Is(err, context.Canceled) {
+				t.Errorf("Save = %v, want the cancellation", err)
+			}
+			if got, err := s.Load(t.Context()); err != nil || got != (authos.Tokens{}) {
+				t.Errorf("Load = %v, %v, want no tokens", got, err)
+			}
+			if err := s.Delete(t.Context()); err != nil {
+				t.Errorf("Delete = %v", err)
+			}
+		})
+	}
+}
+
 // The lock file is removed between its making and its locking: it is made once more.
 func TestLockFileGoesMeanwhile(t *testing.T) {
 	dir := t.TempDir()

@@ -117,4 +117,14 @@ func TestFoldersThatCannotBeFlushed(t *testing.T) {
 	if err := d.Sync(); err != nil {
 		t.Errorf("Sync = %v", err)
 	}
+	for err, want := range map[error]error{
+		nil: nil, errors.ErrUnsupported: nil, syscall.ENOTSUP: nil, syscall.EINVAL: nil, syscall.EIO: syscall.EIO, syscall.ENOSPC: syscall.ENOSPC,
+	} {
+		if err != nil {
+			err = &fs.PathError{Op: "sync", Path: "/d", Err: err}
+		}
+		if got := flushed(err); (got == nil) != (want == nil) || !errors.Is(got, want) {
+			t.Errorf("a flush that ends with %v gives %v, want %v", err, got, want)
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -146,7 +147,13 @@ func TestTrustedGroupShares(t *testing.T) {
 // forgets, whatever their umask.
 func TestTrustedGroupSharesACache(t *testing.T) {
 	needRoot(t)
-	const group = 4321
+	for _, group := range []int{4321, 0} {
+		t.Run(strconv.Itoa(group), func(t *testing.T) { shareACache(t, group) })
+	}
+}
+
+func shareACache(t *testing.T, group int) {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "cache")
 	must(t, "Mkdir", os.Mkdir(dir, 0o700))
 	must(t, "Chown", os.Chown(dir, 0, group))
@@ -169,7 +176,7 @@ func TestTrustedGroupSharesACache(t *testing.T) {
 		info, err := os.Stat(at)
 		must(t, "Stat", err)
 		stat, _ := info.Sys().(*syscall.Stat_t)
-		if want := map[bool]fs.FileMode{true: 0o770, false: 0o660}[info.IsDir()]; info.Mode().Perm() != want || stat.Gid != group {
+		if want := map[bool]fs.FileMode{true: 0o770, false: 0o660}[info.IsDir()]; info.Mode().Perm() != want || int(stat.Gid) != group {
 			t.Errorf("%s has mode %#o and group %d, want %#o and %d", at, info.Mode().Perm(), stat.Gid, want, group)
 		}
 	}
@@ -254,6 +261,22 @@ func TestAfterSudo(t *testing.T) {
 	}
 }
 
+// A cache whose folder may not be written to says so.
+func TestCacheInAFolderThatIsClosed(t *testing.T) {
+	needRoot(t)
+	dir := filepath.Join(t.TempDir(), "cache")
+	must(t, "Mkdir", os.Mkdir(dir, 0o500))
+	must(t, "Chown", os.Chown(dir, nobody, nobody))
+	letOthersReach(t, filepath.Dir(dir))
+	err := asNobody(t, func() error {
+		c := newCache(t, dir, keyA)
+		return c.Set(t.Context(), "a/b", []byte("value"), time.Hour)
+	})
+	if !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("Set = %v, want no permission", err)
+	}
+}
+
 // That a folder is gone has nothing to do with who owns the one above it.
 func TestFolderIsGoneBelowAnothers(t *testing.T) {
 	needRoot(t)
@@ -272,6 +295,26 @@ func TestFolderIsGoneBelowAnothers(t *testing.T) {
 	})
 	if !errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), "belongs to") {
 		t.Errorf("Load = %v, want that there is no such folder, and nobody blamed", err)
+	}
+}
+
+// A new file that is not this user's, or that others may have written to, is no Save of this
+// store's that died: it goes.
+func TestLeftoverOfAnother(t *testing.T) {
+	needRoot(t)
+	for name, mode := range map[string]fs.FileMode{"may not be read": 0o600, "may be read": 0o644, "may be written": 0o666} {
+		dir := filepath.Join(t.TempDir(), "tool")
+		must(t, "Mkdir", os.Mkdir(dir, 0o700))
+		must(t, "Chown", os.Chown(dir, nobody, nobody))
+		letOthersReach(t, filepath.Dir(dir))
+		put(t, filepath.Join(dir, "tokens.new"), planted, mode)
+		must(t, name, asNobody(t, func() error {
+			s := open(t, filepath.Join(dir, "tokens"))
+			lock(t, s)()
+			equal(t, name+": loaded", load(t, s), authos.Tokens{})
+			return nil
+		}))
+		equal(t, name+": files", names(t, dir), "tokens.held tokens.lock")
 	}
 }
 

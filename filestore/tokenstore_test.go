@@ -531,6 +531,30 @@ func TestLockHasNoEnd(t *testing.T) {
 	})
 }
 
+// Where nothing is known of the holder, the error of who waited in vain names none.
+func TestHolderWithoutAMark(t *testing.T) {
+	needModes(t)
+	for name, change := range map[string]func(mark string) error{
+		"removed":          os.Remove,
+		"empty":            func(mark string) error { return os.Truncate(mark, 0) },
+		"cut short":        func(mark string) error { return os.Truncate(mark, 9) },
+		"anybody may have": func(mark string) error { return os.Chmod(mark, 0o666) },
+	} {
+		path := newPath(t)
+		synctest.Test(t, func(t *testing.T) {
+			holder, next := open(t, path), open(t, path)
+			unlock := lock(t, holder)
+			defer unlock()
+			must(t, name, change(path+".held"))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, err := next.Lock(ctx); !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "process") {
+				t.Errorf("%s: Lock = %v, want the deadline, and no process named", name, err)
+			}
+		})
+	}
+}
+
 // Who writes without the lock waits for it, so that nothing comes between a holder's Load and Save.
 func TestSaveWaitsForTheLock(t *testing.T) {
 	path := newPath(t)
