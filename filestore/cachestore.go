@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -285,12 +286,10 @@ func (c *CacheStore) DeletePrefix(ctx context.Context, prefix string) error {
 			return c.forget(d, filepath.Join(folders...))
 		}
 		names, err := d.Names(".")
-		for _, name := range names {
-			if err == nil && name != trash {
-				err = c.forget(d, name)
-			}
+		if err != nil {
+			return err
 		}
-		return err
+		return c.forget(d, slices.DeleteFunc(names, func(name string) bool { return name == trash })...)
 	})
 	if err != nil {
 		return fmt.Errorf("filestore: forgetting cached responses: %w", err)
@@ -298,34 +297,57 @@ func (c *CacheStore) DeletePrefix(ctx context.Context, prefix string) error {
 	return nil
 }
 
-// forget renames a folder away, which takes effect at once, and removes it.
-func (c *CacheStore) forget(d disk, name string) error {
-	if _, err := d.Lstat(name); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	bin, err := d.Folder([]string{trash}, c.folderMode())
-	if err != nil {
-		return err
-	}
-	_ = bin.Close()
-	away := filepath.Join(trash, strconv.FormatUint(random(), 36))
-	if err := d.Rename(name, away); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // somebody else has
+// forget renames what is in one folder away, which takes effect at once, and removes it.
+func (c *CacheStore) forget(d disk, names ...string) error {
+	above, forgotten := ".", false
+	for _, name := range names {
+		above = filepath.Dir(name)
+		moved, err := c.throwAway(d, name)
+		if err != nil {
+			return err
 		}
-		return err
+		forgotten = forgotten || moved
 	}
-	// The name is gone for good once its folder has been flushed.
-	above, err := d.Folder(strings.Split(filepath.Dir(name), string(filepath.Separator)), 0)
-	if err == nil {
-		err = above.Sync()
-		_ = above.Close()
+	if !forgotten {
+		// Who renamed it away before may not have come to flush it.
+		if left, _ := d.Names(trash); len(left) == 0 {
+			return nil
+		}
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	// A name is gone for good once its folder has been flushed; if that is gone itself, the one
+	// above it.
+	for ; ; above = filepath.Dir(above) {
+		in, err := d.Folder(strings.Split(above, string(filepath.Separator)), 0)
+		if err == nil {
+			err = in.Sync()
+			_ = in.Close()
+		}
+		if err == nil {
+			break
+		}
+		if above == "." || !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	c.emptyTrash(d)
 	return nil
+}
+
+// throwAway renames a file or folder into the trash, if it is there.
+func (c *CacheStore) throwAway(d disk, name string) (moved bool, err error) {
+	if _, err := d.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	bin, err := d.Folder([]string{trash}, c.folderMode())
+	if err != nil {
+		return false, err
+	}
+	_ = bin.Close()
+	err = d.Rename(name, filepath.Join(trash, strconv.FormatUint(random(), 36)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // somebody else has
+	}
+	return err == nil, err
 }
 
 func (c *CacheStore) folderMode() fs.FileMode {

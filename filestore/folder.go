@@ -186,9 +186,9 @@ func (f *folder) checkFile(info fs.FileInfo) error {
 	}
 	switch mode := info.Mode().Perm(); {
 	case uid != me && uid != 0 && !trusted:
-		return fmt.Errorf("belongs to %s, and this program runs as %s: remove it, or give it away with chown", userName(uid), userName(me))
+		return refusalf("belongs to %s, and this program runs as %s: remove it, or give it away with chown", userName(uid), userName(me))
 	case mode&others != 0:
-		return fmt.Errorf("others may open it (mode %#o): change that with chmod 600; %s", mode, fixedModes)
+		return refusalf("others may open it (mode %#o): change that with chmod 600; %s", mode, fixedModes)
 	}
 	return nil
 }
@@ -231,9 +231,9 @@ func regular(info fs.FileInfo) error {
 	case mode&fs.ModeSymlink != 0:
 		// Two names of one file would have two locks, and a rename replaces the link, not its
 		// target.
-		return errors.New("is a symbolic link: give the path it leads to")
+		return refusalf("is a symbolic link: give the path it leads to")
 	case !mode.IsRegular():
-		return errors.New("is no regular file")
+		return refusalf("is no regular file")
 	}
 	return nil
 }
@@ -280,7 +280,14 @@ func (f *folder) readFile(d disk, name string, limit int) ([]byte, error) {
 	return data, nil
 }
 
-var errTooLarge = errors.New("is too large for a file of this package")
+// refusal is what the rules say about a file, in which a disk that fails has no part.
+type refusal string
+
+func refusalf(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
+
+func (r refusal) Error() string { return string(r) }
+
+const errTooLarge = refusal("is too large for a file of this package")
 
 // contextEnd is ctx's error together with its cause, where the caller gave one.
 func contextEnd(ctx context.Context) error {

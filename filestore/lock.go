@@ -187,6 +187,7 @@ func (s *TokenStore) replaceable(d disk) error {
 		err = s.install(d, "copy ")
 	}
 	if err != nil {
+		_ = d.Remove(s.name + newSuffix)
 		return s.hopeless(err)
 	}
 	return nil
@@ -326,10 +327,12 @@ func (s *TokenStore) waitOut(ctx context.Context, d disk) (clean bool, err error
 		m.Since = now.UTC()
 		again := &hold{}
 		err := s.mark(d, again, m) // or those who cannot wait so long would never come nearer
+		if again.mark != nil {
+			_ = again.mark.Close()
+		}
 		if err != nil {
 			return false, err
 		}
-		_ = again.mark.Close()
 	}
 	timer := time.NewTimer(time.Until(m.Since.Add(s.quiet)))
 	defer timer.Stop()

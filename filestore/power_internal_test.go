@@ -611,8 +611,9 @@ func (fixedInfo) Mode() fs.FileMode { return 0o644 }
 type orderDisk struct {
 	disk
 
-	at  string
-	log *[]string
+	at   string
+	log  *[]string
+	fail *bool // flushes do
 }
 
 func (d orderDisk) Rename(from, to string) error {
@@ -626,11 +627,14 @@ func (d orderDisk) Folder(names []string, mode fs.FileMode) (disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return orderDisk{below, filepath.Join(append([]string{d.at}, names...)...), d.log}, nil
+	return orderDisk{below, filepath.Join(append([]string{d.at}, names...)...), d.log, d.fail}, nil
 }
 
 func (d orderDisk) Sync() error {
 	*d.log = append(*d.log, "flush "+d.at)
+	if *d.fail {
+		return errBroken
+	}
 	return d.disk.Sync()
 }
 
@@ -642,9 +646,10 @@ func TestForgottenIsFlushed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log []string
+	fail := false
 	c.open = func(dir string) (disk, error) {
 		d, err := openDisk(dir)
-		return orderDisk{d, ".", &log}, err
+		return orderDisk{d, ".", &log, &fail}, err
 	}
 	folders, _ := place("base/user/path/")
 	for prefix, in := range map[string]string{"base/user/path/": filepath.Join(folders[:2]...), "base/user/": folders[0], "base/": ".", "": "."} {

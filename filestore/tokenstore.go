@@ -233,12 +233,20 @@ func (s *TokenStore) takeTurn(ctx context.Context, op string) error {
 // settle finishes a Save whose process died, or undoes it. Whoever writes holds the lock and comes
 // by here first, so the new file is newer than the one in place. It is whole when it can be parsed:
 // the last byte written closes the object, and behind it are at most the zeros of the space that
-// was reserved.
+// was reserved. One that the disk does not give now may be whole, and the only one that holds
+// tokens that are still good: it stays, and there is no lock.
 func (s *TokenStore) settle(d disk) error {
-	if _, err := d.Lstat(s.name + newSuffix); errors.Is(err, fs.ErrNotExist) {
+	_, err := d.Lstat(s.name + newSuffix)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil {
+		return s.wrong("lock", s.name+newSuffix, err)
+	}
 	data, err := s.readFile(d, s.name+newSuffix, maxFile)
+	if _, refused := errors.AsType[refusal](err); err != nil && !refused && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
 	data = bytes.TrimRight(data, "\x00")
 	if _, bad := parseTokens(data); err != nil || bad != nil || len(data) == 0 {
 		if err := d.Remove(s.name + newSuffix); err != nil {
