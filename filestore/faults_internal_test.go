@@ -473,3 +473,56 @@ func TestForgottenIsFlushedAtLast(t *testing.T) {
 		}
 	}
 }
+
+// meddledDisk is a folder in which another process does something after a rename, and which has no
+// folders left when gone says so.
+type meddledDisk struct {
+	disk
+
+	renamed func()
+	gone    bool
+	flushes *int
+}
+
+func (d meddledDisk) Rename(from, to string) error {
+	err := d.disk.Rename(from, to)
+	d.renamed()
+	return err
+}
+
+func (d meddledDisk) Folder(names []string, mode fs.FileMode) (disk, error) {
+	if d.gone && mode == 0 {
+		return nil, fs.ErrNotExist
+	}
+	if mode == 0 {
+		*d.flushes++
+	}
+	return d.disk.Folder(names, mode)
+}
+
+// Others may empty the trash before what was put there is flushed, which it is all the same. Where
+// the whole cache is removed meanwhile, DeletePrefix comes to an end, and says so.
+func TestForgettingWithOthers(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		dir := t.TempDir()
+		c, err := NewCache(dir, bytes.Repeat([]byte("k"), 32))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Set(t.Context(), "a/b/1", []byte("value"), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		flushes := 0
+		c.open = func(dir string) (disk, error) {
+			d, err := openDisk(dir)
+			return meddledDisk{d, func() { c.emptyTrash(d) }, gone, &flushes}, err
+		}
+		want := 1
+		if gone {
+			want = 0
+		}
+		if err := c.DeletePrefix(t.Context(), "a/b/"); errors.Is(err, fs.ErrNotExist) != gone || flushes != want {
+			t.Errorf("gone %v: DeletePrefix = %v after %d flushes, want %d", gone, err, flushes, want)
+		}
+	}
+}
