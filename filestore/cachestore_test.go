@@ -277,6 +277,18 @@ func TestCacheForNoTime(t *testing.T) {
 	}
 }
 
+// A prefix that is none forgets nothing.
+func TestCachePrefixes(t *testing.T) {
+	c := newCache(t, t.TempDir(), keyA)
+	set(t, c, "ada/1", "value", time.Hour)
+	for _, prefix := range []string{"ada", "ada/1", "a"} {
+		if err := c.DeletePrefix(t.Context(), prefix); err == nil || !strings.Contains(err.Error(), "must end at") {
+			t.Errorf("DeletePrefix(%q) = %v, want it refused", prefix, err)
+		}
+	}
+	keeps(t, c, "ada/1", "value")
+}
+
 // What others have set and what has expired is counted at each 256th Set of a store, however little
 // it sets itself; the others do not take the time.
 func TestCacheLooksAgain(t *testing.T) {

@@ -3,6 +3,7 @@
 package filestore
 
 import (
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
@@ -125,6 +126,36 @@ func TestFoldersThatCannotBeFlushed(t *testing.T) {
 		}
 		if got := flushed(err); (got == nil) != (want == nil) || !errors.Is(got, want) {
 			t.Errorf("a flush that ends with %v gives %v, want %v", err, got, want)
+		}
+	}
+}
+
+// A cached value's time is from its writing to its end, and a clock that was set back by up to a
+// minute does not matter.
+func TestWhatIsFresh(t *testing.T) {
+	now := time.Now()
+	for _, tc := range []struct {
+		written, ends time.Duration // from now
+		want          bool
+	}{
+		{-time.Hour, time.Nanosecond, true},
+		{-time.Hour, 0, false},
+		{-time.Hour, -time.Nanosecond, false},
+		{0, time.Hour, true},
+		{time.Minute, time.Hour, true},
+		{time.Minute + time.Nanosecond, time.Hour, false},
+		{time.Hour, 2 * time.Hour, false},
+	} {
+		content := binary.BigEndian.AppendUint64(nil, uint64(now.Add(tc.written).UnixNano()))
+		content = binary.BigEndian.AppendUint64(content, uint64(now.Add(tc.ends).UnixNano()))
+		for _, value := range []string{"", "value"} {
+			got, ok := fresh(append(content[:timesSize:timesSize], value...), now)
+			if ok != tc.want || ok && string(got) != value || !ok && got != nil {
+				t.Errorf("written %v and ending %v from now: %q is %q, %v, want %v", tc.written, tc.ends, value, got, ok, tc.want)
+			}
+		}
+		if got, ok := fresh(content[:timesSize-1], now); ok || got != nil {
+			t.Errorf("content that is cut short gives %q, %v", got, ok)
 		}
 	}
 }

@@ -294,6 +294,18 @@ func TestIdleStoreHasNoFileOpen(t *testing.T) {
 		must(t, "Save", s.Save(t.Context(), fresh))
 	}
 	equal(t, "files open", files(), before)
+	for range 20 { // the lock file is exchanged while somebody waits for it
+		exchanged := false
+		s := open(t, path)
+		s.OnStep(func(step string) {
+			if step == "locked" && !exchanged {
+				exchanged = true
+				must(t, "Remove", os.Remove(path+".lock"))
+			}
+		})
+		lock(t, s)()
+	}
+	equal(t, "files open after exchanges", files(), before)
 	if err := os.Chmod(path, 0o666); err != nil || runtime.GOOS == "windows" {
 		return
 	}
@@ -579,6 +591,13 @@ func TestSaveWaitsForTheLock(t *testing.T) {
 		group.Wait()
 		equal(t, "loaded", load(t, a), old)
 		must(t, "Save", a.Save(t.Context(), fresh)) // not under the lock any more
+		defer lock(t, b)()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := a.Save(ctx, old); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Save of who held the lock before, beside who holds it = %v, want the deadline", err)
+		}
+		equal(t, "loaded", load(t, a), fresh)
 	})
 }
 
