@@ -163,6 +163,36 @@ func TestContextEndsBeforeTheTurn(t *testing.T) {
 	}
 }
 
+// On a disk that takes a second for each mark no mark is new enough; the lock is given up when the
+// context ends, and leaves no doubt to the next.
+func TestDiskIsSlow(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(filepath.Join(dir, "tokens"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.step = func(step string) {
+			if step == "flushed mark" {
+				time.Sleep(time.Second)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 9500*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		if _, err := s.Lock(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 10*time.Second {
+			t.Errorf("Lock = %v after %v, want the deadline", err, time.Since(start))
+		}
+		s.step = func(string) {}
+		start = time.Now()
+		release, clean, err := s.Acquire(t.Context())
+		if err != nil || !clean || time.Since(start) != 0 {
+			t.Fatalf("Acquire = clean %v, %v after %v, want it clean at once", clean, err, time.Since(start))
+		}
+		release(true)
+	})
+}
+
 // The lock file is removed between its making and its locking: it is made once more.
 func TestLockFileGoesMeanwhile(t *testing.T) {
 	dir := t.TempDir()
