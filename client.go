@@ -335,8 +335,9 @@ func (c *Client) BreakerStates() map[string]BreakerState {
 
 // SetTokens replaces the session's tokens, saves them, and forgets that a refresh was refused. Zero
 // tokens sign out: they are deleted from the store and everything cached for the principal is
-// forgotten. The tokens are in use even when saving them fails, which is what a returned error
-// means.
+// forgotten; while a Logout waits for a refresh, that waits for both. The tokens are in use even
+// when saving them fails, which is what a returned error means. What the same user is given while
+// a Logout tells the server is kept: it ends only what there was.
 func (c *Client) SetTokens(ctx context.Context, t Tokens) error {
 	if ctx == nil {
 		return invalid("ctx", CodeRequired, "must not be nil")

@@ -67,6 +67,10 @@ func (h *hold) dropSpare() bool {
 // they must outlive the process and the machine's run: a clock set forward shortens the wait; a
 // mark from the future, or one that cannot be read, counts as made when it is found.
 //
+// New tokens that a dead process left in the ".new" file are put in place first. While that file
+// cannot be read, as when too many files are open, Lock fails with a [fs.PathError] that names it
+// rather than remove what may be the only good tokens; one that is damaged is removed.
+//
 // A holder that is stopped keeps the lock until it goes on or dies. The error of a Lock that waited
 // in vain names its process.
 //
